@@ -1,0 +1,1 @@
+"""How nodes share what one of them receives."""
