@@ -1,0 +1,5 @@
+"""`python -m cryptomarket` is the command `cryptomarket`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,72 @@
+"""The HTTP server: uvicorn, but the streams end before it waits for connections, and a stop leaves nothing behind.
+
+uvicorn waits for open responses before it tells the application to stop, so a stream would hold it for ever: streams
+are ended first. And it raises the signal again after `serve()`, so that nothing after it would run: that is left out.
+"""
+
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from types import FrameType
+
+import anyio
+import uvicorn
+
+from .errors import StartError
+
+__all__ = ["GRACE_SECONDS", "Server", "bound_socket"]
+
+#: Streams are gone by then; what is left are REST answers, and no client is worth waiting longer for.
+GRACE_SECONDS = 5
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A listening socket on the address; port 0 takes a free one. Raises StartError naming the address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as exc:
+        listener.close()
+        reason = exc.strerror or exc
+        raise StartError(f"cannot listen on {host}:{port}: {reason}; choose another with --host and --port") from exc
+    listener.setblocking(False)
+    return listener
+
+
+class Server(uvicorn.Server):
+    """uvicorn with our order of stopping: no new connections, the streams' end, the rest."""
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._draining = anyio.CancelScope()
+
+    def stop(self) -> None:
+        """Stop as after a signal."""
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, end the streams over their window, then let uvicorn finish the open requests."""
+        for listener in self.servers:
+            listener.close()
+        with self._draining:
+            await self._drain()
+        await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop; asked a second time from the keyboard, stop without waiting for anybody."""
+        super().handle_exit(sig, frame)
+        if self.force_exit:
+            self._draining.cancel()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals while serving, and do not raise them again: what stands around `serve()` closes its things."""
+        with super().capture_signals():
+            try:
+                yield
+            finally:
+                self._captured_signals.clear()

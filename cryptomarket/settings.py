@@ -1,0 +1,132 @@
+"""The settings: one table, read once from the environment (and `.env`), frozen, then passed on as values.
+
+Each row is a name, a default and a sentence; `.env.example` and the README list the same rows, which a test checks.
+Only `cli`, `gateway`, `tasks` and the migrations' environment may import this file.
+"""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from .errors import SettingsError
+
+__all__ = ["PREFIX", "Settings", "read_settings"]
+
+PREFIX = "CRYPTOMARKET_"
+
+#: Deribit's names: letters, digits, `_` and `-`; at most as long as its longest combo names.
+_TICKER = re.compile(r"[A-Za-z0-9_-]{2,64}\Z")
+
+
+def _split(value: object) -> object:
+    """`a, b` as ("a", "b"); anything that is no text passes."""
+    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+
+def _tickers(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value or any(not _TICKER.match(ticker) for ticker in value):
+        raise ValueError("ticker names separated by commas, such as btc_usd,eth_usd")
+    if "connection" in value:
+        raise ValueError("ticker names; `connection` is a channel that is always there")
+    return tuple(dict.fromkeys(value))
+
+
+def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    if any(not re.match(r"https?://[^/*\s]+\Z", origin) for origin in value):
+        raise ValueError("origins such as https://example.com, separated by commas, without a path and never *")
+    return value
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(value: str | None) -> str | None:
+        if value and not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"an address that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return value or None
+
+    return AfterValidator(check)
+
+
+def _secret_url(*schemes: str) -> AfterValidator:
+    def check(value: SecretStr | None) -> SecretStr | None:
+        text = value.get_secret_value() if value else ""
+        if text and not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"an address that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return value if text else None
+
+    return AfterValidator(check)
+
+
+def _not_empty(value: SecretStr | None) -> SecretStr | None:
+    return value if value and value.get_secret_value() else None
+
+
+#: A list written with commas, not as JSON.
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """What an operator can choose; every value is checked, a secret prints as stars."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    deribit_ws_url: Annotated[str, _url("wss", "ws")] = Field(
+        "wss://www.deribit.com/ws/api/v2", description="the exchange's WebSocket address"
+    )
+    deribit_http_url: Annotated[str, _url("https", "http")] = Field(
+        "https://www.deribit.com/api/v2", description="the exchange's HTTP address, for the catalogue and history"
+    )
+    deribit_client_id: str = Field("", description="the application's own API key; empty: public prices only")
+    deribit_client_secret: Annotated[SecretStr | None, AfterValidator(_not_empty)] = Field(
+        None, description="the secret of that key; it signs the login and never travels"
+    )
+    deribit_proxy: Annotated[SecretStr | None, _secret_url("http", "socks5", "socks5h")] = Field(
+        None, description="a proxy to the exchange, http://user:password@host:port or socks5://..."
+    )
+    tickers: Annotated[Names, AfterValidator(_tickers)] = Field(
+        ("btc_usd", "eth_usd"), description="what is always streamed and recorded, separated by commas"
+    )
+    snapshot_interval: int = Field(60, ge=1, le=86_400, description="seconds between two stored prices of a ticker")
+    database_url: Annotated[SecretStr, _secret_url("sqlite+aiosqlite", "postgresql+asyncpg")] = Field(
+        SecretStr("sqlite+aiosqlite:///cryptomarket.db"), description="SQLite or PostgreSQL, as a SQLAlchemy address"
+    )
+    redis_url: Annotated[SecretStr | None, _secret_url("redis", "rediss", "unix")] = Field(
+        None, description="Redis beside the gateway; watched by /readyz and doctor, not yet used"
+    )
+    host: str = Field("127.0.0.1", min_length=1, description="the address to listen on")
+    port: int = Field(8000, ge=0, le=65_535, description="the port to listen on; 0 takes a free one")
+    max_streams: int = Field(10_000, ge=1, description="open streams a process holds; more are asked to come back")
+    max_streams_per_address: int = Field(100, ge=1, description="open streams one address may hold")
+    max_tickers: int = Field(200, ge=1, le=10_000, description="tickers followed at once, configured or asked for")
+    allowed_origins: Annotated[Names, AfterValidator(_origins)] = Field(
+        (), description="other sites whose pages may read prices, separated by commas"
+    )
+    drain_seconds: float = Field(5.0, ge=0, le=300, description="over how many seconds streams end at a stop")
+    log_level: Annotated[str, AfterValidator(str.upper)] = Field(
+        "INFO", pattern="(?i)^(debug|info|warning|error)$", description="debug, info, warning or error"
+    )
+    log_format: str = Field("text", pattern="^(text|json)$", description="text for people, json for machines")
+
+
+def read_settings(**values: Any) -> Settings:
+    """The settings in force: the given values over the environment over `.env` over the defaults.
+
+    Raises SettingsError naming every variable at fault and what was expected; it never shows the value of a secret.
+    """
+    try:
+        return Settings(**{name: value for name, value in values.items() if value is not None})
+    except ValidationError as exc:
+        raise SettingsError([_problem(error) for error in exc.errors(include_url=False)]) from None
+
+
+def _problem(error: Any) -> str:
+    name = str(error["loc"][0])
+    field = Settings.model_fields[name]
+    got = "" if "Secret" in str(field.annotation) else f", not {str(error['input'])[:60]!r}"
+    expected = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if error["type"] == "string_pattern_mismatch":
+        expected = field.description
+    return f"{PREFIX}{name.upper()}: expected {expected}{got}"

@@ -1,0 +1,109 @@
+"""The program as its users run it: a process with an environment, a log and an exit code."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio.abc import Process
+
+__all__ = ["Program", "eventually", "run_program", "running_program"]
+
+
+async def eventually(condition: Callable[[], Any], what: str, seconds: float = 15.0) -> Any:
+    """Wait until the condition gives something true, and return that."""
+    with anyio.move_on_after(seconds):
+        while True:
+            if found := condition():
+                return found
+            await anyio.sleep(0.02)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+@dataclass
+class Program:
+    """A running `cryptomarket ...`; ``log`` holds its standard error, ``out`` its standard output."""
+
+    process: Process
+    log_path: Path
+    out_path: Path
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    @property
+    def out(self) -> str:
+        return self.out_path.read_text()
+
+    def logged(self, event: str) -> dict[str, Any] | None:
+        """The first log line of that event, of a program that logs JSON."""
+        for line in self.log.splitlines():
+            if line.startswith("{") and line.endswith("}") and (found := json.loads(line))["event"] == event:
+                return dict(found)
+        return None
+
+    async def url(self) -> str:
+        """Where the gateway answers, once it does."""
+        found = await eventually(
+            lambda: self.process.returncode is not None or self.logged("serving"), "the gateway serves"
+        )
+        assert isinstance(found, dict), f"exited with {self.process.returncode}: {self.log}"
+        return str(found["url"]).rstrip("/")
+
+    async def stop(self, sig: signal.Signals = signal.SIGTERM, seconds: float = 15.0) -> int:
+        """Send the signal and give the exit code."""
+        self.process.send_signal(sig)
+        with anyio.fail_after(seconds):
+            return await self.process.wait()
+
+
+def environment(folder: Path, **settings: object) -> dict[str, str]:
+    """A clean environment with the given settings (names without their prefix, in lower case)."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CRYPTOMARKET_")}
+    defaults: dict[str, object] = {
+        "database_url": f"sqlite+aiosqlite:///{folder / 'history.db'}",
+        "log_format": "json",
+        "port": 0,
+        "drain_seconds": 0.5,
+    }
+    given = {f"CRYPTOMARKET_{name.upper()}": str(value) for name, value in {**defaults, **settings}.items()}
+    return {**kept, **given}
+
+
+@asynccontextmanager
+async def running_program(folder: Path, *arguments: str, **settings: object) -> AsyncIterator[Program]:
+    """A running `cryptomarket` with its working directory in the folder; it is gone when the block is left."""
+    number = len(list(folder.glob("*.log")))
+    log_path, out_path = folder / f"{number}.log", folder / f"{number}.out"
+    with log_path.open("wb") as log, out_path.open("wb") as out:
+        process = await anyio.open_process(
+            [sys.executable, "-W", "error", "-m", "cryptomarket", *arguments],
+            env=environment(folder, **settings),
+            cwd=folder,
+            stdin=None,
+            stdout=out,
+            stderr=log,
+        )
+    try:
+        yield Program(process, log_path, out_path)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        with anyio.CancelScope(shield=True):
+            await process.wait()
+            await process.aclose()
+
+
+async def run_program(folder: Path, *arguments: str, **settings: object) -> tuple[int, str, str]:
+    """Run a command to its end and give its exit code, output and log."""
+    async with running_program(folder, *arguments, **settings) as program:
+        with anyio.fail_after(60):
+            code = await program.process.wait()
+        return code, program.out, program.log

@@ -1,0 +1,56 @@
+"""The logs: one readable line each, JSON for machines, never a secret."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from cryptomarket.logs import configure_logs
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def test_a_json_line_parses_and_cannot_be_forged() -> None:
+    """Line breaks in a value stay inside the one line."""
+    out = io.StringIO()
+    configure_logs(form="json", stream=out)
+    structlog.get_logger("cryptomarket.test").info("something happened", reason="a\nlevel=critical")
+    (line,) = out.getvalue().splitlines()
+    assert json.loads(line)["reason"] == "a\nlevel=critical"
+
+
+def test_libraries_speak_in_the_same_form() -> None:
+    """A warning of a library is a line like ours; its chatter is not shown."""
+    out = io.StringIO()
+    configure_logs(form="json", stream=out)
+    logging.getLogger("uvicorn.error").info("chatter")
+    logging.getLogger("uvicorn.error").warning("wrong")
+    (line,) = out.getvalue().splitlines()
+    assert json.loads(line)["event"] == "wrong"
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_secret_passed_by_mistake_is_starred(form: str) -> None:
+    """Values under telling names are never written, nor are local variables of a traceback."""
+    out = io.StringIO()
+    configure_logs(form=form, stream=out)
+
+    def failing(client_secret: str) -> None:
+        raise ValueError("broken")
+
+    try:
+        failing("hunter2")
+    except ValueError:
+        structlog.get_logger().exception("failed", access_token="hunter2", Authorization="Bearer hunter2")
+    assert "broken" in out.getvalue()
+    assert "hunter2" not in out.getvalue().replace('failing("hunter2")', "")

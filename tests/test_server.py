@@ -1,0 +1,28 @@
+"""The server around the application: its address and its order of stopping."""
+
+import socket
+
+import pytest
+
+from cryptomarket.errors import StartError
+from cryptomarket.server import bound_socket
+
+
+def test_a_port_in_use_is_named() -> None:
+    """The refusal names the address and the way out."""
+    with bound_socket("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StartError, match=rf"127\.0\.0\.1:{port}.*--port"):
+            bound_socket("127.0.0.1", port)
+
+
+def test_an_address_that_is_not_ours_is_named() -> None:
+    """Nothing is left open after a refusal."""
+    with pytest.raises(StartError, match=r"192\.0\.2\.1"):
+        bound_socket("192.0.2.1", 0)
+
+
+def test_a_free_port_listens() -> None:
+    """Port 0 takes a free one, and a connection is accepted before anybody serves."""
+    with bound_socket("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        pass

@@ -1,0 +1,93 @@
+"""The settings: one table, clear refusals, and the same rows in every place that lists them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cryptomarket.errors import SettingsError
+from cryptomarket.settings import PREFIX, Settings, read_settings
+
+ROOT = Path(__file__).parents[1]
+NAMES = {PREFIX + name.upper() for name in Settings.model_fields}
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("place", [".env.example", "README.md"])
+def test_every_setting_is_listed(place: str) -> None:
+    """`.env.example` and the README name exactly the settings there are."""
+    assert set(re.findall(PREFIX + r"[A-Z_]*[A-Z]", (ROOT / place).read_text())) == NAMES
+
+
+def test_the_example_holds_the_defaults() -> None:
+    """Copying `.env.example` as it is changes nothing."""
+    assert Settings(_env_file=ROOT / ".env.example") == Settings(_env_file=None)  # type: ignore[call-arg]
+
+
+def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spaces and empty places in a list do no harm, a name twice counts once."""
+    monkeypatch.setenv("CRYPTOMARKET_TICKERS", "btc_usd, BTC-PERPETUAL,,btc_usd")
+    assert read_settings().tickers == ("btc_usd", "BTC-PERPETUAL")
+
+
+def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An argument beats the environment, which beats `.env`."""
+    Path(".env").write_text("CRYPTOMARKET_PORT=1\nCRYPTOMARKET_HOST=0.0.0.0\nUNKNOWN=1\n")
+    monkeypatch.setenv("CRYPTOMARKET_PORT", "2")
+    assert (read_settings().port, read_settings().host, read_settings(port=3).port) == (2, "0.0.0.0", 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("PORT", "abc", "valid integer"),
+        ("PORT", "70000", "65535"),
+        ("TICKERS", ",", "btc_usd,eth_usd"),
+        ("TICKERS", "btc usd", "btc_usd,eth_usd"),
+        ("TICKERS", "connection", "always there"),
+        ("SNAPSHOT_INTERVAL", "0", "greater than or equal to 1"),
+        ("DERIBIT_WS_URL", "http://example.com", "wss://"),
+        ("ALLOWED_ORIGINS", "*", "https://example.com"),
+        ("LOG_LEVEL", "loud", "debug, info, warning or error"),
+        ("LOG_FORMAT", "xml", "json"),
+    ],
+)
+def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str) -> None:
+    """The refusal names the variable, the value and what was expected."""
+    monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(SettingsError, match=PREFIX + name) as caught:
+        read_settings()
+    assert expected in str(caught.value)
+    assert repr(value) in str(caught.value) or name == "TICKERS"
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "DERIBIT_PROXY"])
+def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """An address may hold a password: it is refused without being repeated."""
+    monkeypatch.setenv(PREFIX + name, "gopher://user:hunter2@example.com")
+    with pytest.raises(SettingsError, match=PREFIX + name) as caught:
+        read_settings()
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_every_problem_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator mends all wrong values in one go."""
+    monkeypatch.setenv("CRYPTOMARKET_PORT", "x")
+    monkeypatch.setenv("CRYPTOMARKET_TICKERS", "")
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    assert len(caught.value.problems) == 2
+
+
+def test_secrets_print_as_stars() -> None:
+    """Neither repr nor str of the settings shows a secret."""
+    settings = read_settings(deribit_client_secret="hunter2", database_url="postgresql+asyncpg://u:hunter2@h/d")
+    assert "hunter2" not in repr(settings) + str(settings)
