@@ -1,0 +1,1 @@
+"""The migrations, packaged with the program and only ever run forward."""

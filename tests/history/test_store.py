@@ -1,0 +1,159 @@
+"""The store on both databases: what it writes, what it refuses, what it gives back."""
+
+from decimal import Decimal
+
+import pytest
+
+from cryptomarket.history.store import Page, Store
+from cryptomarket.model import Price, Source, plain
+
+SLOT = 1_763_668_800
+
+
+def price(
+    slot: int, value: str = "64250.13", *, ticker: str = "btc_usd", source: str = Source.LIVE, epoch: int = 1
+) -> Price:
+    """A price at a slot, 59.5 seconds into it."""
+    return Price(ticker, slot, Decimal(value), slot * 1000 + 59_500, source, epoch)
+
+
+async def everything(store: Store, ticker: str = "btc_usd") -> list[Price]:
+    """All rows of a ticker."""
+    return list((await store.prices(ticker, limit=10_000)).data)
+
+
+@pytest.mark.parametrize(
+    "digits", ["64250.13", "8700", "0.00000001", "123456789012345678.123456789012345678", "64250.10"]
+)
+async def test_gives_back_every_digit(store: Store, digits: str) -> None:
+    """A price leaves the database as it came, trailing zeros and 36 digits included."""
+    epoch = await store.take_epoch()
+    assert await store.write_live([price(SLOT, digits, epoch=epoch)], epoch)
+    [row] = await everything(store)
+    assert plain(row.price) == digits
+    assert row == price(SLOT, digits, epoch=epoch)
+
+
+async def test_writing_twice_leaves_one_row(store: Store) -> None:
+    """A write that is repeated, because its answer was lost, changes nothing."""
+    epoch = await store.take_epoch()
+    for _ in range(2):
+        assert await store.write_live([price(SLOT, epoch=epoch), price(SLOT + 60, epoch=epoch)], epoch)
+    assert [row.timestamp for row in await everything(store)] == [SLOT, SLOT + 60]
+
+
+async def test_a_later_price_of_the_slot_replaces_the_earlier(store: Store) -> None:
+    """A late tick corrects the slot that was already written."""
+    epoch = await store.take_epoch()
+    await store.write_live([price(SLOT, "1", epoch=epoch)], epoch)
+    await store.write_live([price(SLOT, "2", epoch=epoch)], epoch)
+    assert [row.price for row in await everything(store)] == [Decimal(2)]
+
+
+async def test_epochs_only_grow(store: Store) -> None:
+    """Each leader gets a number of its own, higher than all before."""
+    assert [await store.take_epoch() for _ in range(3)] == [1, 2, 3]
+
+
+async def test_a_deposed_leader_writes_nothing(store: Store) -> None:
+    """Neither a slot that stands nor one that is missing can be written under an older epoch."""
+    old = await store.take_epoch()
+    new = await store.take_epoch()
+    await store.write_live([price(SLOT, "2", epoch=new)], new)
+    assert not await store.write_live([price(SLOT, "1", epoch=old), price(SLOT + 60, "1", epoch=old)], old)
+    assert await everything(store) == [price(SLOT, "2", epoch=new)]
+
+
+async def test_a_row_of_an_older_epoch_is_replaced(store: Store) -> None:
+    """The new leader writes the slot in which the old one ended."""
+    old = await store.take_epoch()
+    await store.write_live([price(SLOT, "1", epoch=old)], old)
+    new = await store.take_epoch()
+    await store.write_live([price(SLOT, "2", epoch=new)], new)
+    assert await everything(store) == [price(SLOT, "2", epoch=new)]
+
+
+async def test_backfill_never_replaces_a_row(store: Store) -> None:
+    """What was filled in later goes only where nothing stands."""
+    epoch = await store.take_epoch()
+    await store.write_live([price(SLOT, "1", epoch=epoch)], epoch)
+    await store.insert_missing(price(SLOT + 60 * n, "9", source=Source.BACKFILL, epoch=0) for n in range(3))
+    rows = await everything(store)
+    assert [(row.price, row.source) for row in rows] == [
+        (Decimal(1), "live"),
+        (Decimal(9), "backfill"),
+        (Decimal(9), "backfill"),
+    ]
+
+
+async def test_a_live_price_replaces_a_filled_one(store: Store) -> None:
+    """What we heard ourselves is better than what was filled in, whatever its epoch."""
+    await store.insert_missing([price(SLOT, "9", source=Source.BACKFILL, epoch=99)])
+    epoch = await store.take_epoch()
+    await store.write_live([price(SLOT, "1", epoch=epoch)], epoch)
+    assert await everything(store) == [price(SLOT, "1", epoch=epoch)]
+
+
+async def test_latest_is_the_newest_slot(store: Store) -> None:
+    """The newest price of a ticker, or nothing for one that has none."""
+    await store.insert_missing([price(SLOT, "1"), price(SLOT + 60, "2"), price(SLOT + 120, "3", ticker="eth_usd")])
+    latest = await store.latest("btc_usd")
+    assert latest is not None
+    assert latest.timestamp == SLOT + 60
+    assert await store.latest("sol_usd") is None
+
+
+async def test_a_range_includes_its_start_and_not_its_end(store: Store) -> None:
+    """`start` is included, `end` is not."""
+    await store.insert_missing(price(SLOT + 60 * n) for n in range(5))
+    page = await store.prices("btc_usd", start=SLOT + 60, end=SLOT + 180)
+    assert [row.timestamp for row in page.data] == [SLOT + 60, SLOT + 120]
+    assert page.next is None
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_pages_together_are_the_whole(store: Store, order: str) -> None:
+    """Following `next` gives every row once, in both directions."""
+    await store.insert_missing(price(SLOT + 60 * n) for n in range(25))
+    await store.insert_missing([price(SLOT, ticker="eth_usd")])
+    seen: list[int] = []
+    page = Page((), None)
+    while not seen or page.next is not None:
+        page = await store.prices("btc_usd", limit=10, after=page.next, order=order)  # type: ignore[arg-type]
+        seen += [row.timestamp for row in page.data]
+    whole = [SLOT + 60 * n for n in range(25)]
+    assert seen == (whole if order == "asc" else whole[::-1])
+
+
+async def test_a_full_last_page_has_no_next(store: Store) -> None:
+    """A page that ends with the last row does not promise another."""
+    await store.insert_missing(price(SLOT + 60 * n) for n in range(10))
+    assert (await store.prices("btc_usd", limit=10)).next is None
+
+
+async def test_names_the_stored_tickers(store: Store) -> None:
+    """Every ticker with rows is named once; an empty database has none."""
+    assert await store.tickers() == []
+    await store.insert_missing(
+        price(SLOT + 60 * n, ticker=t) for n in range(3) for t in ("eth_usd", "BTC-PERPETUAL", "btc_usd")
+    )
+    assert sorted(await store.tickers()) == ["BTC-PERPETUAL", "btc_usd", "eth_usd"]
+    assert await store.known("eth_usd")
+    assert not await store.known("sol_usd")
+
+
+async def test_a_session_reads_and_gives_its_connection_back(store: Store) -> None:
+    """More sessions than the pool has connections can follow each other."""
+    await store.insert_missing([price(SLOT)])
+    for _ in range(20):
+        async for reader in store.session():
+            assert await reader.known("btc_usd")
+
+
+async def test_many_rows_are_inserted_fast(store: Store) -> None:
+    """Thirty days of two tickers, as a demo writes them at its start."""
+    rows = (
+        price(SLOT + 60 * n, ticker=t, source=Source.SIMULATED) for t in ("btc_usd", "eth_usd") for n in range(43_200)
+    )
+    await store.insert_missing(rows)
+    assert (await store.prices("eth_usd", order="desc", limit=1)).data[0].timestamp == SLOT + 60 * 43_199
