@@ -1,0 +1,76 @@
+# Everything from a bare clone: Python 3.11 or newer, make and the Python package registry are enough.
+# Each command builds `.venv` from the hash-locked files in `requirements/` and does so again only when they change.
+
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+# The first one that is new enough and can make environments; a shim that is there but not active counts as absent.
+SUITABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
+	$$name -c '$(SUITABLE)' >/dev/null 2>&1 && { echo $$name; break; }; done)
+
+# Every package exactly as locked. Ours is installed in place by the locked build tools, not by some fetched for the occasion.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCKED := $(PIP) install --require-hashes
+OURS := $(PIP) install --no-build-isolation --no-deps --editable .
+
+# The versions and hashes of all platforms and Python versions in one file, without the addresses they came from.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make lock" $(UPGRADE)
+
+.PHONY: help demo run test lint check lock clean
+.DEFAULT_GOAL := help
+
+help: ## Say what can be made
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1@/' | awk -F@ '{ printf "%-14s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/run.stamp ## A simulated exchange, the gateway, SQLite and the page; no network, no account
+	@$(BIN)/cryptomarket demo $(ARGS)
+
+run: $(VENV)/run.stamp ## The gateway against the real exchange
+	@$(BIN)/cryptomarket serve $(ARGS)
+
+test: $(VENV)/test.stamp ## All tests (ARGS="tests/stream -x" for some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/test.stamp ## ruff and mypy --strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+check: lint test ## All that must hold before a commit: lint and test
+
+# To come with their modules: bench, fuzz, chaos.
+
+lock: $(VENV)/lock.stamp ## Write requirements/ anew from pyproject.toml (UPGRADE=--upgrade for newer versions)
+	@$(COMPILE) --extra test --group build pyproject.toml --output-file requirements/test.txt
+	@$(COMPILE) --constraints requirements/test.txt pyproject.toml --output-file requirements/run.txt
+	@$(COMPILE) --constraints requirements/test.txt --group build --output-file requirements/build.txt
+	@$(COMPILE) --group lock --output-file requirements/lock.txt
+
+clean: ## Remove the environment and everything generated
+	rm -rf $(VENV) build dist artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find cryptomarket tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/pip:
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(SUITABLE)' 2>/dev/null || { \
+		echo "cryptomarket needs Python 3.11 or newer with its venv module; found: $(or $(PYTHON),none on the PATH)." \
+		"Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version); the first time this takes a minute."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: requirements/build.txt requirements/run.txt pyproject.toml | $(BIN)/pip
+	@$(LOCKED) --requirement requirements/build.txt --requirement requirements/run.txt
+	@$(OURS)
+	@touch $@
+
+# What tests need holds all that running needs, in the same versions.
+$(VENV)/test.stamp: requirements/test.txt pyproject.toml | $(BIN)/pip
+	@$(LOCKED) --requirement requirements/test.txt
+	@$(OURS)
+	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/lock.stamp: requirements/lock.txt | $(BIN)/pip
+	@$(LOCKED) --requirement requirements/lock.txt
+	@touch $@
