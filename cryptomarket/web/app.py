@@ -1,0 +1,78 @@
+"""The web application: REST by FastAPI, everything else plain Starlette routes, all parts passed in.
+
+It decides the layers (headers, origins, problems) and the addresses; what is behind an address is another file's.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from ..board import Board
+from .api import Catalogue, Parts, PriceStore, price_router
+from .health import Health, health_routes
+from .pages import page_routes
+from .problems import HANDLERS
+from .schemas import SCHEMAS
+from .security import CrossOrigin, SecurityHeaders
+
+__all__ = ["create_app"]
+
+DESCRIPTION = """Prices of the Deribit exchange, live and stored.
+
+`GET /sse/?timer=5&channels=btc_usd` streams them as Server-Sent Events; the routes here read what is stored.
+Refusals are problem documents (RFC 9457). Numbers carry the exchange's exact decimal value.
+"""
+
+
+def create_app(
+    *,
+    tickers: Sequence[str],
+    board: Board,
+    store: PriceStore,
+    stream: ASGIApp,
+    catalogue: Catalogue,
+    interval: int,
+    health: Callable[[], Awaitable[Health]],
+    lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None,
+    allowed_origins: Sequence[str] = (),
+    routes: Sequence[BaseRoute] = (),
+    wall: Callable[[], float] = time.time,
+) -> ASGIApp:
+    """The application over the given parts; ``routes`` are further ones that need nothing from here."""
+    app = FastAPI(
+        title="cryptomarket",
+        version=version("cryptomarket"),
+        description=DESCRIPTION,
+        docs_url=None,  # ours has no inline script and asks nobody else
+        redoc_url=None,
+        lifespan=lifespan,
+        exception_handlers=HANDLERS,
+        separate_input_output_schemas=False,
+    )
+    app.include_router(price_router(Parts(tickers, board, store, catalogue, interval, wall)))
+    app.router.routes += [
+        Route("/sse/", stream),
+        *health_routes(health),
+        *routes,
+        *page_routes(tickers, board, version("cryptomarket"), interval),
+    ]
+    _describe(app)
+    return SecurityHeaders(CrossOrigin(app, allowed_origins))
+
+
+def _describe(app: FastAPI) -> None:
+    """Complete the OpenAPI document with the schemas that our own codec writes."""
+    written = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = written()
+        document.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

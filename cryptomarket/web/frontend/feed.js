@@ -1,0 +1,136 @@
+// One stream of a gateway, kept open: it comes back after a restart, a sleep of the machine, or a refusal.
+// An EventSource gives up for good on any answer but 200, and cannot see that a half-open connection is dead;
+// both are mended here. It knows nothing of pages.
+
+/**
+ * @typedef {object} Price
+ * @property {string} ticker
+ * @property {string} price the exact decimal, as the server wrote it
+ * @property {number} timestamp UNIX seconds
+ * @property {number} exchange_timestamp UNIX milliseconds
+ */
+
+/** The gateway says something at least every 15 s; twice that and a little is a dead connection. */
+const SILENCE_MS = 40_000;
+/** After a sleep of the machine less patience is needed: it is asked again at once. */
+const SUSPICIOUS_MS = 20_000;
+const SHORTEST_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 30_000;
+
+const PRICE = /"price":(-?\d+(?:\.\d+)?)/;
+
+/**
+ * Events: "price" (detail: Price), "connection" (detail: what the server said), "link" (detail: "opening", "open", "lost").
+ */
+export class Feed extends EventTarget {
+  /** @param {string[]} tickers @param {number} timer seconds between deliveries, 0 for every tick @param {string} [address] */
+  constructor(tickers, timer, address = "/sse/") {
+    super();
+    this.tickers = tickers;
+    this.timer = timer;
+    this.address = address;
+    this.link = "opening";
+    this.pause = SHORTEST_PAUSE_MS;
+    this.heard = performance.now();
+    /** @type {EventSource | null} */
+    this.source = null;
+    this.again = 0;
+    this.watch = 0;
+    this.wake = () => this.check(SUSPICIOUS_MS);
+    this.hide = () => this.close();
+    this.show = (/** @type {PageTransitionEvent} */ event) => event.persisted && this.open();
+  }
+
+  /** Open, or open again with the timer in force. */
+  open() {
+    this.drop();
+    const address = new URL(this.address, location.href);
+    address.searchParams.set("timer", String(this.timer));
+    address.searchParams.set("channels", this.tickers.join(","));
+    const source = new EventSource(address);
+    this.source = source;
+    this.heard = performance.now();
+    source.addEventListener("open", () => this.tell("open"));
+    source.addEventListener("error", () => this.failed(source));
+    source.addEventListener("connection", (event) => this.said(event.data));
+    for (const ticker of this.tickers) source.addEventListener(ticker, (event) => this.priced(event.data));
+    if (!this.watch) {
+      this.watch = setInterval(() => this.check(SILENCE_MS), 5_000);
+      document.addEventListener("visibilitychange", this.wake);
+      addEventListener("online", this.wake);
+      addEventListener("pagehide", this.hide);
+      addEventListener("pageshow", this.show);
+    }
+  }
+
+  /** Another timer; the stream is opened again, and its first events are the newest prices. @param {number} timer */
+  every(timer) {
+    this.timer = timer;
+    this.open();
+  }
+
+  /** Close until `open` is called. The page may come back from the browser's cache, so its listeners stay. */
+  close() {
+    this.drop();
+    clearInterval(this.watch);
+    this.watch = 0;
+    document.removeEventListener("visibilitychange", this.wake);
+    removeEventListener("online", this.wake);
+  }
+
+  drop() {
+    clearTimeout(this.again);
+    this.again = 0;
+    this.source?.close();
+    this.source = null;
+  }
+
+  /** Open again when nothing was heard for that long. @param {number} milliseconds */
+  check(milliseconds) {
+    if (this.source && performance.now() - this.heard > milliseconds) {
+      this.tell("lost");
+      this.open();
+    }
+  }
+
+  /** @param {EventSource} source */
+  failed(source) {
+    if (source !== this.source) return;
+    this.tell("lost");
+    if (source.readyState !== EventSource.CLOSED) return; // the browser comes back by itself
+    this.drop();
+    // Full jitter, so that all pages of a fleet do not return in step.
+    this.again = setTimeout(() => this.open(), SHORTEST_PAUSE_MS / 2 + Math.random() * this.pause);
+    this.pause = Math.min(this.pause * 2, LONGEST_PAUSE_MS);
+  }
+
+  /** @param {string} link */
+  tell(link) {
+    if (link === this.link) return;
+    this.link = link;
+    this.dispatchEvent(new CustomEvent("link", { detail: link }));
+  }
+
+  heardSomething() {
+    this.heard = performance.now();
+    this.pause = SHORTEST_PAUSE_MS;
+  }
+
+  /** @param {string} text */
+  said(text) {
+    this.heardSomething();
+    this.dispatchEvent(new CustomEvent("connection", { detail: JSON.parse(text) }));
+  }
+
+  /** @param {string} text */
+  priced(text) {
+    this.heardSomething();
+    const price = { ...JSON.parse(text), price: exact(text) };
+    this.dispatchEvent(new CustomEvent("price", { detail: price }));
+  }
+}
+
+/** The price as it is written: JSON.parse would round it to a binary float. @param {string} text */
+export function exact(text) {
+  return PRICE.exec(text)?.[1] ?? "0";
+}

@@ -1,0 +1,23 @@
+// Light, dark, or as the system says. The choice is a cookie, so that the server writes the page in the right colours.
+
+const THEMES = ["auto", "light", "dark"];
+
+/** @param {import("./words.js").Words} words */
+export function startTheme(words) {
+  const page = document.documentElement;
+  const button = document.getElementById("theme");
+  if (!(button instanceof HTMLButtonElement)) return;
+  const show = () => {
+    button.textContent = `${words.say("theme.label")}: ${words.say(`theme.${page.dataset.theme ?? "auto"}`)}`;
+  };
+  button.addEventListener("click", () => {
+    const next = THEMES[(THEMES.indexOf(page.dataset.theme ?? "auto") + 1) % THEMES.length] ?? "auto";
+    if (next === "auto") delete page.dataset.theme;
+    else page.dataset.theme = next;
+    const age = next === "auto" ? 0 : 31_536_000;
+    document.cookie = `theme=${next}; path=/; max-age=${age}; samesite=lax`;
+    show();
+  });
+  show();
+  button.hidden = false;
+}

@@ -1,0 +1,85 @@
+"""Headers that keep a page to itself: a strict content policy, and prices for exactly the origins that were allowed.
+
+Pages have no inline script or style and load nothing from elsewhere, so the policy can say so.
+"""
+
+from collections.abc import Sequence
+
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["CrossOrigin", "SecurityHeaders"]
+
+_STRICT = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self'",
+    "connect-src": "'self'",
+    "worker-src": "'self'",
+    "base-uri": "'none'",
+    "form-action": "'self'",
+    "frame-ancestors": "'none'",
+}
+
+#: Only the one named policy of our own scripts can turn text into something that runs.
+_PAGES = {**_STRICT, "require-trusted-types-for": "'script'", "trusted-types": "cryptomarket"}
+
+#: Swagger UI writes HTML itself, draws its icons as data: and has its own <style> elements.
+_SWAGGER = {**_STRICT, "img-src": "'self' data:", "style-src": "'self' 'unsafe-inline'"}
+
+_HEADERS = {
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=()",
+}
+
+#: Where another site may read: prices, their chart feed, and the scripts that embed them. Persons are same-site only.
+_SHARED = ("/api/v1/", "/udf/", "/static/")
+_PRIVATE = ("/api/v1/persons",)
+
+
+def _written(policy: dict[str, str]) -> str:
+    return "; ".join(f"{name} {value}" for name, value in policy.items())
+
+
+class SecurityHeaders:
+    """Adds the headers to every answer, also to those of errors, so it is the outermost layer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._pages = {**_HEADERS, "Content-Security-Policy": _written(_PAGES)}
+        self._swagger = {**_HEADERS, "Content-Security-Policy": _written(_SWAGGER)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on, and write the headers into the start of the answer."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        wanted = self._swagger if scope["path"] == "/docs" else self._pages
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in wanted.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+class CrossOrigin:
+    """Lets pages of the allowed origins read prices; the stream answers for itself, persons are never shared."""
+
+    def __init__(self, app: ASGIApp, allowed_origins: Sequence[str]) -> None:
+        self.app = app
+        self._shared = CORSMiddleware(app, allow_origins=allowed_origins, allow_methods=["GET"], max_age=600)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer preflights and mark answers under the shared paths; pass everything else on."""
+        path = scope.get("path", "")
+        shared = scope["type"] == "http" and path.startswith(_SHARED) and not path.startswith(_PRIVATE)
+        await (self._shared if shared else self.app)(scope, receive, send)

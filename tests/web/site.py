@@ -1,0 +1,134 @@
+"""The web application on a real server: uvicorn on port 0, the real store on a file, a board the test feeds."""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import uvicorn
+from starlette.responses import PlainTextResponse
+
+from cryptomarket.board import Board
+from cryptomarket.cluster.bus import LocalBus
+from cryptomarket.history.store import Store
+from cryptomarket.model import Price, Tick, Upstream, UpstreamState
+from cryptomarket.web.app import create_app
+from cryptomarket.web.health import Check, Health
+
+__all__ = ["NOON", "Site", "prices", "running_server", "running_site"]
+
+#: 2025-11-20T12:00:00Z, the moment the clock of a site stands at unless the test moves it.
+NOON = 1_763_640_000
+TICKERS = ("btc_usd", "eth_usd")
+
+
+class QuietServer(uvicorn.Server):
+    """uvicorn that leaves the signals to the test runner."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture nothing."""
+        yield
+
+
+@contextlib.asynccontextmanager
+async def running_server(app: Any, port: int = 0) -> AsyncIterator[str]:
+    """The application on a real socket; gives its address."""
+    config = uvicorn.Config(app, port=port, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    server = QuietServer(config)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve)
+        with anyio.fail_after(10):
+            while not server.started:
+                await anyio.lowlevel.checkpoint()
+        try:
+            yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        finally:
+            server.should_exit = True
+
+
+@dataclass
+class Names:
+    """A catalogue of fixed names."""
+
+    tickers: frozenset[str] = frozenset({*TICKERS, "sol_usd", "BTC-PERPETUAL"})
+
+    def known(self, name: str) -> bool:
+        return name in self.tickers
+
+    def nearest(self, name: str) -> list[str]:
+        return get_close_matches(name, sorted(self.tickers), 3)
+
+    def names(self) -> Sequence[str]:
+        return sorted(self.tickers)
+
+
+@dataclass
+class Site:
+    """What a test asks, feeds and sets."""
+
+    client: httpx2.AsyncClient
+    store: Store
+    board: Board
+    bus: LocalBus
+    checks: dict[str, Check] = field(default_factory=dict)
+    now: float = NOON
+
+    async def get(self, path: str, **query: Any) -> httpx2.Response:
+        return await self.client.get(path, params={k: v for k, v in query.items() if v is not None})
+
+    def tick(self, ticker: str, price: str, ms: int | None = None, **beside: Any) -> None:
+        self.bus.publish(Tick(ticker, Decimal(price), ms if ms is not None else int(time.time() * 1000), **beside))
+
+    def upstream(self, state: UpstreamState) -> None:
+        self.bus.publish(Upstream(state, int(time.time() * 1000)))
+
+
+def prices(
+    ticker: str, start: int, count: int, interval: int = 60, first: Decimal = Decimal("64000.10")
+) -> list[Price]:
+    """One price a slot, each a little higher than the one before."""
+    return [
+        Price(ticker, start + i * interval, first + i, (start + i * interval) * 1000 + 59_123, epoch=1)
+        for i in range(count)
+    ]
+
+
+@contextlib.asynccontextmanager
+async def running_site(folder: Path, stored: Sequence[Price] = (), **options: Any) -> AsyncIterator[Site]:
+    """A site on a database in the folder, holding the given prices."""
+    board = Board(TICKERS, monotonic=time.monotonic, wall=time.time)
+    async with Store(f"sqlite+aiosqlite:///{folder / 'prices.db'}") as store:
+        await store.migrate()
+        bus = LocalBus(await store.take_epoch())
+        bus.subscribe(board.receive)
+        await store.write_live(stored, bus.epoch)
+        site: Site
+
+        async def health() -> Health:
+            return Health(site.checks)
+
+        parts: dict[str, Any] = {
+            "stream": PlainTextResponse("no stream in this test", 404),
+            "allowed_origins": ["https://desk.example"],
+            **options,
+        }
+        app = create_app(
+            tickers=TICKERS,
+            board=board,
+            store=store,
+            catalogue=Names(),
+            interval=60,
+            health=health,
+            wall=lambda: site.now,
+            **parts,
+        )
+        async with running_server(app) as address, httpx2.AsyncClient(base_url=address, timeout=10) as client:
+            site = Site(client, store, board, bus)
+            yield site

@@ -1,0 +1,152 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from cryptomarket.web.health import Check
+
+from .site import running_site
+
+
+async def test_a_page_carries_a_policy_without_inline_anything(tmp_path: Path) -> None:
+    """The strict policy is on every answer, problems included, and the page obeys it."""
+    async with running_site(tmp_path) as site:
+        page = await site.get("/")
+        missing = await site.get("/nothing/here")
+    for answer in (page, missing):
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "require-trusted-types-for 'script'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "strict-origin-when-cross-origin"
+    assert not re.search(r"<style|\sstyle=|<script(?![^>]*\ssrc=)|\son\w+=|https?://", page.text)
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+async def test_everything_a_page_loads_is_served_here(tmp_path: Path, path: str) -> None:
+    """Each script, style and picture of a page answers 200 from this server; links of the page too."""
+    async with running_site(tmp_path) as site:
+        page = await site.get(path)
+        assert page.status_code == 200
+        for address in set(re.findall(r'(?:src|href|data-words|data-openapi)="(/[^"]*)"', page.text)):
+            assert (await site.client.get(address)).status_code == 200, address
+        assert (await site.client.get("/favicon.ico")).status_code == 200
+
+
+async def test_a_tile_shows_the_price_before_any_script_runs(tmp_path: Path) -> None:
+    """The page is written with the newest tick in it, and never with markup from a name."""
+    async with running_site(tmp_path) as site:
+        site.tick("btc_usd", "64250.13")
+        page = (await site.get("/")).text
+    assert '<span class="whole">64,250</span><span class="fraction">.13</span>' in page
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "language"),
+    [
+        ({}, "", "en"),
+        ({"accept-language": "ru-RU,ru;q=0.9,en;q=0.8"}, "", "ru"),
+        ({"accept-language": "de,en;q=0.5,ru;q=0.4"}, "", "en"),
+        ({"accept-language": "ru;q=0, *;q=x,,;;"}, "", "en"),
+        ({"accept-language": "ru"}, "?lang=en", "en"),
+        ({"cookie": "language=ru"}, "", "ru"),
+        ({"cookie": "language=xx"}, "?lang=../../etc", "en"),
+    ],
+)
+async def test_the_page_speaks_the_language_that_is_liked_best(
+    tmp_path: Path, headers: dict[str, str], query: str, language: str
+) -> None:
+    """The address decides, then the cookie, then the browser; English is what remains."""
+    async with running_site(tmp_path) as site:
+        page = await site.client.get(f"/{query}", headers=headers)
+    assert page.text.startswith(f'<!doctype html>\n<html lang="{language}"')
+
+
+def test_every_language_has_every_word() -> None:
+    """No catalogue misses a text or a hole that another one has."""
+    folder = Path(__file__).parents[2] / "cryptomarket" / "web" / "frontend" / "words"
+    catalogues = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    assert catalogues.keys() >= {"en", "ru"}
+    english = {name: set(re.findall(r"\{\w+\}", text)) for name, text in catalogues["en"].items()}
+    for language, texts in catalogues.items():
+        assert {name: set(re.findall(r"\{\w+\}", text)) for name, text in texts.items()} == english, language
+
+
+async def test_prices_are_shared_with_exactly_the_allowed_origins(tmp_path: Path) -> None:
+    """An allowed page may read, any other may not, and nobody's credentials are ever accepted from elsewhere."""
+    async with running_site(tmp_path) as site:
+        allowed = await site.client.get("/api/v1/tickers", headers={"origin": "https://desk.example"})
+        stranger = await site.client.get("/api/v1/tickers", headers={"origin": "https://desk.example.evil"})
+        page = await site.client.get("/", headers={"origin": "https://desk.example"})
+        person = await site.client.get("/api/v1/persons/me", headers={"origin": "https://desk.example"})
+    assert allowed.headers["access-control-allow-origin"] == "https://desk.example"
+    assert "access-control-allow-credentials" not in allowed.headers
+    for answer in (stranger, page, person):
+        assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("checks", "status", "word"),
+    [
+        ({"database": Check(True, "answers"), "upstream": Check(True, "live")}, 200, "ready"),
+        ({"database": Check(False, "locked", needed=False), "upstream": Check(True, "live")}, 200, "degraded"),
+        ({"database": Check(True, "answers"), "upstream": Check(False, "down: refused")}, 503, "unavailable"),
+    ],
+)
+async def test_readiness_tells_each_dependency_in_words(
+    tmp_path: Path, checks: dict[str, Check], status: int, word: str
+) -> None:
+    """200 while it can serve, 503 when it should get no traffic, and why; it is alive in any case."""
+    async with running_site(tmp_path) as site:
+        site.checks = checks
+        ready = await site.get("/readyz")
+        alive = await site.get("/healthz")
+    assert (ready.status_code, ready.json()["status"]) == (status, word)
+    assert {name: entry["detail"] for name, entry in ready.json()["checks"].items()} == {
+        name: check.words for name, check in checks.items()
+    }
+    assert alive.status_code == 200
+
+
+async def test_refusals_of_the_server_itself_are_problems_too(tmp_path: Path) -> None:
+    """404, 405 and 500 have the same shape as all others, and a crash tells nothing of its cause."""
+
+    async def broken(_: Request) -> PlainTextResponse:
+        raise RuntimeError("the secret is swordfish")
+
+    async with running_site(tmp_path, routes=[Route("/broken", broken)]) as site:
+        answers = [
+            await site.get("/nothing"),
+            await site.client.post("/api/v1/prices"),
+            await site.client.post("/"),
+            await site.get("/broken"),
+        ]
+    assert [answer.status_code for answer in answers] == [404, 405, 405, 500]
+    for answer in answers:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == answer.status_code
+        assert "content-security-policy" in answer.headers
+        assert "swordfish" not in answer.text
+    assert "GET" in answers[1].headers["allow"]
+
+
+async def test_openapi_describes_every_route_with_its_problems(tmp_path: Path) -> None:
+    """Each operation has a summary, an answer by reference and its refusals; every reference leads somewhere."""
+    async with running_site(tmp_path) as site:
+        document = (await site.get("/openapi.json")).json()
+    assert set(document["paths"]) >= {f"/api/v1/{name}" for name in ("tickers", "prices", "prices/latest")}
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            assert operation["summary"], path
+            assert set(operation["responses"]) >= {"200", "422", "503"}, path
+            assert "application/problem+json" in operation["responses"]["422"]["content"]
+    text = json.dumps(document)
+    for reference in set(re.findall(r'"#/components/schemas/(\w+)"', text)):
+        assert reference in document["components"]["schemas"]
+    assert "HTTPValidationError" not in text
