@@ -1,0 +1,77 @@
+"""The catalogue: known tickers, near misses, and a refresh that survives the exchange's absence."""
+
+from collections.abc import Iterable
+
+import anyio
+import pytest
+
+from cryptomarket.catalogue import DAY, Catalogue
+from cryptomarket.errors import ExchangeUnreachable
+
+NAMES = ["btc_usd", "eth_usd", "sol_usdc", "BTC-PERPETUAL", "ETH-PERPETUAL", "PAXG_USDC"]
+
+
+class Script:
+    """An exchange that fails a number of times, and a clock that only sleeps move; it ends after some sleeps."""
+
+    def __init__(self, failures: int, sleeps: int) -> None:
+        self.failures, self.fetches, self.slept, self.sleeps = failures, 0, [0.0] * 0, sleeps
+        self.now = 10 * DAY - 100.0
+
+    async def fetch(self) -> Iterable[str]:
+        self.fetches += 1
+        if self.fetches <= self.failures:
+            raise ExchangeUnreachable("no route")
+        return NAMES
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        if len(self.slept) == self.sleeps:
+            raise Finished
+
+    def catalogue(self) -> Catalogue:
+        return Catalogue(self.fetch, always=["btc_usd", "my_index"], wall=lambda: self.now, sleep=self.sleep)
+
+
+class Finished(Exception):
+    """The script is over."""
+
+
+async def played(failures: int, sleeps: int) -> tuple[Script, Catalogue]:
+    script = Script(failures, sleeps)
+    catalogue = script.catalogue()
+    with pytest.raises(Finished), anyio.fail_after(5):
+        await catalogue.run()
+    return script, catalogue
+
+
+async def test_configured_tickers_are_known_before_anything_is_fetched() -> None:
+    """Without the exchange the gateway still knows what it is configured for."""
+    script, catalogue = await played(failures=1, sleeps=1)
+    assert catalogue.known("my_index")
+    assert not catalogue.known("sol_usdc")
+    assert script.fetches == 1
+
+
+async def test_a_refresh_is_tried_again_with_growing_pauses() -> None:
+    """The exchange is asked again, ever more rarely, until it answers."""
+    script, catalogue = await played(failures=3, sleeps=4)
+    assert script.slept[:3] == [15, 30, 60]
+    assert catalogue.known("sol_usdc")
+    assert catalogue.known("my_index")
+
+
+async def test_the_next_refresh_is_just_after_midnight() -> None:
+    """New instruments appear with the day."""
+    script, _ = await played(failures=0, sleeps=2)
+    assert script.slept == [101, DAY]
+
+
+async def test_near_misses_are_offered() -> None:
+    """Case and typing errors find the ticker that was meant; nonsense finds nothing."""
+    _, catalogue = await played(failures=0, sleeps=1)
+    assert catalogue.nearest("btc-perpetual")[0] == "BTC-PERPETUAL"
+    assert "btc_usd" in catalogue.nearest("btc_us")
+    assert "PAXG_USDC" in catalogue.nearest("PAXG-USDC")
+    assert catalogue.nearest("?" * 500) == []
