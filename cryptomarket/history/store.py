@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import anyio
-from sqlalchemy import Select, text
+from sqlalchemy import Select, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -123,6 +123,11 @@ class Store:
     ) -> None:
         with anyio.CancelScope(shield=True):
             await self._database.close()
+
+    async def ping(self) -> None:
+        """Ask the database for a sign of life. Raises DatabaseUnavailable when it gives none."""
+        async with self.reading() as reader:
+            await reader.rows(select(1))
 
     async def migrate(self) -> None:
         """Bring the database forward to this program's revision; several processes may do so at once.
