@@ -1,0 +1,217 @@
+"""The address of the stream: reads what is asked for, turns away what cannot be served, and opens the stream.
+
+An EventSource never comes back from any status but 200, so overload is answered with 200, a long pause and the end. A
+wrong value is a 422 before the stream starts: coming back with it would be no use.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+import anyio
+from sse_starlette.sse import AppStatus, EventSourceResponse
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from ..errors import InvalidParameter, RequestError
+from .audience import Subscription
+from .event import CONNECTION
+from .manager import ServerSSEManager
+from .sinks import MailboxSink
+
+__all__ = ["StreamEndpoint", "counted_address", "nobody", "read_tickers", "read_timer"]
+
+#: One stream may follow this many tickers.
+TICKERS_A_STREAM = 20
+#: Turned away for want of room: all are back within a minute of there being some, and not at once.
+RETURN_SECONDS = (15.0, 45.0)
+
+_TIMER = re.compile(r"([0-9]{1,4})(?:\.([0-9])0*)?")
+_TIMER_EXPECTED = "0 for every tick, or seconds from 0.1 to 3600 in tenths"
+
+_STREAM_HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+}
+
+
+def nobody(_: Request) -> tuple[str | None, Mapping[str, str]]:
+    """No browser session, and no header to begin one."""
+    return None, {}
+
+
+def read_timer(query: QueryParams) -> int:
+    """The timer in tenths of a second; a minute when it is not given. Raises InvalidParameter."""
+    text = _single(query, "timer", _TIMER_EXPECTED)
+    if text is None:
+        return 600
+    match = _TIMER.fullmatch(text)
+    tenths = int(match[1]) * 10 + int(match[2] or 0) if match else -1
+    if not 0 <= tenths <= 36_000:
+        raise InvalidParameter("timer", _TIMER_EXPECTED)
+    return tenths
+
+
+def read_tickers(
+    query: QueryParams, known: Callable[[str], bool], nearest: Callable[[str], list[str]]
+) -> frozenset[str] | None:
+    """The tickers among the channels; None when no channels are given. Raises InvalidParameter."""
+    expected = f"names of tickers separated by commas, {TICKERS_A_STREAM} at most, or {CONNECTION}"
+    text = _single(query, "channels", expected)
+    if text is None:
+        return None
+    channels = {name.strip() for name in text.split(",")}
+    tickers = frozenset(channels - {CONNECTION})
+    if "" in channels or len(tickers) > TICKERS_A_STREAM:
+        raise InvalidParameter("channels", expected)
+    for ticker in sorted(tickers):
+        if not known(ticker):
+            names = ", ".join(nearest(ticker))
+            hint = f"; did you mean {names}?" if names else ""
+            raise InvalidParameter("channels", f"names of tickers, but {ticker[:64]!r} is none{hint}")
+    return tickers
+
+
+def _single(query: QueryParams, name: str, expected: str) -> str | None:
+    values = query.getlist(name)
+    if len(values) > 1:
+        raise InvalidParameter(name, f"one value: {expected}")
+    return values[0] if values else None
+
+
+def counted_address(host: str) -> str:
+    """What streams are counted by: the address, or the /64 of an IPv6 address, which one household has all of."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.version == 4:
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False).network_address)
+
+
+class StreamEndpoint:
+    """The ASGI application of ``/sse/``.
+
+    ``known`` and ``nearest`` ask the catalogue; ``problem`` makes the answer to a wrong request; ``identify`` gives the
+    browser session of a request and headers for its answer; ``allowed_origins`` are the other sites that may read.
+    """
+
+    def __init__(
+        self,
+        manager: ServerSSEManager,
+        *,
+        known: Callable[[str], bool],
+        nearest: Callable[[str], list[str]],
+        problem: Callable[[Request, RequestError], Response],
+        allowed_origins: Iterable[str] = (),
+        max_streams: int = 10_000,
+        max_streams_per_address: int = 100,
+        identify: Callable[[Request], tuple[str | None, Mapping[str, str]]] = nobody,
+    ) -> None:
+        self._manager = manager
+        self._known, self._nearest, self._problem = known, nearest, problem
+        self._origins = frozenset(allowed_origins)
+        self._max_streams, self._max_per_address = max_streams, max_streams_per_address
+        self._identify = identify
+        # The library would cut all streams at once at a stop; ours are ended by the manager, one after another.
+        AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for a stream."""
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        request = Request(scope, receive)
+        cors = self._cors(request)
+        if request.method not in ("GET", "HEAD"):
+            response = self._not_a_read(request)
+        else:
+            try:
+                subscription, last_event_id, headers = self._read(request)
+                if request.method == "HEAD":
+                    response = Response(headers={**_STREAM_HEADERS, **headers})
+                    del response.headers["content-length"]
+                elif reason := self._full(subscription):
+                    response = self._come_back_later(reason)
+                else:
+                    await self._stream(subscription, last_event_id, {**headers, **cors}, scope, receive, send)
+                    return
+            except RequestError as exc:
+                response = self._problem(request, exc)
+        response.headers.update(cors)
+        await response(scope, receive, send)
+
+    def _read(self, request: Request) -> tuple[Subscription, str | None, Mapping[str, str]]:
+        manager = self._manager
+        tenths = read_timer(request.query_params)
+        tickers = read_tickers(
+            request.query_params, lambda name: name in manager.tickers or self._known(name), self._nearest
+        )
+        session, headers = self._identify(request)
+        address = counted_address(request.client.host) if request.client else None
+        subscription = Subscription(tenths, manager.tickers if tickers is None else tickers, session, address)
+        return subscription, request.headers.get("last-event-id"), headers
+
+    def _full(self, subscription: Subscription) -> str | None:
+        """Why no further stream can be taken now, if so."""
+        manager = self._manager
+        if manager.draining:
+            return "draining"
+        if len(manager) >= self._max_streams:
+            return "max_streams"
+        if subscription.address is not None and manager.streams_of(subscription.address) >= self._max_per_address:
+            return "max_streams_per_address"
+        return None
+
+    def _come_back_later(self, reason: str) -> Response:
+        self._manager.turned_away(reason)
+        body = self._manager.draw_retry(*RETURN_SECONDS) + b"\n"
+        return Response(body, headers={**_STREAM_HEADERS, "Connection": "close"})
+
+    async def _stream(
+        self,
+        subscription: Subscription,
+        last_event_id: str | None,
+        headers: Mapping[str, str],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """The stream as a response of any ASGI server, until its reader leaves or the manager ends it."""
+        with anyio.CancelScope() as response_scope:
+            sink = MailboxSink(on_abort=response_scope.cancel)
+            stream = self._manager.join(sink, subscription, last_event_id)
+            response = EventSourceResponse(sink.frames(), headers={**_STREAM_HEADERS, **headers}, ping=0, sep="\n")
+            try:
+                await response(scope, receive, send)
+            finally:
+                self._manager.leave(stream)
+
+    def _not_a_read(self, request: Request) -> Response:
+        if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
+            return Response(
+                status_code=204, headers={"Access-Control-Allow-Methods": "GET", "Access-Control-Max-Age": "600"}
+            )
+        problem = {
+            "type": "about:blank",
+            "title": "Method Not Allowed",
+            "status": 405,
+            "detail": f"{request.url.path} is read with GET, not {request.method[:16]}",
+        }
+        return JSONResponse(problem, 405, {"Allow": "GET, HEAD"}, media_type="application/problem+json")
+
+    def _cors(self, request: Request) -> dict[str, str]:
+        """Leave for exactly this origin, if it is an allowed one; never for credentials."""
+        headers = {"Vary": "Origin"}
+        origin = request.headers.get("origin")
+        if origin is not None and origin in self._origins:
+            headers["Access-Control-Allow-Origin"] = origin
+            if request.method == "OPTIONS":
+                headers["Access-Control-Allow-Headers"] = "Last-Event-ID, Cache-Control"
+        return headers

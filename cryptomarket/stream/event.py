@@ -1,0 +1,82 @@
+"""The encoder: prices and news become the bytes of an event stream, once, whoever reads them.
+
+Pure: no socket, no clock. A line break in any field cannot begin another field.
+Specification: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+"""
+
+import json
+import re
+from collections.abc import Mapping
+
+from ..model import GapReason, Tick, Upstream
+
+__all__ = [
+    "CONNECTION",
+    "connection_event",
+    "event",
+    "gap_data",
+    "heartbeat_data",
+    "price_event",
+    "retry",
+    "state_data",
+]
+
+#: The channel that every stream has beside its tickers.
+CONNECTION = "connection"
+
+#: "Lines must be separated by either CRLF, a single LF, or a single CR."
+_LINE_END = re.compile("\r\n|\r|\n")
+#: "If the field value contains U+0000 NULL, then ignore the field" is said of ids; a name is kept as clean.
+_FORBIDDEN = re.compile("[\r\n\0]")
+
+
+def event(name: str, data: str, event_id: str | None = None) -> bytes:
+    """One event; what could forge a field in its name or id becomes U+FFFD, line breaks in data are kept."""
+    lines = [] if event_id is None else [f"id: {_one_line(event_id)}"]
+    lines.append(f"event: {_one_line(name)}")
+    lines += [f"data: {line}" for line in _LINE_END.split(data)]
+    return _encode("\n".join(lines) + "\n\n")
+
+
+def price_event(tick: Tick) -> bytes:
+    """The event of a tick: its place as the id, its ticker as the name, the one JSON form of a price as data."""
+    return event(tick.ticker, tick.json(), tick.id)
+
+
+def connection_event(data: str) -> bytes:
+    """An event of the connection channel; it carries no id, so the reader's position stays that of its last tick."""
+    return event(CONNECTION, data)
+
+
+def retry(milliseconds: int) -> bytes:
+    """The line that says how long to wait before reconnecting; an event or a blank line must follow."""
+    return b"retry: %d\n" % milliseconds
+
+
+def state_data(upstream: Upstream, ages: Mapping[str, int]) -> str:
+    """What the connection channel says of upstream: its state, since when, and how old each price is (ms)."""
+    return _json(kind="upstream", state=upstream.state, since=upstream.since, ages=ages)
+
+
+def heartbeat_data(time_ms: int, ages: Mapping[str, int]) -> str:
+    """A sign of life that a page can see, unlike a comment."""
+    return _json(kind="heartbeat", time=time_ms, ages=ages)
+
+
+def gap_data(reason: GapReason, *, since: str | None = None, ticker: str | None = None) -> str:
+    """What could not be delivered: everything after the id ``since``, or a ticker."""
+    optional = {} if ticker is None else {"ticker": ticker}
+    return _json(kind="gap", **{"from": since}, reason=reason, **optional)
+
+
+def _json(**fields: object) -> str:
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def _one_line(text: str) -> str:
+    return _FORBIDDEN.sub("\ufffd", text)
+
+
+def _encode(text: str) -> bytes:
+    # "Event streams ... must always be encoded as UTF-8": half a surrogate pair has no such form.
+    return text.encode("utf-8", "replace")

@@ -1,0 +1,309 @@
+"""The manager of the streams: takes ticks from the bus, and gives every reader the newest at its own pace.
+
+Publishing never waits for a reader: `receive` keeps the event, encoded once, and one coroutine writes it to the streams
+that are due. This file decides when and to whom; `delivery` writes. It knows no socket and no HTTP.
+"""
+
+import random as randoms
+import time
+from collections.abc import Callable, Iterator
+
+import anyio
+import anyio.lowlevel
+import structlog
+from anyio.abc import TaskStatus
+
+from ..board import Board
+from ..errors import InvalidParameter
+from ..model import Gap, GapReason, Message, Tick, Upstream
+from .audience import Audience, Cohort, Stream, Subscription
+from .delivery import Delivery
+from .demand import Demand
+from .event import CONNECTION, connection_event, gap_data, heartbeat_data, retry, state_data
+from .feed import KEPT_TICKS, Feed
+from .sinks import Sink
+from .statistics import Counters, StreamStatistics
+
+__all__ = ["ServerSSEManager"]
+
+log = structlog.get_logger(__name__)
+
+#: Writes between two moments in which the event loop may do something else.
+SLICE = 500
+#: How often the state of upstream, heartbeats and the long blocked are looked at.
+LOOK_SECONDS = 0.25
+#: How often a drain ends the streams whose turn has come.
+DRAIN_STEP_SECONDS = 0.05
+
+
+def ignore(_: object) -> None:
+    """Nobody wants to know."""
+
+
+class ServerSSEManager:
+    """The streams of the given channels: tickers, and ``connection``, which every stream has.
+
+    ``board`` is shared with the bus (without one, the manager keeps its own); ``demand`` is told the other tickers that
+    streams ask for, whenever they change; ``arrived`` the browser session of each stream that joined with one.
+    """
+
+    def __init__(
+        self,
+        *channels: str,
+        board: Board | None = None,
+        demand: Callable[[frozenset[str]], None] = ignore,
+        arrived: Callable[[str], None] = ignore,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        random: Callable[[], float] = randoms.random,
+        max_tickers: int = 200,
+        kept_ticks: int = KEPT_TICKS,
+        heartbeat_seconds: float = 15.0,  # proxies cut a silent connection after 30 to 60 s
+        blocked_seconds: float = 60.0,
+        linger_seconds: float = 10.0,
+    ) -> None:
+        self.tickers = frozenset(channel for channel in channels if channel != CONNECTION)
+        self.draining = False
+        self._own_board = board is None
+        self._board = board or Board(sorted(self.tickers), monotonic=monotonic, wall=wall)
+        self._tell_demand, self._tell_arrived = demand, arrived
+        self._monotonic, self._wall, self._random = monotonic, wall, random
+        self._max_tickers = max_tickers
+        self._heartbeat_seconds, self._blocked_seconds = heartbeat_seconds, blocked_seconds
+        self._counters = Counters()
+        self._audience = Audience()
+        self._demand = Demand(self.tickers, linger_seconds=linger_seconds)
+        self._feed = Feed(self.tickers, kept=kept_ticks)
+        self._delivery = Delivery(self._feed, self._counters, state=self._state, monotonic=monotonic)
+        self._refused: dict[str, Gap] = {}
+        self._gaps: list[Gap] = []
+        self._upstream = self._board.upstream()
+        self._told = 0
+        self._next_look = monotonic()
+        self._wake_up = anyio.Event()
+
+    def __repr__(self) -> str:
+        return f"<ServerSSEManager {len(self)} streams, {len(self.tickers)} tickers>"
+
+    def __len__(self) -> int:
+        """How many streams are open."""
+        return len(self._audience)
+
+    def streams_of(self, address: str) -> int:
+        """How many streams the address has."""
+        return self._audience.of_address(address)
+
+    def receive(self, message: Message) -> None:
+        """Take what the bus delivers, after the board did; nothing is written here, so no reader is waited for."""
+        if self._own_board:
+            self._board.receive(message)
+        match message:
+            case Tick():
+                self._refused.pop(message.ticker, None)
+                if self._feed.take(message, self._monotonic()) and self._audience.has_immediate:
+                    self._wake_up.set()
+            case Upstream():
+                self._wake_up.set()
+            case Gap():
+                self._refused[message.ticker] = message
+                self._gaps.append(message)
+                self._wake_up.set()
+
+    # Joining and leaving
+
+    def join(self, sink: Sink, subscription: Subscription, last_event_id: str | None = None) -> Stream:
+        """Register the sink and write the present to it, in one step, so that nothing falls between.
+
+        Raises InvalidParameter when its tickers are more than may be followed at once.
+        """
+        tickers = subscription.tickers
+        if not self._demand.room(tickers, self._max_tickers):
+            raise InvalidParameter("channels", f"no ticker beyond the {self._max_tickers} that are followed at once")
+        now = self._monotonic()
+        if new := self._demand.join(tickers):
+            for ticker in new:
+                self._feed.open(ticker, self._board.tick(ticker), now=now)
+            self._tell_demand(self._demand.tickers)
+        self._look()
+        stream, cohort, fresh = self._audience.join(sink, subscription, now)
+        if fresh:
+            cohort.position, cohort.version, cohort.last_sent = self._feed.position, self._delivery.version, now
+        self._counters.joined += 1
+        self._welcome(stream, cohort, last_event_id)
+        if stream.session is not None:
+            self._tell_arrived(stream.session)
+        return stream
+
+    def _welcome(self, stream: Stream, cohort: Cohort, last_event_id: str | None) -> None:
+        head, since = self.draw_retry(), None
+        if last_event_id:
+            resumed = self._feed.resume(cohort.tickers, last_event_id)
+            if isinstance(resumed, GapReason):
+                head += connection_event(gap_data(resumed, since=last_event_id[:128]))
+            else:
+                since = resumed
+        refusals = [self._refusal(gap) for ticker, gap in self._refused.items() if ticker in cohort.tickers]
+        tail = b"".join((*refusals, self._state(cohort.tickers)))
+        self._delivery.welcome(stream, cohort, head, tail, since)
+
+    def leave(self, stream: Stream) -> None:
+        """The reader is gone; nothing is written to it any more. May be called twice."""
+        cohort = stream.cohort
+        if cohort is not None:
+            self._audience.leave(stream, cohort)
+            self._delivery.forget(stream)
+            self._demand.leave(cohort.tickers, self._monotonic())
+            self._counters.left += 1
+
+    def turned_away(self, reason: str) -> None:
+        """Count a stream that was not taken."""
+        self._counters.turned_away(reason)
+
+    def draw_retry(self, low_seconds: float = 1.0, high_seconds: float = 5.0) -> bytes:
+        """A pause before reconnecting, drawn for one stream, because browsers add no jitter."""
+        return retry(round(1000 * (low_seconds + (high_seconds - low_seconds) * self._random())))
+
+    def send(self, session: str, data: str) -> int:
+        """Send an event of the connection channel to the streams of one browser session; gives how many they are."""
+        streams = self._audience.of_session(session)
+        event = connection_event(data)
+        for stream in streams:
+            self._delivery.give(stream, event)
+        return len(streams)
+
+    # What streams are told beside prices
+
+    def _ages(self, tickers: frozenset[str]) -> dict[str, int]:
+        return {ticker: age for ticker, age in self._board.ages().items() if ticker in tickers}
+
+    def _state(self, tickers: frozenset[str]) -> bytes:
+        return connection_event(state_data(self._upstream, self._ages(tickers)))
+
+    def _heartbeat(self, tickers: frozenset[str]) -> bytes:
+        return connection_event(heartbeat_data(int(self._wall() * 1000), self._ages(tickers)))
+
+    def _refusal(self, gap: Gap) -> bytes:
+        tick = self._board.tick(gap.ticker)
+        return connection_event(gap_data(gap.reason, since=tick.id if tick else None, ticker=gap.ticker))
+
+    def _look(self) -> None:
+        """Notice a change of upstream; every cohort is told in the next turn."""
+        upstream = self._board.upstream()
+        if upstream.state is not self._upstream.state:
+            self._delivery.version += 1
+            self._wake_up.set()
+        self._upstream = upstream
+
+    # The wheel
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Serve the streams until cancelled."""
+        task_status.started()
+        while True:
+            for _ in self.turn():
+                await anyio.lowlevel.checkpoint()
+            moments = [self._next_look] if (due := self._audience.wheel.next) is None else [self._next_look, due]
+            with anyio.move_on_after(max(0.0, min(moments) - self._monotonic())):
+                await self._wake_up.wait()
+
+    def turn(self) -> Iterator[None]:
+        """Do everything that is due now; it stops after every few hundred writes, so that others may run."""
+        self._wake_up = anyio.Event()
+        self._look()
+        writes = 0
+        for serve in (self._serve_gaps, self._serve_state, self._serve_prices, self._serve_rest):
+            for written in serve():
+                writes += written
+                if writes >= SLICE:
+                    writes = 0
+                    yield
+                    writes += sum(map(self._delivery.deliver, self._audience.immediate()))
+
+    def _serve_gaps(self) -> Iterator[int]:
+        gaps, self._gaps = self._gaps, []
+        for gap in gaps:
+            event = self._refusal(gap)
+            for cohort in list(self._audience):
+                if gap.ticker in cohort.tickers:
+                    self._delivery.keep(cohort, event)
+                    yield self._delivery.tell(cohort, event)
+
+    def _serve_state(self) -> Iterator[int]:
+        if self._told != self._delivery.version:
+            self._told = self._delivery.version
+            events: dict[frozenset[str], bytes] = {}
+            for cohort in list(self._audience):
+                if cohort.version != self._delivery.version:
+                    event = events.get(cohort.tickers) or events.setdefault(cohort.tickers, self._state(cohort.tickers))
+                    cohort.version = self._delivery.version
+                    yield self._delivery.tell(cohort, event)
+
+    def _serve_prices(self) -> Iterator[int]:
+        yield from map(self._delivery.deliver, self._audience.immediate())
+        due = self._audience.wheel.due(self._monotonic())
+        yield from map(self._delivery.deliver, self._audience.cohorts(due))
+
+    def _serve_rest(self) -> Iterator[int]:
+        now = self._monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + LOOK_SECONDS
+        for stream in self._delivery.blocked_since(now - self._blocked_seconds):
+            stream.sink.abort()
+            self.leave(stream)
+            self._counters.turned_away("blocked")
+        for cohort in list(self._audience):
+            if now - cohort.last_sent >= self._heartbeat_seconds:
+                yield self._delivery.tell(cohort, self._heartbeat(cohort.tickers))
+        if gone := self._demand.expired(now):
+            for ticker in gone:
+                self._feed.forget(ticker)
+                self._board.forget(ticker)
+                self._refused.pop(ticker, None)
+            self._tell_demand(self._demand.tickers)
+
+    # The end
+
+    async def drain(self, window_seconds: float) -> None:
+        """End every stream with its own pause before reconnecting, evenly over the window; no new ones are taken."""
+        self.draining = True
+        streams = [stream for cohort in self._audience for stream in cohort.members()]
+        streams += self._delivery.blocked_since(self._monotonic())
+        # Neighbours joined together and would return together.
+        streams.sort(key=lambda _: self._random())
+        log.info("streams_draining", streams=len(streams), window_seconds=window_seconds)
+        began, ended = self._monotonic(), 0
+        while ended < len(streams):
+            passed = self._monotonic() - began
+            share = 1.0 if window_seconds <= 0 else min(1.0, passed / window_seconds)
+            for stream in streams[ended : int(share * len(streams))]:
+                self._end(stream)
+            ended = int(share * len(streams))
+            if ended < len(streams):
+                await anyio.sleep(min(DRAIN_STEP_SECONDS, window_seconds))
+        log.info("streams_drained", streams=len(streams))
+
+    def _end(self, stream: Stream) -> None:
+        if (cohort := stream.cohort) is not None:
+            stream.sink.close(cohort.framed(self.draw_retry() + b"\n"))
+            self.leave(stream)
+
+    def statistics(self) -> StreamStatistics:
+        """What the fan-out did so far."""
+        counters = self._counters
+        return StreamStatistics(
+            streams=len(self),
+            by_timer=self._audience.by_timer(),
+            cohorts=sum(1 for _ in self._audience),
+            tickers_wanted=len(self._demand.tickers),
+            blocked_now=len(self._delivery),
+            joined=counters.joined,
+            left=counters.left,
+            delivered=counters.delivered,
+            frames=counters.frames,
+            conflated=counters.conflated,
+            blocked=counters.blocked,
+            shed=dict(counters.shed),
+            age_counts=tuple(counters.age_counts),
+            age_sum_seconds=counters.age_sum_seconds,
+        )

@@ -1,0 +1,59 @@
+"""What the fan-out did so far, as numbers with units, for health and metrics."""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["AGE_BOUNDS", "Counters", "StreamStatistics"]
+
+#: Upper bounds of the histogram of ages, in seconds; the last bucket, without a bound, is beside them.
+AGE_BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0)
+
+
+@dataclass(slots=True)
+class Counters:
+    """Counts that only grow. An event that goes to a thousand streams counts a thousand times, its encoding once."""
+
+    joined: int = 0
+    left: int = 0
+    delivered: int = 0
+    frames: int = 0
+    conflated: int = 0
+    blocked: int = 0
+    shed: dict[str, int] = field(default_factory=dict)
+    age_counts: list[int] = field(default_factory=lambda: [0] * (len(AGE_BOUNDS) + 1))
+    age_sum_seconds: float = 0.0
+
+    def aged(self, seconds: float, times: int) -> None:
+        """An event this old was written to so many streams."""
+        self.age_counts[bisect_left(AGE_BOUNDS, seconds)] += times
+        self.age_sum_seconds += seconds * times
+
+    def turned_away(self, reason: str) -> None:
+        """A stream was not taken, or was closed by us."""
+        self.shed[reason] = self.shed.get(reason, 0) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatistics:
+    """The fan-out at one moment.
+
+    ``delivered`` counts price events times streams, ``frames`` what was encoded for it, ``conflated`` ticks times
+    streams that a newer one replaced, ``blocked`` streams whose reader fell behind (``blocked_now`` still), ``shed``
+    streams turned away or closed by reason. ``age_counts`` is how old events were when written, by ``AGE_BOUNDS``.
+    """
+
+    streams: int
+    by_timer: Mapping[float, int]
+    cohorts: int
+    tickers_wanted: int
+    blocked_now: int
+    joined: int
+    left: int
+    delivered: int
+    frames: int
+    conflated: int
+    blocked: int
+    shed: Mapping[str, int]
+    age_counts: tuple[int, ...]
+    age_sum_seconds: float

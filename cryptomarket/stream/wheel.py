@@ -1,0 +1,139 @@
+"""The wheel: which streams are served at which moment, so that equal timers do not all strike at once.
+
+A timer has up to 50 buckets, evenly apart in phase on the monotonic clock. Pure: it is told the time, says what is due.
+"""
+
+import heapq
+from dataclasses import dataclass
+
+__all__ = ["PHASES", "Bucket", "Wheel"]
+
+#: 20,000 streams of five seconds become 400 writes every tenth of a second instead of 20,000 at once.
+PHASES = 50
+#: Buckets closer than this gain nothing: a pass over one takes about as long.
+_CLOSEST_SECONDS = 0.02
+#: Empty buckets that may wait in the queue before it is cleared of them.
+_IDLE = 64
+
+
+@dataclass(slots=True, eq=False)
+class Bucket:
+    """A phase of a timer (in tenths of a second; 0 is at once), and how many streams are served in it."""
+
+    tenths: int
+    phase: int = 0
+    due: float = 0.0
+    load: int = 0
+    queued: bool = False
+
+    @property
+    def immediate(self) -> bool:
+        """Whether its streams get every tick at once, and so are never due."""
+        return self.tenths == 0
+
+    def after(self, now: float) -> float:
+        """Its first moment later than now."""
+        interval = self.tenths / 10
+        offset = self.phase * interval / _phases(self.tenths)
+        moment = offset + ((now - offset) // interval + 1) * interval
+        return moment if moment > now else moment + interval
+
+
+class Wheel:
+    """Places streams in the buckets of their timer, and says which buckets are due."""
+
+    def __init__(self) -> None:
+        self._timers: dict[int, dict[int, Bucket]] = {}
+        self._queue: list[tuple[float, int, Bucket]] = []
+        self._pushed = 0
+        self._idle = 0
+
+    def __repr__(self) -> str:
+        return f"<Wheel {len(self._timers)} timers, {len(self._queue)} buckets>"
+
+    def place(self, tenths: int, now: float) -> Bucket:
+        """The bucket for one more stream: the emptiest, and of equals the one that is due last.
+
+        So the first interval of a lone stream is nearly a whole one, none is longer than the timer, and a crowd that
+        arrives in the same second is spread over the timer.
+        """
+        bucket = self._lightest(tenths, now)
+        bucket.load += 1
+        if bucket.load == 1 and not bucket.immediate:
+            if bucket.queued:
+                self._idle -= 1
+            else:
+                bucket.due = bucket.after(now)
+                self._push(bucket)
+        return bucket
+
+    def _lightest(self, tenths: int, now: float) -> Bucket:
+        buckets = self._timers.setdefault(tenths, {})
+        count = _phases(tenths)
+        passed = int(now * 10 / tenths % 1 * count) if tenths else 0
+        best: Bucket | None = None
+        for step in range(count):
+            phase = (passed - step) % count
+            bucket = buckets.get(phase)
+            if bucket is None:
+                bucket = buckets[phase] = Bucket(tenths, phase)
+            if not bucket.load:
+                return bucket
+            if best is None or bucket.load < best.load:
+                best = bucket
+        assert best is not None  # noqa: S101  a timer has at least one phase
+        return best
+
+    def remove(self, bucket: Bucket) -> None:
+        """One stream of the bucket is gone."""
+        bucket.load -= 1
+        if bucket.load:
+            return
+        if not bucket.queued:
+            self._drop(bucket)
+            return
+        # It stays queued, as a reload of the page will want it again. Visitors of long timers who come and go must
+        # not fill the queue for an hour, though.
+        self._idle += 1
+        if self._idle > max(_IDLE, len(self._queue) // 2):
+            for _, _, other in self._queue:
+                if not other.load:
+                    self._drop(other)
+            self._queue = [item for item in self._queue if item[2].load]
+            heapq.heapify(self._queue)
+            self._idle = 0
+
+    def due(self, now: float) -> list[Bucket]:
+        """The buckets whose moment has come, earliest first; each is due again one timer later, missed ones skipped."""
+        found = []
+        while self._queue and self._queue[0][0] <= now:
+            bucket = heapq.heappop(self._queue)[2]
+            bucket.queued = False
+            if bucket.load:
+                found.append(bucket)
+                bucket.due = bucket.after(now)
+                self._push(bucket)
+            else:
+                self._idle -= 1
+                self._drop(bucket)
+        return found
+
+    @property
+    def next(self) -> float | None:
+        """The moment of the next bucket, if any stream has a timer."""
+        return self._queue[0][0] if self._queue else None
+
+    def _push(self, bucket: Bucket) -> None:
+        bucket.queued = True
+        self._pushed += 1  # breaks ties, since buckets have no order
+        heapq.heappush(self._queue, (bucket.due, self._pushed, bucket))
+
+    def _drop(self, bucket: Bucket) -> None:
+        buckets = self._timers[bucket.tenths]
+        del buckets[bucket.phase]
+        if not buckets:
+            del self._timers[bucket.tenths]
+
+
+def _phases(tenths: int) -> int:
+    return max(1, min(PHASES, round(tenths / 10 / _CLOSEST_SECONDS)))

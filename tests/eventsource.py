@@ -1,0 +1,118 @@
+"""A strict reader of event streams, written from the specification alone, so it shares no mistake with our encoder.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+"""
+
+import codecs
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Event", "EventSourceParser", "parse"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a browser would dispatch: its type, its data, and the last event id at that moment."""
+
+    event: str
+    data: str
+    id: str
+
+    @property
+    def json(self) -> Any:
+        """The data as JSON."""
+        return json.loads(self.data)
+
+
+@dataclass
+class EventSourceParser:
+    """Turns bytes, cut anywhere, into events; an unfinished last event is never one.
+
+    Strict: bytes that are not UTF-8 raise UnicodeDecodeError where a browser would show U+FFFD, and a field that the
+    specification does not know is an error, since a browser would drop it silently.
+    """
+
+    last_event_id: str = ""
+    retry: int | None = None
+    comments: list[str] = field(default_factory=list)
+    retries: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._decode = codecs.getincrementaldecoder("utf-8")()
+        self._text = ""
+        self._begun = False
+        self._after_cr = False
+        self._id = self.last_event_id
+        self._type = ""
+        self._data: list[str] = []
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The events that these bytes complete."""
+        text = self._decode.decode(chunk)
+        if text and not self._begun:
+            self._begun = True
+            text = text.removeprefix("\ufeff")  # "one leading U+FEFF BYTE ORDER MARK character must be ignored"
+        if text and self._after_cr:
+            self._after_cr = False
+            text = text.removeprefix("\n")
+        self._text += text
+        events: list[Event] = []
+        while (line := self._line()) is not None:
+            event = self._interpret(line)
+            if event is not None:
+                events.append(event)
+        return events
+
+    def _line(self) -> str | None:
+        ends = [i for i in (self._text.find("\r"), self._text.find("\n")) if i >= 0]
+        if not ends:
+            return None
+        end = min(ends)
+        line, rest = self._text[:end], self._text[end + 1 :]
+        if self._text[end] == "\r":
+            if rest.startswith("\n"):
+                rest = rest[1:]
+            elif not rest:
+                self._after_cr = True
+        self._text = rest
+        return line
+
+    def _interpret(self, line: str) -> Event | None:
+        if line == "":
+            return self._dispatch()
+        if line.startswith(":"):
+            self.comments.append(line[1:])
+            return None
+        name, _, value = line.partition(":")
+        self._field(name, value.removeprefix(" "))
+        return None
+
+    def _field(self, name: str, value: str) -> None:
+        match name:
+            case "event":
+                self._type = value
+            case "data":
+                self._data.append(value)
+            case "id":
+                if "\0" not in value:
+                    self._id = value
+            case "retry":
+                if value and all(c in "0123456789" for c in value):
+                    self.retry = int(value)
+                    self.retries.append(self.retry)
+            case _:
+                raise ValueError(f"a browser would ignore the field {name!r}")
+
+    def _dispatch(self) -> Event | None:
+        self.last_event_id = self._id
+        data, kind = self._data, self._type
+        self._data, self._type = [], ""
+        if not data:
+            return None
+        return Event(kind or "message", "\n".join(data), self.last_event_id)
+
+
+def parse(stream: bytes) -> list[Event]:
+    """The events of a whole stream."""
+    return EventSourceParser().feed(stream)

@@ -1,0 +1,149 @@
+"""A manager under clocks of the test's own, and readers that can be as slow as the test wants."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from cryptomarket.board import Board
+from cryptomarket.cluster.bus import LocalBus
+from cryptomarket.model import Tick, Upstream, UpstreamState
+from cryptomarket.stream.audience import Stream, Subscription
+from cryptomarket.stream.manager import ServerSSEManager
+
+from ..eventsource import Event, EventSourceParser
+
+__all__ = ["Reader", "Room", "tick"]
+
+EVERYTHING = frozenset({"btc_usd", "eth_usd"})
+
+
+def tick(ticker: str = "btc_usd", price: int = 1) -> Tick:
+    """A tick that is known by its price."""
+    return Tick(ticker, Decimal(price), 1_763_668_800_000 + price)
+
+
+class Reader:
+    """A sink whose reader parses at once, or, while stalled, not at all."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.events: list[Event] = []
+        self.parser = EventSourceParser()
+        self.stalled = False
+        self.closed = False
+        self.aborted = False
+        self.resume: Callable[[], None] | None = None
+
+    def framed(self, data: bytes) -> bytes:
+        """Each write carries this much."""
+        return data
+
+    def write(self, frame: bytes) -> bool:
+        """Read it, unless stalled."""
+        assert not self.closed, "written to after the end"
+        if self.stalled:
+            return False
+        self._read(frame)
+        return True
+
+    def _read(self, frame: bytes) -> None:
+        self.writes.append(frame)
+        self.events += self.parser.feed(frame)
+
+    def when_drained(self, resume: Callable[[], None]) -> None:
+        """Remember whom to tell."""
+        assert self.resume is None, "asked twice"
+        self.resume = resume
+
+    def wake(self) -> None:
+        """Read again."""
+        self.stalled = False
+        if (resume := self.resume) is not None:
+            self.resume = None
+            resume()
+
+    def close(self, farewell: bytes) -> None:
+        """The end, with a last frame."""
+        self._read(farewell)
+        self.closed = True
+
+    def abort(self) -> None:
+        """The end without one."""
+        self.closed = self.aborted = True
+
+    def prices(self, ticker: str | None = None) -> list[int]:
+        """The prices it saw, in order."""
+        return [int(e.json["price"]) for e in self.events if e.event != "connection" and ticker in (None, e.event)]
+
+    def news(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """The events of the connection channel it saw, in order."""
+        return [e.json for e in self.events if e.event == "connection" and kind in (None, e.json["kind"])]
+
+    def clear(self) -> None:
+        """Forget what was seen so far."""
+        self.events.clear()
+        self.writes.clear()
+
+
+class Room:
+    """A bus, a board and a manager, and a clock that moves when told."""
+
+    def __init__(self, *channels: str, epoch: int = 7, **options: Any) -> None:
+        self.now = 1000.0
+        self.demands: list[frozenset[str]] = []
+        self.board = Board(EVERYTHING, monotonic=self.clock, wall=self.wall)
+        self.manager = ServerSSEManager(
+            *(channels or ("btc_usd", "eth_usd", "connection")),
+            board=self.board,
+            demand=self.demands.append,
+            monotonic=self.clock,
+            wall=self.wall,
+            random=lambda: 0.5,
+            **options,
+        )
+        self.bus = LocalBus(epoch)
+        self.bus.subscribe(self.board.receive)
+        self.bus.subscribe(self.manager.receive)
+
+    def clock(self) -> float:
+        """Monotonic seconds."""
+        return self.now
+
+    def wall(self) -> float:
+        """UNIX seconds."""
+        return 1_763_668_000.0 + self.now
+
+    def live(self) -> None:
+        """Upstream is up."""
+        self.bus.publish(Upstream(UpstreamState.LIVE, int(self.wall() * 1000)))
+
+    def publish(self, *prices: int, ticker: str = "btc_usd") -> None:
+        """Ticks of these prices."""
+        for price in prices:
+            self.bus.publish(tick(ticker, price))
+
+    def turn(self) -> None:
+        """Everything due now."""
+        for _ in self.manager.turn():
+            pass
+
+    def advance(self, seconds: float, step: float = 0.05) -> None:
+        """Let time pass, with a turn of the wheel every step."""
+        begin = self.now
+        for i in range(1, round(seconds / step) + 1):
+            self.now = round(begin + i * step, 6)
+            self.turn()
+
+    def join(
+        self,
+        timer: float = 60,
+        *tickers: str,
+        last_event_id: str | None = None,
+        reader: Reader | None = None,
+        session: str | None = None,
+        address: str | None = None,
+    ) -> tuple[Reader, Stream]:
+        """A reader, and its stream."""
+        reader = reader or Reader()
+        subscription = Subscription(round(timer * 10), frozenset(tickers) or EVERYTHING, session, address)
+        return reader, self.manager.join(reader, subscription, last_event_id)

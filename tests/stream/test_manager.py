@@ -1,0 +1,632 @@
+"""The manager under a clock of our own: what each stream is told, and when."""
+
+import gc
+import tracemalloc
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from cryptomarket.errors import InvalidParameter
+from cryptomarket.model import Gap, Tick, Upstream, UpstreamState
+from cryptomarket.stream.audience import COHORT_SIZE, Subscription
+from cryptomarket.stream.manager import ServerSSEManager
+
+from .reader import EVERYTHING, Reader, Room, tick
+
+
+@pytest.fixture
+def room() -> Room:
+    """A manager of btc_usd and eth_usd."""
+    return Room()
+
+
+# Joining
+
+
+def test_joining_is_one_write_of_retry_prices_and_state(room: Room) -> None:
+    """The pause, one event per ticker in order of sequence, the state, and nothing else."""
+    room.live()
+    room.publish(1, ticker="eth_usd")
+    room.publish(2, 3)
+    reader, _ = room.join(5)
+    assert len(reader.writes) == 1
+    assert reader.writes[0].startswith(b"retry: 3000\nid: 7-1\n")
+    assert [(e.event, e.id) for e in reader.events] == [("eth_usd", "7-1"), ("btc_usd", "7-3"), ("connection", "7-3")]
+    assert reader.news() == [
+        {"kind": "upstream", "state": "live", "since": 1763669000000, "ages": {"eth_usd": 0, "btc_usd": 0}}
+    ]
+
+
+def test_joining_before_any_tick_says_the_state_alone(room: Room) -> None:
+    """There is no price to show, and the reader knows why."""
+    reader, _ = room.join(5)
+    assert reader.prices() == []
+    assert reader.news()[0]["state"] == "connecting"
+
+
+def test_the_retry_is_drawn_for_each_stream() -> None:
+    """From one to five seconds."""
+    draws = iter((0.0, 0.999999, 0.25))
+    manager = ServerSSEManager("btc_usd", random=lambda: next(draws))
+    readers = [Reader() for _ in range(3)]
+    for reader in readers:
+        manager.join(reader, Subscription())
+    assert [reader.parser.retry for reader in readers] == [1000, 5000, 2000]
+
+
+def test_a_stream_sees_only_its_tickers(room: Room) -> None:
+    """Prices, ages and gaps of other tickers are not its business."""
+    room.publish(1)
+    room.publish(2, ticker="eth_usd")
+    reader, _ = room.join(0, "eth_usd")
+    room.publish(3)
+    room.publish(4, ticker="eth_usd")
+    room.bus.publish(Gap("btc_usd"))
+    room.turn()
+    assert reader.prices() == [2, 4]
+    assert reader.news("gap") == []
+    assert reader.news("upstream")[0]["ages"].keys() == {"eth_usd"}
+
+
+def test_without_a_board_the_manager_keeps_its_own() -> None:
+    """The manager of the assignment needs nothing but its channels."""
+    manager = ServerSSEManager("btc_usd", "eth_usd", "connection")
+    manager.receive(Upstream(UpstreamState.LIVE, 1))
+    manager.receive(tick().at(1, 1))
+    reader = Reader()
+    manager.join(reader, Subscription(0, manager.tickers))
+    assert reader.prices() == [1]
+    assert reader.news()[0]["state"] == "live"
+
+
+# Timers
+
+
+def test_a_timed_stream_gets_the_newest_once_per_interval(room: Room) -> None:
+    """Between two deliveries only the newest of each ticker counts, in one write."""
+    reader, _ = room.join(1)
+    reader.clear()
+    for second in range(4):
+        for tenth in range(10):
+            room.publish(100 * second + tenth)
+            room.advance(0.1)
+    assert len(reader.prices()) == 4
+    assert reader.prices() == sorted(reader.prices())
+    assert room.manager.statistics().conflated == 30 + reader.prices()[-1] % 100 + 1 - 4
+
+
+def test_both_tickers_travel_in_one_write(room: Room) -> None:
+    """The events of one delivery are in order of sequence."""
+    reader, _ = room.join(1)
+    reader.clear()
+    room.publish(1, 2)
+    room.publish(3, ticker="eth_usd")
+    room.publish(4)
+    room.advance(1)
+    assert len(reader.writes) == 1
+    assert reader.prices() == [3, 4]
+
+
+def test_an_equal_price_is_still_a_tick(room: Room) -> None:
+    """A price that stands still is delivered again; a ticker without a tick is not."""
+    reader, _ = room.join(1)
+    reader.clear()
+    room.publish(5)
+    room.advance(1)
+    room.publish(5)
+    room.advance(1)
+    room.advance(1)
+    assert reader.prices() == [5, 5]
+
+
+def test_timer_zero_gets_every_tick_in_order(room: Room) -> None:
+    """Ticks that came between two turns travel together."""
+    reader, _ = room.join(0)
+    reader.clear()
+    room.publish(1)
+    room.turn()
+    room.publish(2, 3)
+    room.turn()
+    room.turn()
+    assert reader.prices() == [1, 2, 3]
+    assert len(reader.writes) == 2
+
+
+def test_nothing_is_told_twice_to_a_stream_that_just_joined(room: Room) -> None:
+    """Joining between a tick and its delivery to the cohort does not repeat the tick."""
+    first, _ = room.join(0)
+    room.publish(1)
+    second, _ = room.join(0)
+    room.publish(2)
+    third, _ = room.join(0)
+    room.turn()
+    room.publish(3)
+    room.turn()
+    assert [reader.prices() for reader in (first, second, third)] == [[1, 2, 3], [1, 2, 3], [2, 3]]
+
+
+def test_equal_streams_share_one_encoding(room: Room) -> None:
+    """Frames grow with cohorts, not with streams: 3,000 streams at once are three writes' worth of encoding."""
+    readers = [room.join(0)[0] for _ in range(3 * COHORT_SIZE)]
+    room.publish(1)
+    room.turn()
+    statistics = room.manager.statistics()
+    assert all(reader.prices() == [1] for reader in readers)
+    assert (statistics.delivered, statistics.cohorts) == (3 * COHORT_SIZE, 3)
+    room.publish(2)
+    room.turn()
+    assert room.manager.statistics().frames - statistics.frames == 3
+
+
+# Epochs and resuming
+
+
+def test_a_lower_epoch_is_refused(room: Room) -> None:
+    """A leader that lost its lease is not listened to."""
+    reader, _ = room.join(0)
+    room.publish(1)
+    room.manager.receive(tick(price=9).at(6, 99))
+    room.turn()
+    assert reader.prices() == [1]
+
+
+def test_a_repeated_message_is_not_delivered_again(room: Room) -> None:
+    """What a bus brings twice is one tick."""
+    reader, _ = room.join(0)
+    room.publish(1)
+    room.manager.receive(tick(price=1).at(7, 1))
+    room.turn()
+    assert reader.prices() == [1]
+
+
+def test_a_new_epoch_goes_on_in_the_same_streams(room: Room) -> None:
+    """A new leader counts from one again; readers of any timer get its ticks, and the undelivered one of the old."""
+    immediate, _ = room.join(0)
+    timed, _ = room.join(1)
+    room.publish(500, ticker="eth_usd")
+    room.bus.epoch, room.bus.sequence = 8, 0
+    room.publish(1, 2)
+    room.advance(1)
+    assert immediate.prices() == [500, 1, 2]
+    assert timed.prices() == [500, 2]
+    assert immediate.parser.last_event_id == "8-2"
+
+
+def test_an_immediate_stream_resumes_with_what_it_missed(room: Room) -> None:
+    """Every tick after the id, each once, then what comes."""
+    room.publish(1, 2)
+    room.publish(3, ticker="eth_usd")
+    room.publish(4, 5)
+    reader, _ = room.join(0, last_event_id="7-2")
+    room.publish(6)
+    room.turn()
+    assert reader.prices() == [3, 4, 5, 6]
+    assert reader.news("gap") == []
+
+
+def test_a_long_absence_is_replayed_in_pieces(room: Room) -> None:
+    """A thousand ticks are not one write."""
+    room.publish(*range(1, 1001))
+    reader, _ = room.join(0, last_event_id="7-10")
+    room.publish(1001)
+    room.turn()
+    assert reader.prices() == list(range(11, 1002))
+    assert len(reader.writes) > 5
+    assert max(map(len, reader.writes)) < 32_768
+
+
+def test_a_replay_waits_for_a_slow_reader_and_loses_nothing(room: Room) -> None:
+    """The reader that stalls in its replay goes on where it stood, as a replay is what it asked for."""
+    room.publish(*range(1, 1001))
+
+    class Slow(Reader):
+        def write(self, frame: bytes) -> bool:
+            taken = super().write(frame)
+            self.stalled = True
+            return taken
+
+    reader, _ = room.join(0, last_event_id="7-1", reader=Slow())
+    for price in range(1001, 1101):
+        room.publish(price)
+        room.turn()
+        reader.wake()
+    assert reader.prices() == list(range(2, 1101))
+
+
+def test_a_replay_slower_than_forgetting_is_told_so() -> None:
+    """The gap is said, and the newest follows."""
+    room = Room(kept_ticks=200)
+    room.publish(*range(1, 201))
+    reader = Reader()
+    room.join(0, last_event_id="7-1", reader=reader)
+    reader.clear()
+    stalled = Reader()
+    stalled.stalled = True
+    room.join(0, last_event_id="7-1", reader=stalled)
+    half = Reader()
+
+    def write(frame: bytes) -> bool:
+        half.stalled = True
+        half._read(frame)
+        del half.write
+        return True
+
+    half.write = write  # type: ignore[method-assign]
+    room.join(0, last_event_id="7-1", reader=half)
+    room.publish(*range(201, 1000))
+    half.wake()
+    stalled.wake()
+    assert half.prices()[-1] == 999
+    assert half.news("gap") == [{"kind": "gap", "from": "7-129", "reason": "too_old"}]
+    assert stalled.prices() == [999]
+
+
+def test_a_timed_stream_resumes_with_the_newest(room: Room) -> None:
+    """It never had every tick, so nothing is missing."""
+    room.publish(1, 2, 3)
+    reader, _ = room.join(5, last_event_id="7-1")
+    assert reader.prices() == [3]
+    assert reader.news("gap") == []
+
+
+@pytest.mark.parametrize(
+    ("last_event_id", "reason"),
+    [("6-900", "epoch"), ("7-4", "unknown"), ("9-1", "unknown"), ("nonsense", "unknown"), ("7-1-1", "unknown")],
+)
+@pytest.mark.parametrize("timer", [0, 5])
+def test_what_cannot_be_resumed_is_a_gap(room: Room, last_event_id: str, reason: str, timer: float) -> None:
+    """The reader is told from where and why, before the newest prices."""
+    room.publish(1, 2, 3)
+    reader, _ = room.join(timer, last_event_id=last_event_id)
+    assert reader.events[0].json == {"kind": "gap", "from": last_event_id, "reason": reason}
+    assert reader.prices() == [3]
+
+
+def test_an_id_older_than_the_kept_ticks_is_too_old() -> None:
+    """So is one from before this node began to listen."""
+    room = Room(kept_ticks=100)
+    room.publish(*range(1, 500))
+    reader, _ = room.join(0, last_event_id="7-5")
+    assert reader.news("gap")[0]["reason"] == "too_old"
+    assert reader.prices() == [499]
+    late = Room()
+    late.bus.sequence = 50
+    late.publish(1)
+    assert late.join(0, last_event_id="7-10")[0].news("gap")[0]["reason"] == "too_old"
+    assert late.join(0, last_event_id="7-50")[0].prices() == [1]
+
+
+# Slow readers
+
+
+def test_a_blocked_stream_gets_the_newest_when_it_wakes(room: Room) -> None:
+    """No backlog: one event per ticker, then the state if it changed."""
+    room.live()
+    reader, _ = room.join(0)
+    reader.clear()
+    reader.stalled = True
+    room.publish(1, 2, 3)
+    room.turn()
+    room.publish(4, 5)
+    room.turn()
+    reader.wake()
+    room.publish(6)
+    room.turn()
+    assert reader.prices() == [5, 6]
+    assert reader.news() == []
+    assert room.manager.statistics().conflated == 4
+
+
+def test_a_blocked_stream_learns_of_a_change_of_state_when_it_wakes(room: Room) -> None:
+    """The newest price comes first, and the present state once."""
+    room.live()
+    room.publish(1)
+    reader, _ = room.join(0)
+    reader.clear()
+    reader.stalled = True
+    room.publish(2)
+    room.turn()
+    room.bus.publish(Upstream(UpstreamState.DOWN, 5))
+    room.turn()
+    reader.wake()
+    assert [e.event for e in reader.events] == ["btc_usd", "connection"]
+    assert reader.news("upstream")[0]["state"] == "down"
+
+
+def test_a_slow_reader_costs_nobody_else(room: Room) -> None:
+    """The others get every tick while it stalls."""
+    slow, _ = room.join(0)
+    slow.stalled = True
+    others = [room.join(0)[0] for _ in range(5)]
+    for price in range(1, 50):
+        room.publish(price)
+        room.turn()
+    assert all(other.prices() == list(range(1, 50)) for other in others)
+    assert room.manager.statistics().blocked_now == 1
+
+
+def test_a_reader_blocked_for_a_minute_is_closed_and_counted(room: Room) -> None:
+    """Not before, and not one that took something in between."""
+    dead, _ = room.join(0)
+    slow, _ = room.join(0)
+    dead.stalled = slow.stalled = True
+    room.publish(1)
+    room.advance(59)
+    slow.wake()
+    slow.stalled = True
+    room.publish(2)
+    room.turn()
+    assert not dead.closed
+    room.advance(1.5)
+    assert dead.aborted
+    assert not slow.closed
+    statistics = room.manager.statistics()
+    assert (statistics.streams, statistics.shed) == (1, {"blocked": 1})
+
+
+def test_a_write_that_finds_its_reader_gone_leaves_nothing(room: Room) -> None:
+    """The sink tells the manager from within the write."""
+
+    class Gone(Reader):
+        def write(self, frame: bytes) -> bool:
+            if not self.writes:
+                return super().write(frame)
+            room.manager.leave(stream)
+            return False
+
+    _, stream = room.join(0, reader=Gone())
+    room.publish(1)
+    room.turn()
+    assert (len(room.manager), room.manager.statistics().blocked_now) == (0, 0)
+
+
+# The connection channel
+
+
+def test_a_silent_cohort_gets_a_heartbeat_every_fifteen_seconds(room: Room) -> None:
+    """A real event with the time and the ages, whatever the timer, and none while prices flow."""
+    room.publish(1)
+    quiet = [room.join(timer)[0] for timer in (0, 5, 3600)]
+    room.advance(31, 0.25)
+    for reader in quiet:
+        assert len(reader.news("heartbeat")) == 2
+    heartbeat = quiet[0].news("heartbeat")[0]
+    assert heartbeat["ages"] == {"btc_usd": pytest.approx(15_000, abs=300)}
+    assert heartbeat["time"] == pytest.approx(1_763_669_015_000, abs=300)
+    busy, _ = room.join(1)
+    for _ in range(30):
+        room.publish(2)
+        room.advance(1, 0.25)
+    assert busy.news("heartbeat") == []
+
+
+def test_a_change_of_state_is_told_to_everybody_at_once(room: Room) -> None:
+    """Whatever their timer."""
+    readers = [room.join(timer)[0] for timer in (0, 5, 3600)]
+    room.live()
+    room.turn()
+    assert [r.news("upstream")[-1]["state"] for r in readers] == ["live"] * 3
+    room.turn()
+    assert all(len(r.news("upstream")) == 2 for r in readers)
+
+
+def test_staleness_is_told_within_half_a_second(room: Room) -> None:
+    """A ticker that falls silent is said without any message from the bus."""
+    room.live()
+    for _ in range(20):
+        room.publish(1)
+        room.publish(1, ticker="eth_usd")
+        room.advance(0.5)
+    reader, _ = room.join(60)
+    for _ in range(7):
+        room.publish(1)
+        room.advance(0.5)
+    assert reader.news("upstream")[-1]["state"] == "stale"
+
+
+def test_a_refused_ticker_is_told_to_those_who_asked_for_it(room: Room) -> None:
+    """Now, on joining later, and no more once it ticks."""
+    asked, _ = room.join(60, "BTC-PERPETUAL")
+    other, _ = room.join(60)
+    room.bus.publish(Gap("BTC-PERPETUAL"))
+    room.turn()
+    expected = {"kind": "gap", "from": None, "reason": "refused", "ticker": "BTC-PERPETUAL"}
+    assert asked.news("gap") == [expected]
+    assert other.news("gap") == []
+    late, _ = room.join(60, "BTC-PERPETUAL")
+    assert late.news("gap") == [expected]
+    room.publish(3, ticker="BTC-PERPETUAL")
+    assert room.join(60, "BTC-PERPETUAL")[0].news("gap") == []
+
+
+def test_a_blocked_stream_learns_of_a_refusal_when_it_wakes(room: Room) -> None:
+    """News that is not a price is kept for it, within a bound."""
+    reader, _ = room.join(0, "BTC-PERPETUAL")
+    reader.stalled = True
+    room.publish(1, ticker="BTC-PERPETUAL")
+    room.turn()
+    room.bus.publish(Gap("BTC-PERPETUAL"))
+    room.turn()
+    reader.wake()
+    assert len(reader.news("gap")) == 1
+
+
+def test_events_of_a_session_reach_its_streams_alone() -> None:
+    """Blocked ones when they wake."""
+    arrived: list[str] = []
+    room = Room(arrived=arrived.append)
+    mine, _ = room.join(5, session="a")
+    slow, _ = room.join(0, session="a")
+    yours, _ = room.join(5, session="b")
+    nobodys, _ = room.join(5)
+    slow.stalled = True
+    assert room.manager.send("a", '{"kind":"person"}') == 2
+    assert room.manager.send("nobody", '{"kind":"person"}') == 0
+    slow.wake()
+    assert len(mine.news("person")) == len(slow.news("person")) == 1
+    assert yours.news("person") == nobodys.news("person") == []
+    assert arrived == ["a", "a", "b"]
+
+
+def test_pending_news_is_bounded(room: Room) -> None:
+    """A blocked stream cannot be made to hold memory."""
+    reader, _ = room.join(5, session="a")
+    reader.stalled = True
+    for _ in range(1000):
+        room.manager.send("a", '{"kind":"person"}')
+    reader.wake()
+    assert len(reader.news("person")) == 16
+
+
+# Tickers beyond the configured
+
+
+def test_other_tickers_are_demanded_while_wanted(room: Room) -> None:
+    """Each once, however many streams want it, and a little longer than the last one."""
+    _, first = room.join(5, "BTC-PERPETUAL", "btc_usd")
+    _, second = room.join(5, "BTC-PERPETUAL")
+    assert room.demands == [{"BTC-PERPETUAL"}]
+    room.manager.leave(first)
+    room.manager.leave(second)
+    room.advance(5, 0.25)
+    _, third = room.join(5, "BTC-PERPETUAL")
+    room.advance(30, 0.25)
+    assert room.demands == [{"BTC-PERPETUAL"}]
+    room.manager.leave(third)
+    room.advance(11, 0.25)
+    assert room.demands == [{"BTC-PERPETUAL"}, frozenset()]
+
+
+def test_a_ticker_the_board_knows_is_shown_on_joining(room: Room) -> None:
+    """Another node's demand brought it."""
+    room.publish(1, 2, ticker="BTC-PERPETUAL")
+    reader, _ = room.join(5, "BTC-PERPETUAL")
+    assert reader.prices() == [2]
+
+
+def test_more_tickers_than_allowed_are_refused() -> None:
+    """The error names the parameter, and nothing is left of the stream."""
+    room = Room(max_tickers=3)
+    room.join(5, "A")
+    with pytest.raises(InvalidParameter, match="channels"):
+        room.join(5, "B")
+    room.join(5, "A", "btc_usd")
+    assert len(room.manager) == 2
+
+
+# Leaving and ending
+
+
+def test_nothing_is_written_after_leaving(room: Room) -> None:
+    """Nor kept; leaving twice is leaving."""
+    reader, stream = room.join(0, session="s", address="10.0.0.1")
+    reader.clear()
+    room.manager.leave(stream)
+    room.manager.leave(stream)
+    room.publish(1)
+    room.turn()
+    assert reader.events == []
+    assert len(room.manager) == room.manager.streams_of("10.0.0.1") == room.manager.send("s", "{}") == 0
+
+
+async def test_a_drain_ends_every_stream_with_its_own_retry(room: Room) -> None:
+    """Blocked ones too; nothing is written after."""
+    readers = [room.join(timer)[0] for timer in (0, 1, 5, 60)]
+    readers[0].stalled = True
+    room.publish(1)
+    room.turn()
+    await room.manager.drain(0)
+    assert all(reader.closed for reader in readers)
+    assert all(reader.parser.retries == [3000, 3000] for reader in readers)
+    room.publish(2)
+    room.turn()
+    assert len(room.manager) == 0
+    assert room.manager.draining
+
+
+async def test_a_drain_is_spread_over_its_window() -> None:
+    """Half of the streams are left at half time, and they still get prices."""
+    manager = ServerSSEManager("btc_usd")
+    readers = [Reader() for _ in range(200)]
+    for reader in readers:
+        manager.join(reader, Subscription(0, manager.tickers))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(manager.drain, 0.6)
+        with anyio.fail_after(5):
+            while len(manager) > 100:
+                await anyio.lowlevel.checkpoint()
+        assert 60 <= len(manager) <= 100
+        manager.receive(tick().at(1, 1))
+        for _ in manager.turn():
+            pass
+    assert sum(reader.prices() == [1] for reader in readers) >= 60
+    assert all(reader.closed for reader in readers)
+
+
+async def test_the_coroutine_serves_ticks_and_timers() -> None:
+    """Without anybody turning it by hand."""
+    manager = ServerSSEManager("btc_usd")
+    immediate, timed = Reader(), Reader()
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(manager.run)
+        manager.join(immediate, Subscription(0, manager.tickers))
+        manager.join(timed, Subscription(1, manager.tickers))
+        manager.receive(tick(price=1).at(1, 1))
+        with anyio.fail_after(5):
+            while not (immediate.prices() and timed.prices()):
+                await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+
+
+def test_a_million_joins_and_leaves_leave_nothing(room: Room) -> None:
+    """Twenty thousand here, of many timers, sessions and addresses; the benchmark does the million."""
+
+    def churn(count: int) -> None:
+        for i in range(count):
+            _, stream = room.join(i % 700 / 10, "btc_usd", session=f"s{i % 97}", address=f"a{i % 89}")
+            if i % 3 == 0:
+                room.publish(i)
+                room.now += 0.01
+                room.turn()
+            room.manager.leave(stream)
+
+    churn(2000)
+    gc.collect()
+    tracemalloc.start()
+    churn(4000)
+    room.now += 4000
+    room.turn()
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    kept = 4000 / 3 * 600  # the ring still grows, up to its 10,000 ticks
+    assert grown < kept + 100_000
+    assert len(room.manager) == 0
+    assert repr(room.manager) == "<ServerSSEManager 0 streams, 2 tickers>"
+
+
+def test_the_statistics_count_streams_and_ages(room: Room) -> None:
+    """By timer, and how old what they were given was."""
+    room.join(1)
+    room.join(0)
+    room.join(0)
+    room.publish(1)
+    room.advance(2, 0.01)
+    statistics = room.manager.statistics()
+    assert statistics.by_timer == {0.0: 2, 1.0: 1}
+    assert statistics.streams == 3
+    assert sum(statistics.age_counts) == statistics.delivered == 3
+    assert 0 < statistics.age_sum_seconds < 1.1
+
+
+def test_ticks_of_tickers_nobody_wants_are_not_kept(room: Room) -> None:
+    """Another node's demand does not fill this one's memory."""
+    room.publish(*range(1, 100), ticker="ETH-PERPETUAL")
+    assert repr(room.manager._feed) == "<Feed 2 tickers at 7-99>"
+    assert isinstance(room.board.tick("ETH-PERPETUAL"), Tick)
+
+
+def test_every_channel_but_connection_is_a_ticker() -> None:
+    """The constructor takes what the setting names."""
+    assert ServerSSEManager("btc_usd", "eth_usd", "connection").tickers == EVERYTHING

@@ -1,0 +1,39 @@
+"""The reader of the tests reads as the specification says."""
+
+import pytest
+
+from .eventsource import Event, EventSourceParser, parse
+
+
+@pytest.mark.parametrize(
+    ("stream", "events"),
+    [
+        (b"data: YHOO\ndata: +2\ndata: 10\n\n", [("message", "YHOO\n+2\n10", "")]),
+        (b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n",
+         [("message", "first event", "1"), ("message", "second event", ""), ("message", " third event", "")]),
+        (b"data\n\ndata\ndata\n\ndata:", [("message", "", ""), ("message", "\n", "")]),
+        (b"data:test\n\ndata: test\n\n", [("message", "test", ""), ("message", "test", "")]),
+        (b"\xef\xbb\xbfdata: bom\r\revent: a\rdata: b\r\n\r\n", [("message", "bom", ""), ("a", "b", "")]),
+        (b"id: 1\0\ndata: x\n\nid: 7-1\n\ndata: y\n\n", [("message", "x", ""), ("message", "y", "7-1")]),
+        (b"data: unfinished\n", []),
+    ],
+)  # fmt: skip
+def test_reads_the_examples_of_the_specification(stream: bytes, events: list[tuple[str, str, str]]) -> None:
+    """Whole or byte by byte, the examples give the events the specification names."""
+    expected = [Event(*event) for event in events]
+    assert parse(stream) == expected
+    parser = EventSourceParser()
+    assert [event for i in range(len(stream)) for event in parser.feed(stream[i : i + 1])] == expected
+
+
+def test_retry_takes_digits_alone() -> None:
+    """A bogus retry changes nothing."""
+    parser = EventSourceParser()
+    parser.feed(b"retry: 3000\nretry: 1x\nretry:\nretry: -1\n")
+    assert parser.retry == 3000
+
+
+def test_a_field_no_browser_knows_is_an_error() -> None:
+    """What a browser would drop silently is a mistake of ours."""
+    with pytest.raises(ValueError, match="foo"):
+        parse(b"foo: 1\n")
