@@ -150,7 +150,7 @@ def called(node: ast.Call, known: dict[str, str]) -> str:
 
 def foreign_names(tree: ast.Module) -> dict[str, str]:
     """What each name that was imported from elsewhere stands for."""
-    known = {}
+    known: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             known |= {alias.asname: alias.name for alias in node.names if alias.asname}
