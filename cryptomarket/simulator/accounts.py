@@ -1,0 +1,257 @@
+"""Accounts, logins and tokens of the simulated exchange: every grant of public/auth, scopes, sessions, expiry.
+
+Pure but for the clock and the randomness it is given. A connection is any object that stands for one.
+"""
+
+import base64
+import hashlib
+import hmac
+import random as random_module
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .refusals import Refusal, invalid, unauthorized
+from .scopes import FULL, granted, session_name
+from .switches import Switches
+
+__all__ = ["DEFAULT_ACCOUNT", "Account", "Accounts", "Grant"]
+
+CONNECTION_EXPIRES_IN = 31_536_000
+MOST_SESSIONS = 16
+SIGNATURE_SECONDS = 60
+#: Failed logins of one key within a minute before 12003; the real number is not published.
+MOST_FAILURES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody with an API key. ``scope`` is the most that the key may be granted."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    email: str = ""
+    username: str = ""
+    number: int = 0
+    scope: str = FULL
+
+    @property
+    def identity(self) -> int:
+        """The integer id of the account, steady from run to run."""
+        return self.number or int.from_bytes(hashlib.sha256(self.client_id.encode()).digest()[:3], "big") + 10_000
+
+    @property
+    def name(self) -> str:
+        """The name the person chose; made from the key when none was given."""
+        return self.username or self.email.partition("@")[0] or self.client_id.lower()
+
+    @property
+    def address(self) -> str:
+        """The e-mail address; made from the key when none was given."""
+        return self.email or f"{self.client_id.lower()}@example.com"
+
+
+DEFAULT_ACCOUNT = Account("demo", "demo-secret", "demo@example.com", "demo")
+
+
+@dataclass(slots=True, eq=False)
+class Grant:
+    """A login that is alive: whose it is, what it may do, until when and where."""
+
+    account: Account
+    scope: frozenset[str]
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
+    expires_at: float
+    expires_in: int
+    session: str | None
+    connection: object | None
+    refreshed_at: float
+
+    def may(self, need: str) -> bool:
+        """Whether the scope covers ``account:read`` and the like; read_write includes read."""
+        return need in self.scope or f"{need}_write" in self.scope
+
+    def answer(self, state: str | None, sid: bool) -> dict[str, Any]:
+        """The result of public/auth."""
+        value: dict[str, Any] = {
+            "enabled_features": [],
+            "access_token": self.access,
+            "expires_in": self.expires_in,
+            "refresh_token": self.refresh,
+            "scope": " ".join(sorted(self.scope, key=lambda word: word[::-1])),  # in no order anybody could rely on
+            "token_type": "bearer",
+        }
+        if sid and self.session is not None:
+            value["sid"] = hashlib.sha256(self.session.encode()).hexdigest()[:16]
+        return value if state is None else value | {"state": state}
+
+
+class Accounts:
+    """All accounts and the tokens given out."""
+
+    def __init__(
+        self,
+        accounts: Sequence[Account],
+        *,
+        wall: Callable[[], float],
+        switches: Switches,
+        random: random_module.Random,
+    ) -> None:
+        self.known = {account.client_id: account for account in accounts}
+        self._wall = wall
+        self._switches = switches
+        self._random = random
+        self._by_access: dict[str, Grant] = {}
+        self._by_refresh: dict[str, Grant] = {}
+        self._nonces: set[tuple[str, str]] = set()
+        self._failures: dict[str, list[float]] = {}
+        self.refuse_logins: Refusal | None = None
+
+    def authenticate(self, params: dict[str, Any], connection: object) -> Grant:
+        """The grant of a login; raises the refusal the exchange answers with."""
+        if self.refuse_logins is not None:
+            raise self.refuse_logins
+        kind = params.get("grant_type")
+        if kind == "refresh_token":
+            return self._renew(params, connection)
+        if kind not in ("client_credentials", "client_signature"):
+            raise invalid("grant_type", "value required" if kind is None else "invalid value")
+        name = _text(params, "client_id")
+        self._limit_failures(name)
+        account = self.known.get(name)
+        proof = self._secret_fits if kind == "client_credentials" else self._signature_fits
+        if account is None or not proof(account, params):
+            self._failures.setdefault(name, []).append(self._wall())
+            raise Refusal(13004)
+        return self._grant(account, str(params.get("scope") or ""), connection)
+
+    def by_secret(self, client_id: str, secret: str) -> Account | None:
+        """The account of a key, for HTTP Basic authentication."""
+        account = self.known.get(client_id)
+        return account if account is not None and hmac.compare_digest(account.client_secret, secret) else None
+
+    def grant_of(self, token: str, connection: object) -> Grant:
+        """The living grant of an access token; raises 13009 for one that is dead, unknown or of another connection."""
+        grant = self._by_access.get(token)
+        if grant is None or grant.expires_at <= self._wall():
+            raise unauthorized()
+        if grant.connection is not None and grant.connection is not connection:
+            raise unauthorized()
+        return grant
+
+    def alive(self, grant: Grant) -> bool:
+        """Whether the grant has neither expired nor been ended."""
+        return self._by_access.get(grant.access) is grant and grant.expires_at > self._wall()
+
+    def fork(self, refresh: str, name: str, connection: object) -> Grant:
+        """A new named session from a session-scoped refresh token."""
+        grant = self._of_refresh(refresh, connection)
+        if grant.session is None:
+            raise invalid("refresh_token", "invalid value")
+        words = " ".join(word for word in grant.scope if not word.startswith("session:"))
+        return self._grant(grant.account, f"{words} session:{name}", connection)
+
+    def end(self, grant: Grant) -> None:
+        """The grant is good for nothing from now on."""
+        self._by_access.pop(grant.access, None)
+        self._by_refresh.pop(grant.refresh, None)
+
+    def connection_closed(self, connection: object) -> None:
+        """Connection-scoped grants die with their connection."""
+        for grant in [grant for grant in self._by_access.values() if grant.connection is connection]:
+            self.end(grant)
+
+    def expire_all(self, seconds: float = 0.0) -> None:
+        """Let every token given out expire in so many seconds; refresh tokens stay good."""
+        for grant in self._by_access.values():
+            grant.expires_at = min(grant.expires_at, self._wall() + seconds)
+
+    def revoke_all(self) -> None:
+        """End every grant, refresh tokens too."""
+        for grant in list(self._by_access.values()):
+            self.end(grant)
+
+    def _secret_fits(self, account: Account, params: dict[str, Any]) -> bool:
+        secret = _text(params, "client_secret")
+        return hmac.compare_digest(account.client_secret.encode(), secret.encode())
+
+    def _signature_fits(self, account: Account, params: dict[str, Any]) -> bool:
+        stamp, nonce = params.get("timestamp"), str(params.get("nonce") or "")
+        signature = _text(params, "signature")
+        if not isinstance(stamp, int):
+            raise invalid("timestamp", "value required" if stamp is None else "wrong format")
+        text = f"{stamp}\n{nonce}\n{params.get('data') or ''}"
+        expected = hmac.new(account.client_secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+        if not hmac.compare_digest(expected.encode(), signature.encode()):
+            return False
+        used = (account.client_id, nonce) in self._nonces and not self._switches.nonce_reuse
+        if used or abs(self._wall() - stamp / 1000) > SIGNATURE_SECONDS:
+            raise Refusal(self._switches.stale_signature_code)
+        self._nonces.add((account.client_id, nonce))
+        return True
+
+    def _limit_failures(self, name: str) -> None:
+        recent = [at for at in self._failures.get(name, ()) if at > self._wall() - 60]
+        self._failures[name] = recent
+        if len(recent) >= MOST_FAILURES:
+            raise Refusal(12003)
+
+    def _renew(self, params: dict[str, Any], connection: object) -> Grant:
+        grant = self._of_refresh(_text(params, "refresh_token"), connection)
+        self.end(grant)  # the previous pair is invalid from now on
+        kept = " ".join(word for word in grant.scope if word != "mainaccount")
+        return self._grant(grant.account, str(params.get("scope") or kept), connection, renewed=grant)
+
+    def _of_refresh(self, token: str, connection: object) -> Grant:
+        grant = self._by_refresh.get(token)
+        if grant is None or (grant.connection is not None and grant.connection is not connection):
+            raise unauthorized()
+        return grant
+
+    def _grant(self, account: Account, asked: str, connection: object, renewed: Grant | None = None) -> Grant:
+        scope, expires = granted(account.scope, asked)
+        session = session_name(scope)
+        life = CONNECTION_EXPIRES_IN if session is None else self._switches.session_expires_in
+        life = life if expires is None else min(life, expires)
+        now = self._wall()
+        grant = Grant(
+            account,
+            scope,
+            self._token(now + life),
+            self._token(now + life),
+            now + life,
+            life,
+            session if renewed is None else renewed.session or session,
+            connection if session is None else None,
+            now,
+        )
+        self._make_room(grant)
+        self._by_access[grant.access] = grant
+        self._by_refresh[grant.refresh] = grant
+        return grant
+
+    def _make_room(self, new: Grant) -> None:
+        """The same session again replaces itself; a 17th evicts the one that has gone longest without refresh."""
+        own = [grant for grant in self._by_access.values() if grant.account is new.account]
+        for grant in own:
+            if grant.session is not None and grant.session == new.session:
+                self.end(grant)
+        count_all = self._switches.connection_logins_count
+        counted = [grant for grant in own if self.alive(grant) and (count_all or grant.session is not None)]
+        if (count_all or new.session is not None) and len(counted) >= MOST_SESSIONS:
+            self.end(min(counted, key=lambda grant: grant.refreshed_at))
+
+    def _token(self, expires_at: float) -> str:
+        """``<ms>.<8 characters>.<base64url>``, about 310 characters, as recorded; not a JWT."""
+        short = "1" + base64.b32encode(self._random.randbytes(5)).decode()[:7]
+        return f"{int(expires_at * 1000)}.{short}.{base64.urlsafe_b64encode(self._random.randbytes(215)).decode()}"
+
+
+def _text(params: dict[str, Any], name: str) -> str:
+    value = params.get(name)
+    if value is None or value == "":
+        raise invalid(name, "value required")
+    if not isinstance(value, str):
+        raise invalid(name, "wrong format")
+    return value

@@ -1,0 +1,281 @@
+"""What is traded on the simulated exchange on a given day: indices, currencies and instruments, as plain values.
+
+Expiries follow the calendar of the real one: every day, every Friday and the last Friday of a quarter, at 08:00 UTC.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from .wire import Plain
+
+__all__ = ["COINS", "CURRENCIES", "INDICES", "Coin", "Index", "Instrument", "instruments_on", "parse_instrument"]
+
+#: The expiry of what never expires: the year 3000.
+NEVER_MS = 32503708800000
+DAY_MS = 86_400_000
+EXPIRY_MS = 8 * 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Coin:
+    """A coin with an index: ``base`` is the price its walk moves around, in dollars."""
+
+    name: str
+    base: float
+    decimals: int
+    volatility: float
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A price index: the walk of a coin, times a ratio, in the quote currency."""
+
+    name: str
+    coin: Coin
+    ratio: float
+    decimals: int
+
+
+COINS = {
+    coin.name: coin
+    for coin in (
+        Coin("btc", 83_000.0, 2, 0.024),
+        Coin("eth", 2_670.0, 2, 0.034),
+        Coin("sol", 142.0, 4, 0.045),
+        Coin("xrp", 2.2, 4, 0.045),
+        Coin("ada", 0.55, 4, 0.045),
+        Coin("algo", 0.21, 4, 0.045),
+        Coin("avax", 18.5, 4, 0.045),
+        Coin("bch", 415.0, 2, 0.04),
+        Coin("bnb", 610.0, 2, 0.03),
+        Coin("doge", 0.17, 5, 0.05),
+        Coin("dot", 4.1, 4, 0.045),
+        Coin("link", 14.2, 4, 0.045),
+        Coin("ltc", 88.0, 3, 0.04),
+        Coin("near", 2.6, 4, 0.05),
+        Coin("paxg", 3_950.0, 2, 0.01),
+        Coin("shib", 0.0000132, 10, 0.05),
+        Coin("ton", 3.1, 4, 0.045),
+        Coin("trump", 9.2, 4, 0.07),
+        Coin("trx", 0.27, 5, 0.03),
+        Coin("uni", 6.4, 4, 0.05),
+        Coin("steth", 2_668.0, 2, 0.034),
+        Coin("usde", 1.0, 4, 0.0005),
+        Coin("usdc", 1.0, 4, 0.0002),
+        Coin("usdt", 1.0, 4, 0.0003),
+        Coin("eurr", 1.16, 4, 0.004),
+    )
+}
+
+
+def _indices() -> dict[str, Index]:
+    found: list[Index] = []
+    for coin in COINS.values():
+        for quote, ratio in (("usd", 1.0), ("usdc", 1.0001), ("usdt", 0.9997)):
+            if coin.name != quote:
+                found.append(Index(f"{coin.name}_{quote}", coin, ratio, coin.decimals))
+    btc, eth = COINS["btc"], COINS["eth"]
+    found += [
+        Index("drbfix-btc_usdc", btc, 1.0001, 2),
+        Index("drbfix-eth_usdc", eth, 1.0001, 2),
+        Index("eth_btc", eth, 1 / btc.base, 6),
+        Index("btc_eurr", btc, 1 / 1.16, 2),
+        Index("eth_eurr", eth, 1 / 1.16, 2),
+        Index("1000shib_usdc", COINS["shib"], 1000.0, 6),
+    ]
+    return {index.name: index for index in found}
+
+
+INDICES = _indices()
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """Something traded. ``strike`` and ``option_type`` are of options only; ``expires`` is UNIX ms."""
+
+    name: str
+    kind: str
+    coin: str
+    price_index: str
+    tick_size: float
+    identifier: int
+    settlement_period: str = ""
+    created: int = 1534167754000
+    expires: int = NEVER_MS
+    strike: float = 0.0
+    option_type: str = ""
+
+    @property
+    def perpetual(self) -> bool:
+        """Whether it is a future that never expires."""
+        return self.settlement_period == "perpetual"
+
+    @property
+    def linear(self) -> bool:
+        """Whether it settles in a stable coin; its name has an underscore."""
+        return "_" in self.name
+
+    def json(self, state: str = "open") -> dict[str, Any]:
+        """The instrument object of get_instruments, with the fields of 2026."""
+        coin = self.coin.upper()
+        quote = "USDC" if self.linear else coin if self.kind == "option" else "USD"
+        size = 1.0 if self.kind == "option" else 0.0001 if self.linear else 10.0 if self.coin == "btc" else 1.0
+        value: dict[str, Any] = {
+            "min_trade_amount": 0.1 if self.kind == "option" and self.coin == "btc" else size,
+            "block_trade_tick_size": Plain(0.01 if self.kind == "future" else 0.0001),
+            "underlying_type": "crypto",
+            "instrument_id": self.identifier,
+            "is_active": state == "open",
+            "price_index": self.price_index,
+            "state": state,
+            "block_trade_min_trade_amount": 25 if self.kind == "option" else 200000,
+            "taker_commission": Plain(0.0005),
+            "base_currency": coin,
+            "contract_size": size,
+            "kind": self.kind,
+            "tick_size_steps": [],
+            "expiration_timestamp": self.expires,
+            "instrument_name": self.name,
+            "block_trade_commission": Plain(0.00025),
+            "creation_timestamp": self.created,
+            "index_id": 1000033 if self.coin == "btc" else 1000034,
+            "product_group": coin,
+            "instrument_type": "linear" if self.linear else "reversed",
+            "counter_currency": "USDC" if self.linear else "USD",
+            "tick_size": self.tick_size,
+            "maker_commission": Plain(0.0),
+            "quote_currency": quote,
+            "lot_size": 1,
+        }
+        return value | self._of_kind(coin)
+
+    def _of_kind(self, coin: str) -> dict[str, Any]:
+        if self.kind == "spot":
+            return {"is_cbe_routed": False}
+        settled = {"settlement_currency": "USDC" if self.linear else coin, "settlement_period": self.settlement_period}
+        if self.kind == "option":
+            return settled | {"strike": self.strike, "option_type": self.option_type}
+        return settled | {
+            "max_leverage": 50 if self.perpetual else 25,
+            "max_non_default_leverage": 5.0,
+            "future_type": "linear" if self.linear else "reversed",
+            "max_liquidation_commission": Plain(0.0075),
+        }
+
+
+def instruments_on(now_ms: int) -> dict[str, Instrument]:
+    """Everything that has not expired at that moment, by name."""
+    found: list[Instrument] = [
+        Instrument("BTC-PERPETUAL", "future", "btc", "btc_usd", 0.5, 124972, "perpetual"),
+        Instrument("ETH-PERPETUAL", "future", "eth", "eth_usd", 0.05, 124973, "perpetual", created=1552568454000),
+        Instrument("SOL_USDC-PERPETUAL", "future", "sol", "sol_usdc", 0.01, 124974, "perpetual"),
+        Instrument("BTC_USDC", "spot", "btc", "btc_usdc", 0.5, 124975),
+        Instrument("ETH_USDC", "spot", "eth", "eth_usdc", 0.05, 124976),
+    ]
+    for period, expiry in _expiries(now_ms):
+        for coin in ("btc", "eth"):
+            future = f"{coin.upper()}-{_date(expiry)}"
+            found.append(_made(future, coin, period, expiry))
+            base = COINS[coin].base
+            step = 2000 if coin == "btc" else 100
+            middle = round(base / step) * step
+            # The farthest strike has never traded and nobody bids for it: nulls and zeros, as on the real exchange.
+            strikes = [middle + step * steps for steps in (-8, -4, -2, -1, 0, 1, 2, 4, 8, 30)]
+            found += [
+                _made(f"{future}-{strike}-{side}", coin, period, expiry, str(strike), side)
+                for strike in strikes
+                for side in "CP"
+            ]
+    return {instrument.name: instrument for instrument in found}
+
+
+_NAME = re.compile(
+    r"(?P<coin>[A-Z0-9]+)(?P<linear>_USDC)?-(?P<date>\d{1,2}[A-Z]{3}\d\d)(-(?P<strike>[\dd]+)-(?P<side>[CP]))?"
+)
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+
+
+def parse_instrument(name: str) -> Instrument | None:
+    """The instrument that a name with a date speaks of, traded here or not; None when it is no such name."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    try:
+        month = _MONTHS.index(match["date"][-5:-2]) + 1
+        expiry = datetime(2000 + int(match["date"][-2:]), month, int(match["date"][:-5]), 8, tzinfo=UTC)
+    except ValueError:
+        return None
+    strike, side = match["strike"], match["side"]
+    coin, linear = match["coin"].lower(), match["linear"] is not None
+    return _made(name, coin, "month", int(expiry.timestamp()) * 1000, strike, side, linear)
+
+
+def _made(
+    name: str, coin: str, period: str, expiry: int, strike: str = "", side: str = "", linear: bool = False
+) -> Instrument:
+    option = bool(side)
+    return Instrument(
+        name,
+        "option" if option else "future",
+        coin,
+        f"{coin}_usdc" if linear else f"{coin}_usd",
+        0.0005 if option else 2.5 if coin == "btc" else 0.25,
+        # Steady from run to run, unlike hash(); the real ones are six digits too.
+        200_000 + sum(ord(letter) * 31**place for place, letter in enumerate(name)) % 700_000,
+        period,
+        expiry - 90 * DAY_MS,
+        expiry,
+        float(strike.replace("d", ".")) if option else 0.0,
+        {"C": "call", "P": "put"}[side] if option else "",
+    )
+
+
+def _expiries(now_ms: int) -> list[tuple[str, int]]:
+    """The next daily, weekly and quarterly expiry, no moment twice."""
+    first = (now_ms - EXPIRY_MS) // DAY_MS * DAY_MS + EXPIRY_MS + DAY_MS
+    day = datetime.fromtimestamp(first / 1000, UTC)
+    weekly = day + timedelta(days=(4 - day.weekday()) % 7)
+    quarterly = weekly
+    while not (quarterly.month % 3 == 0 and (quarterly + timedelta(days=7)).month != quarterly.month):
+        quarterly += timedelta(days=7)
+    moments = {
+        int(moment.timestamp()) * 1000: period
+        for period, moment in (("day", day), ("week", weekly), ("month", quarterly))
+    }
+    return [(period, moment) for moment, period in moments.items()]
+
+
+def _date(expiry_ms: int) -> str:
+    moment = datetime.fromtimestamp(expiry_ms / 1000, UTC)
+    return f"{moment.day}{_MONTHS[moment.month - 1]}{moment.year % 100:02d}"
+
+
+def _currency(name: str, long_name: str, kind: str, decimals: int, number: int) -> dict[str, Any]:
+    return {
+        "currency": name,
+        "currency_long": long_name,
+        "coin_type": kind,
+        "decimals": decimals,
+        "min_confirmations": 1,
+        "withdrawal_fee": 0.0001,
+        "min_withdrawal_fee": 0.0001,
+        "network_fee": 0.0001,
+        "network_currency": name,
+        "apr": 0.0,
+        "in_cross_collateral_pool": name != "ETHW",
+        "withdrawal_priorities": [{"value": 0.15, "name": "very_low"}, {"value": 1.5, "name": "very_high"}],
+        "currency_uuid": f"5b71fc48-3dd3-540c-809b-{number:012x}",
+    }
+
+
+CURRENCIES = [
+    _currency("BTC", "Bitcoin", "BITCOIN", 8, 1),
+    _currency("ETH", "Ethereum", "ETHER", 6, 2),
+    _currency("USDC", "USD Coin", "USDC", 6, 3),
+    _currency("USDT", "Tether USD", "USDT", 6, 4),
+    _currency("EURR", "StablR Euro", "EURR", 6, 5),
+    _currency("SOL", "Solana", "SOL", 6, 6),
+    _currency("XRP", "XRP", "XRP", 6, 7),
+]

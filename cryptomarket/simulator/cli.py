@@ -1,0 +1,48 @@
+"""The simulated exchange as a command: who may log in, where it listens, until it is interrupted."""
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+
+from .accounts import DEFAULT_ACCOUNT, Account
+from .exchange import running_exchange
+from .replay import UnreadableRecording
+
+__all__ = ["CannotSimulate", "accounts_of", "simulate_exchange"]
+
+
+class CannotSimulate(Exception):
+    """The arguments do not make an exchange; the sentence says which."""
+
+
+def accounts_of(client_ids: Sequence[str], client_secrets: Sequence[str], emails: Sequence[str]) -> list[Account]:
+    """One account for each client id, in the order in which they were given; the default one when there are none."""
+    if len(client_ids) != len(client_secrets) or len(emails) > len(client_ids):
+        raise CannotSimulate("each --client-id needs its --client-secret, and each --email a --client-id")
+    if len(set(client_ids)) != len(client_ids):
+        raise CannotSimulate("a --client-id is given twice")
+    padded = [*emails, *[""] * (len(client_ids) - len(emails))]
+    return [Account(*given) for given in zip(client_ids, client_secrets, padded, strict=True)] or [DEFAULT_ACCOUNT]
+
+
+async def simulate_exchange(
+    host: str, port: int, seed: int, accounts: Sequence[Account], replay: Sequence[Path], speed: float
+) -> None:
+    """Run the exchange until SIGINT or SIGTERM, after printing its addresses and accounts."""
+    try:
+        async with running_exchange(
+            host=host, port=port, seed=seed, accounts=accounts, replay=replay, speed=speed
+        ) as exchange:
+            print(f"simulated exchange at {exchange.ws_url} and {exchange.http_url}", flush=True)
+            for account in accounts:
+                # A made-up secret: it opens nothing but this process.
+                print(f"account {account.client_id} secret {account.client_secret} e-mail {account.email}", flush=True)
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                async for _ in signals:
+                    return
+    except UnreadableRecording as exc:
+        raise CannotSimulate(str(exc)) from exc
+    except OSError as exc:
+        raise CannotSimulate(f"cannot listen on {host}:{port}: {exc.strerror or exc}") from exc

@@ -1,0 +1,51 @@
+"""The exchange's rate limits: buckets of credits that refill with time. Pure: the time is an argument (seconds)."""
+
+from dataclasses import dataclass, field
+
+__all__ = ["BUDGETS", "Budget", "Purse", "group_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a call of a group costs, how many credits its bucket holds, and how many come back each second."""
+
+    cost: int
+    burst: int
+    refill: int
+
+
+BUDGETS = {
+    "other": Budget(500, 50_000, 10_000),
+    "subscribe": Budget(3_000, 30_000, 10_000),
+    "instruments": Budget(10_000, 500_000, 10_000),
+    "transactions": Budget(10_000, 80_000, 10_000),
+}
+
+_GROUPS = {
+    "public/subscribe": "subscribe",
+    "private/subscribe": "subscribe",
+    "public/get_instruments": "instruments",
+    "private/get_transaction_log": "transactions",
+}
+
+
+def group_of(method: str) -> str:
+    """The group whose bucket a method draws on."""
+    return _GROUPS.get(method, "other")
+
+
+@dataclass(slots=True)
+class Purse:
+    """The buckets of one account, or of one address that has not logged in."""
+
+    budgets: dict[str, Budget] = field(default_factory=lambda: BUDGETS)
+    _left: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def pay(self, method: str, now: float) -> bool:
+        """Take the cost of a call; False, and nothing taken, when the bucket holds too little."""
+        budget = self.budgets[group_of(method)]
+        left, at = self._left.get(group_of(method), (float(budget.burst), now))
+        left = min(budget.burst, left + (now - at) * budget.refill)
+        affordable = left >= budget.cost
+        self._left[group_of(method)] = (left - budget.cost if affordable else left, now)
+        return affordable

@@ -1,0 +1,185 @@
+"""From the text of a request to its result: reading, identity, credits, scope, and the table of methods.
+
+The same for WebSocket and HTTP. It answers by returning or by raising a Refusal; it sends nothing.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .accounts import Grant
+from .feed import Entry, Feed
+from .refusals import Refusal, bad_request, invalid, too_large, unauthorized
+from .state import State
+
+__all__ = ["HANDLERS", "Call", "Caller", "Ended", "Request", "flag", "handler", "read_request", "run", "text", "whole"]
+
+#: A larger request is refused unread (recorded 2024).
+MOST_BYTES = 32 * 1024
+
+
+class Ended(Exception):
+    """The caller asked to be thrown out: no answer, the connection closes."""
+
+
+class Caller(Protocol):
+    """Who asks: a WebSocket session, or one HTTP connection."""
+
+    address: str
+    websocket: bool
+    remembered: Grant | None
+    heartbeat_seconds: float
+    channels: dict[str, Entry]
+    greetings: list[Entry]
+
+    def remember(self, grant: Grant) -> None: ...
+
+    def proved_alive(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that could be read."""
+
+    identifier: int | str | None
+    method: str
+    params: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Call:
+    """A request on its way to its handler, with everything a handler may use."""
+
+    state: State
+    feed: Feed
+    caller: Caller
+    params: dict[str, Any]
+    grant: Grant | None = None
+    now_ms: int = field(default=0)
+
+    @property
+    def owner(self) -> Grant:
+        """The login that a private call belongs to."""
+        if self.grant is None:
+            raise unauthorized()
+        return self.grant
+
+
+Handler = Callable[[Call], Any]
+
+#: Every method the exchange knows, with the scope it needs; filled by ``handler``.
+HANDLERS: dict[str, tuple[Handler, str]] = {}
+
+
+def handler(*methods: str, scope: str = "") -> Callable[[Handler], Handler]:
+    """Enter a function as the handler of methods; a private one names the scope it needs."""
+
+    def enter(function: Handler) -> Handler:
+        for method in methods:
+            HANDLERS[method] = (function, scope)
+        return function
+
+    return enter
+
+
+def read_request(raw: str | bytes, *, websocket: bool) -> Request:
+    """The request in a frame or a body; raises the refusal of what is none.
+
+    A WebSocket request without an id is rejected; over HTTP the id may be missing.
+    """
+    if len(raw) > MOST_BYTES or (isinstance(raw, str) and len(raw.encode()) > MOST_BYTES):
+        raise too_large()
+    try:
+        message = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise bad_request() from None
+    if not isinstance(message, dict):
+        raise Refusal(-32600, unreadable=True)
+    identifier = message.get("id")
+    if isinstance(identifier, bool) or not isinstance(identifier, int | str | None):
+        raise Refusal(-32600, unreadable=True)
+    method, params = message.get("method"), message.get("params")
+    if identifier is None and websocket:
+        raise Refusal(-32600, unreadable=True)
+    if message.get("jsonrpc") != "2.0" or not isinstance(method, str):
+        raise Malformed(identifier)
+    if params is not None and not isinstance(params, dict):
+        raise Malformed(identifier)
+    return Request(identifier, method, params or {})
+
+
+class Malformed(Refusal):
+    """A request object whose id could be read but not the rest."""
+
+    def __init__(self, identifier: int | str | None) -> None:
+        super().__init__(-32600)
+        self.identifier = identifier
+
+
+def run(state: State, feed: Feed, caller: Caller, request: Request) -> Any:
+    """The result of a request; raises the refusal it gets instead, or Ended."""
+    state.requests[request.method] = state.requests.get(request.method, 0) + 1
+    known = HANDLERS.get(request.method)
+    grant = _identity(state, caller, request)
+    if not state.purse(grant, caller.address).pay(request.method, state.monotonic()):
+        raise Refusal(10028, ends=True)
+    if known is None:
+        raise Refusal(-32601)
+    if state.platform.maintenance and request.method not in ("public/test", "public/status", "public/get_time"):
+        raise Refusal(11051)
+    function, scope = known
+    if request.method.startswith("private/"):
+        if grant is None:
+            raise unauthorized()
+        if scope and not grant.may(scope):
+            raise Refusal(state.switches.missing_scope_code)
+    elif grant is None and not state.platform.unauthenticated_calls and request.method not in _ALWAYS:
+        raise Refusal(11056)
+    return function(Call(state, feed, caller, request.params, grant, state.now_ms()))
+
+
+_ALWAYS = ("public/auth", "public/test", "public/hello", "public/status", "public/get_time", "public/set_heartbeat")
+
+
+def _identity(state: State, caller: Caller, request: Request) -> Grant | None:
+    """The login of a call: its own token, else the one its connection remembers while that lives."""
+    token = request.params.get("access_token")
+    private = request.method.startswith("private/")
+    if isinstance(token, str) and token:
+        try:
+            return state.accounts.grant_of(token, caller)
+        except Refusal:
+            if private:
+                raise
+            return None
+    grant = caller.remembered
+    return grant if grant is not None and state.accounts.alive(grant) else None
+
+
+def text(params: dict[str, Any], name: str) -> str:
+    """A parameter that must be a text."""
+    value = params.get(name)
+    if value is None:
+        raise invalid(name, "value required")
+    if not isinstance(value, str):
+        raise invalid(name, "wrong format")
+    return value
+
+
+def whole(params: dict[str, Any], name: str, default: int | None = None) -> int:
+    """A parameter that must be a whole number."""
+    value = params.get(name, default)
+    if value is None:
+        raise invalid(name, "value required")
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise invalid(name, "wrong format")
+    return value
+
+
+def flag(params: dict[str, Any], name: str) -> bool:
+    """A parameter that is true or false, false when it is left out."""
+    value = params.get(name, False)
+    if not isinstance(value, bool):
+        raise invalid(name, "wrong format")
+    return value

@@ -1,0 +1,239 @@
+"""The simulated exchange: a server on a port, a market behind it, and everything a test may ask it to do.
+
+    async with running_exchange(seed=7) as exchange:
+        print(exchange.ws_url, exchange.http_url)
+
+It opens no connection of its own and needs no network.
+"""
+
+import asyncio
+import random as random_module
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+
+from . import private, public, subscribing  # noqa: F401  (they enter their methods in the table)
+from .accounts import DEFAULT_ACCOUNT, Account, Accounts
+from .channels import Channels
+from .credits import BUDGETS, Budget
+from .feed import Feed
+from .http import Answer, HttpCaller, respond
+from .market import Market
+from .replay import Recorded, read_recordings
+from .server import Link
+from .session import Session
+from .state import State
+from .switches import Switches
+from .wire import text_frame
+
+__all__ = ["Account", "Exchange", "Switches", "running_exchange"]
+
+MOST_CONNECTIONS = 32
+STEP_MS = 20
+#: Longer than this the market does not catch up on: it goes on from the present.
+LATEST_MS = 2000
+#: Between the first subscription to a recorded channel and the first frame: a client may subscribe in several calls.
+SETTLE_SECONDS = 0.25
+
+
+class Exchange:
+    """One simulated exchange. Build it with ``running_exchange``."""
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        accounts: Sequence[Account] = (DEFAULT_ACCOUNT,),
+        recorded: Sequence[Recorded] = (),
+        speed: float = 1.0,
+        hurry: float = 1.0,
+        testnet: bool = True,
+        switches: Switches | None = None,
+        budgets: dict[str, Budget] | None = None,
+        most_connections: int = MOST_CONNECTIONS,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        random = random_module.Random(seed)
+        switches = switches or Switches()
+        channels = frozenset(line.channel for line in recorded)
+        market = Market(seed, hurry=hurry, extra=frozenset(part for name in channels for part in name.split(".")[1:2]))
+        self.state = State(
+            market,
+            Accounts(accounts, wall=wall, switches=switches, random=random),
+            Channels(market, switches),
+            switches,
+            wall,
+            monotonic,
+            random,
+            testnet,
+            budgets or BUDGETS,
+        )
+        self.accounts = tuple(accounts)
+        self.feed = Feed(recorded=channels)
+        self.feed.joined = self._joined
+        self.links: set[Link] = set()
+        self.connections = 0
+        self.replayed = anyio.Event()
+        self.port = 0
+        self.host = ""
+        self._recorded = recorded
+        self._speed = speed
+        self._wanted = anyio.Event()
+        self._step_ms = max(1, min(STEP_MS, market.cadence_ms // 2))
+        self._stepped_ms = self.state.now_ms()
+        self._most_connections = most_connections
+        self._server: asyncio.Server | None = None
+
+    @property
+    def ws_url(self) -> str:
+        """Where the WebSocket is."""
+        return f"ws://{self.host}:{self.port}/ws/api/v2"
+
+    @property
+    def http_url(self) -> str:
+        """Where the methods are over HTTP: append ``/public/get_time``."""
+        return f"http://{self.host}:{self.port}/api/v2"
+
+    @property
+    def sessions(self) -> list[Session]:
+        """The open WebSocket sessions."""
+        return [link.session for link in self.links if link.session is not None]
+
+    async def listen(self, host: str, port: int) -> None:
+        """Open the port; raises OSError when it is taken."""
+        self._server = await asyncio.get_running_loop().create_server(lambda: Link(self), host, port)
+        self.host, self.port = host, self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Stop listening and drop every connection."""
+        if self._server is not None:
+            self._server.close()
+            for link in list(self.links):
+                link.transport.abort()
+            await self._server.wait_closed()
+
+    async def run(self) -> None:
+        """Let the market tick and heartbeats beat, until cancelled."""
+        while True:
+            self.step()
+            await anyio.sleep(self._step_ms / 1000)
+
+    def step(self) -> None:
+        """Send everything that is due; what fell due while we were held up comes tick by tick, none left out."""
+        now_ms = self.state.now_ms()
+        late = now_ms - self._stepped_ms
+        if not 0 <= late <= LATEST_MS:
+            self._stepped_ms = now_ms - self._step_ms
+        for moment in range(self._stepped_ms + self._step_ms, now_ms + 1, self._step_ms):
+            self.feed.step(moment)
+            self._stepped_ms = moment
+        now = self.state.monotonic()
+        for session in self.sessions:
+            session.step(now)
+
+    async def replay(self) -> None:
+        """Serve the recording once somebody listens, then set ``replayed``."""
+        if not self._recorded:
+            return
+        await self._wanted.wait()
+        await anyio.sleep(SETTLE_SECONDS)
+        for line in self._recorded:
+            await anyio.sleep(line.pause_seconds / self._speed if self._speed else 0)
+            for link in list(self.links):
+                await link.writable.wait()  # nothing recorded may be lost to a reader that is only slow
+            self.feed.publish(line.channel, text_frame(line.text))
+        self.replayed.set()
+
+    def _joined(self, channel: str) -> None:
+        if channel in self.feed.recorded:
+            self._wanted.set()
+
+    # What a connection asks of its exchange.
+
+    def opened(self, link: Link) -> bool:
+        """Count a connection; False when its address has too many (HTTP 429)."""
+        link.opened_at = self.state.monotonic()
+        same = sum(other.address == link.address for other in self.links)
+        self.links.add(link)
+        self.connections += 1
+        return same < self._most_connections
+
+    def closed(self, link: Link) -> None:
+        """A connection is gone."""
+        self.links.discard(link)
+        if link.caller is not None:
+            self.state.accounts.connection_closed(link.caller)
+
+    def session(self, link: Link) -> Session:
+        """The session of a new WebSocket connection."""
+        return Session(self.state, self.feed, link, link.address)
+
+    def received(self, link: Link, text: str | bytes) -> None:
+        """A message on a WebSocket connection."""
+        if link.session is not None:
+            link.session.receive(text)
+
+    def http(self, caller: HttpCaller, verb: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+        """A request over HTTP."""
+        return respond(self.state, self.feed, caller, verb, target, headers, body)
+
+
+@asynccontextmanager
+async def running_exchange(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    seed: int = 1,
+    accounts: Sequence[Account] = (DEFAULT_ACCOUNT,),
+    replay: Path | Sequence[Path] | None = None,
+    speed: float = 1.0,
+    hurry: float = 1.0,
+    testnet: bool = True,
+    switches: Switches | None = None,
+    budgets: dict[str, Budget] | None = None,
+    most_connections: int = MOST_CONNECTIONS,
+    wall: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[Exchange]:
+    """A simulated exchange that runs within the block, on a free port unless one is named.
+
+    ``replay`` serves recorded files at ``speed`` times their pace (0: as fast as they are read); ``hurry`` makes the
+    walk tick that many times as often. Raises OSError for a port that is taken and UnreadableRecording for bad files.
+    """
+    paths = [replay] if isinstance(replay, Path) else list(replay or ())
+    exchange = Exchange(
+        seed=seed,
+        accounts=accounts or (DEFAULT_ACCOUNT,),
+        recorded=read_recordings(paths),
+        speed=speed,
+        hurry=hurry,
+        testnet=testnet,
+        switches=switches,
+        budgets=budgets,
+        most_connections=most_connections,
+        wall=wall,
+        monotonic=monotonic,
+    )
+    await exchange.listen(host, port)
+    failed: BaseException | None = None
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(exchange.run)
+            tasks.start_soon(exchange.replay)
+            try:
+                yield exchange
+            except anyio.get_cancelled_exc_class():
+                raise
+            except BaseException as exc:
+                failed = exc  # handed on below, not wrapped in a group: it is the caller's own
+            finally:
+                tasks.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await exchange.close()
+    if failed is not None:
+        raise failed

@@ -1,0 +1,160 @@
+"""The same methods over HTTP: ``GET`` with query parameters or ``POST`` with the JSON-RPC body."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from .accounts import Grant
+from .dispatch import Malformed, Request, read_request, run
+from .feed import Entry, Feed
+from .refusals import Refusal, unauthorized
+from .state import State
+from .wire import answer, refusal
+
+__all__ = ["Answer", "HttpCaller", "respond"]
+
+PREFIX = "/api/v2"
+
+#: Query parameters that are no text.
+_TYPED = {
+    "count",
+    "end_timestamp",
+    "expired",
+    "extended",
+    "interval",
+    "offset",
+    "start_timestamp",
+    "subaccount_id",
+    "timestamp",
+    "with_portfolio",
+    "channels",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response of the exchange's HTTP side."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    close: bool = False
+
+
+@dataclass(eq=False)
+class HttpCaller:
+    """One HTTP connection: it can hold neither subscriptions nor a heartbeat."""
+
+    address: str
+    websocket: bool = False
+    remembered: Grant | None = None
+    heartbeat_seconds: float = 0.0
+    channels: dict[str, Entry] = field(default_factory=dict)
+    greetings: list[Entry] = field(default_factory=list)
+
+    def remember(self, grant: Grant) -> None:
+        """HTTP remembers nobody."""
+
+    def proved_alive(self) -> None:
+        """HTTP proves nothing."""
+
+
+def respond(
+    state: State, feed: Feed, caller: HttpCaller, verb: str, target: str, headers: Mapping[str, str], body: bytes
+) -> Answer:
+    """The response to one HTTP request."""
+    us_in = state.now_us()
+    parts = urlsplit(target)
+    if not parts.path.startswith(PREFIX):
+        return Answer(404, b"<html><body><h1>404 Not Found</h1></body></html>", "text/html")
+    if verb not in ("GET", "POST"):
+        return Answer(405, b"", "text/plain")
+    identifier: int | str | None = None
+    why: Refusal | None = None
+    result: Any = None
+    try:
+        request = _read(verb, parts.path, parts.query, body)
+        identifier = request.identifier
+        caller.remembered = _login(state, caller, verb, target, headers, body)
+        result = run(state, feed, caller, request)
+    except Malformed as malformed:
+        identifier, why = malformed.identifier, malformed
+    except Refusal as refused:
+        why = refused
+    us_out = state.now_us()
+    if why is None:
+        return Answer(200, answer(identifier, result, us_in, us_out, state.testnet).encode())
+    text = refusal(identifier, why, us_in, us_out, state.testnet)
+    return Answer(_status(state, why), text.encode(), close=why.ends)
+
+
+def _status(state: State, why: Refusal) -> int:
+    if why.code == 10028:
+        return state.switches.too_many_status
+    return state.switches.unauthorized_status if why.code == 13009 else 400
+
+
+def _read(verb: str, path: str, query: str, body: bytes) -> Request:
+    method = path[len(PREFIX) :].strip("/")
+    if verb == "POST":
+        request = read_request(body, websocket=False)
+        return Request(request.identifier, request.method or method, request.params)
+    params: dict[str, Any] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        params[name] = _typed(value) if name in _TYPED else value
+    return Request(None, method, params)
+
+
+def _typed(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _login(
+    state: State, caller: HttpCaller, verb: str, target: str, headers: Mapping[str, str], body: bytes
+) -> Grant | None:
+    """The login of the ``Authorization`` header: a bearer token, Basic, or a signature."""
+    kind, _, value = headers.get("authorization", "").partition(" ")
+    if not kind:
+        return None
+    if kind.lower() == "bearer":
+        return state.accounts.grant_of(value.strip(), caller)
+    if kind.lower() == "basic":
+        try:
+            name, _, secret = base64.b64decode(value, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise Refusal(13004) from None
+        return state.accounts.authenticate(
+            {"grant_type": "client_credentials", "client_id": name, "client_secret": secret}, caller
+        )
+    if kind.lower() == "deri-hmac-sha256":
+        return _signed(state, caller, value, f"{verb}\n{target}\n{body.decode(errors='replace')}\n")
+    raise unauthorized()
+
+
+def _signed(state: State, caller: HttpCaller, value: str, data: str) -> Grant:
+    parts = dict(part.strip().partition("=")[::2] for part in value.split(","))
+    if not parts.get("ts", "").isdecimal():
+        raise Refusal(13004)
+    params = {
+        "grant_type": "client_signature",
+        "client_id": parts.get("id", ""),
+        "timestamp": int(parts["ts"]),
+        "signature": parts.get("sig", ""),
+        "nonce": parts.get("nonce", ""),
+        "data": data,
+    }
+    return state.accounts.authenticate(params, caller)
+
+
+def sign(secret: str, timestamp_ms: int, nonce: str, data: str = "") -> str:
+    """The signature the exchange expects, for those who drive it by hand."""
+    return hmac.new(secret.encode(), f"{timestamp_ms}\n{nonce}\n{data}".encode(), hashlib.sha256).hexdigest()

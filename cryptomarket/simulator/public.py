@@ -1,0 +1,273 @@
+"""The public methods of the exchange."""
+
+from typing import Any
+
+from .catalogue import CURRENCIES, DAY_MS, INDICES, Instrument, parse_instrument
+from .charts import index_chart, tradingview_chart, volatility_index, volatility_now
+from .dispatch import Call, flag, handler, text, whole
+from .market import SETTLEMENT_MS
+from .refusals import Refusal, invalid
+
+__all__: list[str] = []
+
+VERSION = "1.2.26"
+
+
+@handler("public/get_time")
+def get_time(call: Call) -> Any:
+    """The clock of the exchange, UNIX ms."""
+    return call.now_ms
+
+
+@handler("public/test")
+def test(call: Call) -> Any:
+    """The call that answers a test_request."""
+    call.caller.proved_alive()
+    if call.params.get("expected_result") == "exception":
+        raise Refusal(11094)
+    return {"version": VERSION}
+
+
+@handler("public/hello")
+def hello(call: Call) -> Any:
+    """An introduction."""
+    if not call.caller.websocket:
+        raise Refusal(10030)
+    text(call.params, "client_name")
+    text(call.params, "client_version")
+    return {"version": VERSION}
+
+
+@handler("public/status")
+def status(call: Call) -> Any:
+    """Locks of the platform; ``locked`` is a string on the wire."""
+    platform = call.state.platform
+    if platform.all_locked:
+        return {"locked": "true"}
+    if platform.locked:
+        return {"locked": "partial", "locked_indices": sorted(platform.locked)}
+    return {"locked": "false"}
+
+
+@handler("public/auth")
+def auth(call: Call) -> Any:
+    """A login."""
+    grant = call.state.accounts.authenticate(call.params, call.caller)
+    call.caller.remember(grant)
+    return grant.answer(call.params.get("state"), call.state.switches.sid)
+
+
+@handler("public/fork_token")
+def fork_token(call: Call) -> Any:
+    """A new named session."""
+    grant = call.state.accounts.fork(text(call.params, "refresh_token"), text(call.params, "session_name"), call.caller)
+    return grant.answer(None, call.state.switches.sid)
+
+
+@handler("public/set_heartbeat")
+def set_heartbeat(call: Call) -> Any:
+    """Heartbeats for this connection."""
+    if not call.caller.websocket:
+        raise Refusal(10030)
+    interval = call.params.get("interval")
+    if interval is None:
+        raise invalid("interval", "value required")
+    if isinstance(interval, bool) or not isinstance(interval, int | float):
+        raise invalid("interval", "wrong format")
+    if interval < 10:
+        raise invalid("interval", "value must be >= 10")
+    call.caller.heartbeat_seconds = float(interval)
+    call.caller.proved_alive()
+    return "ok"
+
+
+@handler("public/disable_heartbeat")
+def disable_heartbeat(call: Call) -> Any:
+    """No more heartbeats."""
+    if not call.caller.websocket:
+        raise Refusal(10030)
+    call.caller.heartbeat_seconds = 0.0
+    return "ok"
+
+
+@handler("public/get_index_price")
+def get_index_price(call: Call) -> Any:
+    """The present price of an index; no time stamp."""
+    price = call.state.market.index_price(_index(call), call.now_ms)
+    return {"index_price": price, "estimated_delivery_price": price}
+
+
+@handler("public/get_index_price_names")
+def get_index_price_names(call: Call) -> Any:
+    """All indices."""
+    names = call.state.market.index_names
+    if not flag(call.params, "extended"):
+        return names
+    return [
+        {
+            "name": name,
+            "future_combo_creation_enabled": name in _DERIVATIVE,
+            "option_combo_creation_enabled": name in _DERIVATIVE,
+        }
+        for name in names
+    ]
+
+
+_DERIVATIVE = ("btc_usd", "eth_usd", "sol_usdc")
+
+
+@handler("public/get_supported_index_names")
+def get_supported_index_names(call: Call) -> Any:
+    """All indices, or those of a type."""
+    kind = call.params.get("type", "all")
+    if kind not in ("all", "spot", "derivative"):
+        raise invalid("type", "invalid value")
+    names = call.state.market.index_names
+    return [name for name in names if kind == "all" or (name in _DERIVATIVE) == (kind == "derivative")]
+
+
+@handler("public/get_currencies")
+def get_currencies(call: Call) -> Any:
+    """All currencies."""
+    return CURRENCIES
+
+
+_KINDS = ("future", "option", "spot", "future_combo", "option_combo")
+_CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR", "any")
+
+
+@handler("public/get_instruments")
+def get_instruments(call: Call) -> Any:
+    """What is traded in a currency; the settlement currency decides, and the base of spot."""
+    currency, kind = text(call.params, "currency"), call.params.get("kind")
+    if currency not in _CURRENCIES:
+        raise invalid("currency", "invalid value")
+    if kind is not None and kind not in _KINDS:
+        raise invalid("kind", "invalid value")
+    if flag(call.params, "expired"):
+        return [found.json("closed") for found in _expired(call) if _belongs(found, currency, kind)]
+    listed = call.state.market.instruments(call.now_ms).values()
+    return [found.json(_state(call, found)) for found in listed if _belongs(found, currency, kind)]
+
+
+def _belongs(instrument: Instrument, currency: str, kind: Any) -> bool:
+    settled = "USDC" if instrument.linear else instrument.coin.upper()
+    return (currency in ("any", settled) or (instrument.kind == "spot" and currency == instrument.coin.upper())) and (
+        kind in (None, instrument.kind)
+    )
+
+
+def _expired(call: Call) -> list[Instrument]:
+    today = call.state.market.instruments(call.now_ms)
+    return [
+        found for name, found in call.state.market.instruments_of(call.now_ms - DAY_MS).items() if name not in today
+    ]
+
+
+def _state(call: Call, instrument: Instrument) -> str:
+    platform = call.state.platform
+    if platform.all_locked or instrument.price_index in platform.locked:
+        return "locked"
+    return "settlement" if platform.settling else "open"
+
+
+@handler("public/get_instrument")
+def get_instrument(call: Call) -> Any:
+    """One instrument."""
+    found = _instrument(call)
+    return found.json(_state(call, found))
+
+
+@handler("public/ticker")
+def ticker(call: Call) -> Any:
+    """The fields of the ticker channel, now."""
+    found = _instrument(call)
+    return call.state.market.ticker(found, call.now_ms) | {"state": _state(call, found)}
+
+
+@handler("public/get_index_chart_data")
+def get_index_chart_data(call: Call) -> Any:
+    """Average prices of an index over a range."""
+    return index_chart(call.state.market, _index(call), text(call.params, "range"), call.now_ms)
+
+
+@handler("public/get_tradingview_chart_data")
+def get_tradingview_chart_data(call: Call) -> Any:
+    """Bars of an instrument."""
+    found, params = _instrument(call), call.params
+    if found.kind == "spot":
+        raise Refusal(11060)
+    start, end = whole(params, "start_timestamp"), whole(params, "end_timestamp")
+    return tradingview_chart(call.state.market, found, start, end, str(params.get("resolution") or ""), call.now_ms)
+
+
+@handler("public/get_volatility_index_data")
+def get_volatility_index_data(call: Call) -> Any:
+    """Bars of the volatility index, walking backwards."""
+    params, currency = call.params, text(call.params, "currency")
+    if currency not in ("BTC", "ETH"):
+        raise invalid("currency", "invalid value")
+    start, end = whole(params, "start_timestamp"), whole(params, "end_timestamp")
+    resolution = str(params.get("resolution") or "")
+    return volatility_index(call.state.market, currency.lower(), start, end, resolution, call.now_ms)
+
+
+@handler("public/get_historical_volatility")
+def get_historical_volatility(call: Call) -> Any:
+    """``[[ms, value], ...]``, hourly; the first point is sometimes doubled on the real exchange."""
+    currency = text(call.params, "currency")
+    if currency not in ("BTC", "ETH"):
+        raise invalid("currency", "invalid value")
+    hour = 3_600_000
+    end = call.now_ms - call.now_ms % hour
+    moments = [end - 384 * hour, *range(end - 384 * hour, end + 1, hour)]
+    return [[moment, volatility_now(call.state.market, currency.lower(), moment)] for moment in moments]
+
+
+@handler("public/get_delivery_prices")
+def get_delivery_prices(call: Call) -> Any:
+    """Prices that futures and options were settled at, newest first."""
+    name, offset, count = _index(call), whole(call.params, "offset", 0), whole(call.params, "count", 10)
+    if count > 1000:
+        raise invalid("count", "value must be <= 1000")
+    last = (call.now_ms - SETTLEMENT_MS) // DAY_MS
+    rows: list[dict[str, Any]] = []
+    for day in range(last - offset, last - offset - count, -1):
+        moment = day * DAY_MS + SETTLEMENT_MS
+        price = call.state.market.index_price(name, moment)
+        rows.append({"date": _iso(moment), "delivery_price": price})
+    return {"data": rows, "records_total": 2500}
+
+
+@handler("public/get_funding_rate_value")
+def get_funding_rate_value(call: Call) -> Any:
+    """The funding rate over a period: a bare number."""
+    found = _instrument(call)
+    if not found.perpetual:
+        raise invalid("instrument_name", "invalid value")
+    whole(call.params, "start_timestamp")
+    end = min(whole(call.params, "end_timestamp"), call.now_ms)
+    return call.state.market.ticker(found, end)["interest_value"] / 10
+
+
+def _iso(moment: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(moment / 1000, UTC).date().isoformat()
+
+
+def _index(call: Call) -> str:
+    name = text(call.params, "index_name")
+    if name not in INDICES:
+        raise invalid("index_name", "invalid value")
+    return name
+
+
+def _instrument(call: Call) -> Instrument:
+    name = text(call.params, "instrument_name")
+    found = call.state.market.instruments(call.now_ms).get(name)
+    if found is not None:
+        return found
+    if parse_instrument(name) is None and "PERPETUAL" not in name:
+        raise invalid("instrument_name", "wrong format")
+    raise Refusal(13020, {"reason": "instrument_not_found"})

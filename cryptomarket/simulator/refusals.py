@@ -1,0 +1,89 @@
+"""What the exchange says no with: the codes and messages of its error table."""
+
+from typing import Any
+
+__all__ = ["MESSAGES", "Refusal", "bad_request", "invalid", "too_large", "unauthorized"]
+
+MESSAGES = {
+    -32700: "Parse error",
+    -32600: "Invalid Request",
+    -32601: "Method not found",
+    -32602: "Invalid params",
+    -32000: "Missing params",
+    10000: "authorization_required",
+    10001: "error",
+    10028: "too_many_requests",
+    10030: "must_be_websocket_request",
+    10040: "retry",
+    10041: "settlement_in_progress",
+    10047: "matching_engine_queue_full",
+    10066: "too_many_concurrent_requests",
+    11029: "invalid_arguments",
+    11042: "permission_denied",
+    11049: "bad_arguments",
+    11050: "bad_request",
+    11051: "system_maintenance",
+    11052: "subscribe_error_unsubscribed",
+    11056: "unauthenticated_public_requests_temporarily_disabled",
+    11060: "not_supported",
+    11094: "internal_server_error",
+    11098: "account_locked",
+    12003: "login_over_limit",
+    12998: "security_key_authorization_over_limit",
+    13004: "invalid_credentials",
+    13007: "user_not_found",
+    13008: "request_failed",
+    13009: "unauthorized",
+    13010: "value_required",
+    13020: "not_found",
+    13021: "forbidden",
+    13025: "method_switched_off_by_admin",
+    13028: "temporarily_unavailable",
+    13403: "scope_exceeded",
+    13668: "security_key_authorization_error",
+    13778: "raw_subscriptions_not_available_for_unauthorized",
+    13888: "timed_out",
+}
+
+
+class Refusal(Exception):
+    """A request that gets an error for an answer; ``ends`` closes the connection after it.
+
+    ``unreadable`` marks an error about a frame that could not be read as a request: it carries no id.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        data: dict[str, Any] | None = None,
+        *,
+        message: str | None = None,
+        unreadable: bool = False,
+        ends: bool = False,
+    ) -> None:
+        self.code = code
+        self.message = MESSAGES.get(code, "error") if message is None else message
+        self.data = data
+        self.unreadable = unreadable
+        self.ends = ends
+        super().__init__(f"{code} {self.message}")
+
+
+def invalid(parameter: str, reason: str) -> Refusal:
+    """The error of a wrong parameter."""
+    return Refusal(-32602, {"reason": reason, "param": parameter})
+
+
+def unauthorized() -> Refusal:
+    """The error of a private call with no token, or none that is good here."""
+    return Refusal(13009, {"reason": "invalid_token"})
+
+
+def bad_request() -> Refusal:
+    """What an unparseable message really gives: not -32700, and no id."""
+    return Refusal(11050, unreadable=True)
+
+
+def too_large() -> Refusal:
+    """A request of more than 32 kB is not read at all, hence no id."""
+    return Refusal(-32600, message="request entity too large", unreadable=True)

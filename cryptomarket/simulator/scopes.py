@@ -1,0 +1,50 @@
+"""The scopes of the exchange: what a key may have, what was asked for, what is granted. Pure text in, words out."""
+
+from .refusals import invalid
+
+__all__ = ["FULL", "granted", "session_name"]
+
+FULL = "account:read_write trade:read_write wallet:read_write block_trade:read_write"
+
+_LEVELS = ("none", "read", "read_write")
+_KINDS = ("block_trade", "block_rfq", "trade", "account", "wallet", "custody")
+
+
+def granted(most: str, asked: str) -> tuple[frozenset[str], int | None]:
+    """The words granted of those asked for, and the life asked for by ``expires:SECONDS``.
+
+    More than the key's own scope is silently narrowed; kinds not mentioned get the key's maximum; ``connection`` is
+    set where neither it nor a session was asked for, and ``mainaccount`` always.
+    """
+    limits, wanted = _levels(most), _levels(asked)
+    words = {"mainaccount"}
+    for kind, limit in limits.items():
+        level = min(limit, wanted.get(kind, limit))
+        if level:
+            words.add(f"{kind}:{_LEVELS[level]}")
+    expires: int | None = None
+    for word in asked.split():
+        name, _, value = word.partition(":")
+        if name == "expires":
+            if not value.isdecimal() or not int(value):
+                raise invalid("scope", "wrong format")
+            expires = int(value)
+        if name in ("session", "expires", "ip") and value:
+            words.add(word)
+    if session_name(words) is None:
+        words.add("connection")
+    return frozenset(words), expires
+
+
+def session_name(words: set[str] | frozenset[str]) -> str | None:
+    """NAME of ``session:NAME``, if it is among the words."""
+    return next((word.partition(":")[2] for word in sorted(words) if word.startswith("session:")), None)
+
+
+def _levels(text: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for word in text.split():
+        kind, _, level = word.partition(":")
+        if kind in _KINDS and level in _LEVELS:
+            found[kind] = _LEVELS.index(level)
+    return found

@@ -1,0 +1,229 @@
+"""WebSocket and HTTP on one port, byte by byte, so that connections can misbehave on demand.
+
+Requests are told apart by their ``Upgrade`` header. All happens in the event loop's callbacks: no task, no queue.
+"""
+
+import asyncio
+import socket
+from http import HTTPStatus
+from typing import Protocol, cast
+
+import h11
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request as Handshake
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+
+from .http import Answer, HttpCaller
+from .session import Session
+
+__all__ = ["Link", "Owner"]
+
+#: A reader that leaves this much unread is too slow and is thrown out.
+MOST_UNREAD = 8 * 1024 * 1024
+LONGEST_HEAD = 64 * 1024
+PATH = "/ws/api/v2"
+
+
+class Owner(Protocol):
+    """The exchange, as a connection sees it."""
+
+    def opened(self, link: "Link") -> bool: ...
+
+    def closed(self, link: "Link") -> None: ...
+
+    def session(self, link: "Link") -> Session: ...
+
+    def received(self, link: "Link", text: str | bytes) -> None: ...
+
+    def http(self, caller: HttpCaller, verb: str, target: str, headers: dict[str, str], body: bytes) -> Answer: ...
+
+
+class Link(asyncio.Protocol):
+    """One TCP connection."""
+
+    def __init__(self, owner: Owner) -> None:
+        self.session: Session | None = None
+        self.caller: HttpCaller | None = None
+        self.address = ""
+        #: Cleared while the peer reads slower than we write.
+        self.writable = asyncio.Event()
+        self.writable.set()
+        #: Nothing leaves any more although the connection stands; ``deaf``: nothing comes in either, not even pings.
+        self.mute = False
+        self.deaf = False
+        self.opened_at = 0.0
+        self.transport: asyncio.Transport
+        self._owner = owner
+        self._head = b""
+        self._allowed = True
+        self._websocket: ServerProtocol | None = None
+        self._http: h11.Connection | None = None
+        self._request: h11.Request | None = None
+        self._body = b""
+        self._message: list[Frame] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if peer else ""
+        self._allowed = self._owner.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.writable.set()
+        self._owner.closed(self)
+        if self.session is not None:
+            self.session.closed()
+
+    def pause_writing(self) -> None:
+        self.writable.clear()
+
+    def resume_writing(self) -> None:
+        self.writable.set()
+
+    def eof_received(self) -> bool:
+        if self._websocket is not None:
+            self._websocket.receive_eof()
+        return False
+
+    def data_received(self, data: bytes) -> None:
+        if self.deaf:
+            return
+        if self._websocket is not None:
+            self._feed_websocket(self._websocket, data)
+        elif self._http is not None and self.caller is not None:
+            self._feed_http(self._http, self.caller, data)
+        else:
+            self._head += data
+            if b"\r\n\r\n" in self._head:
+                self._choose()
+            elif len(self._head) > LONGEST_HEAD:
+                self.transport.abort()
+
+    def _choose(self) -> None:
+        head, self._head = self._head, b""
+        if b"upgrade: websocket" in head.partition(b"\r\n\r\n")[0].lower() and self._allowed:
+            # Larger frames than this are an attack; those over 32 kB are answered with an error.
+            self._websocket = ServerProtocol(max_size=2**20)
+            self._feed_websocket(self._websocket, head)
+        else:
+            self._http = h11.Connection(h11.SERVER)
+            self.caller = HttpCaller(self.address)
+            self._feed_http(self._http, self.caller, head)
+
+    # WebSocket
+
+    def _feed_websocket(self, protocol: ServerProtocol, data: bytes) -> None:
+        protocol.receive_data(data)
+        for event in protocol.events_received():
+            if isinstance(event, Handshake):
+                self._shake_hands(protocol, event)
+            elif isinstance(event, Frame):
+                self._frame(event)
+        self._flush(protocol)
+
+    def _shake_hands(self, protocol: ServerProtocol, request: Handshake) -> None:
+        if request.path.partition("?")[0] != PATH:
+            protocol.send_response(protocol.reject(HTTPStatus.NOT_FOUND, "not here\n"))
+            return
+        response = protocol.accept(request)
+        protocol.send_response(response)
+        if protocol.state is OPEN:
+            self._flush(protocol)
+            self.session = self._owner.session(self)
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            return
+        self._message.append(frame)
+        if frame.fin:
+            data = b"".join(bytes(part.data) for part in self._message)
+            self._message.clear()
+            if self.session is not None and not self.mute:
+                self._owner.received(self, data)
+
+    def _flush(self, protocol: ServerProtocol) -> None:
+        for data in protocol.data_to_send():
+            if data:
+                self.write(data)
+            elif self.transport.can_write_eof():
+                self.transport.write_eof()
+        if protocol.close_expected() and not self.transport.is_closing():
+            # The peer has the closing handshake; linger only until it is written.
+            self.transport.close()
+
+    def send(self, frame: bytes) -> None:
+        """Send one finished WebSocket frame."""
+        if self._websocket is None or self._websocket.state is not OPEN or self.mute:
+            return
+        self.write(frame)
+        if self.transport.get_write_buffer_size() > MOST_UNREAD:
+            self.transport.abort()  # connection_too_slow
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, whatever they are."""
+        if not self.transport.is_closing() and not self.deaf:
+            self.transport.write(data)
+
+    def close(self, code: int) -> None:
+        """End the connection; code 0 is without a closing handshake."""
+        protocol = self._websocket
+        if code and protocol is not None and protocol.state is OPEN:
+            protocol.send_close(code)
+            self._flush(protocol)
+        self.drop()
+
+    def drop(self) -> None:
+        """Close the TCP connection after what is written."""
+        self.transport.close()
+
+    def reset(self) -> None:
+        """End the TCP connection with a reset, as a machine that lost its memory does."""
+        raw = self.transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+        self.transport.abort()
+
+    # HTTP
+
+    def _feed_http(self, connection: h11.Connection, caller: HttpCaller, data: bytes) -> None:
+        try:
+            connection.receive_data(data)
+            self._http_events(connection, caller)
+        except h11.RemoteProtocolError:
+            self.transport.close()
+
+    def _http_events(self, connection: h11.Connection, caller: HttpCaller) -> None:
+        while True:
+            event = connection.next_event()
+            if isinstance(event, h11.Request):
+                self._request, self._body = event, b""
+            elif isinstance(event, h11.Data):
+                self._body += bytes(event.data)
+                if len(self._body) > 2**20:
+                    self.transport.abort()
+                    return
+            elif isinstance(event, h11.EndOfMessage) and self._request is not None:
+                self._answer(connection, caller, self._request)
+                if connection.our_state is not h11.DONE:
+                    self.transport.close()
+                    return
+                connection.start_next_cycle()
+            elif event is h11.NEED_DATA or event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
+                return
+
+    def _answer(self, connection: h11.Connection, caller: HttpCaller, request: h11.Request) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers}
+        if self._allowed:
+            verb, target = request.method.decode("ascii"), request.target.decode("latin-1")
+            answer = self._owner.http(caller, verb, target, headers, self._body)
+        else:
+            answer = Answer(429, b"Too Many Requests", "text/plain", close=True)
+        fields = [("content-type", answer.content_type), ("content-length", str(len(answer.body)))]
+        fields += [("connection", "close")] if answer.close else []
+        for event in (
+            h11.Response(status_code=answer.status, headers=fields),
+            h11.Data(data=answer.body),
+            h11.EndOfMessage(),
+        ):
+            self.write(connection.send(event) or b"")

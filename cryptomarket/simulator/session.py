@@ -1,0 +1,133 @@
+"""One WebSocket session of the exchange: requests in, answers and notifications out. It knows no socket.
+
+What it says goes to an outlet, in order; the time comes from the state it is given.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from .accounts import Grant
+from .dispatch import Ended, Malformed, Request, read_request, run
+from .feed import Entry, Feed
+from .refusals import Refusal
+from .state import State
+from .subscribing import leave_all
+from .wire import answer, heartbeat, refusal, text_frame
+
+__all__ = ["Outlet", "Session"]
+
+
+class Outlet(Protocol):
+    """Where a session's frames go."""
+
+    def send(self, frame: bytes) -> None: ...
+
+    def close(self, code: int) -> None: ...
+
+
+class Session:
+    """What the exchange knows of one connection: its login, its channels, its heartbeat."""
+
+    websocket = True
+
+    def __init__(self, state: State, feed: Feed, outlet: Outlet, address: str) -> None:
+        self.address = address
+        self.remembered: Grant | None = None
+        self.heartbeat_seconds = 0.0
+        self.channels: dict[str, Entry] = {}
+        self.greetings: list[Entry] = []
+        self.requests: list[str] = []
+        self._state = state
+        self._feed = feed
+        self._outlet = outlet
+        self._beat_at = 0.0
+        self._asked_at: float | None = None
+        self._beats = 0
+
+    def remember(self, grant: Grant) -> None:
+        """The connection is logged in; whether a later login replaces the first is not confirmed."""
+        alive = self.remembered is not None and self._state.accounts.alive(self.remembered)
+        if self._state.switches.adopts_last_login or not alive:
+            self.remembered = grant
+
+    def proved_alive(self) -> None:
+        """A test_request has been answered."""
+        self._asked_at = None
+
+    def receive(self, text: str | bytes) -> None:
+        """Answer one frame."""
+        state, us_in = self._state, self._state.now_us()
+        identifier: int | str | None = None
+        why: Refusal | None = None
+        try:
+            request = read_request(text, websocket=True)
+            identifier = request.identifier
+            result = self._run(request)
+        except Malformed as malformed:
+            identifier, why = malformed.identifier, malformed
+        except Refusal as refused:
+            why = refused
+        except Ended:
+            self._outlet.close(state.switches.close_code)
+            return
+        if why is None:
+            self.say(answer(identifier, result, us_in, state.now_us(), state.testnet))
+        else:
+            self._refuse(identifier, why, us_in)
+        for entry in self.greetings:
+            self._feed.greet(entry, self, state.now_ms())
+        self.greetings.clear()
+
+    def _run(self, request: Request) -> object:
+        self.requests.append(request.method)
+        if self._state.switches.any_traffic_proves_life:
+            self.proved_alive()
+        before = self.heartbeat_seconds
+        result = run(self._state, self._feed, self, request)
+        if self.heartbeat_seconds != before or request.method == "public/set_heartbeat":
+            self._beat_at, self._beats = self._state.monotonic() + self.heartbeat_seconds, 0
+        return result
+
+    def _refuse(self, identifier: int | str | None, why: Refusal, us_in: int) -> None:
+        state = self._state
+        if why.code != 10028 or state.switches.says_too_many:
+            self.say(refusal(identifier, why, us_in, state.now_us(), state.testnet))
+        if why.ends or (why.code == 11050 and state.switches.bad_json_closes):
+            self._outlet.close(state.switches.close_code)
+
+    def say(self, text: str) -> None:
+        """Send one message."""
+        self._outlet.send(text_frame(text))
+
+    def deliver(self, channel: str, frame: bytes) -> None:
+        """Send one notification."""
+        self._outlet.send(frame)
+
+    def step(self, now: float) -> None:
+        """Heartbeats: every interval one, in turn a plain one and one that must be answered (monotonic seconds)."""
+        interval = self.heartbeat_seconds
+        if not interval:
+            return
+        patience = self._state.switches.test_request_seconds or interval
+        if self._asked_at is not None and now >= self._asked_at + patience:
+            self._asked_at = None
+            self._outlet.close(self._state.switches.close_code)
+        elif now >= self._beat_at:
+            self._beat_at = now + interval
+            self._beats += 1
+            if self._beats % 2:
+                self.say(heartbeat("heartbeat"))
+            else:
+                self.ask()
+
+    def ask(self) -> None:
+        """Send a test_request now; the connection ends when nothing answers it."""
+        if self._asked_at is None:
+            self._asked_at = self._state.monotonic()
+        self.say(heartbeat("test_request"))
+
+    def closed(self, forget: Callable[["Session"], None] = lambda _: None) -> None:
+        """The connection is gone: its subscriptions and its tokens die with it."""
+        leave_all(self, self._feed.leave)
+        self._state.accounts.connection_closed(self)
+        forget(self)

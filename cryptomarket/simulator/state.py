@@ -1,0 +1,56 @@
+"""What all connections of the simulated exchange share: market, accounts, switches, clock, state of the platform."""
+
+import random as random_module
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .accounts import Accounts, Grant
+from .channels import Channels
+from .credits import BUDGETS, Budget, Purse
+from .market import Market
+from .switches import Switches
+
+__all__ = ["Platform", "State"]
+
+
+@dataclass(slots=True)
+class Platform:
+    """What operators of the exchange can do to everybody."""
+
+    maintenance: bool = False
+    locked: set[str] = field(default_factory=set)
+    all_locked: bool = False
+    settling: bool = False
+    unauthenticated_calls: bool = True
+
+
+@dataclass(slots=True)
+class State:
+    """One exchange. ``skew_seconds`` is how wrong its own clock goes."""
+
+    market: Market
+    accounts: Accounts
+    channels: Channels
+    switches: Switches
+    wall: Callable[[], float]
+    monotonic: Callable[[], float]
+    random: random_module.Random
+    testnet: bool = True
+    budgets: dict[str, Budget] = field(default_factory=lambda: BUDGETS)
+    platform: Platform = field(default_factory=Platform)
+    skew_seconds: float = 0.0
+    requests: dict[str, int] = field(default_factory=dict)
+    _purses: dict[str, Purse] = field(default_factory=dict)
+
+    def now_ms(self) -> int:
+        """The time of the exchange, UNIX ms."""
+        return int((self.wall() + self.skew_seconds) * 1000)
+
+    def now_us(self) -> int:
+        """The time of the exchange, UNIX us."""
+        return int((self.wall() + self.skew_seconds) * 1_000_000)
+
+    def purse(self, grant: Grant | None, address: str) -> Purse:
+        """The credits of an account, or of an address for those who have not logged in."""
+        owner = f"key {grant.account.client_id}" if grant is not None else f"address {address}"
+        return self._purses.setdefault(owner, Purse(self.budgets))
