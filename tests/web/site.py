@@ -12,14 +12,16 @@ from typing import Any
 import anyio
 import httpx2
 import uvicorn
-from starlette.responses import PlainTextResponse
 
 from cryptomarket.board import Board
 from cryptomarket.cluster.bus import LocalBus
 from cryptomarket.history.store import Store
 from cryptomarket.model import Price, Tick, Upstream, UpstreamState
+from cryptomarket.stream.endpoint import StreamEndpoint
+from cryptomarket.stream.manager import ServerSSEManager
 from cryptomarket.web.app import create_app
 from cryptomarket.web.health import Check, Health
+from cryptomarket.web.problems import problem_response
 
 __all__ = ["NOON", "Site", "prices", "running_server", "running_site"]
 
@@ -42,8 +44,13 @@ async def running_server(app: Any, port: int = 0) -> AsyncIterator[str]:
     """The application on a real socket; gives its address."""
     config = uvicorn.Config(app, port=port, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
     server = QuietServer(config)
+
+    async def serve() -> None:
+        with anyio.CancelScope(shield=True):  # a failing test must not leave its sockets open
+            await server.serve()
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve)
+        tasks.start_soon(serve)
         with anyio.fail_after(10):
             while not server.started:
                 await anyio.lowlevel.checkpoint()
@@ -77,8 +84,12 @@ class Site:
     store: Store
     board: Board
     bus: LocalBus
+    manager: ServerSSEManager
+    address: str
     checks: dict[str, Check] = field(default_factory=dict)
     now: float = NOON
+    #: What moves the prices, if anything does.
+    market: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     async def get(self, path: str, **query: Any) -> httpx2.Response:
         return await self.client.get(path, params={k: v for k, v in query.items() if v is not None})
@@ -101,34 +112,49 @@ def prices(
 
 
 @contextlib.asynccontextmanager
-async def running_site(folder: Path, stored: Sequence[Price] = (), **options: Any) -> AsyncIterator[Site]:
-    """A site on a database in the folder, holding the given prices."""
+async def running_site(
+    folder: Path, stored: Sequence[Price] = (), *, port: int = 0, live: bool = False, **options: Any
+) -> AsyncIterator[Site]:
+    """A site on a database in the folder, holding the given prices; with ``live`` its clock is the machine's."""
     board = Board(TICKERS, monotonic=time.monotonic, wall=time.time)
+    manager = ServerSSEManager(*TICKERS, "connection", board=board)
+    names = Names()
+    origins = ["https://desk.example"]
+    endpoint = StreamEndpoint(
+        manager, known=names.known, nearest=names.nearest, problem=problem_response, allowed_origins=origins
+    )
     async with Store(f"sqlite+aiosqlite:///{folder / 'prices.db'}") as store:
         await store.migrate()
         bus = LocalBus(await store.take_epoch())
         bus.subscribe(board.receive)
+        bus.subscribe(manager.receive)
         await store.write_live(stored, bus.epoch)
         site: Site
 
         async def health() -> Health:
             return Health(site.checks)
 
-        parts: dict[str, Any] = {
-            "stream": PlainTextResponse("no stream in this test", 404),
-            "allowed_origins": ["https://desk.example"],
-            **options,
-        }
         app = create_app(
             tickers=TICKERS,
             board=board,
             store=store,
-            catalogue=Names(),
+            stream=endpoint,
+            catalogue=names,
             interval=60,
             health=health,
-            wall=lambda: site.now,
-            **parts,
+            allowed_origins=origins,
+            wall=time.time if live else lambda: site.now,
+            **options,
         )
-        async with running_server(app) as address, httpx2.AsyncClient(base_url=address, timeout=10) as client:
-            site = Site(client, store, board, bus)
-            yield site
+        async with (
+            running_server(app, port) as address,
+            httpx2.AsyncClient(base_url=address, timeout=10) as client,
+            anyio.create_task_group() as tasks,
+        ):
+            await tasks.start(manager.run)
+            site = Site(client, store, board, bus, manager, address)
+            try:
+                yield site
+            finally:
+                await manager.drain(0)
+                tasks.cancel_scope.cancel()

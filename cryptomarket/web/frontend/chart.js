@@ -56,5 +56,8 @@ export function draw(svg, points, from, to, step) {
     drawn.push(element("path", { class: "area", d: `${line}L${x(last).toFixed(1)},${HEIGHT}H${x(first).toFixed(1)}Z` }));
     drawn.push(element("path", { class: "line", d: line }));
   }
+  const newest = points.at(-1);
+  // A stroke of no length with round ends: a circle would be stretched with the picture.
+  if (newest) drawn.push(element("path", { class: "newest", d: `M${at(newest)}h0.01` }));
   svg.replaceChildren(...drawn);
 }

@@ -11,7 +11,7 @@ export class Words {
     const parts = new Intl.NumberFormat(language).formatToParts(1234567.5);
     this.group = parts.find((part) => part.type === "group")?.value ?? " ";
     this.decimal = parts.find((part) => part.type === "decimal")?.value ?? ".";
-    this.clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" });
+    this.clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     this.percent = new Intl.NumberFormat(language, {
       style: "percent",
       minimumFractionDigits: 2,

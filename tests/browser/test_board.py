@@ -1,0 +1,170 @@
+import contextlib
+import re
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, Route, expect
+
+from cryptomarket.model import UpstreamState
+
+from .chromium import chromium
+from .market import moving_site
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 768, 1280])
+async def test_the_board_looks_like_itself_everywhere(tmp_path: Path, theme: str, width: int) -> None:
+    """In both themes and at every width nothing is cut off to the side, and a picture is kept to look at."""
+    async with moving_site(tmp_path) as site, chromium(site.address, width=width, dark=theme == "dark") as window:
+        page = await window.open()
+        await expect(page.locator(".tile .line").first).to_be_visible()
+        await expect(page.locator(".tile .move").nth(1)).not_to_be_empty()
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        await window.picture(page, f"board-{theme}-{width}")
+
+
+async def test_both_prices_move(tmp_path: Path) -> None:
+    """Each tile shows a price, then another one, with its direction in words for ears."""
+    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+        page = await window.open()
+        for ticker in ("btc_usd", "eth_usd"):
+            price = page.locator(f"[data-ticker={ticker}] .number")
+            await expect(price).to_contain_text(re.compile(r"^[\d,]+\.\d\d$"))
+            before = await price.inner_text()
+            await expect(price).not_to_have_text(before)
+            move = page.locator(f"[data-ticker={ticker}] .move")
+            await expect(move).to_have_attribute("aria-label", re.compile("^(up|down|unchanged)"))
+        await expect(page).to_have_title(re.compile(r"[\d,]+\.\d\d BTC/USD · cryptomarket"))
+
+
+async def test_choosing_a_timer_changes_the_cadence(tmp_path: Path) -> None:
+    """Every tick shows many prices a second, 1 s about one; the choice is in the address and outlives a reload."""
+    async with moving_site(tmp_path, seconds=0.05) as site, chromium(site.address) as window:
+        page = await window.open()
+        await expect(page.locator(".tile .move").first).not_to_be_empty()
+        slow = await changes(page, 2.5)
+        await page.get_by_label("Every tick").check()
+        await expect(page.locator("#cadence")).to_have_text("each price as it arrives")
+        fast = await changes(page, 1.5)
+        await page.reload()
+        await expect(page.get_by_label("Every tick")).to_be_checked()
+        assert page.url.endswith("?timer=0")
+    assert 1 <= slow <= 4
+    assert fast >= 10
+
+
+async def changes(page: Page, seconds: float) -> int:
+    """How often the first price is written within so many seconds."""
+    counted: int = await page.evaluate(
+        """seconds => new Promise(done => {
+            let count = 0;
+            const watch = new MutationObserver(() => count++);
+            watch.observe(document.querySelector('.fraction'), {childList: true});
+            setTimeout(() => done(count), seconds * 1000);
+        })""",
+        seconds,
+    )
+    return counted
+
+
+async def test_the_state_is_told_and_old_prices_are_greyed(tmp_path: Path) -> None:
+    """Live, silent, down, live again: in words, and each tile says that its price is stale and how old it is."""
+    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+        page = await window.open()
+        state, tile = page.locator("#state"), page.locator("[data-ticker=btc_usd]")
+        await expect(state).to_have_text("Live")
+        await expect(tile).to_have_attribute("data-believed", "yes")
+        site.market.cancel()
+        await expect(state).to_have_text("The exchange is silent, prices are old")
+        await expect(tile).to_have_attribute("data-believed", "no")
+        await expect(tile.locator(".age")).to_have_text(re.compile(r"^stale, \d+ s ago$"))
+        await expect(page.locator("#announcer")).to_have_text("The exchange is silent, prices are old")
+        await window.picture(page, "board-stale")
+        site.upstream(UpstreamState.DOWN)
+        await expect(state).to_have_text("The exchange cannot be reached")
+        await window.picture(page, "board-down")
+        site.upstream(UpstreamState.LIVE)
+        site.tick("btc_usd", "65000.5")
+        site.tick("eth_usd", "3000.5")
+        await expect(state).to_have_text("Live")
+        await expect(tile).to_have_attribute("data-believed", "yes")
+        await expect(tile.locator(".number")).to_have_text("65,000.50")
+
+
+async def test_the_page_comes_back_when_the_gateway_restarts(tmp_path: Path) -> None:
+    """While the gateway is away the page says so; on the same address it goes on without a hand."""
+    (tmp_path / "again").mkdir()
+    async with contextlib.AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(moving_site(tmp_path))
+        port = int(gateway.address.rpartition(":")[2])
+        async with chromium(gateway.address) as window:
+            window.expected = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE")
+            page = await window.open()
+            await expect(page.locator("#state")).to_have_text("Live")
+            await stack.aclose()
+            await expect(page.locator("#state")).to_have_text("No connection to this server, trying again")
+            await expect(page.locator(".tile").first).to_have_attribute("data-believed", "no")
+            async with moving_site(tmp_path / "again", port=port):
+                await expect(page.locator("#state")).to_have_text("Live")
+                await expect(page.locator(".tile").first).to_have_attribute("data-believed", "yes")
+
+
+async def test_a_refused_stream_is_asked_for_again(tmp_path: Path) -> None:
+    """An EventSource is dead after a 502 of some proxy; the page makes a new one by itself."""
+    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+        window.expected = ("502", "status of 502")
+        refused = 0
+
+        async def refuse(route: Route) -> None:
+            nonlocal refused
+            refused += 1
+            await (route.fulfill(status=502) if refused <= 2 else route.continue_())
+
+        await window.context.route("**/sse/**", refuse)
+        page = await window.open()
+        await expect(page.locator("#state")).to_have_text("Live", timeout=15_000)
+        assert refused == 3
+
+
+async def test_everything_can_be_done_with_the_keyboard(tmp_path: Path) -> None:
+    """The skip link is first, the timer is one stop with arrows, the table opens, the colours change and stay."""
+    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+        page = await window.open()
+        await expect(page.locator(".line").first).to_be_visible()
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_text("Skip to the prices")).to_be_focused()
+        await page.get_by_label("1 s", exact=True).focus()
+        await page.keyboard.press("ArrowRight")
+        await expect(page.get_by_label("5 s", exact=True)).to_be_checked()
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("tbody tr").first).to_be_visible()
+        await page.locator("#theme").focus()
+        await page.keyboard.press("Enter")
+        await page.keyboard.press("Enter")
+        await page.reload()
+        await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+async def test_the_page_speaks_russian(tmp_path: Path) -> None:
+    """A Russian browser gets Russian words and figures; the choice in the foot is kept."""
+    async with moving_site(tmp_path) as site, chromium(site.address, locale="ru-RU") as window:
+        page = await window.open()
+        await expect(page.locator("#state")).to_have_text("На связи")
+        await expect(page.locator("[data-ticker=btc_usd] .number")).to_have_text(re.compile(r"^\d+\s\d{3},\d\d$"))
+        await window.picture(page, "board-russian")
+        await page.get_by_role("link", name="English").click()
+        await expect(page.locator("#state")).to_have_text("Live")
+        await page.goto(site.address)
+        await expect(page.locator("#state")).to_have_text("Live")
+
+
+async def test_the_api_page_works_without_the_internet(tmp_path: Path) -> None:
+    """Swagger UI comes from this server alone, within the content policy, and tries a request out."""
+    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+        page = await window.open("/docs")
+        await page.locator("#operations-prices-prices_api_v1_prices_get").get_by_role("button").first.click()
+        await page.get_by_placeholder("ticker").fill("btc_usd")
+        await page.get_by_role("button", name="Execute").click()
+        await expect(page.locator(".live-responses-table .response .response-col_status").first).to_contain_text("200")
+        await window.picture(page, "docs")
