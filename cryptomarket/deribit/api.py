@@ -1,0 +1,201 @@
+"""The exchange over HTTP: what is too large or too slow for the one WebSocket, the catalogue and past prices."""
+
+import difflib
+import random as random_module
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import anyio
+import httpx2
+import msgspec
+
+from ..errors import ExchangeRefused, ExchangeUnreachable
+from .backoff import delays
+from .credits import Budget, Group, group_of
+from .failures import Verdict, verdict_of
+from .messages import ErrorBody, Unreadable, decode_as, number
+from .transport import checked_proxy, trust
+
+__all__ = ["Api", "Catalogue", "ChartRange", "Instrument"]
+
+#: All instruments are some megabytes; more than this is no answer of the exchange.
+MOST_BYTES = 64 * 2**20
+#: What a ticker may look like; a name with anything else in it could not be asked for safely.
+_NAME = re.compile(r"[A-Za-z0-9_.-]{2,64}\Z")
+
+_T = TypeVar("_T")
+
+ChartRange = str  # one of 1h 1d 2d 1m 1y all
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class Instrument(msgspec.Struct, frozen=True):
+    """What the catalogue needs of an instrument; kinds and states are open-ended and carried as they are."""
+
+    instrument_name: str
+    kind: str = ""
+    is_active: bool = True
+    state: str = ""
+    expiration_timestamp: int | float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Every ticker the exchange has at a moment, taken from its own lists."""
+
+    tickers: frozenset[str]
+
+    def __contains__(self, ticker: object) -> bool:
+        return ticker in self.tickers
+
+    def nearest(self, name: str, *, most: int = 3) -> list[str]:
+        """The tickers that look most like a name, best first."""
+        by_lower = {ticker.lower(): ticker for ticker in sorted(self.tickers)}
+        return [by_lower[near] for near in difflib.get_close_matches(name.lower()[:64], by_lower, n=most, cutoff=0.6)]
+
+
+class Api:
+    """Public calls over HTTP, an async context manager. Passing failures are tried again a few times."""
+
+    def __init__(
+        self,
+        http_url: str,
+        *,
+        proxy: str | None = None,
+        ca_file: str | None = None,
+        budget: Budget | None = None,
+        timeout_seconds: float = 30.0,
+        tries: int = 3,
+        monotonic: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = random_module.random,
+    ) -> None:
+        self._url = http_url.rstrip("/")
+        self._budget = budget or Budget()
+        self._tries = tries
+        self._monotonic = monotonic
+        self._random = random
+        self._client = httpx2.AsyncClient(
+            proxy=checked_proxy(proxy),
+            verify=trust(ca_file),
+            timeout=timeout_seconds,
+            trust_env=False,  # no proxy but ours, no credentials from a .netrc
+            follow_redirects=False,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Api {self._url}>"
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)
+
+    async def call(self, method: str, **params: str | int | bool) -> msgspec.Raw:
+        """The raw result of a public call; raises ExchangeRefused or ExchangeUnreachable."""
+        pauses = delays(random=self._random)
+        for left in reversed(range(self._tries)):
+            try:
+                return await self._once(method, params)
+            except (ExchangeRefused, ExchangeUnreachable) as exc:
+                if not left or not self._passing(exc):
+                    raise
+            await anyio.sleep(next(pauses))
+        raise AssertionError("at least one try")  # pragma: no cover
+
+    def _passing(self, error: ExchangeRefused | ExchangeUnreachable) -> bool:
+        if isinstance(error, ExchangeUnreachable):
+            return True
+        if error.code == 10028:
+            self._budget.slow_down(self._monotonic())
+        return verdict_of(error.code) in (Verdict.WAIT, Verdict.SLOW)
+
+    async def _once(self, method: str, params: dict[str, Any]) -> msgspec.Raw:
+        await self._turn(group_of(method))
+        words = {key: str(value).lower() if isinstance(value, bool) else value for key, value in params.items()}
+        try:
+            status, body = await self._get(f"{self._url}/{method}", words)
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
+            # Without the cause's text: it can hold the proxy's address.
+            raise ExchangeUnreachable(f"{method}: no answer over HTTP ({type(exc).__name__})") from None
+        return self._result(method, status, body)
+
+    async def _turn(self, group: Group) -> None:
+        """Wait until the budget allows a request; others may take the credits first, hence the loop."""
+        while pause := self._budget.wait(group, self._monotonic()):  # noqa: ASYNC110 (time passing is no event)
+            await anyio.sleep(pause)
+        self._budget.take(group, self._monotonic())
+
+    async def _get(self, url: str, params: dict[str, Any]) -> tuple[int, bytes]:
+        body = bytearray()
+        async with self._client.stream("GET", url, params=params) as response:
+            async for part in response.aiter_bytes():
+                body += part
+                if len(body) > MOST_BYTES:
+                    raise ExchangeUnreachable("an answer larger than any the exchange gives")
+            return response.status_code, bytes(body)
+
+    def _result(self, method: str, status: int, body: bytes) -> msgspec.Raw:
+        try:
+            answer = decode_as(_Answer, body)
+            error = decode_as(ErrorBody, answer.error) if answer.error is not msgspec.UNSET else None
+        except Unreadable:
+            # A gateway in front of the exchange answers in HTML while it is away.
+            raise ExchangeUnreachable(f"{method}: HTTP {status} without a readable answer") from None
+        if error is not None:
+            raise ExchangeRefused(method, error.code, error.message, error.reason)
+        if status >= 400 or answer.result is msgspec.UNSET:
+            raise ExchangeUnreachable(f"{method}: HTTP {status} without a result")
+        return answer.result
+
+    async def tickers(self) -> frozenset[str]:
+        """Every ticker the exchange lists now."""
+        return (await self.catalogue()).tickers
+
+    async def catalogue(self) -> Catalogue:
+        """Every index and every instrument that is listed now."""
+        indices = await self.index_names()
+        instruments = await self.instruments()
+        names = {*indices, *(instrument.instrument_name for instrument in instruments)}
+        return Catalogue(frozenset(name for name in names if _NAME.match(name)))
+
+    async def index_names(self) -> list[str]:
+        """The names of all indices."""
+        return self._typed("public/get_index_price_names", list[str], await self.call("public/get_index_price_names"))
+
+    async def instruments(self, currency: str = "any") -> list[Instrument]:
+        """All instruments of a currency; one that cannot be read is left out, and takes no other with it."""
+        method = "public/get_instruments"
+        found = []
+        for raw in self._typed(method, list[msgspec.Raw], await self.call(method, currency=currency, expired=False)):
+            try:
+                found.append(decode_as(Instrument, raw))
+            except Unreadable:
+                continue
+        return found
+
+    async def index_chart(self, index: str, chart_range: ChartRange = "1h") -> list[tuple[int, Decimal]]:
+        """Average prices of an index, oldest first, as (UNIX ms, price); points without a price are left out."""
+        method = "public/get_index_chart_data"
+        raw = await self.call(method, index_name=index, range=chart_range)
+        points = self._typed(method, list[tuple[float, msgspec.Raw]], raw)
+        priced = ((int(stamp), number(price)) for stamp, price in points)
+        return sorted((stamp, price) for stamp, price in priced if price is not None)
+
+    def _typed(self, method: str, kind: type[_T], raw: msgspec.Raw) -> _T:
+        try:
+            return decode_as(kind, raw)
+        except Unreadable as exc:
+            raise ExchangeUnreachable(f"{method}: {exc}") from None

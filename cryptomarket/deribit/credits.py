@@ -1,0 +1,133 @@
+"""The budget of requests: how long each must wait, so that the exchange never has to refuse one.
+
+Source: https://docs.deribit.com/articles/rate-limits.md. Exceeding it ends the connection (10028), so requests wait
+and are never dropped. One budget serves one address and outlives connections. It knows the time only from its caller.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+__all__ = ["Budget", "Group", "Priority", "group_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    cost: int
+    capacity: int
+    refill_per_second: int = 10_000
+
+
+class Group(Enum):
+    """Methods that share a bucket of credits."""
+
+    NON_MATCHING = _Rule(500, 50_000)
+    SUBSCRIBE = _Rule(3_000, 30_000)
+    INSTRUMENTS = _Rule(10_000, 500_000)
+    TRANSACTION_LOG = _Rule(10_000, 80_000)
+
+
+_GROUPS = {
+    "public/subscribe": Group.SUBSCRIBE,
+    "private/subscribe": Group.SUBSCRIBE,
+    "public/get_instruments": Group.INSTRUMENTS,
+    "private/get_transaction_log": Group.TRANSACTION_LOG,
+}
+
+
+def group_of(method: str) -> Group:
+    """The bucket that pays for the method."""
+    return _GROUPS.get(method, Group.NON_MATCHING)
+
+
+class Priority(IntEnum):
+    """Who goes first when several wait."""
+
+    HEARTBEAT = 0
+    LOGIN = 1
+    SUBSCRIBE = 2
+    BACKFILL = 3
+
+
+class Budget:
+    """Buckets a group under an outer cap of requests in any one second; it slows down when told off.
+
+    The last request of each second and the last call's worth of credits are kept for heartbeats.
+    """
+
+    def __init__(
+        self,
+        *,
+        most_per_second: int = 15,
+        window_seconds: float = 1.0,
+        concurrent: int = 32,
+        recovery_seconds: float = 60.0,
+    ) -> None:
+        self.most_per_second = most_per_second
+        self.window_seconds = window_seconds
+        self.recovery_seconds = recovery_seconds
+        self._most_concurrent = concurrent
+        self._concurrent = float(concurrent)
+        self._pace = 1.0
+        self._told_off: float | None = None
+        self._sent: deque[float] = deque(maxlen=most_per_second)
+        self._levels: dict[Group, float] = {group: float(group.value.capacity) for group in Group}
+        self._filled: dict[Group, float] = {}
+
+    def __repr__(self) -> str:
+        return f"<Budget at {self._pace:.0%} of its pace>"
+
+    @property
+    def concurrent(self) -> int:
+        """How many requests may wait for their answers at once."""
+        return int(self._concurrent)
+
+    def wait(self, group: Group, now: float, *, urgent: bool = False) -> float:
+        """Seconds until a request of the group may go, 0 when it may go now."""
+        self._recover(now)
+        return max(self._wait_for_cap(now, urgent), self._wait_for_credits(group, now, urgent))
+
+    def take(self, group: Group, now: float) -> None:
+        """A request of the group goes now; an urgent one may go into debt, which others then pay off."""
+        self._fill(group, now)
+        self._levels[group] -= group.value.cost
+        self._sent.append(now)
+
+    def slow_down(self, now: float) -> None:
+        """We were told that we ask too much (10028): halve the pace; it doubles again a minute later, and so on."""
+        self._pace = max(self._pace / 2, 0.125)
+        self._told_off = now
+        self._levels = {group: min(level, 0.0) for group, level in self._levels.items()}
+
+    def crowd_down(self, now: float) -> None:
+        """Too many of our requests were unanswered at once (10066): allow half as many."""
+        self._concurrent = max(self._concurrent / 2, 1.0)
+        self._told_off = now
+
+    def _recover(self, now: float) -> None:
+        while self._told_off is not None and now - self._told_off >= self.recovery_seconds:
+            self._pace = min(self._pace * 2, 1.0)
+            self._concurrent = min(self._concurrent * 2, float(self._most_concurrent))
+            healed = self._pace == 1.0 and self._concurrent == self._most_concurrent
+            self._told_off = None if healed else self._told_off + self.recovery_seconds
+
+    def _wait_for_cap(self, now: float, urgent: bool) -> float:
+        allowed = max(1, int(self.most_per_second * self._pace))
+        if not urgent:
+            allowed = max(1, allowed - 1)
+        if len(self._sent) < allowed:
+            return 0.0
+        return max(0.0, self._sent[-allowed] + self.window_seconds - now)
+
+    def _wait_for_credits(self, group: Group, now: float, urgent: bool) -> float:
+        if urgent:
+            return 0.0
+        self._fill(group, now)
+        kept = Group.NON_MATCHING.value.cost if group is Group.NON_MATCHING else 0
+        lacking = group.value.cost + kept - self._levels[group]
+        return max(0.0, lacking / (group.value.refill_per_second * self._pace))
+
+    def _fill(self, group: Group, now: float) -> None:
+        gained = (now - self._filled.get(group, now)) * group.value.refill_per_second * self._pace
+        self._levels[group] = min(self._levels[group] + max(gained, 0.0), float(group.value.capacity))
+        self._filled[group] = now

@@ -1,0 +1,228 @@
+"""What the exchange says, decoded into types: the frame, the price in it, the state of the platform.
+
+Numbers keep the exact decimal they were written as (`8.7e3` is 8700). Unknown fields and kinds pass by; a null, an
+`"undefined"` or an `"expired"` where a number belongs is no number, never an error. It knows no socket and no clock.
+"""
+
+from decimal import Decimal
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from ..errors import InvalidPrice
+from ..model import Tick, exact_price, is_index
+
+__all__ = [
+    "ErrorBody",
+    "Frame",
+    "Grant",
+    "IndexData",
+    "InstrumentState",
+    "PlatformState",
+    "PublicMethods",
+    "Reading",
+    "TickerData",
+    "Unreadable",
+    "decode_as",
+    "decode_frame",
+    "number",
+    "read_price",
+]
+
+NOTHING = msgspec.Raw(b"")
+_T = TypeVar("_T")
+
+#: Stamps outside are from a broken frame or clock: before the exchange existed, or after the year 2100 (UNIX ms).
+EARLIEST_MS, LATEST_MS = 1_400_000_000_000, 4_102_444_800_000
+
+
+class Unreadable(ValueError):
+    """A frame, or a part of one, that is not what Deribit documents; it says what was wrong, never the content."""
+
+
+class Params(msgspec.Struct, frozen=True, gc=False):
+    """``params`` of a notification: a channel with its data, or the type of a heartbeat."""
+
+    channel: str = ""
+    data: msgspec.Raw = NOTHING
+    type: str = ""
+
+
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """One message of the exchange. ``result`` and ``error`` stay raw until it is known what was asked."""
+
+    jsonrpc: str
+    id: int | str | None = None
+    method: str = ""
+    params: Params | None = None
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """``error`` of a refusal; ``data`` holds a reason and the parameter at fault, or anything else."""
+
+    code: int = 0
+    message: str = ""
+    data: msgspec.Raw = NOTHING
+
+    @property
+    def reason(self) -> str:
+        """The parameter and the reason, as far as they were given."""
+        try:
+            found = msgspec.json.decode(self.data, type=dict[str, object]) if self.data else {}
+        except (msgspec.MsgspecError, RecursionError):
+            return ""
+        return " ".join(str(found[key])[:80] for key in ("param", "reason") if key in found)
+
+
+class IndexData(msgspec.Struct, frozen=True, gc=False):
+    """``data`` of ``deribit_price_index.<name>``."""
+
+    timestamp: int
+    price: msgspec.Raw = NOTHING
+    index_name: str = ""
+
+
+class TickerData(msgspec.Struct, frozen=True, gc=False):
+    """``data`` of ``ticker.<instrument>.<interval>``, and the result of ``public/ticker``, as far as we use it."""
+
+    timestamp: int
+    instrument_name: str = ""
+    state: str = ""
+    mark_price: msgspec.Raw = NOTHING
+    last_price: msgspec.Raw = NOTHING
+    best_bid_price: msgspec.Raw = NOTHING
+    best_bid_amount: msgspec.Raw = NOTHING
+    best_ask_price: msgspec.Raw = NOTHING
+    best_ask_amount: msgspec.Raw = NOTHING
+    index_price: msgspec.Raw = NOTHING
+
+
+class PlatformState(msgspec.Struct, frozen=True):
+    """``data`` of ``platform_state``: one index is locked or not, or the whole platform is in maintenance."""
+
+    price_index: str = ""
+    locked: bool | None = None
+    maintenance: bool | None = None
+
+
+class PublicMethods(msgspec.Struct, frozen=True):
+    """``data`` of ``platform_state.public_methods_state``."""
+
+    allow_unauthenticated_public_requests: bool = True
+
+
+class InstrumentState(msgspec.Struct, frozen=True):
+    """``data`` of ``instrument.state.<kind>.<currency>``; the states are open-ended."""
+
+    instrument_name: str
+    state: str = ""
+    timestamp: int = 0
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """The result of ``public/auth``; its representation shows no token."""
+
+    access_token: str
+    refresh_token: str = ""
+    expires_in: float = 0.0
+    scope: str = ""
+    token_type: str = "bearer"  # noqa: S105 (a kind of token, not one)
+
+    def __repr__(self) -> str:
+        return f"<Grant scope={self.scope!r} expires_in={self.expires_in:.0f}>"
+
+
+_frames = msgspec.json.Decoder(Frame)
+_indices = msgspec.json.Decoder(IndexData)
+_tickers = msgspec.json.Decoder(TickerData)
+
+
+def decode_frame(text: str | bytes) -> Frame:
+    """The frame in a text; raises Unreadable for anything that is no JSON-RPC 2.0 object."""
+    try:
+        frame = _frames.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+        raise Unreadable(f"not a JSON-RPC object: {type(exc).__name__}") from None
+    if frame.jsonrpc != "2.0":
+        raise Unreadable("not JSON-RPC 2.0")
+    return frame
+
+
+def decode_as(kind: type[_T], raw: msgspec.Raw | bytes) -> _T:
+    """The raw part of a frame as the given type; raises Unreadable naming the type when it is something else."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+        raise Unreadable(f"no {getattr(kind, '__name__', kind)}: {type(exc).__name__}") from None
+
+
+def number(raw: msgspec.Raw | bytes) -> Decimal | None:
+    """The exact decimal of a raw JSON number; None for null, a string, nothing, or more digits than a price has."""
+    text = bytes(raw)
+    if text[:1] not in b"-0123456789" or not text:
+        return None
+    try:
+        return exact_price(text.decode())
+    except InvalidPrice:
+        return None
+
+
+class Reading(NamedTuple):
+    """What a price notification says: the tick, if it has a price, and the state of an instrument."""
+
+    tick: Tick | None
+    state: str = ""
+
+
+def read_price(ticker: str, data: msgspec.Raw | bytes) -> Reading:
+    """Read the data of the channel that carries the ticker.
+
+    Raises Unreadable when the data is not what the channel promises, or speaks of another ticker.
+    """
+    return _read_index(ticker, data) if is_index(ticker) else _read_instrument(ticker, data)
+
+
+def _read_index(ticker: str, data: msgspec.Raw | bytes) -> Reading:
+    try:
+        index = _indices.decode(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+        raise Unreadable(f"no index price: {type(exc).__name__}") from None
+    _check(ticker, index.index_name, index.timestamp)
+    price = number(index.price)
+    # An index is an average of what people pay: nothing and less are broken frames.
+    return Reading(Tick(ticker, price, index.timestamp) if price is not None and price > 0 else None)
+
+
+def _read_instrument(ticker: str, data: msgspec.Raw | bytes) -> Reading:
+    try:
+        found = _tickers.decode(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+        raise Unreadable(f"no ticker: {type(exc).__name__}") from None
+    _check(ticker, found.instrument_name, found.timestamp)
+    price = number(found.mark_price)  # of a combo it may be negative
+    if price is None:
+        return Reading(None, found.state)
+    tick = Tick(
+        ticker,
+        price,
+        found.timestamp,
+        last=number(found.last_price),
+        bid=_side(found.best_bid_price, found.best_bid_amount),
+        ask=_side(found.best_ask_price, found.best_ask_amount),
+    )
+    return Reading(tick, found.state)
+
+
+def _side(price: msgspec.Raw, amount: msgspec.Raw) -> Decimal | None:
+    """The best price of a side; an empty side is null, or was written as price 0.0 and amount 0.0."""
+    value = number(price)
+    return None if value == 0 and not number(amount) else value
+
+
+def _check(ticker: str, named: str, timestamp: int) -> None:
+    if named != ticker:
+        raise Unreadable("the data is of another ticker than the channel")
+    if not EARLIEST_MS <= timestamp <= LATEST_MS:
+        raise Unreadable("a time stamp that cannot be")

@@ -1,0 +1,284 @@
+"""JSON-RPC over one connection, without the connection: text in, events out; intentions in, text out.
+
+Source: https://docs.deribit.com/articles/json-rpc-overview.md. The rules of this file:
+it never awaits, never calls back, never logs; every request ends in exactly one event; what the exchange
+demands at once (the answer to a test_request) lies in `replies()` as soon as `receive` returns.
+
+The life of a connection:
+
+OPEN ─GREET→ GREETING ─LOG_IN→ LOGGING_IN ─PACE→ PACING ─SUBSCRIBE→ SUBSCRIBING ─STREAM→ STREAMING
+                 └──────────────PACE──────────────┘            from anywhere ─CLOSE→ CLOSED
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from ..errors import ExchangeError
+from .messages import ErrorBody, Frame, Unreadable, decode_as, decode_frame
+
+__all__ = [
+    "MOVES",
+    "Answered",
+    "Event",
+    "Expired",
+    "Heartbeat",
+    "IllegalMove",
+    "Lost",
+    "Notified",
+    "Protocol",
+    "Purpose",
+    "Refused",
+    "Request",
+    "State",
+    "Step",
+    "Stray",
+    "Undecodable",
+    "UnsafeCall",
+]
+
+
+class State(Enum):
+    """Where a connection is in its life."""
+
+    OPEN = "open"
+    GREETING = "greeting"
+    LOGGING_IN = "logging in"
+    PACING = "setting the heartbeat"
+    SUBSCRIBING = "subscribing"
+    STREAMING = "streaming"
+    CLOSED = "closed"
+
+
+class Step(Enum):
+    """What happens next in its life."""
+
+    GREET = "greet"
+    LOG_IN = "log in"
+    PACE = "set the heartbeat"
+    SUBSCRIBE = "subscribe"
+    STREAM = "stream"
+    CLOSE = "close"
+
+
+MOVES: dict[tuple[State, Step], State] = {
+    (State.OPEN, Step.GREET): State.GREETING,
+    (State.GREETING, Step.LOG_IN): State.LOGGING_IN,
+    (State.GREETING, Step.PACE): State.PACING,
+    (State.LOGGING_IN, Step.PACE): State.PACING,
+    (State.PACING, Step.SUBSCRIBE): State.SUBSCRIBING,
+    (State.SUBSCRIBING, Step.STREAM): State.STREAMING,
+    **{(state, Step.CLOSE): State.CLOSED for state in State},
+}
+
+
+class IllegalMove(ExchangeError):
+    """A step that the state does not allow: a bug of ours, never the exchange's doing."""
+
+    def __init__(self, state: State, step: Step) -> None:
+        super().__init__(state, step)
+        self.state = state
+        self.step = step
+
+    def __str__(self) -> str:
+        return f"cannot {self.step.value} while {self.state.value}"
+
+
+class UnsafeCall(ExchangeError):
+    """A call this connection must never send: a private one without a token, or one that would close it for all."""
+
+
+class Purpose(Enum):
+    """Why we asked; it decides what an answer means."""
+
+    HELLO = "hello"
+    LOGIN = "login"
+    HEARTBEAT = "heartbeat"
+    SUBSCRIBE = "subscribe"
+    UNSUBSCRIBE = "unsubscribe"
+    PROBE = "probe"
+    REPLY = "reply"
+    CALL = "call"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Something we asked, until it is answered. Parameters may hold secrets and are not shown."""
+
+    id: int
+    method: str
+    purpose: Purpose
+    deadline: float
+    params: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A request was answered; ``result`` is raw JSON."""
+
+    request: Request
+    result: msgspec.Raw = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request was answered with an error; without ``request`` the exchange did not say which."""
+
+    request: Request | None
+    code: int
+    message: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """A request was not answered in time; its answer, if it still comes, is a Stray."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A request will not be answered: the connection is gone."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Notified:
+    """A channel says something; ``data`` is raw JSON."""
+
+    channel: str
+    data: msgspec.Raw = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The exchange is alive; when it asked for a sign of life, the answer lies in ``replies()``."""
+
+    asked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """An answer to nothing we still wait for."""
+
+    id: int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """A frame that makes no sense."""
+
+    reason: str
+
+
+Event = Answered | Refused | Expired | Lost | Notified | Heartbeat | Stray | Undecodable
+
+
+class Protocol:
+    """One connection's conversation: numbers requests, matches answers, answers heartbeats.
+
+    Raises IllegalMove and UnsafeCall, for mistakes of its caller; nothing the exchange sends raises anything.
+    """
+
+    def __init__(self, *, answer_seconds: float = 30.0) -> None:
+        self.state = State.OPEN
+        self.answer_seconds = answer_seconds  # Deribit advises about 30
+        self._next_id = 1
+        self._pending: dict[int, Request] = {}
+        self._replies: list[str] = []
+
+    def __repr__(self) -> str:
+        return f"<Protocol {self.state.value}, {len(self._pending)} unanswered>"
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests wait for an answer."""
+        return len(self._pending)
+
+    def move(self, step: Step) -> None:
+        """Take a step in the life of the connection; raises IllegalMove."""
+        state = MOVES.get((self.state, step))
+        if state is None:
+            raise IllegalMove(self.state, step)
+        self.state = state
+
+    def request(
+        self, method: str, params: dict[str, Any], purpose: Purpose, now: float, *, within: float | None = None
+    ) -> tuple[Request, str]:
+        """A numbered request and the text to send; raises UnsafeCall, or IllegalMove when the connection is closed."""
+        if self.state is State.CLOSED:
+            raise IllegalMove(self.state, Step.SUBSCRIBE)
+        if method == "private/logout":
+            raise UnsafeCall("private/logout closes the connection of everybody")
+        if method.startswith("private/") and not params.get("access_token"):
+            raise UnsafeCall(f"{method} without an access_token would run as whoever logged in last")
+        request = Request(self._next_id, method, purpose, now + (within or self.answer_seconds), params)
+        self._next_id += 1
+        self._pending[request.id] = request
+        body = {"jsonrpc": "2.0", "id": request.id, "method": method, "params": params}
+        return request, msgspec.json.encode(body).decode()
+
+    def receive(self, text: str | bytes, now: float) -> list[Event]:
+        """What one message means; never raises for anything the exchange can send."""
+        try:
+            frame = decode_frame(text)
+        except Unreadable as exc:
+            return [Undecodable(str(exc))]
+        if frame.method:
+            return self._notified(frame, now)
+        if frame.error is not msgspec.UNSET:
+            return self._refused(frame.id, frame.error)
+        if frame.id is None or frame.result is msgspec.UNSET:
+            return [Undecodable("neither an answer nor a notification")]
+        request = self._take(frame.id)
+        return [Answered(request, frame.result)] if request else [Stray(frame.id)]
+
+    def _notified(self, frame: Frame, now: float) -> list[Event]:
+        params = frame.params
+        if frame.method == "subscription" and params and params.channel and params.data:
+            return [Notified(params.channel, params.data)]
+        if frame.method != "heartbeat" or params is None:
+            return [Undecodable("a notification of an unknown kind")]
+        if params.type != "test_request":
+            return [Heartbeat(asked=False)]
+        # "the API consumer must respond with a public/test request; otherwise the server will immediately close
+        # the connection" (public-set_heartbeat.md)
+        if self.state is not State.CLOSED:
+            self._replies.append(self.request("public/test", {}, Purpose.REPLY, now)[1])
+        return [Heartbeat(asked=True)]
+
+    def _refused(self, id: int | str | None, raw: msgspec.Raw) -> list[Event]:  # noqa: A002 (the field's name)
+        try:
+            error = decode_as(ErrorBody, raw)
+        except Unreadable:
+            error = ErrorBody(message="an error without a readable body")
+        if id is None:  # the answer to an unreadable or oversized frame names no request
+            return [Refused(None, error.code, error.message, error.reason)]
+        request = self._take(id)
+        return [Refused(request, error.code, error.message, error.reason)] if request else [Stray(id)]
+
+    def _take(self, id: int | str) -> Request | None:  # noqa: A002 (the field's name)
+        return self._pending.pop(id, None) if isinstance(id, int) else None
+
+    def replies(self) -> list[str]:
+        """The texts that must be sent at once, ahead of any queue; each is handed out once."""
+        replies, self._replies = self._replies, []
+        return replies
+
+    def expire(self, now: float) -> list[Event]:
+        """The requests that waited too long, which are thereby forgotten."""
+        late = [request for request in self._pending.values() if request.deadline <= now]
+        for request in late:
+            del self._pending[request.id]
+        return [Expired(request) for request in late]
+
+    def close(self) -> list[Event]:
+        """The connection is gone: every request still waiting is lost, and nothing more can be asked."""
+        lost, self._pending = list(self._pending.values()), {}
+        self._replies.clear()
+        self.move(Step.CLOSE)
+        return [Lost(request) for request in lost]

@@ -1,0 +1,397 @@
+"""The life of one connection, without the connection: what to ask when, and what every answer changes.
+
+The order after connecting is hello, login, heartbeat, confirmed subscriptions; then prices. Prices need no login, so
+a login that fails is said and passed by. It awaits nothing; texts and times come from its caller.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import ExchangeRefused, ExchangeUnreachable
+from ..model import Gap
+from .auth import Login
+from .channels import INSTRUMENT_STATE, PLATFORM_STATE, PUBLIC_METHODS, is_raw, ticker_of
+from .credits import Budget, Priority
+from .failures import Verdict, verdict_of
+from .messages import Grant, InstrumentState, PlatformState, PublicMethods, Unreadable, decode_as, read_price
+from .outputs import InstrumentChanged, Output, Trouble, Wish
+from .patience import Patience
+from .platform import Platform
+from .protocol import (
+    Answered,
+    Event,
+    Expired,
+    Heartbeat,
+    Lost,
+    Notified,
+    Protocol,
+    Purpose,
+    Refused,
+    Request,
+    State,
+    Step,
+    Stray,
+    Undecodable,
+)
+from .subscriptions import Subscriptions
+from .watchdog import Watchdog
+
+__all__ = ["Session"]
+
+CLIENT_NAME = "cryptomarket"
+#: A peer that says this often what nobody can read is not the exchange, or no longer well.
+MOST_UNDECODABLE = 20
+
+
+class Session:
+    """Drives the protocol through one connection and turns what the exchange says into ticks, gaps and troubles.
+
+    `start`, then `receive` for each text and `look` every now and then; after each, send `replies()` at once and
+    `wishes()` as the budget allows, each through `ask` at the moment of sending; at the end, `close`.
+    Raises ExchangeRefused or ExchangeUnreachable when the connection is no good any more.
+    """
+
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        login: Login,
+        budget: Budget,
+        *,
+        patience: Patience | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.subscriptions = subscriptions
+        self.login = login
+        self.budget = budget
+        self.patience = patience or Patience()
+        self.protocol = Protocol(answer_seconds=self.patience.answer)
+        self.platform = Platform()
+        self.flowed = False
+        self._monotonic = monotonic
+        self._watchdog = Watchdog(shortest_seconds=self.patience.rhythm, first_seconds=self.patience.first)
+        self._wishes: list[Wish] = []
+        self._number = 0
+        self._probing = False
+        self._undecodable = 0
+        self._last_frame = self._last_price = monotonic()
+
+    def __repr__(self) -> str:
+        return f"<Session {self.protocol.state.value}>"
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection stands."""
+        return self.protocol.state is not State.CLOSED
+
+    # Intentions
+
+    def start(self) -> None:
+        """The connection stands: greet."""
+        self.protocol.move(Step.GREET)
+        self._last_frame = self._last_price = self._monotonic()
+        self._wish("public/hello", Purpose.HELLO, Priority.LOGIN, client_name=CLIENT_NAME, client_version="1")
+
+    def wishes(self) -> list[Wish]:
+        """What became due since the last call; each is handed out once."""
+        wishes, self._wishes = self._wishes, []
+        return wishes
+
+    def ask(self, wish: Wish) -> tuple[Request, str]:
+        """The request of a wish that is sent now, and its text."""
+        now = self._monotonic()
+        params = self.login.params() if wish.purpose is Purpose.LOGIN else wish.params
+        within = {
+            Purpose.HELLO: self.patience.greeting,
+            Purpose.LOGIN: self.patience.greeting,
+            Purpose.HEARTBEAT: self.patience.greeting,
+            Purpose.PROBE: self.patience.probe,
+        }.get(wish.purpose)
+        return self.protocol.request(wish.method, params, wish.purpose, now, within=within)
+
+    def replies(self) -> list[str]:
+        """The texts that must be sent at once."""
+        return self.protocol.replies()
+
+    def _wish(self, method: str, purpose: Purpose, priority: Priority, **params: Any) -> None:
+        self._number += 1
+        self._wishes.append(Wish(priority, self._number, method, purpose, params))
+
+    # What arrives
+
+    def receive(self, text: str | bytes) -> list[Output]:
+        """What a message of the exchange means for the rest of the program."""
+        now = self._last_frame = self._monotonic()
+        outputs: list[Output] = []
+        for event in self.protocol.receive(text, now):
+            outputs += self._handle(event, now)
+        return outputs
+
+    def _handle(self, event: Event, now: float) -> list[Output]:
+        match event:
+            case Notified():
+                return self._notified(event, now)
+            case Answered():
+                return self._answered(event, now)
+            case Refused():
+                if event.request is None:
+                    return [Trouble(f"an error that names no request: {event.code} {event.message}")]
+                return self._refused(event, event.request, now)
+            case Expired():
+                return self._expired(event, now)
+            case Undecodable():
+                return self._unreadable(event.reason)
+            case Lost():
+                return [event] if event.request.purpose is Purpose.CALL else []
+            case Heartbeat() | Stray():
+                return []
+
+    def _unreadable(self, reason: str) -> list[Output]:
+        self._undecodable += 1
+        if self._undecodable >= MOST_UNDECODABLE:
+            raise ExchangeUnreachable(f"{self._undecodable} frames made no sense, the last: {reason}")
+        return [Trouble(f"a frame was passed over: {reason}")]
+
+    def _notified(self, event: Notified, now: float) -> list[Output]:
+        self.subscriptions.heard(event.channel)
+        ticker = ticker_of(event.channel)
+        try:
+            if ticker is None:
+                return self._told(event)
+            tick, state = read_price(ticker, event.data)
+        except Unreadable as exc:
+            return self._unreadable(f"{event.channel[:80]}: {exc}")
+        self.platform.ticker(ticker, state)
+        if tick is None:
+            return []
+        self._watchdog.heard(event.channel, now)
+        self.platform.flows(ticker)
+        self._last_price = now
+        if self.protocol.state is State.SUBSCRIBING:
+            self.protocol.move(Step.STREAM)
+        self.flowed = True
+        return [tick]
+
+    def _told(self, event: Notified) -> list[Output]:
+        """The exchange speaks of itself."""
+        match event.channel:
+            case channel if channel == PLATFORM_STATE:
+                self.platform.platform(decode_as(PlatformState, event.data))
+            case channel if channel == PUBLIC_METHODS:
+                self.platform.methods(decode_as(PublicMethods, event.data))
+            case channel if channel == INSTRUMENT_STATE:
+                change = decode_as(InstrumentState, event.data)
+                self.platform.instrument(change)
+                if not self.platform.ended(change.instrument_name):
+                    self.subscriptions.appeared(change.instrument_name)
+                return [InstrumentChanged(change.instrument_name, change.state)]
+        return []
+
+    # What is answered
+
+    def _answered(self, event: Answered, now: float) -> list[Output]:
+        match event.request.purpose:
+            case Purpose.HELLO:
+                self._log_in_or_pace(now)
+            case Purpose.LOGIN:
+                return self._granted(event, now)
+            case Purpose.HEARTBEAT:
+                self._begin(now)
+            case Purpose.SUBSCRIBE:
+                return self._confirmed(event, now)
+            case Purpose.UNSUBSCRIBE:
+                self.subscriptions.left(event.request.params["channels"])
+                self._ask_for_channels(now)
+            case Purpose.PROBE:
+                self._probing = False
+            case Purpose.CALL:
+                return [event]
+            case Purpose.REPLY:
+                pass
+        return []
+
+    def _log_in_or_pace(self, now: float) -> None:
+        if self.login.due(now):
+            self.protocol.move(Step.LOG_IN)
+            self._log_in()
+        else:
+            self._pace()
+
+    def _log_in(self) -> None:
+        self.login.asked()
+        self._wish("public/auth", Purpose.LOGIN, Priority.LOGIN)
+
+    def _pace(self) -> None:
+        self.protocol.move(Step.PACE)
+        self._wish("public/set_heartbeat", Purpose.HEARTBEAT, Priority.LOGIN, interval=self.patience.heartbeat)
+
+    def _begin(self, now: float) -> None:
+        if self.protocol.state is State.PACING:
+            self.protocol.move(Step.SUBSCRIBE)
+            self._ask_for_channels(now)
+
+    def _granted(self, event: Answered, now: float) -> list[Output]:
+        try:
+            grant = decode_as(Grant, event.result)
+        except Unreadable as exc:
+            return self._login_failed(str(exc), now, hopeless=False)
+        self.login.granted(grant, now)
+        self.subscriptions.raw_allowed = True
+        if self.protocol.state is State.LOGGING_IN:
+            self._pace()
+        return [Trouble(self.login.trouble)] if self.login.trouble else []
+
+    def _login_failed(self, reason: str, now: float, *, hopeless: bool) -> list[Output]:
+        """Public prices flow without a login: go on, and say once what is wrong."""
+        known = self.login.trouble
+        self.login.failed(reason, now, hopeless=hopeless)
+        self.subscriptions.raw_allowed = self.login.authenticated
+        if self.protocol.state is State.LOGGING_IN:
+            self._pace()
+        return [Trouble(f"login failed: {reason}")] if self.login.trouble != known else []
+
+    def _confirmed(self, event: Answered, now: float) -> list[Output]:
+        asked = event.request.params["channels"]
+        try:
+            accepted = set(decode_as(list[str], event.result))
+        except Unreadable as exc:
+            self.subscriptions.postponed(asked, now, self.patience.retry)
+            return self._unreadable(f"answer to subscribe: {exc}")
+        dropped = self.subscriptions.answered(asked, accepted, now)
+        for channel in accepted:
+            self._watchdog.expect(channel, now)
+        return [Gap(ticker) for channel in dropped if (ticker := ticker_of(channel))]
+
+    # What is refused or never answered
+
+    def _refused(self, event: Refused, request: Request, now: float) -> list[Output]:
+        verdict = verdict_of(event.code)
+        error = ExchangeRefused(request.method, event.code, event.message, event.reason)
+        if event.code == 10028:
+            self.budget.slow_down(now)
+        elif event.code == 10066:
+            self.budget.crowd_down(now)
+        match request.purpose:
+            case Purpose.HELLO:
+                if verdict in (Verdict.WAIT, Verdict.SLOW, Verdict.PAUSE):
+                    raise error
+                self._log_in_or_pace(now)
+            case Purpose.LOGIN:
+                return self._login_failed(str(error), now, hopeless=verdict is Verdict.STOP)
+            case Purpose.HEARTBEAT:
+                self._begin(now)
+            case Purpose.SUBSCRIBE:
+                return self._not_subscribed(request, error, verdict, now)
+            case Purpose.UNSUBSCRIBE:
+                self.subscriptions.left(request.params["channels"])
+            case Purpose.PROBE:
+                self._probing = False  # a refusal is a sign of life as well
+            case Purpose.CALL:
+                return [event]
+            case Purpose.REPLY:
+                pass
+        return [Trouble(str(error))]
+
+    def _not_subscribed(self, request: Request, error: ExchangeRefused, verdict: Verdict, now: float) -> list[Output]:
+        channels = request.params["channels"]
+        if verdict is Verdict.LOGIN and any(is_raw(channel) for channel in channels):
+            self.subscriptions.raw_allowed = False  # 100ms will do until the next login
+            self.subscriptions.postponed(channels, now, 0.0)
+            self._ask_for_channels(now)
+        elif verdict in (Verdict.FIX, Verdict.STOP) and len(channels) == 1:
+            dropped = self.subscriptions.answered(channels, (), now)
+            return [Trouble(str(error)), *(Gap(t) for channel in dropped if (t := ticker_of(channel)))]
+        elif verdict in (Verdict.FIX, Verdict.STOP):
+            self._halve(channels)  # one bad name may spoil the whole request: find it
+        else:
+            self.subscriptions.postponed(channels, now, self.patience.retry)
+        return [Trouble(str(error))]
+
+    def _halve(self, channels: list[str]) -> None:
+        middle = len(channels) // 2
+        for half in (channels[:middle], channels[middle:]):
+            self._wish("public/subscribe", Purpose.SUBSCRIBE, Priority.SUBSCRIBE, channels=half)
+
+    def _expired(self, event: Expired, now: float) -> list[Output]:
+        request = event.request
+        match request.purpose:
+            case Purpose.HELLO:
+                raise ExchangeUnreachable("the exchange did not answer our greeting")
+            case Purpose.LOGIN:
+                return self._login_failed("no answer in time", now, hopeless=False)
+            case Purpose.HEARTBEAT:
+                self._begin(now)
+            case Purpose.SUBSCRIBE:
+                held = self.subscriptions.confirmed()  # data proves some of them, whatever became of the answer
+                self.subscriptions.postponed([c for c in request.params["channels"] if c not in held], now, 0.0)
+            case Purpose.UNSUBSCRIBE:
+                self.subscriptions.left(request.params["channels"])
+            case Purpose.PROBE:
+                self._probing = False
+                if now - self._last_frame >= self.patience.probe:
+                    raise ExchangeUnreachable("nothing came for too long, not even an answer: half-open")
+            case Purpose.CALL:
+                return [event]
+            case Purpose.REPLY:
+                pass
+        return [Trouble(f"{request.method} was not answered")]
+
+    # What time brings
+
+    def look(self) -> list[Output]:
+        """What is due by now: late answers, silent channels, changed demand, a token that ages."""
+        now = self._monotonic()
+        outputs: list[Output] = []
+        for event in self.protocol.expire(now):
+            outputs += self._handle(event, now)
+        if self.protocol.state in (State.SUBSCRIBING, State.STREAMING):
+            if self.login.due(now):
+                self._log_in()
+            self._ask_for_channels(now)
+            self._listen(now)
+        if now - self._last_frame >= self.patience.silence and not self._probing:
+            self._probing = True
+            self._wish("public/test", Purpose.PROBE, Priority.HEARTBEAT)
+        return outputs
+
+    def ask_for_channels(self) -> None:
+        """Demand changed: wish for what is missing and give back what nobody wants, if it is time for that."""
+        if self.protocol.state in (State.SUBSCRIBING, State.STREAMING):
+            self._ask_for_channels(self._monotonic())
+
+    def _ask_for_channels(self, now: float) -> None:
+        join, leave = self.subscriptions.due(now)
+        for channels in join:
+            self._wish("public/subscribe", Purpose.SUBSCRIBE, Priority.SUBSCRIBE, channels=channels)
+        for channels in leave:
+            for channel in channels:
+                self._watchdog.forget(channel)
+            self._wish("public/unsubscribe", Purpose.UNSUBSCRIBE, Priority.SUBSCRIBE, channels=channels)
+
+    def _listen(self, now: float) -> None:
+        """Subscribe anew what is silent against its habit; give up a connection that carries no price at all."""
+        prices = {c: ticker for c in self.subscriptions.confirmed() if (ticker := ticker_of(c))}
+        resting = [channel for channel, ticker in prices.items() if self.platform.rests(ticker)]
+        self._watchdog.excuse(resting, now)
+        silent = self._watchdog.overdue(prices, now)
+        active = [c for c in prices if c not in resting]
+        if active and now - self._last_price > self.patience.starvation and all(map(self._watchdog.attempts, active)):
+            raise ExchangeUnreachable("the exchange answers but sends no prices")
+        for channel in silent:
+            self._watchdog.tried(channel, now)
+        for channels in self.subscriptions.renew(silent):
+            self._wish("public/unsubscribe", Purpose.UNSUBSCRIBE, Priority.SUBSCRIBE, channels=channels)
+
+    def rest_reason(self) -> str:
+        """Why prices may rest by the exchange's own intention, empty when it said nothing."""
+        return self.platform.reason(self.subscriptions.tickers(), authenticated=self.login.authenticated)
+
+    def close(self) -> list[Output]:
+        """The connection is gone; what somebody still waited for is returned as Lost."""
+        outputs: list[Output] = []
+        for event in self.protocol.close():
+            outputs += self._handle(event, self._monotonic())
+        self.subscriptions.lost()
+        self.subscriptions.raw_allowed = False
+        self.login.lost()
+        return outputs

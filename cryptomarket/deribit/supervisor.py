@@ -1,0 +1,28 @@
+"""The supervisor: a short loop around short connections. One at a time, for as long as the program runs."""
+
+import anyio
+from anyio.abc import TaskStatus
+
+from .backoff import delays
+from .link import Link
+
+__all__ = ["Supervisor"]
+
+
+class Supervisor(Link):
+    """Keeps the link to the exchange up; see Link for its arguments and what it offers."""
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Connect, and connect again, until cancelled; failures of the network and the exchange never escape."""
+        self.status.connecting()
+        task_status.started()
+        pauses = delays(random=self.random)
+        while True:
+            await anyio.sleep(self.attempts.pause(self.monotonic()))
+            self.attempts.made(self.monotonic())
+            failure = await self.one_life()
+            flowed = self.session.flowed
+            self.status.ended(failure, flowed, self.session.rest_reason())
+            if flowed:  # a handshake alone proves nothing: only data resets the pauses
+                pauses = delays(random=self.random)
+            await anyio.sleep(failure.pause_seconds + next(pauses))

@@ -1,0 +1,43 @@
+"""The exchange over HTTP."""
+
+import pytest
+
+from cryptomarket.deribit.api import Api, Catalogue
+from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
+from cryptomarket.simulator.exchange import running_exchange
+
+
+async def test_the_catalogue_holds_indices_and_instruments() -> None:
+    """Both kinds of ticker come from the exchange's own lists."""
+    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+        catalogue = await api.catalogue()
+        assert {"btc_usd", "BTC-PERPETUAL"} <= catalogue.tickers
+        assert "btc_usd" in catalogue.nearest("btc_us")
+
+
+def test_the_nearest_names_are_found_without_regard_to_case() -> None:
+    """People mistype case first of all."""
+    assert Catalogue(frozenset({"BTC-PERPETUAL", "eth_usd"})).nearest("btc-perpetal") == ["BTC-PERPETUAL"]
+
+
+async def test_the_index_chart_is_sorted_and_exact() -> None:
+    """Averages, oldest first."""
+    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+        points = await api.index_chart("btc_usd", "1h")
+        assert points == sorted(points)
+        assert len(points) > 100
+
+
+async def test_an_error_answer_is_a_refusal_with_its_code() -> None:
+    """HTTP 400 with a JSON error is the exchange's word, not a broken line."""
+    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+        with pytest.raises(ExchangeRefused) as caught:
+            await api.index_chart("nope_usd")
+        assert caught.value.code == -32602
+
+
+async def test_nobody_there_is_unreachable() -> None:
+    """After a few tries, and without naming addresses."""
+    async with Api("http://127.0.0.1:1/api/v2", tries=2, random=lambda: 0.0) as api:
+        with pytest.raises(ExchangeUnreachable, match="ConnectError"):
+            await api.call("public/get_time")

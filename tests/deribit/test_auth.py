@@ -1,0 +1,103 @@
+"""Logging in: signatures that Deribit would compute, scopes compared, tokens renewed in time, secrets unseen."""
+
+import pytest
+
+from cryptomarket.deribit.auth import Credentials, GrantType, Login, Secret, excess, missing, signature
+from cryptomarket.deribit.messages import Grant
+
+KEY = Credentials("AMANDA", Secret("AMANDASECRECT"))
+
+
+def login(**options: object) -> Login:
+    return Login(KEY, wall=lambda: 1576074319.0, random=lambda: 0.5, nonce=lambda: "1iqt2wls", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("secret", "timestamp", "nonce", "data", "expected"),
+    [
+        ("AMANDASECRECT", 1576074319000, "1iqt2wls", "",
+         "56590594f97921b09b18f166befe0d1319b198bbcdad7ca73382de2f88fe9aa1"),
+        ("exampleSecret_do_not_use", 1760000000000, "n0nce-42", "",
+         "9a73ee960d1696794e72a1d0ea89388c4da14ce84d4529265a6c71d4bbe18b82"),
+        ("exampleSecret_do_not_use", 1760000000000, "n0nce-42", "extra data",
+         "cfe04ec1d26fa4799a0e2869d7c2ad032f584b778b1cbe00d6861002da0aa640"),
+    ],
+)  # fmt: skip
+def test_signs_as_deribit_does(secret: str, timestamp: int, nonce: str, data: str, expected: str) -> None:
+    """The worked examples, the first of them Deribit's own."""
+    assert signature(secret, timestamp, nonce, data) == expected
+
+
+def test_a_signed_login_does_not_carry_the_secret() -> None:
+    """The default grant proves the secret without sending it."""
+    params = login().params()
+    assert params["signature"] == "56590594f97921b09b18f166befe0d1319b198bbcdad7ca73382de2f88fe9aa1"
+    assert "AMANDASECRECT" not in repr(params)
+
+
+def test_credentials_are_sent_when_told_so() -> None:
+    """The other grant is one argument away."""
+    params = login(grant_type=GrantType.CREDENTIALS).params()
+    assert (params["grant_type"], params["client_secret"]) == ("client_credentials", "AMANDASECRECT")
+
+
+def test_the_secret_is_in_no_representation() -> None:
+    """Printing, formatting and comparing errors never show it."""
+    assert "SECRECT" not in f"{KEY} {KEY!r} {KEY.client_secret} {login()!r} {login().statistics()}"
+
+
+def test_a_smaller_grant_is_seen() -> None:
+    """The exchange gives less without saying so; read_write includes read."""
+    assert missing("connection mainaccount account:read_write", "account:read trade:read") == ["trade:read"]
+
+
+def test_a_wider_grant_is_seen() -> None:
+    """What was not asked for counts, an unknown level as the widest; bookkeeping words do not."""
+    granted = "session:x mainaccount expires:5 account:read trade:read_write block_rfq:everything"
+    assert excess(granted, "account:read trade:none") == ["block_rfq:read_write", "trade:read_write"]
+
+
+def test_refreshes_at_eighty_percent_of_the_life_or_a_little_before() -> None:
+    """Nothing is due before 70 % and something is at 80 %, by the refresh token."""
+    one = login()
+    one.asked()
+    one.granted(Grant("a", "r", 1000.0, "session:x account:read"), 0.0)
+    assert not one.due(699.0)
+    assert one.due(800.0)
+    assert one.params() == {"grant_type": "refresh_token", "refresh_token": "r"}
+
+
+def test_a_refused_refresh_is_followed_by_a_full_login_at_once() -> None:
+    """The login of the connection goes on meanwhile."""
+    one = login()
+    one.granted(Grant("a", "r", 1000.0, "account:read"), 0.0)
+    one.asked()
+    one.failed("invalid_token", 800.0, hopeless=False)
+    assert one.authenticated
+    assert one.due(800.0)
+    assert one.params()["grant_type"] == "client_signature"
+
+
+def test_a_rejected_key_is_tried_rarely_even_on_new_connections() -> None:
+    """Too many failed logins lock accounts (12003)."""
+    one = login()
+    one.asked()
+    one.failed("13004 invalid_credentials", 0.0, hopeless=True)
+    one.lost()
+    assert one.degraded
+    assert not one.due(400.0)
+    assert one.due(600.0)
+
+
+def test_authenticated_dies_with_the_connection() -> None:
+    """After a disconnect nobody believes to be logged in, and the next connection logs in afresh."""
+    one = login()
+    one.granted(Grant("a", "r", 1000.0, "account:read"), 0.0)
+    one.lost()
+    assert not one.authenticated
+    assert one.due(1.0)
+
+
+def test_without_credentials_nothing_is_due() -> None:
+    """Public prices need no login."""
+    assert not Login(None, wall=lambda: 0.0).due(1e9)

@@ -1,0 +1,84 @@
+"""The supervisor against the simulated exchange: prices arrive, and come back after everything."""
+
+from decimal import Decimal
+
+import pytest
+
+from cryptomarket.deribit.auth import Credentials, GrantType, Secret
+from cryptomarket.model import UpstreamState
+from cryptomarket.simulator.exchange import running_exchange
+
+from .following import following
+
+LIVE, CONNECTING, DOWN = UpstreamState.LIVE, UpstreamState.CONNECTING, UpstreamState.DOWN
+
+
+async def test_prices_flow_without_credentials() -> None:
+    """Public channels need no login."""
+    async with running_exchange(hurry=10) as exchange, following(exchange.ws_url, "btc_usd", "eth_usd") as follower:
+        tick = await follower.tick_of("btc_usd")
+        await follower.tick_of("eth_usd")
+        assert tick.price > 0
+        assert isinstance(tick.price, Decimal)
+        assert follower.states == [CONNECTING, LIVE]
+        assert not follower.supervisor.authenticated
+
+
+@pytest.mark.parametrize("grant", list(GrantType))
+async def test_logs_in_with_either_grant(grant: GrantType) -> None:
+    """The application is authenticated before prices flow."""
+    async with running_exchange(hurry=10) as exchange:
+        account = exchange.accounts[0]
+        key = Credentials(account.client_id, Secret(account.client_secret))
+        async with following(exchange.ws_url, credentials=key, grant_type=grant) as follower:
+            await follower.tick_of("btc_usd")
+            assert follower.supervisor.authenticated
+            assert follower.supervisor.statistics()["degraded"] is False
+
+
+async def test_a_wrong_secret_leaves_prices_flowing_and_says_degraded() -> None:
+    """One clear trouble, no login, and every price as before."""
+    key = Credentials("demo", Secret("wrong-secret-canary"))
+    async with running_exchange(hurry=10) as exchange, following(exchange.ws_url, credentials=key) as follower:
+        await follower.tick_of("btc_usd")
+        statistics = follower.supervisor.statistics()
+        assert statistics["degraded"] is True
+        assert "13004" in str(statistics["login"])
+        assert "canary" not in str(statistics)
+
+
+async def test_demand_is_followed_and_refusals_are_told() -> None:
+    """What a stream asks for is subscribed; what the exchange does not have is a gap."""
+    async with running_exchange(hurry=10) as exchange, following(exchange.ws_url) as follower:
+        await follower.tick_of("btc_usd")
+        follower.supervisor.want(["BTC-PERPETUAL", "nope_usd"])
+        tick = await follower.tick_of("BTC-PERPETUAL")
+        await follower.until(lambda: follower.gaps)
+        assert tick.bid is not None
+        assert follower.gaps == ["nope_usd"]
+        assert follower.supervisor.statistics()["refused"] == ["nope_usd"]
+
+
+async def test_reconnects_after_the_exchange_drops_us() -> None:
+    """A dropped connection is replaced and resubscribed, with configured and wanted tickers."""
+    async with running_exchange(hurry=10) as exchange, following(exchange.ws_url) as follower:
+        follower.supervisor.want(["eth_usd"])
+        await follower.tick_of("eth_usd")
+        for link in list(exchange.links):
+            link.transport.abort()
+        await follower.until(lambda: follower.states[-2:] == [CONNECTING, LIVE])
+        await follower.tick_of("btc_usd")
+        await follower.tick_of("eth_usd")
+        assert exchange.connections == 2
+
+
+async def test_keeps_trying_without_an_exchange_and_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Down is one state and one line however many attempts fail, and the line holds the hint."""
+    async with following("ws://127.0.0.1:1/ws", hint="try the demo") as follower:
+        await follower.until(lambda: DOWN in follower.states)
+        attempts = follower.supervisor.attempts
+        await follower.until(lambda: attempts.pause(0) == 0 and len(attempts) >= 3)
+        assert follower.states == [CONNECTING, DOWN]
+    lines = [line for line in capsys.readouterr().out.splitlines() if "down" in line]
+    assert len(lines) == 1
+    assert "try the demo" in lines[0]
