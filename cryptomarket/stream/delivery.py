@@ -233,7 +233,7 @@ class Delivery:
         return found
 
     def _missed(self, cohort: Cohort, after: int, entries: list[Entry]) -> int:
-        """How many ticks the newest replaced; a newest kept from before a new epoch is not among the counted."""
+        """How many ticks the newest replaced; the one that a ring was opened with is not among the counted."""
         return max(0, self._feed.count(cohort.tickers, after) - len(entries))
 
     def _wrote(self, entries: list[Entry], streams: int) -> None:

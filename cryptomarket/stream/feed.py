@@ -75,7 +75,8 @@ class Feed:
         if ticker not in self._rings:
             ring = self._rings[ticker] = _Ring(self.position)
             if newest is not None:
-                ring.newest = Entry(self.position, now, price_event(newest))
+                order = self._begun if newest.epoch < self.epoch else newest.sequence + self._offset
+                ring.newest = Entry(min(order, self.position), now, price_event(newest))
 
     def forget(self, ticker: str) -> None:
         """Keep nothing of the ticker any more."""
@@ -96,13 +97,10 @@ class Feed:
         return True
 
     def _begin(self, tick: Tick) -> None:
-        """A new leader counts anew: positions go on from here, and what was kept cannot be asked for by id any more."""
+        """A new leader counts anew: positions go on from here, and what was kept is for those who have not seen it yet."""
         self.epoch = tick.epoch
         self._begun = self.position
         self._offset = self.position + 1 - tick.sequence
-        for ring in self._rings.values():
-            ring.entries.clear()
-            ring.start = self.position
 
     def newest(self, tickers: Iterable[str], after: int = BEGINNING) -> list[Entry]:
         """The newest event of each ticker that had one after the position, in order."""
@@ -124,7 +122,7 @@ class Feed:
             if ring is None or ring.newest is None or ring.newest.order <= after:
                 continue
             index = ring.index(after)
-            # A new epoch cleared the ring, and its newest was not delivered yet.
+            # A ring that was opened with the newest tick of the board has no other yet.
             found += ring.entries[index : index + PIECE] or [ring.newest]
         found.sort(key=_ORDER)
         return found[:PIECE]
@@ -149,7 +147,8 @@ class Feed:
         if epoch < self.epoch:
             return GapReason.EPOCH
         position = sequence + self._offset
-        return GapReason.TOO_OLD if self.lost(tickers, position) else position
+        # Before the first tick of the epoch that came here, there may have been others.
+        return GapReason.TOO_OLD if position < self._begun or self.lost(tickers, position) else position
 
     def id(self, position: int) -> str | None:
         """The id of a position; None for one of an epoch that is over."""

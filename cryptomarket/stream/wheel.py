@@ -70,7 +70,8 @@ class Wheel:
     def _lightest(self, tenths: int, now: float) -> Bucket:
         buckets = self._timers.setdefault(tenths, {})
         count = _phases(tenths)
-        passed = int(now * 10 / tenths % 1 * count) if tenths else 0
+        # The last phase that has surely passed: of the one before it, rounding decides whether it is due just now.
+        passed = int(now * 10 / tenths % 1 * count) - 1 if tenths else 0
         best: Bucket | None = None
         for step in range(count):
             phase = (passed - step) % count

@@ -1,0 +1,193 @@
+"""The endpoint on a real server, and raw connections to it."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from cryptomarket.cluster.bus import LocalBus
+from cryptomarket.errors import InvalidParameter, RequestError
+from cryptomarket.stream.endpoint import StreamEndpoint
+from cryptomarket.stream.manager import ServerSSEManager
+
+from ..eventsource import Event, EventSourceParser
+from .reader import tick
+
+__all__ = ["Connection", "Served", "eventually", "served"]
+
+
+class QuietServer(uvicorn.Server):
+    """uvicorn that leaves the signals to the test runner."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture nothing."""
+        yield
+
+
+async def eventually(condition: Callable[[], object], seconds: float = 5) -> None:
+    """Wait until the condition holds."""
+    with anyio.fail_after(seconds):
+        while not condition():  # noqa: ASYNC110  it is a state of the server, not an event of ours
+            await anyio.sleep(0.002)
+
+
+def problem(_: Request, error: RequestError) -> Response:
+    """A problem document as the web room makes them."""
+    assert isinstance(error, InvalidParameter)
+    body = {"status": 422, "parameter": error.parameter, "detail": str(error)}
+    return JSONResponse(body, 422, media_type="application/problem+json")
+
+
+@dataclass
+class Connection:
+    """One raw connection: sends text, reads a response head, then events out of its chunks."""
+
+    socket: anyio.abc.SocketStream
+    parser: EventSourceParser = field(default_factory=EventSourceParser)
+    events: list[Event] = field(default_factory=list)
+    body: bytes = b""
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    head: bytes = b""
+    ended: bool = False
+    _buffer: bytes = b""
+
+    async def send(self, text: str) -> None:
+        """Send text as it is."""
+        await self.socket.send(text.encode("latin-1"))
+
+    async def get(self, target: str = "/sse/", method: str = "GET", **headers: str) -> "Connection":
+        """Ask for the target, and read the head of the answer."""
+        lines = [f"{method} {target} HTTP/1.1", "Host: test"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        await self.send("\r\n".join(lines) + "\r\n\r\n")
+        await self.read_head()
+        return self
+
+    async def read_head(self) -> None:
+        """Read status and headers."""
+        with anyio.fail_after(5):
+            while b"\r\n\r\n" not in self._buffer:
+                self._buffer += await self.socket.receive()
+        self.head, self._buffer = self._buffer.split(b"\r\n\r\n", 1)
+        first, *lines = self.head.decode("latin-1").split("\r\n")
+        self.status = int(first.split(" ")[1])
+        self.headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+
+    async def read(self) -> bool:
+        """Read more of the body; False at the end of it or of the connection."""
+        if self._take():
+            return True
+        if self.ended:
+            return False
+        try:
+            self._buffer += await self.socket.receive()
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
+            return False
+        return self._take() or not self.ended
+
+    def _take(self) -> bool:
+        """Take what is complete out of the buffer."""
+        found = False
+        while not self.ended:
+            if self.headers.get("transfer-encoding") == "chunked":
+                size, separator, rest = self._buffer.partition(b"\r\n")
+                if not separator or len(rest) < int(size, 16) + 2:
+                    break
+                data, end = rest[: int(size, 16)], rest[int(size, 16) : int(size, 16) + 2]
+                assert end == b"\r\n"
+                self._buffer = rest[int(size, 16) + 2 :]
+                self.ended = not data
+            else:
+                data, self._buffer = self._buffer, b""
+                if not data:
+                    break
+                self.ended = len(self.body) + len(data) >= int(self.headers.get("content-length", 1 << 60))
+            self.body += data
+            self.events += self.parser.feed(data)
+            found = True
+        return found
+
+    async def until(self, count: int) -> list[Event]:
+        """Read until so many events came."""
+        with anyio.fail_after(5):
+            while len(self.events) < count:
+                assert await self.read(), f"the stream ended after {self.events}"
+        return self.events
+
+    async def to_end(self) -> bytes:
+        """Read until the body or the connection ends."""
+        with anyio.fail_after(5):
+            while await self.read():
+                pass
+        return self.body
+
+    def prices(self) -> list[int]:
+        """The prices seen."""
+        return [int(event.json["price"]) for event in self.events if event.event != "connection"]
+
+
+@dataclass
+class Served:
+    """A manager behind a server."""
+
+    manager: ServerSSEManager
+    server: uvicorn.Server
+    port: int
+    bus: LocalBus
+    _open: contextlib.AsyncExitStack
+
+    async def connect(self) -> Connection:
+        """A raw connection; closed at the end of the test."""
+        return Connection(await self._open.enter_async_context(await anyio.connect_tcp("127.0.0.1", self.port)))
+
+    async def get(self, target: str = "/sse/", method: str = "GET", **headers: str) -> Connection:
+        """A connection that has asked for the target."""
+        return await (await self.connect()).get(target, method, **headers)
+
+    def publish(self, *prices: int, ticker: str = "btc_usd") -> None:
+        """Ticks of these prices."""
+        for price in prices:
+            self.bus.publish(tick(ticker, price))
+
+    async def streams(self, count: int) -> None:
+        """Wait until so many streams are open."""
+        await eventually(lambda: len(self.manager) == count)
+
+
+@contextlib.asynccontextmanager
+async def served(
+    *, manager: dict[str, Any] | None = None, config: dict[str, Any] | None = None, **options: Any
+) -> AsyncIterator[Served]:
+    """The endpoint under uvicorn on a free port, with the manager's coroutine running."""
+    stream_manager = ServerSSEManager("btc_usd", "eth_usd", "connection", **(manager or {}))
+    options = {"known": {"BTC-PERPETUAL"}.__contains__, "nearest": lambda _: ["BTC-PERPETUAL"], **options}
+    endpoint = StreamEndpoint(stream_manager, problem=problem, **options)
+    settings = {"log_config": None, "lifespan": "off", "timeout_graceful_shutdown": 1, **(config or {})}
+    server = QuietServer(uvicorn.Config(endpoint, port=0, **settings))
+    bus = LocalBus(7)
+    bus.subscribe(stream_manager.receive)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(stream_manager.run)
+        tasks.start_soon(server.serve)
+        with anyio.fail_after(10):
+            while not server.started:
+                await anyio.lowlevel.checkpoint()
+        port = server.servers[0].sockets[0].getsockname()[1]
+        async with contextlib.AsyncExitStack() as opened:
+            yield Served(stream_manager, server, port, bus, opened)
+        await stream_manager.drain(0)
+        for listener in server.servers:
+            listener.close()
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
+        await eventually(lambda: not server.server_state.connections and not server.server_state.tasks)
+        tasks.cancel_scope.cancel()

@@ -1,0 +1,260 @@
+"""The endpoint on a real server: what it answers, with which headers, and whom it turns away."""
+
+from collections.abc import Mapping
+
+import anyio
+import pytest
+from starlette.requests import Request
+
+from cryptomarket.stream.endpoint import counted_address
+
+from .server import served
+
+
+async def test_a_stream_carries_prices_and_the_state() -> None:
+    """Joining shows the present; ticks follow at once with timer 0."""
+    async with served() as site:
+        site.publish(1)
+        stream = await site.get("/sse/?timer=0")
+        await stream.until(2)
+        site.publish(2)
+        await stream.until(3)
+    assert stream.prices() == [1, 2]
+    assert stream.events[1].json["kind"] == "upstream"
+    assert 1000 <= (stream.parser.retry or 0) <= 5000
+
+
+async def test_the_headers_are_those_of_the_contract() -> None:
+    """A stream that no cache stores, no proxy changes or holds back."""
+    async with served() as site:
+        stream = await site.get()
+        await stream.until(1)
+    assert stream.status == 200
+    assert stream.headers["content-type"] == "text/event-stream"
+    assert stream.headers["cache-control"] == "no-store, no-transform"
+    assert stream.headers["x-accel-buffering"] == "no"
+    assert stream.headers["vary"] == "Origin"
+    assert "access-control-allow-origin" not in stream.headers
+
+
+@pytest.mark.parametrize(
+    "timer",
+    ["-1", "abc", "", "0.05", "0.15", "3600.1", "36000", "1e3", "nan", "inf", "+5", "٥", "5,5", " 5", "1&timer=2"],
+)
+async def test_a_wrong_timer_is_a_problem_naming_it(timer: str) -> None:
+    """Before the stream starts, with what was expected."""
+    async with served() as site:
+        answer = await site.get("/sse/?timer=" + timer.replace("٥", "%D9%A5").replace(" ", "%20").replace("+", "%2B"))
+        body = await answer.to_end()
+    assert answer.status == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert b'"parameter":"timer"' in body
+    assert b"0.1 to 3600" in body
+    assert len(site.manager) == 0
+
+
+@pytest.mark.parametrize("timer", ["0", "0.0", "0.1", "0.10", "5", "5.0", "3600", "3600.0"])
+async def test_a_right_timer_is_taken(timer: str) -> None:
+    """Tenths of a second up to an hour, and 0."""
+    async with served() as site:
+        assert (await site.get(f"/sse/?timer={timer}")).status == 200
+        assert site.manager.statistics().by_timer == {float(timer): 1}
+
+
+@pytest.mark.parametrize(
+    ("channels", "said"),
+    [
+        ("nonsense", b"did you mean BTC-PERPETUAL"),
+        ("", b"names of tickers"),
+        ("btc_usd,,eth_usd", b"names of tickers"),
+        ("btc_usd&channels=eth_usd", b"one value"),
+        (",".join(f"t{i}" for i in range(21)), b"20 at most"),
+        ("BTC_USD", b"BTC_USD"),
+        ("%00%0d%0a%F0%9F%92%A9", b"none"),
+    ],
+)
+async def test_a_wrong_channel_is_a_problem_naming_it(channels: str, said: bytes) -> None:
+    """Unknown, empty, doubled or too many: before the stream starts."""
+    async with served() as site:
+        answer = await site.get(f"/sse/?channels={channels}")
+        body = await answer.to_end()
+    assert answer.status == 422
+    assert b'"parameter":"channels"' in body
+    assert said in body
+
+
+async def test_channels_choose_tickers() -> None:
+    """Configured ones, others of the catalogue, and connection beside them in any case."""
+    wanted: list[frozenset[str]] = []
+    async with served(manager={"demand": wanted.append}) as site:
+        site.publish(1)
+        site.publish(2, ticker="eth_usd")
+        one = await site.get("/sse/?timer=0&channels=eth_usd,connection,eth_usd")
+        none = await site.get("/sse/?timer=0&channels=connection")
+        more = await site.get("/sse/?timer=0&channels=BTC-PERPETUAL")
+        await one.until(2)
+        await none.until(1)
+        await more.until(1)
+        site.publish(3, ticker="BTC-PERPETUAL")
+        await more.until(2)
+    assert (one.prices(), none.prices(), more.prices()) == ([2], [], [3])
+    assert wanted[0] == {"BTC-PERPETUAL"}
+
+
+async def test_more_tickers_than_followed_at_once_are_a_problem() -> None:
+    """The limit of all streams together is said by the same kind of answer."""
+    async with served(manager={"max_tickers": 3}, known=lambda _: True) as site:
+        await site.get("/sse/?channels=A")
+        answer = await site.get("/sse/?channels=B")
+        assert answer.status == 422
+        assert len(site.manager) == 1
+
+
+async def test_last_event_id_resumes_an_immediate_stream() -> None:
+    """The missed ticks come first; an id that is none is a gap."""
+    async with served() as site:
+        site.publish(1, 2, 3)
+        resumed = await site.get("/sse/?timer=0&channels=btc_usd", Last_Event_ID="7-1")
+        foreign = await site.get("/sse/?timer=0&channels=btc_usd", Last_Event_ID="caf\xe9\x00\x7f"[:4])
+        await resumed.until(3)
+        await foreign.until(3)
+    assert resumed.prices() == [2, 3]
+    assert foreign.events[0].json == {"kind": "gap", "from": "caf\xe9", "reason": "unknown"}
+    assert foreign.prices() == [3]
+
+
+async def test_head_is_answered_without_a_stream() -> None:
+    """The headers of a stream, no body, no stream; wrong values are told as to GET."""
+    async with served() as site:
+        answer = await site.get(method="HEAD")
+        assert answer.status == 200
+        assert answer.headers["content-type"] == "text/event-stream"
+        assert len(site.manager) == 0
+        assert (await site.get("/sse/?timer=x", method="HEAD")).status == 422
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+async def test_other_methods_are_refused(method: str) -> None:
+    """With the ones that are not."""
+    async with served() as site:
+        answer = await site.get(method=method, Content_Length="0")
+        assert answer.status == 405
+        assert answer.headers["allow"] == "GET, HEAD"
+        assert b"is read with GET" in await answer.to_end()
+
+
+async def test_only_allowed_origins_may_read() -> None:
+    """The very origin that asks, never a star, never with credentials; also on a problem, which a page wants to see."""
+    async with served(allowed_origins=["https://shop.example"]) as site:
+        allowed = await site.get(Origin="https://shop.example")
+        other = await site.get(Origin="https://evil.example")
+        wrong = await site.get("/sse/?timer=x", Origin="https://shop.example")
+        preflight = await site.get(method="OPTIONS", Origin="https://shop.example", Access_Control_Request_Method="GET")
+    assert allowed.headers["access-control-allow-origin"] == "https://shop.example"
+    assert wrong.headers["access-control-allow-origin"] == "https://shop.example"
+    assert "access-control-allow-origin" not in other.headers
+    assert (preflight.status, preflight.headers["access-control-allow-methods"]) == (204, "GET")
+    assert all("access-control-allow-credentials" not in answer.headers for answer in (allowed, other, preflight))
+    assert all(answer.headers["vary"] == "Origin" for answer in (allowed, other, wrong))
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [({"max_streams": 1}, "max_streams"), ({"max_streams_per_address": 1}, "max_streams_per_address")],
+)
+async def test_overload_is_answered_with_200_a_long_retry_and_the_end(options: Mapping[str, int], reason: str) -> None:
+    """Anything else an EventSource would never come back from; when there is room, it is let in."""
+    async with served(**options) as site:
+        first = await site.get()
+        second = await site.get()
+        assert (second.status, second.headers["content-type"]) == (200, "text/event-stream")
+        assert await second.to_end()
+        assert second.events == []
+        assert 15_000 <= (second.parser.retry or 0) <= 45_000
+        assert second.headers["connection"] == "close"
+        assert site.manager.statistics().shed == {reason: 1}
+        await first.socket.aclose()
+        await site.streams(0)
+        third = await site.get()
+        await third.until(1)
+
+
+async def test_a_draining_manager_sends_newcomers_away() -> None:
+    """On a connection that was open already; the answer is the same as under overload."""
+    async with served() as site:
+        await site.manager.drain(0)
+        late = await site.get()
+        await late.to_end()
+    assert late.status == 200
+    assert (late.parser.retry or 0) >= 15_000
+
+
+async def test_a_drain_ends_the_response_in_good_order() -> None:
+    """The farewell, then the end of the body, so that the browser comes back after the pause it was given."""
+    async with served() as site:
+        stream = await site.get("/sse/?timer=5")
+        await stream.until(1)
+        await site.manager.drain(0)
+        await stream.to_end()
+    assert stream.ended
+    assert len(stream.parser.retries) == 2
+
+
+async def test_a_reader_that_leaves_is_forgotten_within_a_second() -> None:
+    """However it leaves."""
+    async with served() as site:
+        streams = [await site.get() for _ in range(5)]
+        await site.streams(5)
+        for stream in streams:
+            await stream.socket.aclose()
+        with anyio.fail_after(1):
+            await site.streams(0)
+
+
+async def test_the_visitor_is_identified_by_the_request() -> None:
+    """The session of the cookie gets its own events, and a header may begin one."""
+
+    def identify(request: Request) -> tuple[str | None, Mapping[str, str]]:
+        return request.cookies.get("session"), {"Set-Cookie": "session=new"}
+
+    async with served(identify=identify) as site:
+        mine = await site.get(Cookie="session=a")
+        other = await site.get()
+        assert mine.headers["set-cookie"] == "session=new"
+        assert site.manager.send("a", '{"kind":"person"}') == 1
+        await mine.until(2)
+        await other.until(1)
+    assert [e.json["kind"] for e in mine.events] == ["upstream", "person"]
+
+
+async def test_a_reader_blocked_for_long_is_cut_off_and_the_others_are_not() -> None:
+    """Its response is cancelled though it waits for the reader; a healthy stream beside it misses nothing."""
+    async with served(manager={"blocked_seconds": 0.3}, identify=lambda r: (r.cookies.get("session"), {})) as site:
+        healthy = await site.get("/sse/?timer=0&channels=eth_usd")
+        await healthy.until(1)
+        stalled = await site.get("/sse/?timer=0&channels=btc_usd", Cookie="session=a")
+        await site.streams(2)
+        with anyio.fail_after(20):
+            while not site.manager.statistics().shed:  # more than all buffers of the kernel hold
+                site.manager.send("a", "x" * 100_000)
+                await anyio.sleep(0.001)
+        site.publish(7, ticker="eth_usd")
+        await healthy.until(2)
+        assert site.manager.statistics().shed == {"blocked": 1}
+        assert len(site.manager) == 1
+        assert not stalled.events
+
+
+@pytest.mark.parametrize(
+    ("host", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("unix", "unix"),
+    ],
+)
+def test_streams_are_counted_by_household(host: str, counted: str) -> None:
+    """An IPv6 household has a /64, and must not count as 2^64 visitors."""
+    assert counted_address(host) == counted
