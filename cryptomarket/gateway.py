@@ -1,0 +1,205 @@
+"""The composition root: builds every part from the settings, owns the one task group, and stops them in order.
+
+A tick comes from the supervisor onto the bus; the bus feeds the board, the streams and the recorder, in that order.
+"""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Protocol
+
+import anyio
+import structlog
+import uvicorn
+from anyio.abc import TaskStatus
+from redis import RedisError
+from redis.asyncio import Redis
+
+from .board import Board
+from .catalogue import Catalogue
+from .cluster.bus import LocalBus
+from .deribit.api import Api
+from .deribit.auth import Credentials, Secret
+from .deribit.supervisor import Supervisor
+from .errors import DatabaseUnavailable
+from .history.recorder import Recorder
+from .history.store import Store
+from .model import UpstreamState
+from .server import GRACE_SECONDS, Server, bound_socket
+from .settings import Settings
+from .stream.endpoint import StreamEndpoint
+from .stream.manager import ServerSSEManager
+from .web.app import create_app
+from .web.health import Check, Health
+from .web.problems import problem_response
+
+__all__ = ["Gateway", "Part", "serve"]
+
+log = structlog.get_logger(__name__)
+
+
+class Part(Protocol):
+    """Something that runs in the background for as long as the gateway does; it says when it has begun."""
+
+    async def __call__(self, *, task_status: TaskStatus[None]) -> None: ...
+
+
+class Gateway:
+    """All parts of one node; ``app`` answers requests while ``running()`` is entered."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = Store(settings.database_url.get_secret_value())
+        self.board = Board(settings.tickers, monotonic=time.monotonic, wall=time.time)
+        self._proxy = settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None
+        self.exchange = Api(settings.deribit_http_url, proxy=self._proxy)
+        self.catalogue = Catalogue(self._tickers, always=settings.tickers)
+        self.manager = ServerSSEManager(
+            *settings.tickers, "connection", board=self.board, demand=self._want, max_tickers=settings.max_tickers
+        )
+        self.app = create_app(
+            tickers=settings.tickers,
+            board=self.board,
+            store=self.store,
+            stream=self._endpoint(),
+            catalogue=self.catalogue,
+            interval=settings.snapshot_interval,
+            health=self.health,
+            allowed_origins=settings.allowed_origins,
+        )
+        self._supervisor: Supervisor | None = None
+        self._wanted: frozenset[str] = frozenset()
+        self._stopping = False
+        self._crash: Exception | None = None
+
+    def _endpoint(self) -> StreamEndpoint:
+        return StreamEndpoint(
+            self.manager,
+            known=self.catalogue.known,
+            nearest=self.catalogue.nearest,
+            problem=problem_response,
+            allowed_origins=self.settings.allowed_origins,
+            max_streams=self.settings.max_streams,
+            max_streams_per_address=self.settings.max_streams_per_address,
+        )
+
+    async def _tickers(self) -> frozenset[str]:
+        return (await self.exchange.catalogue()).tickers
+
+    def _want(self, tickers: frozenset[str]) -> None:
+        for ticker in self._wanted - tickers:
+            self.board.forget(ticker)
+        self._wanted = tickers
+        if self._supervisor:
+            self._supervisor.want(tickers)
+
+    @contextlib.asynccontextmanager
+    async def running(
+        self, parts: Sequence[Part] = (), crashed: Callable[[], None] = lambda: None
+    ) -> AsyncIterator[None]:
+        """Open the database, start every part, and stop them in order at the end.
+
+        Raises StartError when the database cannot be used. A part that fails is logged, told to ``crashed``, and raised
+        when the block is left: a gateway with a dead heart must not go on answering.
+        """
+        async with self.store, self.exchange:
+            await self.store.migrate()
+            epoch = await self.store.take_epoch()
+            bus = LocalBus(epoch)
+            self._supervisor = self._new_supervisor(bus)
+            recorder = Recorder(self.store, interval=self.settings.snapshot_interval, epoch=epoch)
+            for receiver in (self.board.receive, self.manager.receive, recorder.receive):
+                bus.subscribe(receiver)
+            async with anyio.create_task_group() as tasks:
+                own: list[Part] = [self.manager.run, recorder.run, self._supervisor.run, self.catalogue.run]
+                for part in [*own, *parts]:
+                    await tasks.start(self._guarded, part, crashed)
+                yield
+                tasks.cancel_scope.cancel()
+        if self._crash:
+            raise self._crash
+
+    def _new_supervisor(self, bus: LocalBus) -> Supervisor:
+        settings, secret = self.settings, self.settings.deribit_client_secret
+        credentials = None
+        if settings.deribit_client_id and secret:
+            credentials = Credentials(settings.deribit_client_id, Secret(secret.get_secret_value()))
+        return Supervisor(
+            settings.deribit_ws_url,
+            tickers=settings.tickers,
+            publish=bus.publish,
+            credentials=credentials,
+            proxy=self._proxy,
+            raw=credentials is not None,
+            hint="without the exchange: `cryptomarket demo` shows simulated prices",
+        )
+
+    async def _guarded(self, part: Part, crashed: Callable[[], None], *, task_status: TaskStatus[None]) -> None:
+        try:
+            await part(task_status=task_status)
+        except Exception as exc:
+            log.exception("a part of the gateway failed; stopping", part=getattr(part, "__qualname__", repr(part)))
+            self._crash = exc
+            crashed()
+
+    async def drain(self) -> None:
+        """End every stream in order, over the window of the settings; from here on the gateway is not ready."""
+        self._stopping = True
+        await self.manager.drain(self.settings.drain_seconds)
+
+    async def health(self) -> Health:
+        """What works and what does not, each in words."""
+        upstream = self.board.upstream()
+        fresh = upstream.state is UpstreamState.LIVE
+        checks = {
+            "process": Check(not self._stopping, "stopping" if self._stopping else "serving"),
+            "database": await self._database_check(),
+            "upstream": Check(fresh, f"{upstream.state}: {upstream.reason}" if upstream.reason else upstream.state),
+        }
+        if self.settings.deribit_client_id and self._supervisor:
+            known = self._supervisor.authenticated
+            checks["login"] = Check(known, "logged in" if known else "not logged in: public prices only", needed=False)
+        if self.settings.redis_url:
+            checks["redis"] = await self._redis_check(self.settings.redis_url.get_secret_value())
+        return Health(checks)
+
+    async def _database_check(self) -> Check:
+        try:
+            with anyio.fail_after(2):
+                await self.store.ping()
+        except (DatabaseUnavailable, TimeoutError) as exc:
+            return Check(False, str(exc) or "no answer within 2 s", needed=False)
+        return Check(True, "answers")
+
+    async def _redis_check(self, url: str) -> Check:
+        try:
+            async with Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5) as redis:
+                await redis.ping()
+        except (RedisError, OSError) as exc:
+            return Check(False, type(exc).__name__, needed=False)
+        return Check(True, "answers")
+
+
+async def serve(settings: Settings, parts: Callable[[Gateway], Sequence[Part]] = lambda _: ()) -> None:
+    """Run a gateway and its HTTP server until a signal; ``parts`` are further background work of the same gateway.
+
+    Raises StartError when the address is taken or the database cannot be used, and what made a part fail.
+    """
+    listener = bound_socket(settings.host, settings.port)
+    with listener:
+        gateway = Gateway(settings)
+        config = uvicorn.Config(
+            gateway.app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        server = Server(config, gateway.drain)
+        async with gateway.running(parts(gateway), crashed=server.stop):
+            host, port = listener.getsockname()[:2]
+            log.info("serving", url=f"http://{f'[{host}]' if ':' in host else host}:{port}/")
+            await server.serve(sockets=[listener])

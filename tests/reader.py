@@ -1,0 +1,74 @@
+"""A browser's side of a stream: a real connection, the strict parser, and what a test wants to know of it."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import httpx2
+
+from .eventsource import Event, EventSourceParser
+
+__all__ = ["Reader", "exact", "reading"]
+
+
+def exact(event: Event) -> Any:
+    """The data of an event, its price as exact as it came."""
+    return json.loads(event.data, parse_float=Decimal)
+
+
+@dataclass
+class Reader:
+    """An open stream. ``ended_cleanly`` is None while it is open, False when it broke."""
+
+    response: httpx2.Response
+    parser: EventSourceParser = field(default_factory=EventSourceParser)
+    ended_cleanly: bool | None = None
+
+    def __post_init__(self) -> None:
+        self._chunks = self.response.aiter_raw()
+        self._waiting: list[Event] = []
+
+    async def event(self) -> Event:
+        """The next event; raises EOFError when the stream has ended."""
+        while not self._waiting:
+            try:
+                self._waiting = self.parser.feed(await anext(self._chunks))
+            except StopAsyncIteration:
+                self.ended_cleanly = True
+                raise EOFError from None
+            except httpx2.TransportError as exc:
+                self.ended_cleanly = False
+                raise EOFError from exc
+        return self._waiting.pop(0)
+
+    async def next(self, name: str) -> Event:
+        """The next event of the channel; others are skipped."""
+        while (event := await self.event()).event != name:
+            pass
+        return event
+
+    async def rest(self) -> list[Event]:
+        """All events until the stream ends."""
+        events = []
+        while True:
+            try:
+                events.append(await self.event())
+            except EOFError:
+                return events
+
+
+@asynccontextmanager
+async def reading(url: str, last_event_id: str = "", **headers: str) -> AsyncIterator[Reader]:
+    """Open the stream; the test fails when the answer is no stream."""
+    if last_event_id:
+        headers["Last-Event-ID"] = last_event_id
+    async with (
+        httpx2.AsyncClient(timeout=httpx2.Timeout(10, read=60)) as client,
+        client.stream("GET", url, headers=headers) as response,
+    ):
+        assert response.status_code == 200, await response.aread()
+        assert response.headers["content-type"].split(";")[0] == "text/event-stream"
+        yield Reader(response)
