@@ -8,30 +8,46 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .catalogue import Instrument
 from .charts import RESOLUTIONS, volatility_now
 from .market import Market
 from .switches import Switches
+from .tape import book, book_change, last_trade, trade
 from .walk import key_of, noise
 
-__all__ = ["Channel", "Channels"]
+__all__ = ["Channel", "Channels", "event_channel"]
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
     """A channel somebody subscribed to.
 
-    ``moment`` says when it last changed (while it is the same, there is nothing to send) and ``data`` what it says;
-    ``first`` is whether a subscriber gets the present value at once. ``moment`` is None for what only events tell.
+    ``moment`` says when it last changed (while it is the same, there is nothing to send), ``data`` what it said then; it
+    is None for what only events tell. ``change`` is what there is to say of the time between two moments, where
+    that is not the whole. ``first`` is whether a subscriber gets the present at once. ``spoken`` is the name that
+    notifications carry, ``key`` what tells a person's channel from another person's.
     """
 
     name: str
-    moment: Callable[[int], int] | None
-    data: Callable[[int], Any]
+    moment: Callable[[int], int] | None = None
+    data: Callable[[int], Any] = lambda _: None
+    change: Callable[[int, int], Any] | None = None
     first: bool = True
     raw: bool = False
-    private: bool = False
     interval_ms: int = 0
-    subject: str = ""
+    spoken: str = ""
+    label: str | None = None
+    owner: str = ""
+
+    @property
+    def key(self) -> str:
+        """What it is kept under."""
+        return f"{self.name} of {self.owner} as {self.label}" if self.owner else self.name
+
+
+def event_channel(name: str) -> Channel:
+    """A channel that speaks only when something happens."""
+    return Channel(name, first=False, raw=name.endswith(".raw"))
 
 
 _TICKER = re.compile(r"(ticker|perpetual)\.([^.]+)\.(raw|100ms|agg2)")
@@ -39,13 +55,15 @@ _INDEX = re.compile(
     r"(deribit_price_index|deribit_price_ranking|deribit_price_statistics|deribit_volatility_index"
     r"|estimated_expiration_price)\.([a-z0-9_\-]+)"
 )
-_BOOK = re.compile(r"book\.([^.]+)\.(?:([^.]+)\.(1|10|20)\.)?(raw|100ms|agg2)")
+_BOOK = re.compile(r"book\.([^.]+)\.(?:(none|\d+)\.(1|10|20)\.)?(raw|100ms|agg2)")
 _CHART = re.compile(r"chart\.trades\.([^.]+)\.([0-9D]+)")
-_TRADES = re.compile(
-    r"trades\.(?:([A-Za-z0-9_\-]+)|(future|option|spot|future_combo|option_combo|any)\.([A-Za-z]+))"
-    r"\.(raw|100ms|agg2)"
+_TRADES = re.compile(r"trades\.(?:(future|option|spot|any)\.([A-Za-z]+)|([A-Za-z0-9_\-]+))\.(raw|100ms|agg2)")
+_EVENTS = re.compile(
+    r"platform_state(\.public_methods_state)?|announcements"
+    r"|instrument\.state\.(any|future|option|spot|future_combo|option_combo)\.[A-Za-z]+"
 )
-_INTERVALS = {"raw": 1, "100ms": 100, "agg2": 1000}
+_INTERVALS = {"raw": 0, "100ms": 100, "agg2": 1000}
+_QUOTE = ("timestamp", "instrument_name", "best_bid_price", "best_bid_amount", "best_ask_price", "best_ask_amount")
 
 
 class Channels:
@@ -57,18 +75,26 @@ class Channels:
 
     def read(self, name: str, now_ms: int) -> Channel | None:
         """The channel of that name, or None: the exchange drops unknown names without a word."""
-        for read in (self._ticker, self._index, self._quote, self._chart, self._event):
+        if _EVENTS.fullmatch(name):
+            return event_channel(name)
+        for read in (self._ticker, self._incremental, self._index, self._quote, self._book, self._chart, self._trades):
             channel = read(name, now_ms)
             if channel is not None:
                 return channel
         return None
 
+    def _find(self, name: str | Any, now_ms: int) -> Instrument | None:
+        return self._market.instruments(now_ms).get(name)
+
+    def _moments(self, instrument: Instrument) -> Callable[[int], int]:
+        return lambda now_ms: self._market.moment(instrument.name, min(now_ms, instrument.expires))
+
     def _ticker(self, name: str, now_ms: int) -> Channel | None:
         match = _TICKER.fullmatch(name)
-        instrument = self._market.instruments(now_ms).get(match[2]) if match else None
+        instrument = self._find(match[2], now_ms) if match else None
         if match is None or instrument is None or (match[1] == "perpetual" and not instrument.perpetual):
             return None
-        market, interval = self._market, _INTERVALS[match[3]]
+        market, interval = self._market, match[3]
 
         def ticker(moment: int) -> dict[str, Any]:
             data = market.ticker(instrument, moment)
@@ -80,14 +106,27 @@ class Channels:
             data = market.ticker(instrument, moment)
             return {"timestamp": moment, "interest": data["interest_value"], "index_price": data["index_price"]}
 
-        return Channel(
-            name,
-            lambda moment: market.moment(instrument.name, moment),
-            ticker if match[1] == "ticker" else interest,
-            raw=match[3] == "raw",
-            interval_ms=interval,
-            subject=instrument.name,
-        )
+        data = ticker if match[1] == "ticker" else interest
+        moments, every = self._moments(instrument), _INTERVALS[interval]
+        return Channel(name, moments, data, raw=interval == "raw", interval_ms=every)
+
+    def _incremental(self, name: str, now_ms: int) -> Channel | None:
+        prefix, _, subject = name.partition(".")
+        instrument = self._find(subject, now_ms) if prefix == "incremental_ticker" else None
+        if instrument is None:
+            return None
+        market = self._market
+
+        def change(moment: int, before: int) -> dict[str, Any]:
+            now, then = market.ticker(instrument, moment), market.ticker(instrument, before)
+            return {"type": "change", "instrument_name": instrument.name, "timestamp": now["timestamp"]} | _new(
+                now, then
+            )
+
+        def snapshot(moment: int) -> dict[str, Any]:
+            return {"type": "snapshot", **market.ticker(instrument, moment)}
+
+        return Channel(name, self._moments(instrument), snapshot, change, interval_ms=1000)
 
     def _index(self, name: str, now_ms: int) -> Channel | None:
         match = _INDEX.fullmatch(name)
@@ -96,129 +135,153 @@ class Channels:
         kind, index, market = match[1], match[2], self._market
         if kind == "deribit_volatility_index" and index not in ("btc_usd", "eth_usd"):
             return None
-
-        def price(moment: int) -> dict[str, Any]:
-            at, value = market.index_tick(index, moment)
-            return {"timestamp": at, "price": value, "index_name": index}
-
-        def volatility(moment: int) -> dict[str, Any]:
-            value = volatility_now(market, index[:3], moment - moment % 1000)
-            return {"volatility": value, "timestamp": moment, "index_name": index}
-
-        def expiration(moment: int) -> dict[str, Any]:
-            value = market.index_price(index, moment)
-            seconds = 86_400 - (moment // 1000 - 28_800) % 86_400
-            return {"seconds": seconds, "price": value, "is_estimated": False}
-
-        data = {
-            "deribit_price_index": price,
-            "deribit_price_ranking": lambda moment: self._ranking(index, moment),
-            "deribit_price_statistics": lambda moment: self._statistics(index, moment),
-            "deribit_volatility_index": volatility,
-            "estimated_expiration_price": expiration,
-        }[kind]
+        data: dict[str, Callable[[int], Any]] = {
+            "deribit_price_index": lambda moment: _index_price(market, index, moment),
+            "deribit_price_ranking": lambda moment: _ranking(market, index, moment),
+            "deribit_price_statistics": self._statistics(index),
+            "deribit_volatility_index": lambda moment: _volatility(market, index, moment),
+            "estimated_expiration_price": lambda moment: _expiration(market, index, moment),
+        }
         return Channel(
-            name, lambda moment: market.index_tick(index, moment)[0], data, self._switches.first_values, subject=index
+            name, lambda moment: market.index_tick(index, moment)[0], data[kind], first=self._switches.first_values
         )
 
-    def _ranking(self, index: str, moment: int) -> list[dict[str, Any]]:
-        at, price = self._market.index_tick(index, moment)
-        rows: list[dict[str, Any]] = []
-        for place, venue in enumerate(("bitfinex", "bitstamp", "coinbase", "gemini", "kraken")):
-            value = round(price * (1 + noise(key_of(self._market.seed, venue), at) * 1e-4), 2)
-            stamp = at - 37 * place
-            rows.append(
-                {
-                    "weight": 0 if place == 0 else 25.0,
-                    "timestamp": stamp,
-                    "price": value,
-                    "original_price": value,
-                    "identifier": venue,
-                    "enabled": place > 0,
-                }
-            )
-        return rows
-
-    def _statistics(self, index: str, moment: int) -> dict[str, Any]:
-        day = [self._market.index_price(index, moment - 3_600_000 * hour) for hour in range(25)]
+    def _statistics(self, index: str) -> Callable[[int], Any]:
         flag = "fast_market" if self._switches.fast_market else "high_volatility"
-        return {
-            "low24h": min(day),
-            "index_name": index,
-            flag: False,
-            "high24h": max(day),
-            "change24h": round(day[0] - day[-1], 6),
-        }
+
+        def statistics(moment: int) -> dict[str, Any]:
+            day = [self._market.index_price(index, moment - 3_600_000 * hour) for hour in range(25)]
+            change = round(day[0] - day[-1], 6)
+            return {"low24h": min(day), "index_name": index, flag: False, "high24h": max(day), "change24h": change}
+
+        return statistics
 
     def _quote(self, name: str, now_ms: int) -> Channel | None:
-        prefix, _, instrument_name = name.partition(".")
-        instrument = self._market.instruments(now_ms).get(instrument_name) if prefix == "quote" else None
+        prefix, _, subject = name.partition(".")
+        instrument = self._find(subject, now_ms) if prefix == "quote" else None
         if instrument is None:
             return None
-        fields = (
-            "timestamp",
-            "instrument_name",
-            "best_bid_price",
-            "best_bid_amount",
-            "best_ask_price",
-            "best_ask_amount",
-        )
 
         def quote(moment: int) -> dict[str, Any]:
             data = self._market.ticker(instrument, moment)
-            value = {field: data[field] for field in fields}
+            value = {field: data[field] for field in _QUOTE}
             return value if data["best_bid_amount"] else value | {"best_bid_price": None}
 
-        return Channel(
-            name,
-            lambda moment: self._market.moment(instrument.name, moment),
-            quote,
-            self._switches.first_values,
-            interval_ms=100,
-            subject=instrument.name,
-        )
+        return Channel(name, self._moments(instrument), quote, first=self._switches.first_values)
+
+    def _book(self, name: str, now_ms: int) -> Channel | None:
+        match = _BOOK.fullmatch(name)
+        instrument = self._find(match[1], now_ms) if match else None
+        if match is None or instrument is None:
+            return None
+        market, interval = self._market, _INTERVALS[match[4]]
+
+        def head(moment: int) -> dict[str, Any]:
+            return {"timestamp": moment, "instrument_name": instrument.name, "change_id": moment}
+
+        def grouped(moment: int) -> dict[str, Any]:
+            bids, asks = book(market, instrument, moment, int(match[3]))
+            return head(moment) | {"bids": bids, "asks": asks}
+
+        def snapshot(moment: int) -> dict[str, Any]:
+            bids, asks = book(market, instrument, moment)
+            sides = {"bids": [["new", *row] for row in bids], "asks": [["new", *row] for row in asks]}
+            return {"type": "snapshot"} | head(moment) | sides
+
+        def change(moment: int, before: int) -> dict[str, Any]:
+            old, new = book(market, instrument, before), book(market, instrument, moment)
+            sides = {"bids": book_change(old[0], new[0]), "asks": book_change(old[1], new[1])}
+            return {"type": "change"} | head(moment) | {"prev_change_id": before} | sides
+
+        moments = self._moments(instrument)
+        if match[3]:
+            return Channel(name, moments, grouped, interval_ms=interval)
+        return Channel(name, moments, snapshot, change, raw=match[4] == "raw", interval_ms=interval)
 
     def _chart(self, name: str, now_ms: int) -> Channel | None:
         match = _CHART.fullmatch(name)
-        instrument = self._market.instruments(now_ms).get(match[1]) if match else None
+        instrument = self._find(match[1], now_ms) if match else None
+        # Spot is routed to another venue: its trades and charts are invalid channels and vanish from the answer.
         if match is None or instrument is None or match[2] not in RESOLUTIONS or instrument.kind == "spot":
             return None
         step, market = RESOLUTIONS[match[2]], self._market
 
         def bar(moment: int) -> dict[str, Any]:
             tick = moment - moment % step
-            parts = [market.mark_price(instrument, tick + (moment - tick) * part // 4) for part in range(5)]
+            prices = [market.mark_price(instrument, tick + (moment - tick) * part // 4) for part in range(5)]
             volume = round((moment - tick + 1) / 5000, 8)
-            return {
-                "volume": volume,
-                "tick": tick,
-                "open": parts[0],
-                "low": min(parts),
-                "high": max(parts),
-                "cost": round(volume * parts[-1], 2),
-                "close": parts[-1],
-            }
+            ends = {"open": prices[0], "low": min(prices), "high": max(prices), "close": prices[-1]}
+            return {"volume": volume, "tick": tick, **ends, "cost": round(volume * prices[-1], 2)}
 
         return Channel(
-            name, lambda moment: moment - moment % 1000, bar, self._switches.first_values, subject=instrument.name
+            name, lambda now: min(now, instrument.expires) // 1000 * 1000, bar, first=self._switches.first_values
         )
 
-    def _event(self, name: str, now_ms: int) -> Channel | None:
-        """Channels that speak when something happens: trades, states, the platform, a person's account."""
-        trades = _TRADES.fullmatch(name)
-        if trades is not None and (trades[2] or trades[1] in self._market.instruments(now_ms)):
-            subject = trades[1] or ""
-            instrument = self._market.instruments(now_ms).get(subject)
-            # Spot is routed to another venue: its trades are an invalid channel and vanish from the answer.
-            if instrument is not None and instrument.kind == "spot":
-                return None
-            return Channel(name, None, lambda _: None, first=False, raw=trades[4] == "raw", subject=subject)
-        if name in ("platform_state", "platform_state.public_methods_state", "announcements"):
-            return Channel(name, None, lambda _: None, first=False)
-        if re.fullmatch(r"instrument\.state\.(any|future|option|spot|future_combo|option_combo)\.[A-Za-z]+", name):
-            return Channel(name, None, lambda _: None, first=False)
-        if re.fullmatch(
-            r"user\.(portfolio\.[A-Za-z]+|lock|access_log|(orders|trades|changes)\.[A-Za-z0-9_.\-]+)", name
-        ):
-            return Channel(name, None, lambda _: None, first=False, private=True)
-        return None
+    def _trades(self, name: str, now_ms: int) -> Channel | None:
+        match = _TRADES.fullmatch(name)
+        if match is None:
+            return None
+        kind, currency, subject, interval = match.groups()
+        listed = self._market.instruments(now_ms).values()
+        wanted = [
+            found
+            for found in listed
+            if found.name == subject
+            or (kind in (found.kind, "any") and currency and currency.lower() in (found.coin, "any"))
+        ]
+        traded = [found for found in wanted if found.kind != "spot"]
+        if not traded and subject is not None:
+            return None
+        market = self._market
+
+        def newest(now: int) -> int:
+            return max((last_trade(market, found, min(now, found.expires)) for found in traded), default=0)
+
+        def since(moment: int, before: int) -> list[dict[str, Any]]:
+            rows: list[dict[str, Any]] = []
+            for found in traded:
+                at = last_trade(market, found, moment)
+                while at > before:
+                    rows.append(trade(market, found, at))
+                    at = last_trade(market, found, at - 1)
+            return sorted(rows, key=lambda row: int(row["timestamp"]))
+
+        return Channel(name, newest, change=since, first=False, raw=interval == "raw", interval_ms=_INTERVALS[interval])
+
+
+def _new(now: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
+    """The fields that changed, nested ones by themselves."""
+    rows: dict[str, Any] = {}
+    for name, value in now.items():
+        if isinstance(value, dict):
+            inner = _new(value, then.get(name) or {})
+            if inner:
+                rows[name] = inner
+        elif name not in then or then[name] != value:
+            rows[name] = value
+    return rows
+
+
+def _index_price(market: Market, index: str, moment: int) -> dict[str, Any]:
+    at, price = market.index_tick(index, moment)
+    return {"timestamp": at, "price": price, "index_name": index}
+
+
+def _volatility(market: Market, index: str, moment: int) -> dict[str, Any]:
+    return {"volatility": volatility_now(market, index[:3], moment), "timestamp": moment, "index_name": index}
+
+
+def _expiration(market: Market, index: str, moment: int) -> dict[str, Any]:
+    seconds = 86_400 - (moment // 1000 - 28_800) % 86_400
+    return {"seconds": seconds, "price": market.index_price(index, moment), "is_estimated": False}
+
+
+def _ranking(market: Market, index: str, moment: int) -> list[dict[str, Any]]:
+    at, price = market.index_tick(index, moment)
+    rows: list[dict[str, Any]] = []
+    for place, venue in enumerate(("bitfinex", "bitstamp", "coinbase", "gemini", "kraken")):
+        value = round(price * (1 + noise(key_of(market.seed, venue), at) * 1e-4), 2)
+        weight = 25.0 if place else 0
+        row = {"weight": weight, "timestamp": at - 37 * place, "price": value, "original_price": value}
+        rows.append(row | {"identifier": venue, "enabled": place > 0})
+    return rows

@@ -49,3 +49,7 @@ class Purse:
         affordable = left >= budget.cost
         self._left[group_of(method)] = (left - budget.cost if affordable else left, now)
         return affordable
+
+    def empty(self, now: float) -> None:
+        """Leave nothing in any bucket."""
+        self._left = dict.fromkeys(self.budgets, (0.0, now))

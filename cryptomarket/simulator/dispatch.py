@@ -5,7 +5,7 @@ The same for WebSocket and HTTP. It answers by returning or by raising a Refusal
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .accounts import Grant
@@ -17,6 +17,8 @@ __all__ = ["HANDLERS", "Call", "Caller", "Ended", "Request", "flag", "handler", 
 
 #: A larger request is refused unread (recorded 2024).
 MOST_BYTES = 32 * 1024
+#: Requests of one connection not yet answered, before 10066; the real number is not published.
+MOST_WAITING = 100
 
 
 class Ended(Exception):
@@ -32,6 +34,11 @@ class Caller(Protocol):
     heartbeat_seconds: float
     channels: dict[str, Entry]
     greetings: list[Entry]
+
+    @property
+    def waiting(self) -> int: ...
+
+    def deliver(self, channel: str, frame: bytes) -> None: ...
 
     def remember(self, grant: Grant) -> None: ...
 
@@ -56,7 +63,8 @@ class Call:
     caller: Caller
     params: dict[str, Any]
     grant: Grant | None = None
-    now_ms: int = field(default=0)
+    now_ms: int = 0
+    private: bool = False
 
     @property
     def owner(self) -> Grant:
@@ -124,6 +132,11 @@ def run(state: State, feed: Feed, caller: Caller, request: Request) -> Any:
     grant = _identity(state, caller, request)
     if not state.purse(grant, caller.address).pay(request.method, state.monotonic()):
         raise Refusal(10028, ends=True)
+    if caller.waiting >= MOST_WAITING:
+        raise Refusal(10066)
+    ordered = state.trouble.errors.get(request.method) or state.trouble.errors.get("")
+    if ordered:
+        raise Refusal(ordered, ends=ordered == 10028)
     if known is None:
         raise Refusal(-32601)
     if state.platform.maintenance and request.method not in ("public/test", "public/status", "public/get_time"):
@@ -136,7 +149,8 @@ def run(state: State, feed: Feed, caller: Caller, request: Request) -> Any:
             raise Refusal(state.switches.missing_scope_code)
     elif grant is None and not state.platform.unauthenticated_calls and request.method not in _ALWAYS:
         raise Refusal(11056)
-    return function(Call(state, feed, caller, request.params, grant, state.now_ms()))
+    private = request.method.startswith("private/")
+    return function(Call(state, feed, caller, request.params, grant, state.now_ms(), private))
 
 
 _ALWAYS = ("public/auth", "public/test", "public/hello", "public/status", "public/get_time", "public/set_heartbeat")

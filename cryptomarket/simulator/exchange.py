@@ -9,16 +9,20 @@ It opens no connection of its own and needs no network.
 import asyncio
 import random as random_module
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 
-from . import private, public, subscribing  # noqa: F401  (they enter their methods in the table)
+from . import control, private, public, subscribing  # noqa: F401  (they enter their methods in the table)
 from .accounts import DEFAULT_ACCOUNT, Account, Accounts
+from .catalogue import Instrument
 from .channels import Channels
 from .credits import BUDGETS, Budget
+from .faults import Strike, strike
 from .feed import Feed
 from .http import Answer, HttpCaller, respond
 from .market import Market
@@ -27,7 +31,6 @@ from .server import Link
 from .session import Session
 from .state import State
 from .switches import Switches
-from .wire import text_frame
 
 __all__ = ["Account", "Exchange", "Switches", "running_exchange"]
 
@@ -56,6 +59,7 @@ class Exchange:
         most_connections: int = MOST_CONNECTIONS,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        strikes: Sequence[Strike] = (),
     ) -> None:
         random = random_module.Random(seed)
         switches = switches or Switches()
@@ -76,6 +80,9 @@ class Exchange:
         self.feed = Feed(recorded=channels)
         self.feed.joined = self._joined
         self.links: set[Link] = set()
+        #: The newest sessions ever opened, closed ones too, and how many were open at once: tests look at them.
+        self.opened_sessions: deque[Session] = deque(maxlen=10_000)
+        self.most_at_once = 0
         self.connections = 0
         self.replayed = anyio.Event()
         self.port = 0
@@ -87,6 +94,8 @@ class Exchange:
         self._stepped_ms = self.state.now_ms()
         self._most_connections = most_connections
         self._server: asyncio.Server | None = None
+        self._strikes = [(monotonic() + strike.at_seconds, strike) for strike in strikes]
+        self._known = market.instruments(self.state.now_ms())
 
     @property
     def ws_url(self) -> str:
@@ -131,9 +140,52 @@ class Exchange:
         for moment in range(self._stepped_ms + self._step_ms, now_ms + 1, self._step_ms):
             self.feed.step(moment)
             self._stepped_ms = moment
+        self._announce(now_ms)
         now = self.state.monotonic()
+        self._strike_due(now)
         for session in self.sessions:
             session.step(now)
+
+    def strike(self, name: str, argument: str = "") -> None:
+        """Let a fault of the table in ``faults`` happen now; raises ValueError for one that does not exist."""
+        strike(self, name, argument)
+
+    def _strike_due(self, now: float) -> None:
+        due = [order for at, order in self._strikes if at <= now]
+        if due:
+            self._strikes = [order for order in self._strikes if order[0] > now]
+            self._strikes += [(now + order.every_seconds, order) for order in due if order.every_seconds]
+            for order in due:
+                self.strike(order.name, order.argument)
+
+    def _announce(self, now_ms: int) -> None:
+        """Tell ``instrument.state`` what was listed and what expired."""
+        listed = self.state.market.instruments(now_ms)
+        if listed is self._known:
+            return
+        before, self._known = self._known, listed
+        for name in before.keys() - listed.keys():
+            self._tell_state(before[name], "deactivated", now_ms)
+            self._tell_state(before[name], "terminated", now_ms)
+        for name in listed.keys() - before.keys():
+            self._tell_state(listed[name], "created", now_ms)
+            self._tell_state(listed[name], "started", now_ms)
+
+    def _tell_state(self, instrument: Instrument, state: str, now_ms: int) -> None:
+        data = {"timestamp": now_ms, "state": state, "instrument_name": instrument.name}
+        for kind in (instrument.kind, "any"):
+            for currency in (instrument.coin.upper(), "any"):
+                self.feed.tell(f"instrument.state.{kind}.{currency}", data)
+
+    def statistics(self) -> dict[str, Any]:
+        """Counts since the start: connections, notifications, requests by method."""
+        return {
+            "connections": self.connections,
+            "sessions_open": len(self.sessions),
+            "sessions_most_at_once": self.most_at_once,
+            "notifications": self.feed.sent,
+            "requests": dict(self.state.requests),
+        }
 
     async def replay(self) -> None:
         """Serve the recording once somebody listens, then set ``replayed``."""
@@ -145,7 +197,7 @@ class Exchange:
             await anyio.sleep(line.pause_seconds / self._speed if self._speed else 0)
             for link in list(self.links):
                 await link.writable.wait()  # nothing recorded may be lost to a reader that is only slow
-            self.feed.publish(line.channel, text_frame(line.text))
+            self.feed.publish(line.channel, line.text)
         self.replayed.set()
 
     def _joined(self, channel: str) -> None:
@@ -170,7 +222,10 @@ class Exchange:
 
     def session(self, link: Link) -> Session:
         """The session of a new WebSocket connection."""
-        return Session(self.state, self.feed, link, link.address)
+        session = Session(self.state, self.feed, link, link.address)
+        self.opened_sessions.append(session)
+        self.most_at_once = max(self.most_at_once, len(self.sessions) + 1)
+        return session
 
     def received(self, link: Link, text: str | bytes) -> None:
         """A message on a WebSocket connection."""
@@ -179,6 +234,10 @@ class Exchange:
 
     def http(self, caller: HttpCaller, verb: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
         """A request over HTTP."""
+        if target.startswith(control.PREFIX):
+            return control.respond(self, verb, target)
+        if self.state.trouble.http_page:
+            return Answer(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", "text/html")
         return respond(self.state, self.feed, caller, verb, target, headers, body)
 
 
@@ -198,11 +257,13 @@ async def running_exchange(
     most_connections: int = MOST_CONNECTIONS,
     wall: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
+    faults: Sequence[str] = (),
 ) -> AsyncIterator[Exchange]:
     """A simulated exchange that runs within the block, on a free port unless one is named.
 
     ``replay`` serves recorded files at ``speed`` times their pace (0: as fast as they are read); ``hurry`` makes the
-    walk tick that many times as often. Raises OSError for a port that is taken and UnreadableRecording for bad files.
+    walk tick that many times as often; ``faults`` are orders like ``drop/30`` (see ``faults``). Raises OSError for a
+    port that is taken, UnreadableRecording for bad files and ValueError for an unknown fault.
     """
     paths = [replay] if isinstance(replay, Path) else list(replay or ())
     exchange = Exchange(
@@ -217,6 +278,7 @@ async def running_exchange(
         most_connections=most_connections,
         wall=wall,
         monotonic=monotonic,
+        strikes=[Strike.parse(text) for text in faults],
     )
     await exchange.listen(host, port)
     failed: BaseException | None = None

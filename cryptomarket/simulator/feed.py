@@ -1,4 +1,4 @@
-"""Who listens to what, and the sending of it: each notification is written once, whoever many listen."""
+"""Who listens to what, and the sending of it: each notification is written once, however many listen."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,23 +7,27 @@ from typing import Any, Protocol
 from .channels import Channel
 from .wire import notification, text_frame, write
 
-__all__ = ["Entry", "Feed", "Listener"]
+__all__ = ["Entry", "Feed", "Listener", "frame_of"]
 
 
 class Listener(Protocol):
-    """Takes a notification; ``first`` marks the greeting that follows a subscription."""
+    """Takes a notification of a channel as a finished frame."""
 
     def deliver(self, channel: str, frame: bytes) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A channel that somebody listens to. Spelled as it was subscribed; ``label`` is of private ones."""
+    """A channel that somebody listens to, and what they have been told: the moment it last spoke of."""
 
     channel: Channel
     moment: int = -1
     due_ms: int = 0
     listeners: dict[int, Listener] = field(default_factory=dict)
+
+    def frame(self, data: Any) -> bytes:
+        """The frame of a notification on it."""
+        return frame_of(self.channel.spoken or self.channel.name, data, self.channel.label)
 
 
 class Feed:
@@ -40,29 +44,26 @@ class Feed:
 
     def join(self, channel: Channel, listener: Listener, now_ms: int) -> Entry:
         """The listener gets the channel from now on: the next change is the first it may miss if nobody greets it."""
-        entry = self.entries.get(channel.name)
+        entry = self.entries.get(channel.key)
         if entry is None:
             moment = -1 if channel.moment is None else channel.moment(now_ms)
-            entry = self.entries[channel.name] = Entry(channel, moment)
+            entry = self.entries[channel.key] = Entry(channel, moment)
         entry.listeners[id(listener)] = listener
         self.joined(channel.name)
         return entry
 
-    def leave(self, name: str, listener: Listener) -> None:
+    def leave(self, entry: Entry, listener: Listener) -> None:
         """The listener gets the channel no more."""
-        entry = self.entries.get(name)
-        if entry is not None and id(listener) in entry.listeners:
-            del entry.listeners[id(listener)]
-        if entry is not None and not entry.listeners:
-            del self.entries[name]
+        entry.listeners.pop(id(listener), None)
+        if not entry.listeners and self.entries.get(entry.channel.key) is entry:
+            del self.entries[entry.channel.key]
 
-    def greet(self, entry: Entry, listener: Listener, now_ms: int) -> None:
-        """The present value, for one who has just subscribed."""
+    def greet(self, entry: Entry, listener: Listener) -> None:
+        """What the channel last said, for one who has just subscribed: the next change is a change of that."""
         channel = entry.channel
-        if not channel.first or channel.moment is None or channel.name in self.recorded:
-            return
-        self.sent += 1
-        listener.deliver(channel.name, frame_of(channel.name, channel.data(now_ms)))
+        if channel.first and channel.moment is not None and channel.name not in self.recorded:
+            self.sent += 1
+            listener.deliver(channel.name, entry.frame(channel.data(entry.moment)))
 
     def step(self, now_ms: int) -> None:
         """Send what has changed since the last step."""
@@ -72,22 +73,30 @@ class Feed:
                 continue
             moment = channel.moment(now_ms)
             if moment != entry.moment:
-                entry.moment = moment
-                entry.due_ms = now_ms - now_ms % channel.interval_ms + channel.interval_ms if channel.interval_ms else 0
-                self.publish(channel.name, frame_of(channel.name, channel.data(now_ms)))
+                before, entry.moment = entry.moment, moment
+                if channel.interval_ms:
+                    entry.due_ms = now_ms - now_ms % channel.interval_ms + channel.interval_ms
+                data = channel.data(moment) if channel.change is None else channel.change(moment, before)
+                self._send(entry, entry.frame(data))
 
-    def publish(self, name: str, frame: bytes) -> None:
-        """Send one frame to all who listen to a channel."""
+    def publish(self, name: str, text: str) -> None:
+        """Send a recorded notification to all who listen to its channel."""
         entry = self.entries.get(name)
-        for listener in list(entry.listeners.values()) if entry is not None else ():
-            self.sent += 1
-            listener.deliver(name, frame)
+        if entry is not None:
+            self._send(entry, text_frame(text))
 
     def tell(self, name: str, data: Any) -> None:
         """Send data on a channel of events to all who listen to it."""
-        self.publish(name, frame_of(name, data))
+        entry = self.entries.get(name)
+        if entry is not None:
+            self._send(entry, entry.frame(data))
+
+    def _send(self, entry: Entry, frame: bytes) -> None:
+        for listener in list(entry.listeners.values()):
+            self.sent += 1
+            listener.deliver(entry.channel.name, frame)
 
 
-def frame_of(name: str, data: Any) -> bytes:
+def frame_of(name: str, data: Any, label: str | None = None) -> bytes:
     """The frame of a notification."""
-    return text_frame(notification(name, write(data)))
+    return text_frame(notification(name, write(data), label))

@@ -57,12 +57,16 @@ class HttpCaller:
     heartbeat_seconds: float = 0.0
     channels: dict[str, Entry] = field(default_factory=dict)
     greetings: list[Entry] = field(default_factory=list)
+    waiting: int = 0
 
     def remember(self, grant: Grant) -> None:
         """HTTP remembers nobody."""
 
     def proved_alive(self) -> None:
         """HTTP proves nothing."""
+
+    def deliver(self, channel: str, frame: bytes) -> None:
+        """HTTP cannot be notified."""
 
 
 def respond(

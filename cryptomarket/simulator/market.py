@@ -31,7 +31,8 @@ class Market:
         self._extra = {name: found for name in extra if (found := parse_instrument(name)) is not None}
         self._listed: tuple[int, dict[str, Instrument]] = (-1, {})
         self._day: dict[str, tuple[int, dict[str, float]]] = {}
-        self.expired: set[str] = set()
+        #: Instruments that expired before their time, and when (UNIX ms).
+        self._expired: dict[str, int] = {}
 
     def _walk(self, index: Index) -> Walk:
         return Walk(self.seed, index.coin.name, index.coin.volatility)
@@ -45,10 +46,17 @@ class Market:
         """What is traded now, by name; those of a recording that is replayed are always among them."""
         day = (now_ms - SETTLEMENT_MS) // DAY_MS
         if self._listed[0] != day:
-            self._listed = (day, self._extra | instruments_on(now_ms))
-        if self.expired:
-            return {name: found for name, found in self._listed[1].items() if name not in self.expired}
+            today = self._extra | instruments_on(now_ms)
+            self._listed = (day, {name: found for name, found in today.items() if name not in self._expired})
         return self._listed[1]
+
+    def expire(self, name: str, now_ms: int) -> None:
+        """Let an instrument expire now; raises ValueError when there is none of the name."""
+        listed = self.instruments(now_ms)
+        if name not in listed:
+            raise ValueError(f"unknown instrument {name!r}")
+        self._expired[name] = now_ms
+        self._listed = (self._listed[0], {found: value for found, value in listed.items() if found != name})
 
     def instruments_of(self, moment_ms: int) -> dict[str, Instrument]:
         """What was or will be traded at another moment."""
@@ -73,11 +81,16 @@ class Market:
     def slot_ms(self, name: str) -> int:
         """How often the ticker of an instrument may change, in ms: perpetuals often, options about once a second."""
         wait = 210 if name.endswith("PERPETUAL") else 1007 if name[-2:] in ("-C", "-P") else 430
-        return max(1, round(wait / self._hurry))
+        return self.scaled_ms(wait)
+
+    def scaled_ms(self, ms: int) -> int:
+        """A span of the market's own life: shorter when it hurries."""
+        return max(1, round(ms / self._hurry))
 
     def moment(self, name: str, now_ms: int) -> int:
         """When the ticker of the instrument last changed (UNIX ms): while it is the same, so is the ticker."""
         slot = self.slot_ms(name)
+        now_ms = min(now_ms, self._expired.get(name, now_ms))
         return now_ms - (now_ms - sum(name.encode())) % slot
 
     def mark_price(self, instrument: Instrument, now_ms: int) -> float:

@@ -139,7 +139,8 @@ _CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR", "any")
 @handler("public/get_instruments")
 def get_instruments(call: Call) -> Any:
     """What is traded in a currency; the settlement currency decides, and the base of spot."""
-    currency, kind = text(call.params, "currency"), call.params.get("kind")
+    # Documented as required; yet clients in wide use leave it out, and get everything.
+    currency, kind = call.params.get("currency", "any"), call.params.get("kind")
     if currency not in _CURRENCIES:
         raise invalid("currency", "invalid value")
     if kind is not None and kind not in _KINDS:

@@ -16,6 +16,7 @@ from websockets.server import ServerProtocol
 
 from .http import Answer, HttpCaller
 from .session import Session
+from .state import State
 
 __all__ = ["Link", "Owner"]
 
@@ -27,6 +28,8 @@ PATH = "/ws/api/v2"
 
 class Owner(Protocol):
     """The exchange, as a connection sees it."""
+
+    state: State
 
     def opened(self, link: "Link") -> bool: ...
 
@@ -126,11 +129,17 @@ class Link(asyncio.Protocol):
         if request.path.partition("?")[0] != PATH:
             protocol.send_response(protocol.reject(HTTPStatus.NOT_FOUND, "not here\n"))
             return
+        trouble = self._owner.state.trouble
+        if trouble.refuse_connections:
+            protocol.send_response(protocol.reject(HTTPStatus.SERVICE_UNAVAILABLE, "not now\n"))
+            return
         response = protocol.accept(request)
         protocol.send_response(response)
         if protocol.state is OPEN:
             self._flush(protocol)
             self.session = self._owner.session(self)
+            if trouble.drop_at_once:
+                self.drop()
 
     def _frame(self, frame: Frame) -> None:
         if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):

@@ -3,7 +3,6 @@
 What it says goes to an outlet, in order; the time comes from the state it is given.
 """
 
-from collections.abc import Callable
 from typing import Protocol
 
 from .accounts import Grant
@@ -12,9 +11,12 @@ from .feed import Entry, Feed
 from .refusals import Refusal
 from .state import State
 from .subscribing import leave_all
-from .wire import answer, heartbeat, refusal, text_frame
+from .wire import answer, fragments, heartbeat, refusal, text_frame
 
 __all__ = ["Outlet", "Session"]
+
+#: How long answers wait for one another to be sent in reverse order.
+REORDER_SECONDS = 0.05
 
 
 class Outlet(Protocol):
@@ -36,7 +38,10 @@ class Session:
         self.heartbeat_seconds = 0.0
         self.channels: dict[str, Entry] = {}
         self.greetings: list[Entry] = []
-        self.requests: list[str] = []
+        #: Every request that could be read, in order; tests look at them.
+        self.requests: list[Request] = []
+        #: Answers held back by a fault: when they are due (monotonic seconds) and what they are.
+        self._held: list[tuple[float, bytes]] = []
         self._state = state
         self._feed = feed
         self._outlet = outlet
@@ -70,16 +75,25 @@ class Session:
         except Ended:
             self._outlet.close(state.switches.close_code)
             return
-        if why is None:
-            self.say(answer(identifier, result, us_in, state.now_us(), state.testnet))
-        else:
+        if why is not None:
             self._refuse(identifier, why, us_in)
+        elif request.method not in state.trouble.unanswered:
+            self._answer(answer(identifier, result, us_in, state.now_us(), state.testnet))
         for entry in self.greetings:
-            self._feed.greet(entry, self, state.now_ms())
+            self._feed.greet(entry, self)
         self.greetings.clear()
 
+    @property
+    def waiting(self) -> int:
+        """How many answers are held back."""
+        return len(self._held)
+
+    def methods(self) -> list[str]:
+        """The methods asked for, in order."""
+        return [request.method for request in self.requests]
+
     def _run(self, request: Request) -> object:
-        self.requests.append(request.method)
+        self.requests.append(request)
         if self._state.switches.any_traffic_proves_life:
             self.proved_alive()
         before = self.heartbeat_seconds
@@ -91,20 +105,47 @@ class Session:
     def _refuse(self, identifier: int | str | None, why: Refusal, us_in: int) -> None:
         state = self._state
         if why.code != 10028 or state.switches.says_too_many:
-            self.say(refusal(identifier, why, us_in, state.now_us(), state.testnet))
+            self._answer(refusal(identifier, why, us_in, state.now_us(), state.testnet))
         if why.ends or (why.code == 11050 and state.switches.bad_json_closes):
             self._outlet.close(state.switches.close_code)
 
     def say(self, text: str) -> None:
         """Send one message."""
-        self._outlet.send(text_frame(text))
+        self._send(text_frame(text))
 
     def deliver(self, channel: str, frame: bytes) -> None:
         """Send one notification."""
-        self._outlet.send(frame)
+        trouble = self._state.trouble
+        if not trouble.stalls(channel):
+            self._send(frame)
+            if trouble.repeat:
+                self._send(frame)
+
+    def _answer(self, text: str) -> None:
+        trouble = self._state.trouble
+        if not (trouble.delay_seconds or trouble.reorder or self._held):
+            self.say(text)
+            return
+        wait = trouble.delay_seconds or REORDER_SECONDS
+        self._held.append((self._state.monotonic() + wait, text_frame(text)))
+
+    def _send(self, frame: bytes) -> None:
+        if self._state.trouble.split:
+            for part in fragments(frame):
+                self._outlet.send(part)
+        else:
+            self._outlet.send(frame)
 
     def step(self, now: float) -> None:
-        """Heartbeats: every interval one, in turn a plain one and one that must be answered (monotonic seconds)."""
+        """Send held answers that are due, and heartbeats (monotonic seconds)."""
+        due = [frame for at, frame in self._held if at <= now]
+        self._held = [held for held in self._held if held[0] > now]
+        for frame in reversed(due) if self._state.trouble.reorder else due:
+            self._send(frame)
+        self._beat(now)
+
+    def _beat(self, now: float) -> None:
+        """Every interval one heartbeat, in turn a plain one and one that must be answered."""
         interval = self.heartbeat_seconds
         if not interval:
             return
@@ -126,8 +167,7 @@ class Session:
             self._asked_at = self._state.monotonic()
         self.say(heartbeat("test_request"))
 
-    def closed(self, forget: Callable[["Session"], None] = lambda _: None) -> None:
+    def closed(self) -> None:
         """The connection is gone: its subscriptions and its tokens die with it."""
-        leave_all(self, self._feed.leave)
+        leave_all(self, self._feed)
         self._state.accounts.connection_closed(self)
-        forget(self)

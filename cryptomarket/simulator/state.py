@@ -9,6 +9,7 @@ from .channels import Channels
 from .credits import BUDGETS, Budget, Purse
 from .market import Market
 from .switches import Switches
+from .trouble import Trouble
 
 __all__ = ["Platform", "State"]
 
@@ -38,6 +39,7 @@ class State:
     testnet: bool = True
     budgets: dict[str, Budget] = field(default_factory=lambda: BUDGETS)
     platform: Platform = field(default_factory=Platform)
+    trouble: Trouble = field(default_factory=Trouble)
     skew_seconds: float = 0.0
     requests: dict[str, int] = field(default_factory=dict)
     _purses: dict[str, Purse] = field(default_factory=dict)
@@ -54,3 +56,8 @@ class State:
         """The credits of an account, or of an address for those who have not logged in."""
         owner = f"key {grant.account.client_id}" if grant is not None else f"address {address}"
         return self._purses.setdefault(owner, Purse(self.budgets))
+
+    def bankrupt(self) -> None:
+        """Take everybody's credits away."""
+        for purse in self._purses.values():
+            purse.empty(self.monotonic())

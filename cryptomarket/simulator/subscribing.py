@@ -1,9 +1,12 @@
 """The subscription calls, with their traps: silent drops, descending answers, one ``.raw`` that spoils all."""
 
+import re
 from typing import Any
 
-from .channels import Channel
+from .channels import Channel, event_channel
 from .dispatch import Call, Caller, handler
+from .feed import Feed
+from .private import CURRENCIES, summary
 from .refusals import Refusal, invalid
 
 __all__ = ["leave_all"]
@@ -22,12 +25,12 @@ def subscribe(call: Call) -> Any:
     if label is not None and (not isinstance(label, str) or len(label) > LONGEST_LABEL):
         raise invalid("label", "wrong format")
     found = [channel for name in names if (channel := _read(call, name)) is not None]
-    accepted = {channel.name: channel for channel in found if not channel.private or call.grant is not None}
+    accepted = {channel.name: channel for channel in found if not call.state.trouble.refuses(channel.name)}
     if call.grant is None and any(channel.raw and channel.name not in call.feed.recorded for channel in found):
         raise Refusal(13778)  # nothing of the call is subscribed, not even its other channels
     for name in sorted(accepted, key=str.encode, reverse=True):
         again = name in call.caller.channels
-        entry = call.feed.join(accepted[name], call.caller, call.now_ms)  # type: ignore[arg-type]
+        entry = call.feed.join(accepted[name], call.caller, call.now_ms)
         call.caller.channels[name] = entry
         if not again:
             call.caller.greetings.append(entry)
@@ -35,10 +38,36 @@ def subscribe(call: Call) -> Any:
 
 
 def _read(call: Call, name: str) -> Channel | None:
+    if name.startswith("user."):
+        return _own(call, name)
     known = call.state.channels.read(name, call.now_ms)
-    if known is None and name in call.feed.recorded:
-        return Channel(name, None, lambda _: None, first=False, raw=name.endswith(".raw"))
-    return known
+    return event_channel(name) if known is None and name in call.feed.recorded else known
+
+
+_OWN = re.compile(r"user\.(portfolio\.([A-Za-z]+)|lock|access_log|(orders|trades|changes)\.[A-Za-z0-9_.\-]+)")
+
+
+def _own(call: Call, name: str) -> Channel | None:
+    """A channel of the person who is logged in; dropped without a word for everybody else."""
+    match, grant = _OWN.fullmatch(name), call.grant
+    if match is None or grant is None or not call.private or not grant.may("account:read"):
+        return None
+    account, currency, label = grant.account, (match[2] or "").upper(), call.params.get("label")
+    if not currency:
+        return Channel(name, first=False, owner=account.client_id, label=label)
+    if currency not in (*CURRENCIES, "ANY"):
+        return None
+    # Subscribed as user.portfolio.BTC, delivered as user.portfolio.btc (recorded 2025).
+    shown = "BTC" if currency == "ANY" else currency
+    return Channel(
+        name,
+        lambda now_ms: now_ms - now_ms % 5000,
+        lambda _: summary(account, shown),
+        first=call.state.switches.first_values,
+        spoken=name.lower(),
+        label=label,
+        owner=account.client_id,
+    )
 
 
 @handler("public/unsubscribe", "private/unsubscribe")
@@ -46,9 +75,9 @@ def unsubscribe(call: Call) -> Any:
     """The channels really removed."""
     if not call.caller.websocket:
         raise Refusal(10030)
-    removed = [name for name in dict.fromkeys(_names(call)) if call.caller.channels.pop(name, None) is not None]
+    removed = [name for name in dict.fromkeys(_names(call)) if name in call.caller.channels]
     for name in removed:
-        call.feed.leave(name, call.caller)  # type: ignore[arg-type]
+        call.feed.leave(call.caller.channels.pop(name), call.caller)
     return sorted(removed, key=str.encode, reverse=True)
 
 
@@ -57,14 +86,14 @@ def unsubscribe_all(call: Call) -> Any:
     """No channel is left."""
     if not call.caller.websocket:
         raise Refusal(10030)
-    leave_all(call.caller, call.feed.leave)
+    leave_all(call.caller, call.feed)
     return "ok"
 
 
-def leave_all(caller: Caller, leave: Any) -> None:
+def leave_all(caller: Caller, feed: Feed) -> None:
     """Take a caller out of every channel."""
-    for name in list(caller.channels):
-        leave(name, caller)
+    for entry in caller.channels.values():
+        feed.leave(entry, caller)
     caller.channels.clear()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from .refusals import Refusal
 
-__all__ = ["Plain", "answer", "heartbeat", "notification", "number", "refusal", "text_frame", "write"]
+__all__ = ["Plain", "answer", "fragments", "heartbeat", "notification", "number", "refusal", "text_frame", "write"]
 
 string = encode_basestring
 
@@ -66,7 +66,7 @@ def write(value: Any) -> str:
         return "null" if value is None else "true" if value else "false"
     if kind is Plain:
         text = repr(float(value))
-        return text if "e" not in text else _decimal(*_digits(text))
+        return text if "e" not in text else "-" * (value < 0) + _decimal(*_digits(text))
     raise TypeError(f"the exchange does not write {kind.__name__}")
 
 
@@ -107,6 +107,18 @@ def text_frame(text: str) -> bytes:
     if size < 65536:
         return b"\x81\x7e" + size.to_bytes(2, "big") + payload
     return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+
+
+def fragments(frame: bytes, size: int = 11) -> list[bytes]:
+    """The same message as WebSocket fragments of a few bytes each, cut without regard for characters."""
+    head = 2 if frame[1] < 126 else 4 if frame[1] == 126 else 10
+    payload = frame[head:]
+    parts = [payload[place : place + size] for place in range(0, len(payload), size)] or [b""]
+    last = len(parts) - 1
+    return [
+        bytes(((0x01 if not place else 0x00) | (0x80 if place == last else 0), len(part))) + part
+        for place, part in enumerate(parts)
+    ]
 
 
 def _head(identifier: int | str | None) -> str:

@@ -1,0 +1,50 @@
+"""The control API over HTTP, beside the exchange's own paths: look at it and let faults happen while it runs.
+
+``GET /control`` says what there is and what is wrong; ``POST /control/<fault>?argument=...`` lets one happen now.
+"""
+
+import json
+from dataclasses import asdict
+from typing import Any, Protocol
+from urllib.parse import parse_qs, urlsplit
+
+from .faults import FAULTS, Stricken, strike
+from .http import Answer
+
+__all__ = ["PREFIX", "respond"]
+
+PREFIX = "/control"
+
+
+class Controlled(Stricken, Protocol):
+    """The exchange, as its control API sees it."""
+
+    def statistics(self) -> dict[str, Any]: ...
+
+
+def respond(exchange: Controlled, verb: str, target: str) -> Answer:
+    """The answer to a request of the control API."""
+    parts = urlsplit(target)
+    name = parts.path.removeprefix(PREFIX).strip("/")
+    if verb == "GET" and not name:
+        return _json(200, _overview(exchange))
+    if verb != "POST":
+        return _json(405, {"error": "POST to strike"})
+    try:
+        strike(exchange, name, parse_qs(parts.query).get("argument", [""])[0])
+    except ValueError as exc:
+        return _json(404 if name not in FAULTS else 422, {"error": str(exc)})
+    return _json(200, {"struck": name})
+
+
+def _overview(exchange: Controlled) -> dict[str, Any]:
+    trouble = asdict(exchange.state.trouble)
+    return {
+        "statistics": exchange.statistics(),
+        "trouble": {name: sorted(value) if isinstance(value, set) else value for name, value in trouble.items()},
+        "faults": {name: fault.help for name, fault in FAULTS.items()},
+    }
+
+
+def _json(status: int, value: Any) -> Answer:
+    return Answer(status, json.dumps(value).encode())

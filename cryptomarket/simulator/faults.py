@@ -1,0 +1,355 @@
+"""Faults on demand: each has a name, an optional argument, and does one thing to the exchange or to all its sessions.
+
+The same table serves ``--fault name[:argument]``, the HTTP control API and the methods of tests. ``name:arg@5`` strikes
+five seconds after the start, ``name:arg/30`` every thirty seconds, without either at once and for every new connection.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from .catalogue import INDICES
+from .feed import Feed, frame_of
+from .refusals import MESSAGES, Refusal
+from .server import Link
+from .state import State
+from .trouble import Trouble
+from .wire import text_frame
+
+__all__ = ["FAULTS", "Fault", "Stricken", "Strike", "strike"]
+
+
+class Stricken(Protocol):
+    """The exchange, as a fault sees it."""
+
+    state: State
+    feed: Feed
+    links: set[Link]
+
+
+Action = Callable[[Stricken, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault: what it does, in a sentence, and how. ``instant`` ones strike the connections open at the moment."""
+
+    help: str
+    action: Action
+    instant: bool = False
+
+
+#: Every fault, by name.
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(name: str, *, instant: bool = False) -> Callable[[Action], Action]:
+    """Enter a function as a fault; its docstring is the help."""
+
+    def enter(action: Action) -> Action:
+        FAULTS[name] = Fault(str(action.__doc__), action, instant)
+        return action
+
+    return enter
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """A fault as it was ordered: when it strikes first (seconds after the start) and how often."""
+
+    name: str
+    argument: str = ""
+    at_seconds: float = 0.0
+    every_seconds: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> "Strike":
+        """``name[:argument][@seconds][/seconds]``; raises ValueError saying what is wrong."""
+        rest, every = _suffix(text, "/")
+        rest, at = _suffix(rest, "@")
+        name, _, argument = rest.partition(":")
+        if name not in FAULTS:
+            raise ValueError(f"unknown fault {name!r}: expected one of {', '.join(sorted(FAULTS))}")
+        return cls(name, argument, at or every, every)
+
+
+def _suffix(text: str, mark: str) -> tuple[str, float]:
+    head, found, tail = text.rpartition(mark)
+    try:
+        return (head, float(tail)) if found else (text, 0.0)
+    except ValueError:
+        return text, 0.0  # the mark belongs to the argument
+
+
+def strike(exchange: Stricken, name: str, argument: str = "") -> None:
+    """Let a fault happen now; raises ValueError for an unknown one or an argument it cannot use."""
+    if name not in FAULTS:
+        raise ValueError(f"unknown fault {name!r}: expected one of {', '.join(sorted(FAULTS))}")
+    FAULTS[name].action(exchange, argument)
+
+
+def _sockets(exchange: Stricken) -> Iterable[Link]:
+    return [link for link in exchange.links if link.session is not None]
+
+
+# Connections
+
+
+@fault("drop", instant=True)
+def drop(exchange: Stricken, argument: str) -> None:
+    """Close every WebSocket connection without a closing handshake."""
+    for link in _sockets(exchange):
+        link.drop()
+
+
+@fault("reset", instant=True)
+def reset(exchange: Stricken, argument: str) -> None:
+    """Reset every WebSocket connection."""
+    for link in _sockets(exchange):
+        link.reset()
+
+
+@fault("close", instant=True)
+def close(exchange: Stricken, argument: str) -> None:
+    """Close every WebSocket connection properly, with the code given (default 1001)."""
+    for link in _sockets(exchange):
+        link.close(int(argument or 1001))
+
+
+@fault("half_open", instant=True)
+def half_open(exchange: Stricken, argument: str) -> None:
+    """Open connections stand and answer pings, but nothing else happens on them any more."""
+    for link in _sockets(exchange):
+        link.mute = True
+
+
+@fault("dead", instant=True)
+def dead(exchange: Stricken, argument: str) -> None:
+    """Open connections stand, but not a byte goes either way, not even for pings."""
+    for link in _sockets(exchange):
+        link.deaf = link.mute = True
+
+
+@fault("refuse_connections")
+def refuse_connections(exchange: Stricken, argument: str) -> None:
+    """New connections are answered with HTTP 503."""
+    exchange.state.trouble.refuse_connections = argument != "off"
+
+
+@fault("drop_at_once")
+def drop_at_once(exchange: Stricken, argument: str) -> None:
+    """New WebSocket connections are accepted and dropped."""
+    exchange.state.trouble.drop_at_once = argument != "off"
+
+
+# Frames
+
+
+@fault("garbage", instant=True)
+def garbage(exchange: Stricken, argument: str) -> None:
+    """Send a frame that is no JSON, or the text given."""
+    for link in _sockets(exchange):
+        link.send(text_frame(argument or '{"jsonrpc":"2.0","method":"subscr\x00iption","params":{]'))
+
+
+@fault("not_utf8", instant=True)
+def not_utf8(exchange: Stricken, argument: str) -> None:
+    """Send a text frame that is no UTF-8."""
+    for link in _sockets(exchange):
+        link.send(b"\x81\x04\xff\xfe\xfd\xfc")
+
+
+@fault("truncated", instant=True)
+def truncated(exchange: Stricken, argument: str) -> None:
+    """Send the first half of a notification's frame and drop the connection."""
+    for link in _sockets(exchange):
+        whole = frame_of("deribit_price_index.btc_usd", {"timestamp": 1, "price": 83251.03, "index_name": "btc_usd"})
+        link.send(whole[: len(whole) // 2])
+        link.drop()
+
+
+@fault("oversized", instant=True)
+def oversized(exchange: Stricken, argument: str) -> None:
+    """Send a notification of so many bytes (default 32 MiB)."""
+    frame = frame_of("announcements", {"title": "x" * int(argument or 32 * 2**20)})
+    for link in _sockets(exchange):
+        link.write(frame)
+
+
+@fault("test_request", instant=True)
+def test_request(exchange: Stricken, argument: str) -> None:
+    """Send a test_request now, in an interval of the seconds given (default 10)."""
+    for link in _sockets(exchange):
+        if link.session is not None:
+            link.session.heartbeat_seconds = link.session.heartbeat_seconds or float(argument or 10)
+            link.session.ask()
+
+
+@fault("split")
+def split(exchange: Stricken, argument: str) -> None:
+    """Send every message as WebSocket fragments, in single TCP writes."""
+    exchange.state.trouble.split = argument != "off"
+
+
+@fault("repeat")
+def repeat(exchange: Stricken, argument: str) -> None:
+    """Send every notification twice."""
+    exchange.state.trouble.repeat = argument != "off"
+
+
+# Answers
+
+
+@fault("delay")
+def delay(exchange: Stricken, argument: str) -> None:
+    """Answer so many seconds late (default 0.5, 0 ends it); notifications are not delayed and overtake answers."""
+    exchange.state.trouble.delay_seconds = float(argument or 0.5)
+
+
+@fault("reorder")
+def reorder(exchange: Stricken, argument: str) -> None:
+    """Answer requests that are near each other in reverse order."""
+    exchange.state.trouble.reorder = argument != "off"
+
+
+@fault("unanswered")
+def unanswered(exchange: Stricken, argument: str) -> None:
+    """Never answer the method given, though what it asks for is done."""
+    exchange.state.trouble.unanswered.add(argument)
+
+
+@fault("error")
+def error(exchange: Stricken, argument: str) -> None:
+    """Answer ``CODE`` to every call, or ``METHOD:CODE`` to one method; code 0 ends it."""
+    method, _, code = argument.rpartition(":")
+    exchange.state.trouble.errors.pop(method, None)
+    if int(code):
+        exchange.state.trouble.errors[method] = int(code)
+
+
+@fault("http_page")
+def http_page(exchange: Stricken, argument: str) -> None:
+    """Answer HTTP requests with 502 and an HTML page."""
+    exchange.state.trouble.http_page = argument != "off"
+
+
+@fault("too_many")
+def too_many(exchange: Stricken, argument: str) -> None:
+    """Take all credits away: the next request gets 10028 and ends its session."""
+    exchange.state.bankrupt()
+
+
+# Channels
+
+
+@fault("stall")
+def stall(exchange: Stricken, argument: str) -> None:
+    """Say nothing more on the channels that fit the pattern (default all)."""
+    exchange.state.trouble.stalled.add(argument or "*")
+
+
+@fault("refuse")
+def refuse(exchange: Stricken, argument: str) -> None:
+    """Leave channels that fit the pattern out of every subscription, without a word."""
+    exchange.state.trouble.refused.add(argument)
+
+
+@fault("forget", instant=True)
+def forget(exchange: Stricken, argument: str) -> None:
+    """Forget the subscriptions to a channel: silence, until somebody subscribes again."""
+    for link in _sockets(exchange):
+        if link.session is not None and argument in link.session.channels:
+            exchange.feed.leave(link.session.channels.pop(argument), link.session)
+
+
+@fault("expire")
+def expire(exchange: Stricken, argument: str) -> None:
+    """Let an instrument expire now: it goes silent and leaves the catalogue."""
+    exchange.state.market.expire(argument, exchange.state.now_ms())
+
+
+# The platform
+
+
+@fault("maintenance")
+def maintenance(exchange: Stricken, argument: str) -> None:
+    """Announce maintenance, answer 11051, and drop connections; ``off`` ends it."""
+    on = argument != "off"
+    exchange.state.platform.maintenance = on
+    exchange.feed.tell("platform_state", {"maintenance": on})
+    if on and argument != "quiet":
+        drop(exchange, "")
+
+
+@fault("lock")
+def lock(exchange: Stricken, argument: str) -> None:
+    """Lock an index, or all of them; ``-NAME`` unlocks it."""
+    locked, name = not argument.startswith("-"), argument.lstrip("-")
+    platform = exchange.state.platform
+    if not name:
+        platform.all_locked = locked
+    elif name not in INDICES:
+        raise ValueError(f"unknown index {name!r}")
+    elif locked:
+        platform.locked.add(name)
+    else:
+        platform.locked.discard(name)
+    for index in [name] if name else list(INDICES):
+        exchange.feed.tell("platform_state", {"price_index": index, "locked": locked})
+
+
+@fault("settle")
+def settle(exchange: Stricken, argument: str) -> None:
+    """Put the platform into the daily settlement (state ``settlement``); ``off`` ends it."""
+    exchange.state.platform.settling = argument != "off"
+
+
+@fault("no_unauthenticated")
+def no_unauthenticated(exchange: Stricken, argument: str) -> None:
+    """Answer 11056 to public calls without a login; ``off`` ends it."""
+    allowed = argument == "off"
+    exchange.state.platform.unauthenticated_calls = allowed
+    data = {"allow_unauthenticated_public_requests": allowed}
+    exchange.feed.tell("platform_state.public_methods_state", data)
+
+
+@fault("skew")
+def skew(exchange: Stricken, argument: str) -> None:
+    """Let the clock of the exchange be wrong by so many seconds."""
+    exchange.state.skew_seconds = float(argument or 0)
+
+
+# Logins
+
+
+@fault("refuse_login")
+def refuse_login(exchange: Stricken, argument: str) -> None:
+    """Answer every login with the code given (default 13004); ``off`` ends it."""
+    code = int(argument or 13004) if argument != "off" else 0
+    if code and code not in MESSAGES:
+        raise ValueError(f"unknown error code {code}")
+    exchange.state.accounts.refuse_logins = Refusal(code) if code else None
+
+
+@fault("expire_tokens")
+def expire_tokens(exchange: Stricken, argument: str) -> None:
+    """Let all access tokens expire in so many seconds (default now); refresh tokens stay good."""
+    exchange.state.accounts.expire_all(float(argument or 0))
+
+
+@fault("revoke_tokens")
+def revoke_tokens(exchange: Stricken, argument: str) -> None:
+    """End all tokens, refresh tokens too."""
+    exchange.state.accounts.revoke_all()
+
+
+@fault("clear")
+def clear(exchange: Stricken, argument: str) -> None:
+    """End every lasting fault."""
+    exchange.state.trouble = Trouble()
+    exchange.state.skew_seconds = 0.0
+    exchange.state.accounts.refuse_logins = None
+    for end in (maintenance, settle, no_unauthenticated):
+        end(exchange, "off")
+    exchange.state.platform.locked.clear()
+    exchange.state.platform.all_locked = False
