@@ -4,16 +4,21 @@ It decides by the exchange's own timestamps; our wall clock may be wrong or step
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import zip_longest
+from typing import Protocol, TypeVar
 
 import anyio
 import structlog
 from anyio.abc import TaskStatus
 
 from ..errors import DatabaseUnavailable
-from ..model import Message, Price, Source, Tick
+from ..model import Message, Price, Source, Tick, Upstream
+from .candles import MINUTE, Bar, minute
+from .gaps import Interval
+from .outages import Outages
+from .writing import Why
 
 __all__ = ["Recorder", "RecorderStatistics", "SlotStore"]
 
@@ -34,11 +39,14 @@ WRITE_ROWS = 1_000
 CLOCK_SECONDS = 300.0
 
 
+Entry = TypeVar("Entry", Price, Bar)
+
+
 class SlotStore(Protocol):
     """Where the recorder writes: `Store` is one."""
 
-    async def write_live(self, prices: Sequence[Price], epoch: int) -> bool:
-        """Write the rows, all or none; False when a newer leader has taken over."""
+    async def write_live(self, prices: Sequence[Price], epoch: int, *, bars: Sequence[Bar], why: Why) -> bool:
+        """Write rows and bars, all or none; False when a newer leader has taken over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,9 @@ class RecorderStatistics:
 class Recorder:
     """Writes one row per ticker and slot of `interval` seconds: the last tick that arrived for it.
 
-    `monotonic` measures how far the exchange's clock has gone on since its last tick.
+    Beside each row goes the bar of its minute, and for a hole the reason. `configured` are the tickers that should
+    always tick; others are recorded while somebody asks for them. `monotonic` measures how far the exchange's clock
+    has gone on since its last tick; `wall` stands for it before the first.
     """
 
     def __init__(
@@ -64,13 +74,21 @@ class Recorder:
         *,
         interval: int,
         epoch: int,
+        configured: Collection[str] | None = None,
+        wrote: Callable[[], None] = lambda: None,
+        wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._interval = interval
         self._epoch = epoch
+        self._wrote = wrote
+        self._wall = wall
         self._monotonic = monotonic
+        self._outages = Outages(interval, started=wall(), configured=configured)
         self._slots: dict[int, dict[str, Price]] = {}
+        self._bars: dict[int, dict[str, Bar]] = {}
+        self._parts = 0
         self._queued = 0
         self._written = 0
         self._dropped = 0
@@ -89,8 +107,14 @@ class Recorder:
             self._queued, self._written, self._dropped, self._down_since is not None, self._deposed
         )
 
+    def bars(self, ticker: str) -> list[Bar]:
+        """The bars of a ticker that are not stored yet: of the open minute, and of a queue."""
+        return [of_minute[ticker] for of_minute in self._bars.values() if ticker in of_minute]
+
     def receive(self, message: Message) -> None:
         """Take a tick into its slot; the last to arrive within the highest epoch is the slot's price."""
+        if isinstance(message, Upstream):
+            self._outages.receive(message, self._exchange_time())
         if not isinstance(message, Tick) or self._deposed or message.epoch < self._newest_epoch:
             return
         self._newest_epoch = message.epoch
@@ -101,6 +125,20 @@ class Recorder:
         of_slot[message.ticker] = Price(
             message.ticker, slot, message.price, message.exchange_timestamp, Source.LIVE, self._epoch
         )
+        self._take_into_bar(message)
+
+    def _take_into_bar(self, tick: Tick) -> None:
+        of_minute = self._bars.setdefault(minute(tick.exchange_timestamp), {})
+        bar = of_minute.get(tick.ticker)
+        if bar is None:
+            self._parts += 1
+            of_minute[tick.ticker] = Bar.of(tick, self._epoch, self._parts)
+        else:
+            of_minute[tick.ticker] = bar.with_tick(tick)
+
+    def _exchange_time(self) -> float:
+        """UNIX seconds by the exchange's clock, as far as it is known."""
+        return self._wall() if self._clock is None else self._monotonic() + self._clock
 
     def _read_clock(self, exchange_seconds: float) -> None:
         now = self._monotonic()
@@ -129,57 +167,56 @@ class Recorder:
             return RETRY_SECONDS
         if self._clock is None:
             return min(1.0, self._interval)
-        since_close = (self._monotonic() + self._clock - GRACE_SECONDS) % self._interval
-        return max(0.01, self._interval - since_close)
+        beat = min(self._interval, MINUTE)
+        since_close = (self._exchange_time() - GRACE_SECONDS) % beat
+        return max(0.01, beat - since_close)
 
     async def write(self, *, with_open: bool = False) -> None:
-        """Write the closed slots, oldest first; while the database is away they stay."""
+        """Write the closed slots and minutes, oldest first; while the database is away they stay."""
         self._drop_oldest()
-        for rows in self._chunks(with_open=with_open):
+        closed = float("inf") if with_open else self._exchange_time() - GRACE_SECONDS
+        rows_and_bars = zip_longest(
+            _pieces(self._slots, closed - self._interval), _pieces(self._bars, closed - MINUTE), fillvalue=()
+        )
+        wrote = False
+        for rows, bars in rows_and_bars:
             try:
-                leads = await self._store.write_live(rows, self._epoch)
+                leads = await self._store.write_live(rows, self._epoch, bars=bars, why=self._why)
             except DatabaseUnavailable as exc:
                 self._say_down(exc)
                 return
             if not leads:
                 self._depose()
                 return
-            self._forget(rows)
+            wrote = True
+            self._forget(rows, bars)
             self._say_up()
+        if wrote:
+            self._wrote()
 
-    def _chunks(self, *, with_open: bool) -> Iterator[list[Price]]:
-        """The rows to write, in pieces of whole slots."""
-        now = self._monotonic() + (self._clock or 0.0) - GRACE_SECONDS
-        rows: list[Price] = []
-        for slot in sorted(self._slots):
-            if not with_open and slot + self._interval > now:
-                break
-            rows += self._slots[slot].values()
-            if len(rows) >= WRITE_ROWS:
-                yield rows
-                rows = []
-        if rows:
-            yield rows
+    def _why(self, ticker: str, start: int, end: int) -> Sequence[Interval]:
+        return self._outages.explain(ticker, start, end)
 
-    def _forget(self, rows: Sequence[Price]) -> None:
+    def _forget(self, rows: Sequence[Price], bars: Sequence[Bar]) -> None:
+        # A tick that came while we wrote has put another row or bar here, which is still to be written.
         self._written += len(rows)
         for row in rows:
-            of_slot = self._slots.get(row.timestamp, {})
-            # A tick that came while we wrote has put another row here, which is still to be written.
-            if of_slot.get(row.ticker) is row:
-                del of_slot[row.ticker]
-                self._queued -= 1
-                if not of_slot:
-                    del self._slots[row.timestamp]
+            self._queued -= _remove(self._slots, row.timestamp, row.ticker, row)
+        for bar in bars:
+            _remove(self._bars, bar.timestamp, bar.ticker, bar)
 
     def _drop_oldest(self) -> None:
         """Keep the queue within a day and its memory: the newest rows are worth more."""
         before = self._dropped
         # Counted in slots, not from the newest: one tick with a date of the far future must not empty the queue.
         while len(self._slots) > QUEUE_SECONDS // self._interval + 2 or self._queued > QUEUE_ROWS:
-            rows = len(self._slots.pop(min(self._slots)))
+            oldest = min(self._slots)
+            self._outages.lost(oldest, oldest + self._interval)
+            rows = len(self._slots.pop(oldest))
             self._queued -= rows
             self._dropped += rows
+        while len(self._bars) > QUEUE_SECONDS // MINUTE + 2:
+            del self._bars[min(self._bars)]
         if before == 0 and self._dropped:
             log.error("queue full, oldest slots dropped", rows=self._dropped)
 
@@ -197,5 +234,31 @@ class Recorder:
     def _depose(self) -> None:
         self._deposed = True
         self._slots.clear()
+        self._bars.clear()
         self._queued = 0
         log.warning("another process records into this database now, recording stops", epoch=self._epoch)
+
+
+def _pieces(queue: dict[int, dict[str, Entry]], newest: float) -> Iterator[list[Entry]]:
+    """What began by `newest`, oldest first, in pieces of whole moments."""
+    piece: list[Entry] = []
+    for moment in sorted(queue):
+        if moment > newest:
+            break
+        piece += queue[moment].values() if moment in queue else ()
+        if len(piece) >= WRITE_ROWS:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
+
+
+def _remove(queue: dict[int, dict[str, Entry]], moment: int, ticker: str, entry: Entry) -> bool:
+    """Take an entry out of the queue, unless another has taken its place."""
+    of_moment = queue.get(moment, {})
+    if of_moment.get(ticker) is not entry:
+        return False
+    del of_moment[ticker]
+    if not of_moment:
+        del queue[moment]
+    return True

@@ -2,15 +2,15 @@
 
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Dialect, Integer, MetaData, Numeric, String, Table
+from sqlalchemy import BigInteger, CheckConstraint, Column, Dialect, Index, Integer, MetaData, Numeric, String, Table
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..model import plain
 
-__all__ = ["HEAD", "ExactPrice", "leader", "metadata", "prices"]
+__all__ = ["HEAD", "ExactPrice", "bars", "candles", "jobs", "leader", "ledger", "metadata", "prices"]
 
 #: The revision this program works with; a test compares it with the newest of the migrations.
-HEAD = "0001"
+HEAD = "0002"
 
 
 class ExactPrice(TypeDecorator[Decimal]):
@@ -57,4 +57,62 @@ leader = Table(
     metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="leader_is_one_row"), primary_key=True, autoincrement=False),
     Column("epoch", BigInteger, nullable=False),
+)
+
+#: What is known of each ticker, as intervals without overlap or hole; written in the transaction of the rows.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("ticker", String(64), primary_key=True),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("end", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("step", Integer, nullable=False),  # the interval between two stored prices that was in force, seconds
+    Column("source", String(32)),
+    Column("reason", String(16)),
+    Index("ledger_by_end", "ticker", "end"),
+    sqlite_with_rowid=False,
+)
+
+#: What the ticks of one minute did, as one leader heard them; `part` tells late ticks from the minute's own bar.
+bars = Table(
+    "bars",
+    metadata,
+    Column("ticker", String(64), primary_key=True),
+    Column("timestamp", BigInteger, primary_key=True, autoincrement=False),  # the minute, UNIX seconds
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    Column("part", BigInteger, primary_key=True, autoincrement=False),
+    Column("first", BigInteger, nullable=False),  # exchange timestamps, UNIX milliseconds
+    Column("last", BigInteger, nullable=False),
+    Column("open", ExactPrice, nullable=False),
+    Column("high", ExactPrice, nullable=False),
+    Column("low", ExactPrice, nullable=False),
+    Column("close", ExactPrice, nullable=False),
+    Column("count", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: The roll-ups; every row can be computed again from `prices` and `bars`.
+candles = Table(
+    "candles",
+    metadata,
+    Column("ticker", String(64), primary_key=True),
+    Column("resolution", Integer, primary_key=True, autoincrement=False),  # seconds
+    Column("timestamp", BigInteger, primary_key=True, autoincrement=False),
+    Column("open", ExactPrice, nullable=False),
+    Column("high", ExactPrice, nullable=False),
+    Column("low", ExactPrice, nullable=False),
+    Column("close", ExactPrice, nullable=False),
+    Column("count", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: When each daily job last ended well, so that a missed run is made up.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("day", BigInteger, nullable=False),  # the midnight it was due at, UNIX seconds
+    Column("finished", BigInteger, nullable=False),  # UNIX seconds
+    sqlite_with_rowid=False,
 )

@@ -1,31 +1,26 @@
-"""Every statement on prices, as values: the gateway's pool, the command line and Celery run the same ones.
+"""Every statement on stored prices, as values: the gateway's pool, the command line and Celery run the same ones.
 
-It knows no connection and no dialect but in the name of the one it is asked to write for.
+It knows no connection, and of dialects only the name of the one it is asked to write for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any, Literal
 
-from sqlalchemy import Insert, Select, bindparam, func, literal, select, update
+from sqlalchemy import Insert, Select, Table, bindparam, delete, exists, func, insert, literal, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..model import Price, Source
-from .schema import leader, prices
+from .candles import Bar, Candle
+from .gaps import Interval, Kind
+from .schema import bars, candles, leader, ledger, prices
 
-__all__ = [
-    "Order",
-    "fence",
-    "has_ticker",
-    "insert_missing",
-    "latest",
-    "next_epoch",
-    "page",
-    "parameters",
-    "stored_tickers",
-    "write_live",
-]
+__all__ = ["Order"]
 
 Order = Literal["asc", "desc"]
+
+#: The name of PostgreSQL's lock on the ledger: the recorder, a backfill and the command line take turns.
+LEDGER_LOCK = 0x6C6564676572
 
 _columns = prices.c
 
@@ -45,8 +40,8 @@ def parameters(rows: Iterable[Price]) -> list[dict[str, Any]]:
     ]
 
 
-def _insert(dialect: str) -> Any:
-    return (postgresql if dialect == "postgresql" else sqlite).insert(prices)
+def _insert(dialect: str, table: Table = prices) -> Any:
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
 
 
 def fence(epoch: int) -> Select[Any]:
@@ -117,3 +112,160 @@ def stored_tickers() -> Select[Any]:
 def has_ticker(ticker: str) -> Select[Any]:
     """A row if the ticker has any."""
     return select(literal(1)).where(_columns.ticker == ticker).limit(1)
+
+
+def lock_ledger() -> Any:
+    """Wait for whoever changes the ledger on PostgreSQL; SQLite has one writer at a time anyway."""
+    return text("SELECT pg_advisory_xact_lock(:lock)").bindparams(lock=LEDGER_LOCK)
+
+
+def extend_observed(tickers: Sequence[str], start: int, end: int, step: int) -> Any:
+    """Extend the last entry of these tickers, where it is observed and ends at `start`; returns those it did for.
+
+    This is the usual way: one statement a slot, for all tickers.
+    """
+    later = ledger.alias()
+    return (
+        update(ledger)
+        .values(end=end)
+        .where(ledger.c.ticker.in_(tickers), ledger.c.end == start)
+        .where(ledger.c.kind == Kind.OBSERVED.value, ledger.c.step == step)
+        .where(~exists().where(later.c.ticker == ledger.c.ticker, later.c.start >= start))
+        .returning(ledger.c.ticker)
+    )
+
+
+def neighbours(ticker: str, start: int, end: int) -> Select[Any]:
+    """The ledger's entries that touch a stretch, and the nearest on each side, oldest first."""
+    of_ticker = ledger.c.ticker == ticker
+    before = select(func.max(ledger.c.start)).where(of_ticker, ledger.c.start < start).scalar_subquery()
+    after = select(func.min(ledger.c.start)).where(of_ticker, ledger.c.start >= end).scalar_subquery()
+    return (
+        select(ledger)
+        .where(of_ticker, ledger.c.start >= func.coalesce(before, start), ledger.c.start <= func.coalesce(after, end))
+        .order_by(ledger.c.start)
+    )
+
+
+def covering(ticker: str, start: int, end: int) -> Select[Any]:
+    """The ledger's entries that share time with a range, oldest first."""
+    of_ticker = ledger.c.ticker == ticker
+    first = select(func.max(ledger.c.start)).where(of_ticker, ledger.c.start <= start).scalar_subquery()
+    return (
+        select(ledger)
+        .where(of_ticker, ledger.c.start >= func.coalesce(first, start), ledger.c.start < end, ledger.c.end > start)
+        .order_by(ledger.c.start)
+    )
+
+
+def recorded_span(ticker: str) -> Select[Any]:
+    """Where the ledger of a ticker begins and ends."""
+    return select(func.min(ledger.c.start), func.max(ledger.c.end)).where(ledger.c.ticker == ticker)
+
+
+def forget_entries() -> Any:
+    """Delete entries of the ledger by their key; executed with `entry_keys`."""
+    return delete(ledger).where(ledger.c.ticker == bindparam("t"), ledger.c.start == bindparam("s"))
+
+
+def enter_entries() -> Insert:
+    """Insert entries into the ledger; executed with `entry_rows`."""
+    return insert(ledger)
+
+
+def entry_keys(ticker: str, entries: Iterable[Interval]) -> list[dict[str, Any]]:
+    """The parameters of `forget_entries`."""
+    return [{"t": ticker, "s": entry.start} for entry in entries]
+
+
+def entry_rows(ticker: str, entries: Iterable[Interval]) -> list[dict[str, Any]]:
+    """The parameters of `enter_entries`."""
+    return [{"ticker": ticker, **asdict(entry), "kind": entry.kind.value} for entry in entries]
+
+
+def holes(since: int) -> Select[Any]:
+    """The missing entries of all tickers that end after a moment, the newest first."""
+    return (
+        select(ledger)
+        .where(ledger.c.kind == Kind.MISSING.value, ledger.c.end > since)
+        .order_by(ledger.c.end.desc(), ledger.c.ticker)
+    )
+
+
+def write_bars(dialect: str) -> Insert:
+    """Write bars over their own earlier state; executed with `bar_rows`."""
+    return _replace(dialect, bars)
+
+
+def write_candles(dialect: str) -> Insert:
+    """Write candles over their earlier state; executed with `candle_rows`."""
+    return _replace(dialect, candles)
+
+
+def _replace(dialect: str, table: Table) -> Insert:
+    statement = _insert(dialect, table)
+    rest = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
+    written: Insert = statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=rest)
+    return written
+
+
+def bar_rows(parts: Iterable[Bar]) -> list[dict[str, Any]]:
+    """The parameters of `write_bars`."""
+    return [asdict(part) for part in parts]
+
+
+def candle_rows(ticker: str, resolution: int, parts: Iterable[Candle]) -> list[dict[str, Any]]:
+    """The parameters of `write_candles`."""
+    return [
+        {
+            "ticker": ticker,
+            "resolution": resolution,
+            "timestamp": part.timestamp,
+            "open": part.open,
+            "high": part.high,
+            "low": part.low,
+            "close": part.close,
+            "count": part.count,
+        }
+        for part in parts
+    ]
+
+
+def bars_between(tickers: Sequence[str], start: int, end: int) -> Select[Any]:
+    """The bars of these tickers whose minute begins in [start, end)."""
+    c = bars.c
+    return select(bars).where(c.ticker.in_(tickers), c.timestamp >= start, c.timestamp < end)
+
+
+def prices_between(tickers: Sequence[str], start: int, end: int) -> Select[Any]:
+    """The stored prices of these tickers with a slot in [start, end)."""
+    c = _columns
+    return select(prices).where(c.ticker.in_(tickers), c.timestamp >= start, c.timestamp < end)
+
+
+def candles_between(tickers: Sequence[str], resolution: int, start: int, end: int) -> Select[Any]:
+    """The candles of these tickers that begin in [start, end)."""
+    c = candles.c
+    return select(candles).where(
+        c.ticker.in_(tickers), c.resolution == resolution, c.timestamp >= start, c.timestamp < end
+    )
+
+
+def candle_page(
+    ticker: str, resolution: int, start: int | None, end: int | None, limit: int, order: Order
+) -> Select[Any]:
+    """Candles of a ticker that begin in [start, end), without ticker and resolution."""
+    c = candles.c
+    statement = select(c.timestamp, c.open, c.high, c.low, c.close, c.count).where(
+        c.ticker == ticker, c.resolution == resolution
+    )
+    if start is not None:
+        statement = statement.where(c.timestamp >= start)
+    if end is not None:
+        statement = statement.where(c.timestamp < end)
+    return statement.order_by(c.timestamp if order == "asc" else c.timestamp.desc()).limit(limit)
+
+
+def last_candle(ticker: str, resolution: int) -> Select[Any]:
+    """Where the newest candle of a ticker begins."""
+    return select(func.max(candles.c.timestamp)).where(candles.c.ticker == ticker, candles.c.resolution == resolution)

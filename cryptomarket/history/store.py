@@ -5,36 +5,43 @@ Driver errors end here: callers see DatabaseUnavailable (repeat it later) or Sta
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 import anyio
-from sqlalchemy import Select, select, text
+from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..errors import DatabaseUnavailable, StartError
 from ..model import Price
-from . import statements
+from . import reading, writing
+from .candles import Bar, Candle
 from .database import LOCK_SECONDS, Database, check_place, permanent, translated
+from .gaps import Coverage, Interval, Kind
 from .migrate import bring_forward
+from .reading import Hole, Page
 from .statements import Order
+from .writing import Why, unrecorded
 
 __all__ = ["Page", "Reader", "Store"]
 
 #: Rows of one transaction: large enough to be fast, small enough not to hold the event loop or the writer's lock.
-CHUNK = 2_000
+CHUNK = 1_000
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Rows in the order asked for; `next` is the `after` of the following page, None when this was the last."""
+class PageWanted(TypedDict, total=False):
+    """The keywords of `Reader.prices`."""
 
-    data: Sequence[Price]
-    next: int | None = None
+    start: int | None
+    end: int | None
+    limit: int
+    after: int | None
+    order: Order
 
 
 class Reader:
@@ -51,27 +58,25 @@ class Reader:
             with translated(self._database.place):
                 await connection.close()
 
-    async def rows(self, statement: Select[Any]) -> Sequence[Any]:
-        """All rows of a statement; one that finds its pooled connection dead is asked again on a new one."""
+    async def ask(self, read: Callable[..., T], *arguments: Any) -> T:
+        """What a function of `reading` answers; when its pooled connection proves dead, a new one is asked."""
         with translated(self._database.place):
             try:
-                return await self._ask(statement)
+                return await self._ask(read, *arguments)
             except DBAPIError as exc:
                 if not exc.connection_invalidated:
                     raise
             await self.close()
-            return await self._ask(statement)
+            return await self._ask(read, *arguments)
 
-    async def _ask(self, statement: Select[Any]) -> Sequence[Any]:
+    async def _ask(self, read: Callable[..., T], *arguments: Any) -> T:
         if self._connection is None:
             self._connection = await self._database.readers.connect()
-        rows: Sequence[Any] = (await self._connection.execute(statement)).all()
-        return rows
+        return await self._connection.run_sync(read, *arguments)
 
     async def latest(self, ticker: str) -> Price | None:
         """The newest stored price of the ticker."""
-        rows = await self.rows(statements.latest(ticker))
-        return Price(*rows[0]) if rows else None
+        return await self.ask(reading.latest, ticker)
 
     async def prices(
         self,
@@ -84,26 +89,51 @@ class Reader:
         order: Order = "asc",
     ) -> Page:
         """A page of stored prices with `start` <= slot < `end`, after the position `after` (the last slot seen)."""
-        rows = await self.rows(statements.page(ticker, start, end, after, limit + 1, order))
-        data = [Price(*row) for row in rows[:limit]]
-        return Page(data, data[-1].timestamp if len(rows) > limit else None)
+        return await self.ask(reading.prices, ticker, start, end, limit, after, order)
 
     async def tickers(self) -> list[str]:
         """Every ticker that has stored prices, sorted."""
-        return [row[0] for row in await self.rows(statements.stored_tickers())]
+        return await self.ask(reading.tickers)
 
     async def known(self, ticker: str) -> bool:
         """Whether the ticker has stored prices."""
-        return bool(await self.rows(statements.has_ticker(ticker)))
+        return await self.ask(reading.known, ticker)
+
+    async def span(self, ticker: str) -> tuple[int, int] | None:
+        """Where the record of a ticker begins and ends, if it has one."""
+        return await self.ask(reading.span, ticker)
+
+    async def coverage(self, ticker: str, start: int, end: int) -> Coverage:
+        """What is known of a range: observed, backfilled, missing and why."""
+        return await self.ask(reading.coverage, ticker, start, end)
+
+    async def candles(
+        self,
+        ticker: str,
+        resolution: str,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int = 1_000,
+        order: Order = "asc",
+    ) -> list[Candle]:
+        """Candles that begin in [start, end); those with missing or future time in them are partial."""
+        return await self.ask(reading.candles, ticker, resolution, start, end, limit, order)
+
+    async def holes(self, since: int) -> list[Hole]:
+        """Every missing interval that ends after a moment, of all tickers, the newest first."""
+        return await self.ask(reading.holes, since)
 
 
 class Store:
     """The database of prices; use it as an async context manager, then `migrate()` before anything else.
 
-    `lock_seconds` is how long a write waits for another process that writes into the same SQLite file.
+    `interval` is the slot in force, seconds, with which the ledger is kept. `lock_seconds` is how long a write waits
+    for another process that writes into the same SQLite file.
     """
 
-    def __init__(self, url: str, *, lock_seconds: float = LOCK_SECONDS) -> None:
+    def __init__(self, url: str, *, interval: int = 60, lock_seconds: float = LOCK_SECONDS) -> None:
+        self.interval = interval
         self._database = Database(url, lock_seconds=lock_seconds)
 
     def __repr__(self) -> str:
@@ -126,8 +156,9 @@ class Store:
 
     async def ping(self) -> None:
         """Ask the database for a sign of life. Raises DatabaseUnavailable when it gives none."""
-        async with self.reading() as reader:
-            await reader.rows(select(1))
+        with translated(self.place):
+            async with self._database.readers.connect() as connection:
+                await connection.execute(select(1))
 
     async def migrate(self) -> None:
         """Bring the database forward to this program's revision; several processes may do so at once.
@@ -139,6 +170,7 @@ class Store:
                 await self._switch_to_wal()
             async with self._transaction() as connection:
                 await connection.run_sync(bring_forward)
+            await self._catch_up()
         except DatabaseUnavailable as exc:
             if permanent(exc):
                 raise StartError(str(exc).replace("does not answer", "cannot be used")) from exc
@@ -164,35 +196,46 @@ class Store:
 
     @contextlib.asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:
-        with translated(self.place):
+        # A cancelled statement would go on in SQLite's thread and keep the writer's lock from whoever writes last at a
+        # stop; its own time-outs bound it. PostgreSQL's driver cancels on the server.
+        uncancelled = self._database.dialect == "sqlite"
+        with translated(self.place), anyio.CancelScope(shield=uncancelled):
             async with self._database.writers.begin() as connection:
                 yield connection
 
+    async def _write(self, write: Callable[..., T], *arguments: Any) -> T:
+        async with self._transaction() as connection:
+            return await connection.run_sync(write, *arguments)
+
     async def take_epoch(self) -> int:
         """Become the newest leader: count the epoch up, return it; writes under a lower one are refused from now on."""
-        async with self._transaction() as connection:
-            epoch: int = (await connection.execute(statements.next_epoch())).scalar_one()
-        return epoch
+        return await self._write(writing.take_epoch)
 
-    async def write_live(self, prices: Sequence[Price], epoch: int) -> bool:
-        """Write prices of our own connection, all or none; writing them again changes nothing.
+    async def write_live(
+        self, prices: Sequence[Price], epoch: int, *, bars: Sequence[Bar] = (), why: Why | None = None
+    ) -> bool:
+        """Write what our own connection heard, all or nothing; writing it again changes nothing.
 
-        False, with nothing written, when a newer leader has taken over.
+        The ledger enters the slots, and for a hole before them what `why` says. False, with nothing written, when a
+        newer leader has taken over.
         """
-        async with self._transaction() as connection:
-            if (await connection.execute(statements.fence(epoch))).first() is None:
-                return False
-            if prices:
-                statement = statements.write_live(self._database.dialect, epoch)
-                await connection.execute(statement, statements.parameters(prices))
-        return True
+        explain = why or unrecorded(self.interval)
+        return await self._write(writing.write_live, prices, bars, epoch, self.interval, explain)
 
     async def insert_missing(self, prices: Iterable[Price]) -> None:
         """Insert prices where nothing stands, in chunks: neither the event loop nor another writer waits long."""
-        statement = statements.insert_missing(self._database.dialect)
         for chunk in _chunks(prices, CHUNK):
-            async with self._transaction() as connection:
-                await connection.execute(statement, statements.parameters(chunk))
+            await self._write(writing.insert_missing, chunk, self.interval)
+
+    async def mark_missing(self, ticker: str, start: int, end: int, reason: str) -> None:
+        """Say of missing time why it cannot be filled; what is not missing stays."""
+        hole = Interval(start, end, Kind.MISSING, self.interval, reason=reason)
+        await self._write(writing.claim_locked, ticker, hole, unrecorded(self.interval))
+
+    async def _catch_up(self) -> None:
+        for ticker in await self.tickers():
+            while await self._write(writing.catch_up, ticker, self.interval, CHUNK):
+                pass
 
     async def session(self) -> AsyncIterator[Reader]:
         """A reader on a pooled connection, for `Depends(store.session)`; given back when the request ends."""
@@ -218,19 +261,10 @@ class Store:
         async with self.reading() as reader:
             return await reader.latest(ticker)
 
-    async def prices(
-        self,
-        ticker: str,
-        *,
-        start: int | None = None,
-        end: int | None = None,
-        limit: int = 1_000,
-        after: int | None = None,
-        order: Order = "asc",
-    ) -> Page:
+    async def prices(self, ticker: str, **wanted: Unpack[PageWanted]) -> Page:
         """A page of stored prices; see `Reader.prices`."""
         async with self.reading() as reader:
-            return await reader.prices(ticker, start=start, end=end, limit=limit, after=after, order=order)
+            return await reader.prices(ticker, **wanted)
 
     async def tickers(self) -> list[str]:
         """Every ticker that has stored prices, sorted."""
@@ -241,6 +275,16 @@ class Store:
         """Whether the ticker has stored prices."""
         async with self.reading() as reader:
             return await reader.known(ticker)
+
+    async def coverage(self, ticker: str, start: int, end: int) -> Coverage:
+        """What is known of a range: observed, backfilled, missing and why."""
+        async with self.reading() as reader:
+            return await reader.coverage(ticker, start, end)
+
+    async def holes(self, since: int) -> list[Hole]:
+        """Every missing interval that ends after a moment, of all tickers, the newest first."""
+        async with self.reading() as reader:
+            return await reader.holes(since)
 
 
 def _chunks(prices: Iterable[Price], size: int) -> Iterator[list[Price]]:

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Sequence
 from decimal import Decimal
 
+from cryptomarket.history.candles import Bar
 from cryptomarket.history.recorder import Recorder
 from cryptomarket.history.store import Store
+from cryptomarket.history.writing import Why
 from cryptomarket.model import Price, Tick
 
 __all__ = ["INTERVAL", "price_at"]
@@ -29,9 +31,9 @@ class Telling:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def write_live(self, prices: Sequence[Price], epoch: int) -> bool:
+    async def write_live(self, prices: Sequence[Price], epoch: int, *, bars: Sequence[Bar], why: Why) -> bool:
         """Write, then tell."""
-        written = await self._store.write_live(prices, epoch)
+        written = await self._store.write_live(prices, epoch, bars=bars, why=why)
         for slot in sorted({price.timestamp for price in prices}):
             print(slot, flush=True)
         return written

@@ -40,6 +40,9 @@ async def test_a_killed_recorder_loses_and_doubles_nothing(database_url: str) ->
             assert set(told) <= set(rows)
             whole = range(FIRST, max(rows) + 1, INTERVAL)
             assert sorted(rows) == list(whole)
+            coverage = await store.coverage(ticker, FIRST, max(rows) + INTERVAL)
+            assert coverage.complete
+            assert len(coverage.intervals) == 1
             for slot, row in rows.items():
                 assert row.price == price_at(row.exchange_timestamp)
                 assert row.exchange_timestamp == (slot + INTERVAL * 3 // 4) * 1000

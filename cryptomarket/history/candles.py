@@ -1,0 +1,142 @@
+"""Candles: bars of a minute out of ticks and stored prices, and longer ones out of shorter. Plain functions.
+
+Folding is exact and does not depend on the order in which rows came to be: it sorts by the exchange's time.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from ..model import Price, Tick, plain
+
+__all__ = ["MINUTE", "RESOLUTIONS", "Bar", "Candle", "clusters", "combine", "fold", "minute"]
+
+MINUTE = 60
+
+#: Name to seconds; each divides the next, so that a longer candle is made of the next shorter ones.
+RESOLUTIONS = {"1m": MINUTE, "5m": 300, "15m": 900, "1h": 3_600, "4h": 14_400, "1d": 86_400}
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What ticks of one minute did, as one leader heard them; `first` and `last` are exchange timestamps in ms.
+
+    `part` numbers the bars of a leader: ticks that come after their minute was written make a bar of their own.
+    """
+
+    ticker: str
+    timestamp: int
+    epoch: int
+    part: int
+    first: int
+    last: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    count: int
+
+    @classmethod
+    def of(cls, tick: Tick, epoch: int, part: int) -> "Bar":
+        """The bar of a single tick."""
+        moment, price = tick.exchange_timestamp, tick.price
+        return cls(tick.ticker, minute(moment), epoch, part, moment, moment, price, price, price, price, 1)
+
+    @classmethod
+    def of_row(cls, row: Price) -> "Bar":
+        """A stored price as a bar of one tick."""
+        moment, price = row.exchange_timestamp, row.price
+        return cls(row.ticker, minute(moment), row.epoch, 0, moment, moment, price, price, price, price, 1)
+
+    def with_tick(self, tick: Tick) -> "Bar":
+        """The bar after one more tick, which is the last to arrive."""
+        moment, price = tick.exchange_timestamp, tick.price
+        return Bar(
+            self.ticker,
+            self.timestamp,
+            self.epoch,
+            self.part,
+            min(self.first, moment),
+            max(self.last, moment),
+            self.open,
+            max(self.high, price),
+            min(self.low, price),
+            price,
+            self.count + 1,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Candle:
+    """Open, high, low and close of an interval that begins at `timestamp`; `count` is the number of prices in it."""
+
+    timestamp: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    count: int
+    partial: bool = False
+
+    def json(self) -> str:
+        """The candle with every digit; a partial one, which has missing or future time in it, says so."""
+        partial = ',"partial":true' if self.partial else ""
+        return (
+            f'{{"timestamp":{self.timestamp},"open":{plain(self.open)},"high":{plain(self.high)},'
+            f'"low":{plain(self.low)},"close":{plain(self.close)},"count":{self.count}'
+            f"{partial}}}"
+        )
+
+
+def minute(milliseconds: int) -> int:
+    """The start of the minute a moment lies in, UNIX seconds."""
+    seconds = milliseconds // 1000
+    return seconds - seconds % MINUTE
+
+
+def fold(timestamp: int, bars: Iterable[Bar], rows: Iterable[Price]) -> Candle | None:
+    """The candle of a minute out of its bars and stored prices; a price within a bar's span is among its ticks."""
+    heard = list(bars)
+    parts = heard + [
+        Bar.of_row(row) for row in rows if not any(bar.first <= row.exchange_timestamp <= bar.last for bar in heard)
+    ]
+    if not parts:
+        return None
+    if len(parts) == 1:  # nearly always
+        only = parts[0]
+        return Candle(timestamp, only.open, only.high, only.low, only.close, only.count)
+    opening = min(parts, key=lambda part: (part.first, part.epoch, part.part))
+    closing = max(parts, key=lambda part: (part.last, part.epoch, -part.part))
+    return Candle(
+        timestamp,
+        opening.open,
+        max(part.high for part in parts),
+        min(part.low for part in parts),
+        closing.close,
+        sum(part.count for part in parts),
+    )
+
+
+def combine(timestamp: int, parts: Sequence[Candle]) -> Candle:
+    """One longer candle out of shorter ones, in any order; there is at least one."""
+    ordered = sorted(parts, key=lambda part: part.timestamp)
+    return Candle(
+        timestamp,
+        ordered[0].open,
+        max(part.high for part in ordered),
+        min(part.low for part in ordered),
+        ordered[-1].close,
+        sum(part.count for part in ordered),
+        any(part.partial for part in ordered),
+    )
+
+
+def clusters(moments: Iterable[int], apart: int) -> list[tuple[int, int]]:
+    """Moments as (first, last) of groups that lie more than `apart` from each other, so that each is one query."""
+    groups: list[tuple[int, int]] = []
+    for moment in sorted(moments):
+        if groups and moment - groups[-1][1] <= apart:
+            groups[-1] = (groups[-1][0], moment)
+        else:
+            groups.append((moment, moment))
+    return groups

@@ -1,0 +1,102 @@
+"""The reads: plain synchronous functions over a connection.
+
+The gateway runs them on its pool, the command line and Celery directly.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, select
+
+from ..model import Price
+from . import statements
+from .candles import RESOLUTIONS, Candle
+from .gaps import Coverage, Interval, Kind, cover
+from .statements import Order
+
+__all__ = ["Hole", "Page", "candles", "coverage", "holes", "known", "latest", "ping", "prices", "span", "tickers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows in the order asked for; `next` is the `after` of the following page, None when this was the last."""
+
+    data: Sequence[Price]
+    next: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A missing interval of a ticker."""
+
+    ticker: str
+    interval: Interval
+
+
+def ping(connection: Connection) -> None:
+    """Ask for a sign of life."""
+    connection.execute(select(1))
+
+
+def latest(connection: Connection, ticker: str) -> Price | None:
+    """The newest stored price of the ticker."""
+    row = connection.execute(statements.latest(ticker)).first()
+    return Price(*row) if row else None
+
+
+def prices(
+    connection: Connection, ticker: str, start: int | None, end: int | None, limit: int, after: int | None, order: Order
+) -> Page:
+    """A page of stored prices with `start` <= slot < `end`, after the position `after` (the last slot seen)."""
+    rows = connection.execute(statements.page(ticker, start, end, after, limit + 1, order)).all()
+    data = [Price(*row) for row in rows[:limit]]
+    return Page(data, data[-1].timestamp if len(rows) > limit else None)
+
+
+def tickers(connection: Connection) -> list[str]:
+    """Every ticker that has stored prices, sorted."""
+    return sorted(connection.execute(statements.stored_tickers()).scalars())
+
+
+def known(connection: Connection, ticker: str) -> bool:
+    """Whether the ticker has stored prices."""
+    return connection.execute(statements.has_ticker(ticker)).first() is not None
+
+
+def span(connection: Connection, ticker: str) -> tuple[int, int] | None:
+    """Where the record of a ticker begins and ends, if it has one."""
+    start, end = connection.execute(statements.recorded_span(ticker)).one()
+    return None if start is None else (start, end)
+
+
+def coverage(connection: Connection, ticker: str, start: int, end: int) -> Coverage:
+    """What is known of a range: observed, backfilled, missing and why."""
+    rows = connection.execute(statements.covering(ticker, start, end)).all()
+    return cover([_interval(row) for row in rows], start, end)
+
+
+def holes(connection: Connection, since: int) -> list[Hole]:
+    """Every missing interval that ends after a moment, of all tickers, the newest first."""
+    return [Hole(row[0], _interval(row)) for row in connection.execute(statements.holes(since))]
+
+
+def _interval(row: Sequence[object]) -> Interval:
+    return Interval(row[1], row[2], Kind(row[3]), *row[4:])  # type: ignore[arg-type]
+
+
+def candles(
+    connection: Connection, ticker: str, resolution: str, start: int | None, end: int | None, limit: int, order: Order
+) -> list[Candle]:
+    """Candles that begin in [start, end); those with missing or future time in them are partial."""
+    seconds = RESOLUTIONS[resolution]
+    rows = connection.execute(statements.candle_page(ticker, seconds, start, end, limit, order)).all()
+    found = [Candle(*row) for row in rows]
+    if not found:
+        return found
+    first = min(found[0].timestamp, found[-1].timestamp)
+    last = max(found[0].timestamp, found[-1].timestamp) + seconds
+    lacking = [i for i in coverage(connection, ticker, first, last).intervals if i.kind is Kind.MISSING]
+    if not lacking:
+        return found
+    wanting = {m for hole in lacking for m in range(hole.start - hole.start % seconds, hole.end, seconds)}
+    return [replace(candle, partial=candle.timestamp in wanting) for candle in found]

@@ -1,0 +1,24 @@
+"""A write that is cancelled, as at a stop, does not stand in the way of the last one."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import anyio
+
+from cryptomarket.history.store import Store
+from cryptomarket.model import Price, Source
+
+
+async def test_a_cancelled_write_leaves_the_writer_free(tmp_path: Path) -> None:
+    """The recorder's last rows are written at once although a long insert was just cancelled."""
+    many = [Price("btc_usd", slot, Decimal(1), slot * 1000, Source.SIMULATED) for slot in range(40_000)]
+    async with Store(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}", lock_seconds=0.2) as store:
+        await store.migrate()
+        epoch = await store.take_epoch()
+        for pause in (0.0, 0.001, 0.005, 0.02, 0.05):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(store.insert_missing, many)
+                await anyio.sleep(pause)
+                tasks.cancel_scope.cancel()
+            with anyio.fail_after(2):
+                assert await store.write_live([Price("eth_usd", 60, Decimal(2), 60_000, epoch=epoch)], epoch)
