@@ -21,7 +21,7 @@ from .failures import Verdict, verdict_of
 from .messages import ErrorBody, Unreadable, decode_as, number
 from .transport import checked_proxy, trust
 
-__all__ = ["Api", "Catalogue", "ChartRange", "Instrument"]
+__all__ = ["Api", "Bar", "Catalogue", "ChartRange", "Instrument", "result_of"]
 
 #: All instruments are some megabytes; more than this is no answer of the exchange.
 MOST_BYTES = 64 * 2**20
@@ -48,6 +48,36 @@ class Instrument(msgspec.Struct, frozen=True):
     expiration_timestamp: int | float | None = None
 
 
+class _Chart(msgspec.Struct, frozen=True):
+    """Parallel columns; all are empty when ``status`` is ``no_data``."""
+
+    ticks: list[int] = []
+    open: list[msgspec.Raw] = []
+    high: list[msgspec.Raw] = []
+    low: list[msgspec.Raw] = []
+    close: list[msgspec.Raw] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What trades of an instrument were worth within one step that starts at the timestamp, UNIX ms."""
+
+    timestamp: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+
+
+def _bar(stamp: int, *prices: msgspec.Raw) -> Bar | None:
+    """The bar if it makes sense: the high is the highest and the low the lowest."""
+    opened, high, low, closed = (number(price) for price in prices)
+    if opened is None or high is None or low is None or closed is None:
+        return None
+    sane = low <= min(opened, closed) and max(opened, closed) <= high
+    return Bar(stamp, opened, high, low, closed) if sane else None
+
+
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """Every ticker the exchange has at a moment, taken from its own lists."""
@@ -61,6 +91,21 @@ class Catalogue:
         """The tickers that look most like a name, best first."""
         by_lower = {ticker.lower(): ticker for ticker in sorted(self.tickers)}
         return [by_lower[near] for near in difflib.get_close_matches(name.lower()[:64], by_lower, n=most, cutoff=0.6)]
+
+
+def result_of(method: str, status: int, body: bytes) -> msgspec.Raw:
+    """The result in an HTTP answer; raises ExchangeRefused for the exchange's errors, else ExchangeUnreachable."""
+    try:
+        answer = decode_as(_Answer, body)
+        error = decode_as(ErrorBody, answer.error) if answer.error is not msgspec.UNSET else None
+    except Unreadable:
+        # A gateway in front of the exchange answers in HTML while it is away.
+        raise ExchangeUnreachable(f"{method}: HTTP {status} without a readable answer") from None
+    if error is not None:
+        raise ExchangeRefused(method, error.code, error.message, error.reason)
+    if status >= 400 or answer.result is msgspec.UNSET:
+        raise ExchangeUnreachable(f"{method}: HTTP {status} without a result")
+    return answer.result
 
 
 class Api:
@@ -130,7 +175,7 @@ class Api:
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
             # Without the cause's text: it can hold the proxy's address.
             raise ExchangeUnreachable(f"{method}: no answer over HTTP ({type(exc).__name__})") from None
-        return self._result(method, status, body)
+        return result_of(method, status, body)
 
     async def _turn(self, group: Group) -> None:
         """Wait until the budget allows a request; others may take the credits first, hence the loop."""
@@ -146,19 +191,6 @@ class Api:
                 if len(body) > MOST_BYTES:
                     raise ExchangeUnreachable("an answer larger than any the exchange gives")
             return response.status_code, bytes(body)
-
-    def _result(self, method: str, status: int, body: bytes) -> msgspec.Raw:
-        try:
-            answer = decode_as(_Answer, body)
-            error = decode_as(ErrorBody, answer.error) if answer.error is not msgspec.UNSET else None
-        except Unreadable:
-            # A gateway in front of the exchange answers in HTML while it is away.
-            raise ExchangeUnreachable(f"{method}: HTTP {status} without a readable answer") from None
-        if error is not None:
-            raise ExchangeRefused(method, error.code, error.message, error.reason)
-        if status >= 400 or answer.result is msgspec.UNSET:
-            raise ExchangeUnreachable(f"{method}: HTTP {status} without a result")
-        return answer.result
 
     async def tickers(self) -> frozenset[str]:
         """Every ticker the exchange lists now."""
@@ -193,6 +225,22 @@ class Api:
         points = self._typed(method, list[tuple[float, msgspec.Raw]], raw)
         priced = ((int(stamp), number(price)) for stamp, price in points)
         return sorted((stamp, price) for stamp, price in priced if price is not None)
+
+    async def bars(self, instrument: str, start: int, end: int, *, minutes: int = 1) -> list[Bar]:
+        """The bars of an instrument that start within [start, end), UNIX ms, oldest first.
+
+        One step more is asked at the front and cut off, because the exchange now and then leaves out the bar at the
+        very start; a bar that contradicts itself is left out, since a gap that shows is better than a wrong price.
+        """
+        method, step = "public/get_tradingview_chart_data", minutes * 60_000
+        bounds = {"start_timestamp": start - step, "end_timestamp": end}
+        raw = await self.call(method, instrument_name=instrument, resolution=str(minutes), **bounds)
+        chart = self._typed(method, _Chart, raw)
+        columns = (chart.ticks, chart.open, chart.high, chart.low, chart.close)
+        if len({len(column) for column in columns}) != 1:
+            raise ExchangeUnreachable(f"{method}: the columns of the chart do not match")
+        bars = (_bar(*row) for row in zip(*columns, strict=True))
+        return sorted((bar for bar in bars if bar and start <= bar.timestamp < end), key=lambda bar: bar.timestamp)
 
     def _typed(self, method: str, kind: type[_T], raw: msgspec.Raw) -> _T:
         try:

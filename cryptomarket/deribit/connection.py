@@ -55,7 +55,7 @@ class Connection:
         finally:
             self._handle(self._session.close())
             self._calls.lost()
-        raise self._failure or ExchangeUnreachable("the connection ended")
+        raise self._session.doom or self._failure or ExchangeUnreachable("the connection ended")
 
     async def _until_failure(self, part: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
         """Keep expected failures out of exception groups; the first one ends all parts and is the reason."""
@@ -73,6 +73,8 @@ class Connection:
                 self._session.budget.take(Group.NON_MATCHING, self._monotonic())
                 await self._socket.send(reply)
             self._handle(outputs)
+            if self._session.doom:
+                raise self._session.doom
 
     async def _look(self) -> None:
         while True:
@@ -98,8 +100,11 @@ class Connection:
             wish = heappop(self._queue)
             if wish.purpose is Purpose.CALL and not self._calls.sending(wish):
                 continue  # whoever asked has left
+            asked = self._session.ask(wish)
+            if asked is None:
+                continue
+            request, text = asked
             self._session.budget.take(group_of(wish.method), self._monotonic())
-            request, text = self._session.ask(wish)
             if wish.purpose is Purpose.CALL:
                 self._calls.sent(wish, request.id)
             await self._socket.send(text)

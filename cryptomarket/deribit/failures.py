@@ -3,15 +3,18 @@
 One table of Deribit's documented errors (https://docs.deribit.com/articles/errors.md) and one function for the rest.
 """
 
+import os
+import socket
 import ssl
 from dataclasses import dataclass
 from enum import Enum
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxyStatus, InvalidStatus
+from websockets.http11 import Response
 
 from ..errors import ExchangeRefused, ExchangeUnreachable
 
-__all__ = ["ERRORS", "EXPECTED", "Failure", "Verdict", "classify", "verdict_of"]
+__all__ = ["ERRORS", "EXPECTED", "Failure", "Pause", "Verdict", "classify", "verdict_of"]
 
 
 class Verdict(Enum):
@@ -74,21 +77,28 @@ def verdict_of(code: int) -> Verdict:
     return ERRORS.get(code, Verdict.WAIT)
 
 
+class Pause(Enum):
+    """How long to leave the exchange alone, beside the pauses that grow."""
+
+    NONE = "none"
+    ANSWERED = "answered"  # it refused us, which is no accident: at most six attempts a minute
+    STOPPED = "stopped"  # nothing will change until a person acts
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a connection ended or was not made: what to do, a sentence for people, and the shortest pause."""
+    """Why a connection ended or was not made: what to do, a sentence for people, and how long to wait at least."""
 
     verdict: Verdict
     reason: str
-    pause_seconds: float = 0.0
+    pause: Pause = Pause.NONE
+    retry_after_seconds: float = 0.0
 
 
 #: What may go wrong without being a bug of ours.
 EXPECTED = (ConnectionClosed, InvalidHandshake, OSError, EOFError, ExchangeRefused, ExchangeUnreachable)
-
-#: An answer that is no accident is met at most six times a minute, one that needs a person once in five minutes.
-ANSWERED_PAUSE_SECONDS = 10.0
-STOPPED_PAUSE_SECONDS = 300.0
+#: Nobody is kept waiting longer than this by a `Retry-After`.
+LONGEST_RETRY_AFTER_SECONDS = 300.0
 
 
 def classify(error: Exception) -> Failure:
@@ -97,28 +107,36 @@ def classify(error: Exception) -> Failure:
         case ExchangeRefused():
             return _refused(error)
         case InvalidProxyStatus():
-            return _status(error.response.status_code, "the proxy")
+            return _status(error.response, "the proxy")
         case InvalidStatus():
-            return _status(error.response.status_code, "the exchange")
+            return _status(error.response, "the exchange")
         case ConnectionClosed():
             return _closed(error)
         case ssl.SSLCertVerificationError():
-            return Failure(Verdict.STOP, "the certificate of the exchange is not trusted", STOPPED_PAUSE_SECONDS)
+            return Failure(Verdict.STOP, "the certificate of the exchange is not trusted", Pause.STOPPED)
         case TimeoutError():
             return Failure(Verdict.WAIT, "no answer in time")
         case InvalidHandshake():
             return Failure(Verdict.WAIT, f"the handshake failed ({type(error).__name__})")
         case OSError():
-            return Failure(Verdict.WAIT, f"cannot connect: {error.strerror or type(error).__name__}")
+            return Failure(Verdict.WAIT, f"cannot connect: {_words(error)}")
         case _:
             return Failure(Verdict.WAIT, str(error) or type(error).__name__)
+
+
+def _words(error: OSError) -> str:
+    """What the system said, without the addresses that its messages hold."""
+    if isinstance(error, socket.gaierror):
+        return "the name of the exchange cannot be resolved"
+    number = error.errno or next((e.errno for e in getattr(error, "exceptions", ()) if e.errno), None)
+    return os.strerror(number).lower() if number else type(error).__name__
 
 
 def _refused(error: ExchangeRefused) -> Failure:
     verdict = verdict_of(error.code)
     if verdict is Verdict.PAUSE:
-        return Failure(verdict, f"the exchange rests: {error.message}", ANSWERED_PAUSE_SECONDS)
-    return Failure(verdict, str(error), ANSWERED_PAUSE_SECONDS if verdict is Verdict.SLOW else 0.0)
+        return Failure(verdict, f"the exchange rests: {error.message}", Pause.ANSWERED)
+    return Failure(verdict, str(error), Pause.ANSWERED if verdict is Verdict.SLOW else Pause.NONE)
 
 
 def _closed(error: ConnectionClosed) -> Failure:
@@ -126,18 +144,23 @@ def _closed(error: ConnectionClosed) -> Failure:
     if error.rcvd is None:
         return Failure(Verdict.WAIT, "the connection broke")
     code = error.rcvd.code
-    slow = code in (1008, 1013)
     said = f"the exchange closed the connection ({code})"
-    return Failure(Verdict.SLOW if slow else Verdict.WAIT, said, ANSWERED_PAUSE_SECONDS if slow else 0.0)
+    return Failure(Verdict.SLOW, said, Pause.ANSWERED) if code in (1008, 1013) else Failure(Verdict.WAIT, said)
 
 
-def _status(status: int, who: str) -> Failure:
+def _status(response: Response, who: str) -> Failure:
     """The handshake was answered with an HTTP status instead of an upgrade."""
+    status, later = response.status_code, _retry_after(response)
     if status == 429:
-        return Failure(Verdict.SLOW, f"{who} has too many of our connections (HTTP 429)", ANSWERED_PAUSE_SECONDS)
+        return Failure(Verdict.SLOW, f"{who} has too many of our connections (HTTP 429)", Pause.ANSWERED, later)
     if status == 408 or status >= 500:
-        return Failure(Verdict.WAIT, f"{who} is unavailable (HTTP {status})", ANSWERED_PAUSE_SECONDS)
+        return Failure(Verdict.WAIT, f"{who} is unavailable (HTTP {status})", Pause.ANSWERED, later)
     if 300 <= status < 400:
         # Followed, a redirect could lead the login anywhere.
-        return Failure(Verdict.STOP, f"{who} redirects us elsewhere, refused (HTTP {status})", STOPPED_PAUSE_SECONDS)
-    return Failure(Verdict.STOP, f"{who} refuses us (HTTP {status})", STOPPED_PAUSE_SECONDS)
+        return Failure(Verdict.STOP, f"{who} redirects us elsewhere, refused (HTTP {status})", Pause.STOPPED)
+    return Failure(Verdict.STOP, f"{who} refuses us (HTTP {status})", Pause.STOPPED)
+
+
+def _retry_after(response: Response) -> float:
+    given = response.headers.get("Retry-After", "")
+    return min(float(given), LONGEST_RETRY_AFTER_SECONDS) if given.isdecimal() else 0.0

@@ -16,7 +16,7 @@ from .backoff import Attempts
 from .calls import Calls
 from .connection import Connection
 from .credits import Budget, Priority
-from .failures import EXPECTED, Failure, classify
+from .failures import EXPECTED, Failure, Pause, classify
 from .outputs import InstrumentChanged, Output, Trouble
 from .patience import Patience
 from .session import Session
@@ -94,6 +94,11 @@ class Link:
         finally:
             self._connection = None
         raise AssertionError("a connection ends with an error")  # pragma: no cover
+
+    def pause(self, failure: Failure) -> float:
+        """Seconds to leave the exchange alone after a failure, at least."""
+        pauses = {Pause.NONE: 0.0, Pause.ANSWERED: self.patience.answered, Pause.STOPPED: self.patience.stopped}
+        return max(pauses[failure.pause], failure.retry_after_seconds)
 
     def _new_session(self) -> Session:
         return Session(self.subscriptions, self.login, self.budget, patience=self.patience, monotonic=self.monotonic)

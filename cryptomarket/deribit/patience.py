@@ -20,3 +20,5 @@ class Patience:
     starvation: float = 30.0  # without any price from an exchange that answers
     retry: float = 5.0  # before a subscribe that failed is sent again
     look: float = 0.25  # between two looks at all of these
+    answered: float = 10.0  # before the next attempt, when the last was refused: at most six a minute
+    stopped: float = 300.0  # the same, when a person must act first

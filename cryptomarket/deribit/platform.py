@@ -5,7 +5,10 @@ Source: https://docs.deribit.com/subscriptions/platform/platform_state.md. Pure 
 
 from collections.abc import Iterable
 
-from .messages import InstrumentState, PlatformState, PublicMethods
+import msgspec
+
+from .channels import INSTRUMENT_STATE, PLATFORM_STATE, PUBLIC_METHODS
+from .messages import InstrumentState, PlatformState, PublicMethods, decode_as
 
 __all__ = ["Platform"]
 
@@ -23,20 +26,24 @@ class Platform:
         self.locked: set[str] = set()
         self._resting: dict[str, str] = {}
 
-    def platform(self, state: PlatformState) -> None:
-        """Take a message of ``platform_state``, whichever of its two shapes."""
+    def hear(self, channel: str, data: msgspec.Raw) -> InstrumentState | None:
+        """Take a notification; returns an instrument's change of state. Raises Unreadable for another shape."""
+        if channel == PLATFORM_STATE:
+            self._platform(decode_as(PlatformState, data))
+        elif channel == PUBLIC_METHODS:
+            self.public_methods = decode_as(PublicMethods, data).allow_unauthenticated_public_requests
+        elif channel == INSTRUMENT_STATE:
+            change = decode_as(InstrumentState, data)
+            self.ticker(change.instrument_name, change.state)
+            return change
+        return None
+
+    def _platform(self, state: PlatformState) -> None:
+        """One of the two shapes of ``platform_state``."""
         if state.maintenance is not None:
             self.maintenance = state.maintenance
         if state.price_index and state.locked is not None:
             (self.locked.add if state.locked else self.locked.discard)(state.price_index)
-
-    def methods(self, state: PublicMethods) -> None:
-        """Take a message of ``platform_state.public_methods_state``."""
-        self.public_methods = state.allow_unauthenticated_public_requests
-
-    def instrument(self, state: InstrumentState) -> None:
-        """Take a message of ``instrument.state``."""
-        self.ticker(state.instrument_name, state.state)
 
     def ticker(self, name: str, state: str) -> None:
         """Take the state that an instrument's own ticker carries."""

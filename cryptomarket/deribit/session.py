@@ -10,11 +10,11 @@ from typing import Any
 
 from ..errors import ExchangeRefused, ExchangeUnreachable
 from ..model import Gap
-from .auth import Login
-from .channels import INSTRUMENT_STATE, PLATFORM_STATE, PUBLIC_METHODS, is_raw, ticker_of
+from .auth import Login, excess
+from .channels import is_raw, ticker_of
 from .credits import Budget, Priority
 from .failures import Verdict, verdict_of
-from .messages import Grant, InstrumentState, PlatformState, PublicMethods, Unreadable, decode_as, read_price
+from .messages import Grant, Unreadable, decode_as, read_price
 from .outputs import InstrumentChanged, Output, Trouble, Wish
 from .patience import Patience
 from .platform import Platform
@@ -68,9 +68,12 @@ class Session:
         self.protocol = Protocol(answer_seconds=self.patience.answer)
         self.platform = Platform()
         self.flowed = False
+        #: The exchange announced that it ends this connection; the close that follows does not say why.
+        self.doom: ExchangeRefused | None = None
         self._monotonic = monotonic
         self._watchdog = Watchdog(shortest_seconds=self.patience.rhythm, first_seconds=self.patience.first)
         self._wishes: list[Wish] = []
+        self._wishing: set[Purpose] = set()
         self._number = 0
         self._probing = False
         self._undecodable = 0
@@ -97,10 +100,19 @@ class Session:
         wishes, self._wishes = self._wishes, []
         return wishes
 
-    def ask(self, wish: Wish) -> tuple[Request, str]:
-        """The request of a wish that is sent now, and its text."""
-        now = self._monotonic()
-        params = self.login.params() if wish.purpose is Purpose.LOGIN else wish.params
+    def ask(self, wish: Wish) -> tuple[Request, str] | None:
+        """The request of a wish that is sent now, and its text; None when there is nothing left to ask."""
+        now, params = self._monotonic(), wish.params
+        if wish.purpose is Purpose.LOGIN:
+            params = self.login.params()
+        elif wish.purpose in (Purpose.SUBSCRIBE, Purpose.UNSUBSCRIBE):
+            self._wishing.discard(wish.purpose)
+            joining = wish.purpose is Purpose.SUBSCRIBE
+            channels = self.subscriptions.join(now) if joining else self.subscriptions.leave(now)
+            self._ask_for_channels(now)  # what did not fit into this request
+            if not channels:
+                return None
+            params = {"channels": channels}
         within = {
             Purpose.HELLO: self.patience.greeting,
             Purpose.LOGIN: self.patience.greeting,
@@ -174,18 +186,12 @@ class Session:
 
     def _told(self, event: Notified) -> list[Output]:
         """The exchange speaks of itself."""
-        match event.channel:
-            case channel if channel == PLATFORM_STATE:
-                self.platform.platform(decode_as(PlatformState, event.data))
-            case channel if channel == PUBLIC_METHODS:
-                self.platform.methods(decode_as(PublicMethods, event.data))
-            case channel if channel == INSTRUMENT_STATE:
-                change = decode_as(InstrumentState, event.data)
-                self.platform.instrument(change)
-                if not self.platform.ended(change.instrument_name):
-                    self.subscriptions.appeared(change.instrument_name)
-                return [InstrumentChanged(change.instrument_name, change.state)]
-        return []
+        change = self.platform.hear(event.channel, event.data)
+        if change is None:
+            return []
+        if not self.platform.ended(change.instrument_name):
+            self.subscriptions.appeared(change.instrument_name)
+        return [InstrumentChanged(change.instrument_name, change.state)]
 
     # What is answered
 
@@ -239,7 +245,10 @@ class Session:
         self.subscriptions.raw_allowed = True
         if self.protocol.state is State.LOGGING_IN:
             self._pace()
-        return [Trouble(self.login.trouble)] if self.login.trouble else []
+        wider = excess(grant.scope, self.login.scope)
+        troubles = [self.login.trouble] if self.login.trouble else []
+        troubles += [f"the exchange granted more than we asked for: {', '.join(wider)}"] if wider else []
+        return [Trouble(what) for what in troubles]
 
     def _login_failed(self, reason: str, now: float, *, hopeless: bool) -> list[Output]:
         """Public prices flow without a login: go on, and say once what is wrong."""
@@ -269,6 +278,7 @@ class Session:
         error = ExchangeRefused(request.method, event.code, event.message, event.reason)
         if event.code == 10028:
             self.budget.slow_down(now)
+            self.doom = error  # "the session is terminated" (rate-limits.md)
         elif event.code == 10066:
             self.budget.crowd_down(now)
         match request.purpose:
@@ -302,15 +312,10 @@ class Session:
             dropped = self.subscriptions.answered(channels, (), now)
             return [Trouble(str(error)), *(Gap(t) for channel in dropped if (t := ticker_of(channel)))]
         elif verdict in (Verdict.FIX, Verdict.STOP):
-            self._halve(channels)  # one bad name may spoil the whole request: find it
+            self.subscriptions.halve(channels)  # one bad name may spoil the whole request
         else:
             self.subscriptions.postponed(channels, now, self.patience.retry)
         return [Trouble(str(error))]
-
-    def _halve(self, channels: list[str]) -> None:
-        middle = len(channels) // 2
-        for half in (channels[:middle], channels[middle:]):
-            self._wish("public/subscribe", Purpose.SUBSCRIBE, Priority.SUBSCRIBE, channels=half)
 
     def _expired(self, event: Expired, now: float) -> list[Output]:
         request = event.request
@@ -347,7 +352,6 @@ class Session:
         if self.protocol.state in (State.SUBSCRIBING, State.STREAMING):
             if self.login.due(now):
                 self._log_in()
-            self._ask_for_channels(now)
             self._listen(now)
         if now - self._last_frame >= self.patience.silence and not self._probing:
             self._probing = True
@@ -360,13 +364,14 @@ class Session:
             self._ask_for_channels(self._monotonic())
 
     def _ask_for_channels(self, now: float) -> None:
-        join, leave = self.subscriptions.due(now)
-        for channels in join:
-            self._wish("public/subscribe", Purpose.SUBSCRIBE, Priority.SUBSCRIBE, channels=channels)
-        for channels in leave:
-            for channel in channels:
-                self._watchdog.forget(channel)
-            self._wish("public/unsubscribe", Purpose.UNSUBSCRIBE, Priority.SUBSCRIBE, channels=channels)
+        """Wish once for each kind of request that has something to ask; which channels is decided when it is sent."""
+        for purpose, due in (
+            (Purpose.UNSUBSCRIBE, self.subscriptions.leavable),
+            (Purpose.SUBSCRIBE, self.subscriptions.joinable),
+        ):
+            if purpose not in self._wishing and due(now):
+                self._wishing.add(purpose)
+                self._wish(f"public/{purpose.value}", purpose, Priority.SUBSCRIBE)
 
     def _listen(self, now: float) -> None:
         """Subscribe anew what is silent against its habit; give up a connection that carries no price at all."""
@@ -379,8 +384,9 @@ class Session:
             raise ExchangeUnreachable("the exchange answers but sends no prices")
         for channel in silent:
             self._watchdog.tried(channel, now)
-        for channels in self.subscriptions.renew(silent):
-            self._wish("public/unsubscribe", Purpose.UNSUBSCRIBE, Priority.SUBSCRIBE, channels=channels)
+        self.subscriptions.renew(silent)
+        self._watchdog.keep(self.subscriptions.wanted(now))
+        self._ask_for_channels(now)
 
     def rest_reason(self) -> str:
         """Why prices may rest by the exchange's own intention, empty when it said nothing."""

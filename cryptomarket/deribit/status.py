@@ -21,6 +21,7 @@ class Status:
         self._hint = hint
         self.state: UpstreamState | None = None
         self.reason = ""
+        self._rested = ""
         self._troubles: set[str] = set()
 
     def __repr__(self) -> str:
@@ -35,11 +36,14 @@ class Status:
         if rests:
             self._show(UpstreamState.STALE, rests)
         elif flowed:
+            self._rested = ""
             self._show(UpstreamState.LIVE, "")
 
     def ended(self, failure: Failure, flowed: bool, rests: str) -> None:
         """The connection ended or was not made: a working one is being replaced, the others are down."""
-        reason = rests or failure.reason
+        self._rested = rests or self._rested
+        # A maintenance that was announced explains why nobody answers, until prices flow again.
+        reason = f"{self._rested} ({failure.reason})" if self._rested else failure.reason
         if flowed and failure.verdict is not Verdict.STOP:
             self._show(UpstreamState.CONNECTING, reason)
         else:

@@ -11,7 +11,7 @@ import msgspec
 
 from .channels import BATCHED, PLATFORM, RAW, channel_of, is_raw, ticker_of
 
-__all__ = ["Phase", "Subscriptions", "chunks"]
+__all__ = ["Phase", "Subscriptions", "first_chunk"]
 
 #: At most 500 channels a request, and a frame of more than 32 kB is refused without an id: both bind.
 MOST_CHANNELS = 500
@@ -32,19 +32,16 @@ class _Refusal:
     times: int = 1
 
 
-def chunks(channels: Iterable[str], *, most: int = MOST_CHANNELS, most_bytes: int = MOST_BYTES) -> list[list[str]]:
-    """The channels in as few requests as the limits allow; raw ones apart, since one refused raw fails them all."""
-    parts: list[list[str]] = []
-    for raw in (False, True):
-        size = most_bytes + 1
-        for channel in sorted(c for c in channels if is_raw(c) is raw):
-            length = len(msgspec.json.encode(channel)) + 1
-            if size + length > most_bytes or len(parts[-1]) >= most:
-                parts.append([])
-                size = 0
-            parts[-1].append(channel)
-            size += length
-    return parts
+def first_chunk(channels: Iterable[str], *, most: int = MOST_CHANNELS, most_bytes: int = MOST_BYTES) -> list[str]:
+    """As many of the channels as one request may hold; raw ones by themselves, since one refused fails all."""
+    chunk: list[str] = []
+    size = 0
+    for channel in sorted(channels, key=lambda name: (is_raw(name), name)):
+        size += len(msgspec.json.encode(channel)) + 1
+        if chunk and (size > most_bytes or len(chunk) >= most or is_raw(channel) is not is_raw(chunk[0])):
+            break
+        chunk.append(channel)
+    return chunk
 
 
 class Subscriptions:
@@ -72,6 +69,8 @@ class Subscriptions:
         self._tickers = self.always
         self._released: dict[str, float] = {}
         self._phases: dict[str, Phase] = {}
+        self._renewing: set[str] = set()
+        self._suspects: list[list[str]] = []
         self._held: dict[str, float] = {}
         self._refused: dict[str, _Refusal] = {}
 
@@ -108,13 +107,29 @@ class Subscriptions:
 
     # The exchange
 
-    def due(self, now: float) -> tuple[list[list[str]], list[list[str]]]:
-        """What to subscribe and what to unsubscribe now, in requests; they count as asked from here on."""
-        wanted = self.wanted(now)
-        join = [c for c in wanted if c not in self._phases and not self._waits(c, now)]
-        leave = [c for c, phase in self._phases.items() if phase is Phase.CONFIRMED and c not in wanted]
-        self._phases |= dict.fromkeys(join, Phase.ASKED) | dict.fromkeys(leave, Phase.LEAVING)
-        return chunks(join), chunks(leave)
+    def joinable(self, now: float) -> list[str]:
+        """The wanted channels that should be subscribed now."""
+        if self._suspects:
+            return self._suspects[0]
+        return [c for c in self.wanted(now) if c not in self._phases and not self._waits(c, now)]
+
+    def leavable(self, now: float) -> list[str]:
+        """The confirmed channels that should be unsubscribed now: unwanted ones, and those to be renewed."""
+        wanted = self.wanted(now) - self._renewing
+        return [c for c, phase in self._phases.items() if phase is Phase.CONFIRMED and c not in wanted]
+
+    def join(self, now: float) -> list[str]:
+        """The channels of the subscribe request sent now; decided this late, a burst of demand is one request."""
+        chunk = self._suspects.pop(0) if self._suspects else first_chunk(self.joinable(now))
+        self._phases |= dict.fromkeys(chunk, Phase.ASKED)
+        return chunk
+
+    def leave(self, now: float) -> list[str]:
+        """The channels of the unsubscribe request that is sent now."""
+        chunk = first_chunk(self.leavable(now))
+        self._phases |= dict.fromkeys(chunk, Phase.LEAVING)
+        self._renewing.difference_update(chunk)
+        return chunk
 
     def _waits(self, channel: str, now: float) -> bool:
         refusal = self._refused.get(channel)
@@ -152,11 +167,14 @@ class Subscriptions:
             if self._phases.get(channel) is Phase.LEAVING:
                 del self._phases[channel]
 
-    def renew(self, channels: Iterable[str]) -> list[list[str]]:
-        """Give confirmed channels back, to be subscribed afresh; returns the unsubscribe requests for it."""
-        found = [c for c in channels if self._phases.get(c) is Phase.CONFIRMED]
-        self._phases |= dict.fromkeys(found, Phase.LEAVING)
-        return chunks(found)
+    def renew(self, channels: Iterable[str]) -> None:
+        """Give confirmed channels back, to be subscribed afresh."""
+        self._renewing.update(channels)
+
+    def halve(self, channels: list[str]) -> None:
+        """A request was refused for what one of its channels is: ask each half alone, to find which."""
+        middle = len(channels) // 2
+        self._suspects += [channels[:middle], channels[middle:]]
 
     def heard(self, channel: str) -> None:
         """Data came, which proves a subscription whose answer is late."""
@@ -167,6 +185,8 @@ class Subscriptions:
     def lost(self) -> None:
         """The connection is gone, and every subscription with it; refused ones are tried again on the next."""
         self._phases.clear()
+        self._renewing.clear()
+        self._suspects.clear()
         self._held.clear()
         for refusal in self._refused.values():
             refusal.retry = 0.0

@@ -25,4 +25,4 @@ class Supervisor(Link):
             self.status.ended(failure, flowed, self.session.rest_reason())
             if flowed:  # a handshake alone proves nothing: only data resets the pauses
                 pauses = delays(random=self.random)
-            await anyio.sleep(failure.pause_seconds + next(pauses))
+            await anyio.sleep(self.pause(failure) + next(pauses))

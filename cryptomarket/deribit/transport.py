@@ -50,7 +50,8 @@ def checked_proxy(proxy: str | None) -> str | None:
         usable = False
     if not usable:
         raise StartError("the proxy to the exchange must be http://, https://, socks5:// or socks5h:// host:port")
-    return proxy
+    # The proxy resolves names as well: a look-up of ours would be a direct connection by another door.
+    return proxy.replace("socks5://", "socks5h://", 1)
 
 
 def trust(ca_file: str | None) -> ssl.SSLContext:

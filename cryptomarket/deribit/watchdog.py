@@ -3,7 +3,7 @@
 Heartbeats and pongs do not count as life: a line was seen to answer both for hours and carry no price.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 from ..model import Rhythm
@@ -55,9 +55,10 @@ class Watchdog:
             if channel in self._watches:
                 self._watches[channel].since = now
 
-    def forget(self, channel: str) -> None:
-        """Nobody wants the channel any more."""
-        self._watches.pop(channel, None)
+    def keep(self, channels: Set[str]) -> None:
+        """Forget all but these."""
+        for channel in self._watches.keys() - channels:
+            del self._watches[channel]
 
     def overdue(self, channels: Iterable[str], now: float) -> list[str]:
         """Those of the channels that should have spoken by now."""

@@ -14,7 +14,18 @@ __all__ = ["QUICK", "Follower", "following"]
 
 #: A tenth of the real patience: tests see the same order of things sooner.
 QUICK = Patience(
-    connect=2, greeting=1, answer=3, silence=0.5, probe=0.3, rhythm=0.3, first=0.5, starvation=3, retry=0.2, look=0.02
+    connect=2,
+    greeting=1,
+    answer=3,
+    silence=0.5,
+    probe=0.3,
+    rhythm=0.3,
+    first=0.5,
+    starvation=3,
+    retry=0.1,
+    look=0.02,
+    answered=0.2,
+    stopped=0.5,
 )
 
 

@@ -1,0 +1,307 @@
+"""One test per bug thread of other clients, numbered as in our study of them: those about the connection.
+
+The threads belong to cryptofeed, ccxt, nautilus_trader and others; each test is the story of one, and our answer.
+"""
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from cryptomarket.deribit.auth import Credentials, Secret
+from cryptomarket.deribit.link import Link
+from cryptomarket.model import UpstreamState
+from cryptomarket.simulator.exchange import Switches, running_exchange
+
+from .following import following
+from .scripted import SILENT, Refuse, Scripted, scripted_exchange
+
+LIVE, CONNECTING, DOWN = UpstreamState.LIVE, UpstreamState.CONNECTING, UpstreamState.DOWN
+KEY = Credentials("demo", Secret("demo-secret"))
+BTC = "deribit_price_index.btc_usd"
+ETH = "deribit_price_index.eth_usd"
+
+
+def chatter(exchange: Scripted, *channels: str, pause: float = 0.05) -> Any:
+    """A coroutine that sends prices on the channels for ever."""
+
+    async def run() -> None:
+        while True:
+            for channel in channels:
+                await exchange.price(channel)
+            await anyio.sleep(pause)
+
+    return run
+
+
+async def test_thread_01_refused_raw_channels_fall_back_and_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """A whole subscribe refused for its raw channels (13778) costs no price and is not silent."""
+    async with scripted_exchange() as exchange:
+
+        def subscribe(params: dict[str, Any]) -> list[str]:
+            if any(channel.endswith(".raw") for channel in params["channels"]):
+                raise Refuse(13778, "raw_subscriptions_not_available_for_unauthorized")
+            return exchange.accept(params["channels"])
+
+        exchange.answers["public/subscribe"] = subscribe
+        async with following(exchange.url, "BTC-PERPETUAL", "btc_usd", credentials=KEY, raw=True) as follower:
+            await follower.tick_of("BTC-PERPETUAL")
+        assert "ticker.BTC-PERPETUAL.100ms" in exchange.subscribed
+        for params in exchange.asked("public/subscribe"):
+            assert len({channel.endswith(".raw") for channel in params["channels"]}) == 1
+    assert "13778" in capsys.readouterr().out
+
+
+async def test_thread_02_too_many_requests_slows_the_reconnects_down() -> None:
+    """10028 ends the session; what follows is a pause and a slower pace, not a loop that makes it worse."""
+    async with scripted_exchange() as exchange:
+        refusals = iter(range(2))
+        times: list[float] = []
+
+        def subscribe(params: dict[str, Any]) -> list[str]:
+            times.append(anyio.current_time())
+            if next(refusals, None) is None:
+                return exchange.accept(params["channels"])
+            raise Refuse(10028, "too_many_requests")
+
+        exchange.answers["public/subscribe"] = subscribe
+        async with following(exchange.url) as follower:
+            await follower.tick_of("btc_usd")
+            assert follower.states == [CONNECTING, DOWN, LIVE]
+            assert "25%" in repr(follower.supervisor.budget)
+        assert exchange.connections == 3
+        assert all(later - earlier >= 0.2 for earlier, later in pairwise(times))
+
+
+async def test_thread_03_many_channels_are_one_request() -> None:
+    """The cost is per request: three hundred tickers are one subscribe."""
+    async with scripted_exchange() as exchange:
+        tickers = [f"coin{number}_usd" for number in range(300)]
+        async with following(exchange.url, *tickers) as follower:
+            await follower.tick_of("coin299_usd")
+        assert len(exchange.asked("public/subscribe")) == 1
+
+
+async def test_thread_04_no_request_is_larger_than_the_exchange_takes() -> None:
+    """1,200 long option names go in chunks under 32 kB and 500 channels, and all arrive."""
+    async with scripted_exchange(max_size=32_000) as exchange:
+        exchange.first_values = False
+        tickers = [f"BTC_USDC-30DEC26-{number}d5-C" for number in range(100_000, 101_200)]
+        async with following(exchange.url, *tickers) as follower:
+            await follower.until(lambda: len(follower.supervisor.subscriptions.confirmed()) == 1203)
+        sizes = [len(params["channels"]) for params in exchange.asked("public/subscribe")]
+        assert max(sizes) <= 500
+        assert all(len(json.dumps(p)) < 32_000 for p in exchange.asked("public/subscribe"))
+
+
+async def test_thread_05_a_ticker_wanted_by_many_is_subscribed_once() -> None:
+    """Demand is a set: wanting again what is wanted asks for nothing."""
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+        await follower.tick_of("btc_usd")
+        for _ in range(20):
+            follower.supervisor.want(["eth_usd", "btc_usd", "eth_usd"])
+        await follower.tick_of("eth_usd")
+        assert exchange.subscribed.count(ETH) == 1
+        assert exchange.subscribed.count(BTC) == 1
+
+
+async def test_thread_06_one_wrong_name_spoils_no_other() -> None:
+    """`PAXG-USDC` is refused with the whole request it came in; the others are found by halving."""
+    async with scripted_exchange() as exchange:
+
+        def subscribe(params: dict[str, Any]) -> list[str]:
+            if any("PAXG-USDC" in channel for channel in params["channels"]):
+                raise Refuse(-32602, "Invalid params", {"param": "channels", "reason": "wrong format"})
+            return exchange.accept(params["channels"])
+
+        exchange.answers["public/subscribe"] = subscribe
+        async with following(exchange.url, "btc_usd", "PAXG-USDC", "PAXG_USDC", "eth_usd") as follower:
+            await follower.until(lambda: {t.ticker for t in follower.ticks} == {"btc_usd", "PAXG_USDC", "eth_usd"})
+            await follower.until(lambda: follower.gaps == ["PAXG-USDC"])
+
+
+async def test_thread_07_an_empty_answer_to_subscribe_is_a_refusal() -> None:
+    """The exchange drops unknown channels without an error; those who asked are told, once."""
+    async with scripted_exchange() as exchange:
+        exchange.answers["public/subscribe"] = lambda _: []
+        async with following(exchange.url) as follower:
+            await follower.until(lambda: follower.gaps)
+            await anyio.sleep(0.1)
+            assert follower.gaps == ["btc_usd"]
+            assert follower.supervisor.statistics()["refused"] == ["btc_usd"]
+
+
+async def test_thread_14_two_clients_of_one_key_have_two_session_names() -> None:
+    """Equal names would make each refresh invalidate the other's tokens."""
+    sessions = {Link("ws://x/", tickers=(), publish=lambda _: None, credentials=KEY).login.session for _ in range(50)}
+    assert len(sessions) == 50
+
+
+async def test_thread_15_a_price_may_come_before_the_answer_that_allowed_it() -> None:
+    """It is delivered, and counts as the confirmation if the answer never comes."""
+    async with scripted_exchange() as exchange:
+
+        async def early(method: str, params: dict[str, Any]) -> None:
+            if method == "public/subscribe":
+                await exchange.price(BTC)
+
+        exchange.before_answer = early
+        exchange.answers["public/subscribe"] = lambda _: SILENT
+        async with following(exchange.url) as follower:
+            await follower.tick_of("btc_usd")
+            assert BTC in follower.supervisor.subscriptions.confirmed()
+
+
+async def test_thread_16_an_instrument_nobody_announced_is_delivered() -> None:
+    """Data needs no entry in a cache of instruments first."""
+    async with scripted_exchange() as exchange, following(exchange.url, "NEW_KIND-1JAN30-x") as follower:
+        assert (await follower.tick_of("NEW_KIND-1JAN30-x")).price == 100.5
+
+
+async def test_thread_17_the_first_index_price_after_demand_is_delivered() -> None:
+    """No registration stands between a subscription and its readers."""
+    async with running_exchange(hurry=10) as exchange, following(exchange.ws_url) as follower:
+        await follower.tick_of("btc_usd")
+        follower.supervisor.want(["eth_usd"])
+        assert (await follower.tick_of("eth_usd", within=1)).price > 0
+
+
+async def test_thread_18_authenticated_is_never_stale() -> None:
+    """Between two connections nobody is logged in, and the next one logs in before anything else."""
+    async with scripted_exchange() as exchange, following(exchange.url, credentials=KEY) as follower:
+        await follower.tick_of("btc_usd")
+        assert follower.supervisor.authenticated
+        exchange.answers["public/auth"] = lambda _: SILENT
+        for peer in list(exchange.peers):
+            await peer.close()
+        await follower.until(lambda: exchange.connections == 2)
+        assert not follower.supervisor.authenticated
+        await follower.tick_of("btc_usd")
+        order = [m for m, _ in exchange.requests if m != "public/test"]
+        assert order[4:] == ["public/hello", "public/auth", "public/set_heartbeat", "public/subscribe"]
+
+
+async def test_thread_19_the_heartbeat_is_set_and_answered_so_that_nobody_hangs_up() -> None:
+    """An exchange that closes on an unanswered test_request keeps us for many intervals."""
+    switches = Switches(test_request_seconds=0.5)
+    async with running_exchange(hurry=10, switches=switches) as exchange, following(exchange.ws_url) as follower:
+        await follower.tick_of("btc_usd")
+        (session,) = exchange.sessions
+        assert session.heartbeat_seconds == 30
+
+        def answers() -> int:
+            return sum(request.method == "public/test" for request in session.requests)
+
+        for _ in range(5):
+            before = answers()
+            session.ask()
+            with anyio.fail_after(1):
+                while answers() == before:
+                    await follower.tick_of("btc_usd")
+        assert exchange.connections == 1
+
+
+async def test_thread_20_a_name_that_does_not_resolve_is_tried_again() -> None:
+    """No failure of the resolver ends in a state without a way out."""
+    async with following("ws://exchange.invalid/ws/api/v2") as follower:
+        await follower.until(lambda: len(follower.supervisor.attempts) >= 3, within=10)
+        assert follower.states == [CONNECTING, DOWN]
+        assert (
+            follower.supervisor.statistics()["reason"] == "cannot connect: the name of the exchange cannot be resolved"
+        )
+
+
+async def test_thread_21_tokens_are_renewed_before_they_end() -> None:
+    """At 80 % of a short life the refresh token is used, on the same connection."""
+    async with scripted_exchange() as exchange:
+        exchange.answers["public/auth"] = lambda params: {**exchange.auth(params), "expires_in": 1}
+        async with following(exchange.url, credentials=KEY) as follower:
+            await follower.until(lambda: len(exchange.asked("public/auth")) >= 2)
+            grants = [params["grant_type"] for params in exchange.asked("public/auth")]
+            assert grants[:2] == ["client_signature", "refresh_token"]
+            assert follower.supervisor.authenticated
+        assert exchange.connections == 1
+
+
+async def test_thread_22_the_login_names_its_scope() -> None:
+    """Without one a token is accepted and useless; ours asks for a session of our own and for little else."""
+    async with scripted_exchange() as exchange, following(exchange.url, credentials=KEY) as follower:
+        await follower.tick_of("btc_usd")
+        (params,) = exchange.asked("public/auth")
+        assert params["scope"].startswith("session:cryptomarket-")
+        assert params["scope"].endswith(" account:read trade:none wallet:none block_trade:none")
+
+
+async def test_thread_25_an_outage_is_said_and_not_hidden() -> None:
+    """What was lost while disconnected shows as a change of state between the ticks."""
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+        await follower.tick_of("btc_usd")
+        await exchange.peers[0].close(1011)
+        await follower.tick_of("btc_usd")
+        await follower.until(lambda: follower.states[-1] is LIVE)
+        assert follower.states == [CONNECTING, LIVE, CONNECTING, LIVE]
+
+
+async def test_thread_26_a_line_that_looks_open_and_carries_nothing_is_replaced() -> None:
+    """Pongs of the WebSocket library still come; answers and data do not."""
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+        await follower.tick_of("btc_usd")
+        exchange.answers["public/test"] = lambda _: SILENT
+        await follower.until(lambda: exchange.connections == 2)
+        await follower.until(lambda: follower.states == [CONNECTING, LIVE, CONNECTING, LIVE])
+
+
+async def test_thread_27_one_silent_channel_is_subscribed_again_alone() -> None:
+    """Its sibling ticks on, on the same connection, undisturbed."""
+    async with scripted_exchange() as exchange, following(exchange.url, "btc_usd", "eth_usd") as follower:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(chatter(exchange, BTC))
+            await follower.tick_of("eth_usd")
+            await follower.until(lambda: exchange.asked("public/unsubscribe"))
+            await follower.tick_of("eth_usd")
+            tasks.cancel_scope.cancel()
+        assert exchange.asked("public/unsubscribe")[0] == {"channels": [ETH]}
+        assert exchange.asked("public/subscribe")[1] == {"channels": [ETH]}
+        assert exchange.connections == 1
+
+
+async def test_thread_28_watching_many_tickers_leaves_nothing_behind() -> None:
+    """After hundreds of changes of demand only the present one is remembered."""
+    async with scripted_exchange() as exchange, following(exchange.url, grace_seconds=0) as follower:
+        await follower.tick_of("btc_usd")
+        for number in range(300):
+            follower.supervisor.want([f"coin{number}_usd"])
+            await anyio.lowlevel.checkpoint()
+        await follower.tick_of("coin299_usd")
+        subscriptions, session = follower.supervisor.subscriptions, follower.supervisor.session
+        await follower.until(lambda: len(subscriptions.confirmed()) == 5, within=30)
+        await follower.until(lambda: session.protocol.in_flight == 0)
+        assert len(session._watchdog._watches) <= 5
+
+
+async def test_thread_29_a_confirmed_channel_that_never_speaks_is_asked_again() -> None:
+    """The first event has a deadline of its own."""
+    async with scripted_exchange() as exchange:
+        exchange.first_values = False
+        async with following(exchange.url, "btc_usd", "eth_usd") as follower, anyio.create_task_group() as tasks:
+            await follower.until(lambda: BTC in exchange.subscribed)
+            tasks.start_soon(chatter(exchange, BTC))
+            await follower.until(lambda: exchange.asked("public/unsubscribe"))
+            exchange.first_values = True
+            await follower.tick_of("eth_usd")
+            tasks.cancel_scope.cancel()
+        assert exchange.asked("public/unsubscribe")[0] == {"channels": [ETH]}
+
+
+async def test_thread_30_a_caller_who_leaves_leaves_nothing_behind() -> None:
+    """The slot of a call is free when the one who asked has gone, before or after it was sent."""
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+        exchange.answers["public/get_time"] = lambda _: SILENT
+        await follower.tick_of("btc_usd")
+        for _ in range(5):
+            with anyio.move_on_after(0.03):
+                await follower.supervisor.call("public/get_time")
+        assert follower.supervisor.statistics()["waiting_calls"] == 0
