@@ -20,6 +20,7 @@ from .catalogue import Catalogue
 from .cluster.bus import LocalBus
 from .deribit.api import Api
 from .deribit.auth import Credentials, Secret
+from .deribit.credits import Budget
 from .deribit.supervisor import Supervisor
 from .errors import DatabaseUnavailable
 from .history.recorder import Recorder
@@ -52,8 +53,9 @@ class Gateway:
         self.store = Store(settings.database_url.get_secret_value())
         self.board = Board(settings.tickers, monotonic=time.monotonic, wall=time.time)
         self._proxy = settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None
-        self.exchange = Api(settings.deribit_http_url, proxy=self._proxy)
-        self.catalogue = Catalogue(self._tickers, always=settings.tickers)
+        self._budget = Budget()  # one for both ways to the exchange, which counts them together
+        self.exchange = Api(settings.deribit_http_url, proxy=self._proxy, budget=self._budget)
+        self.catalogue = Catalogue(self.exchange.tickers, always=settings.tickers)
         self.manager = ServerSSEManager(
             *settings.tickers, "connection", board=self.board, demand=self._want, max_tickers=settings.max_tickers
         )
@@ -82,9 +84,6 @@ class Gateway:
             max_streams=self.settings.max_streams,
             max_streams_per_address=self.settings.max_streams_per_address,
         )
-
-    async def _tickers(self) -> frozenset[str]:
-        return (await self.exchange.catalogue()).tickers
 
     def _want(self, tickers: frozenset[str]) -> None:
         for ticker in self._wanted - tickers:
@@ -130,6 +129,7 @@ class Gateway:
             publish=bus.publish,
             credentials=credentials,
             proxy=self._proxy,
+            budget=self._budget,
             raw=credentials is not None,
             hint="without the exchange: `cryptomarket demo` shows simulated prices",
         )
