@@ -6,7 +6,7 @@ It decides by the exchange's own timestamps; our wall clock may be wrong or step
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Protocol, TypeVar
 
 import anyio
@@ -95,6 +95,9 @@ class Recorder:
         self._down_since: float | None = None
         self._deposed = False
         self._newest_epoch = 0
+        self._newest: dict[str, int] = {}  # the newest slot of each ticker
+        self._early: set[tuple[int, str]] = set()
+        self._hurry = anyio.Event()
         self._clock: float | None = None  # the exchange's time less our monotonic one, seconds
         self._clock_read = 0.0
 
@@ -125,7 +128,16 @@ class Recorder:
         of_slot[message.ticker] = Price(
             message.ticker, slot, message.price, message.exchange_timestamp, Source.LIVE, self._epoch
         )
+        if slot > self._newest.get(message.ticker, 0):
+            if slot - self._newest.get(message.ticker, 0) > self._interval:
+                self._write_early(slot, message.ticker)
+            self._newest[message.ticker] = slot
         self._take_into_bar(message)
+
+    def _write_early(self, slot: int, ticker: str) -> None:
+        """Write the open slot after a hole at once, so that the hole is known and can be filled now."""
+        self._early.add((slot, ticker))
+        self._hurry.set()
 
     def _take_into_bar(self, tick: Tick) -> None:
         of_minute = self._bars.setdefault(minute(tick.exchange_timestamp), {})
@@ -153,7 +165,9 @@ class Recorder:
         task_status.started()
         try:
             while True:
-                await anyio.sleep(self._pause())
+                with anyio.move_on_after(self._pause()):
+                    await self._hurry.wait()
+                self._hurry = anyio.Event()
                 await self.write()
         finally:
             with anyio.move_on_after(STOP_SECONDS, shield=True):
@@ -175,8 +189,11 @@ class Recorder:
         """Write the closed slots and minutes, oldest first; while the database is away they stay."""
         self._drop_oldest()
         closed = float("inf") if with_open else self._exchange_time() - GRACE_SECONDS
+        early = [row for slot, ticker in self._early if (row := self._slots.get(slot, {}).get(ticker))]
         rows_and_bars = zip_longest(
-            _pieces(self._slots, closed - self._interval), _pieces(self._bars, closed - MINUTE), fillvalue=()
+            chain(_pieces(self._slots, closed - self._interval), [early] if early else []),
+            _pieces(self._bars, closed - MINUTE),
+            fillvalue=(),
         )
         wrote = False
         for rows, bars in rows_and_bars:
@@ -189,6 +206,7 @@ class Recorder:
                 self._depose()
                 return
             wrote = True
+            self._early.difference_update((row.timestamp, row.ticker) for row in rows)
             self._forget(rows, bars)
             self._say_up()
         if wrote:
@@ -235,6 +253,7 @@ class Recorder:
         self._deposed = True
         self._slots.clear()
         self._bars.clear()
+        self._early.clear()
         self._queued = 0
         log.warning("another process records into this database now, recording stops", epoch=self._epoch)
 

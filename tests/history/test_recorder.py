@@ -76,12 +76,31 @@ async def test_the_last_tick_of_a_slot_is_its_price(store: Store, clock: Clock) 
 async def test_a_slot_is_written_a_moment_after_it_ends(store: Store, clock: Clock) -> None:
     """The exchange's clock goes on while no tick comes, so the last slot of a silent ticker closes too."""
     recorder = await new_recorder(store, clock)
+    recorder.receive(tick(-1, "0"))
     recorder.receive(tick(30, "1"))
     await recorder.write()
-    assert await stored(store) == {}
+    assert await stored(store) == {-1: "0"}
     clock.now += 31.5
     await recorder.write()
+    assert await stored(store) == {-1: "0", 0: "1"}
+
+
+async def test_the_first_slot_after_a_hole_is_written_at_once(store: Store, clock: Clock) -> None:
+    """The hole is known as soon as it has ended, so that it can be filled; the open slot is corrected later."""
+    recorder = await new_recorder(store, clock)
+    recorder.receive(tick(1, "1"))
+    await recorder.write()
     assert await stored(store) == {0: "1"}
+    recorder.receive(tick(30, "2"))
+    recorder.receive(tick(601, "3"))
+    await recorder.write()
+    assert await stored(store) == {0: "2", 10: "3"}
+    recorder.receive(tick(602, "4"))
+    await recorder.write()
+    assert await stored(store) == {0: "2", 10: "3"}
+    clock.now += 62
+    await recorder.write()
+    assert await stored(store) == {0: "2", 10: "4"}
 
 
 async def test_a_late_tick_corrects_its_slot(store: Store, clock: Clock) -> None:

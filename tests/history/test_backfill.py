@@ -1,0 +1,163 @@
+"""Filling holes: the rules with lists, and the whole against the simulated exchange over real HTTP."""
+
+import time
+from decimal import Decimal
+
+import anyio
+from structlog.testing import capture_logs
+
+from cryptomarket.deribit.api import Api
+from cryptomarket.history.backfill import Backfill, Chart, fill, index_chart, ranges_for
+from cryptomarket.history.gaps import Interval, Kind
+from cryptomarket.history.store import Store
+from cryptomarket.model import Price
+from cryptomarket.simulator.exchange import running_exchange
+
+from .test_recorder import until
+
+
+def hole(start: int, end: int) -> Interval:
+    """A missing interval of slots of 60 s."""
+    return Interval(start, end, Kind.MISSING, 60, reason="restart")
+
+
+def points(start: int, end: int, every: int) -> list[tuple[int, Decimal]]:
+    """A chart with a point each so many seconds, whose price is its own second."""
+    return [(second * 1000, Decimal(second)) for second in range(start, end, every)]
+
+
+def test_the_last_point_of_a_slot_is_its_price() -> None:
+    """A chart finer than a slot gives one row for each missing slot, and says where it is from."""
+    found = fill("btc_usd", [hole(60, 180)], 60, index_chart("1h", points(0, 240, 6)))
+    assert found.rows == [
+        Price("btc_usd", 60, Decimal(114), 114_000, "backfill:index_chart:1h"),
+        Price("btc_usd", 120, Decimal(174), 174_000, "backfill:index_chart:1h"),
+    ]
+    assert not found.pending
+
+
+def test_a_chart_coarser_than_a_slot_fills_nothing() -> None:
+    """Averages over minutes are not the price of one."""
+    found = fill("btc_usd", [hole(0, 180), hole(600, 660)], 60, index_chart("1d", points(0, 1440, 144)))
+    assert found.rows == ()
+    assert found.coarse == [(0, 180), (600, 660)]
+
+
+def test_a_slot_the_chart_has_no_point_in_is_not_available() -> None:
+    """What the exchange itself has no price of stays missing, with that reason."""
+    chart = Chart("chart", [*points(0, 60, 6), *points(120, 240, 6)], 6, 0, 240)
+    found = fill("btc_usd", [hole(0, 180)], 60, chart)
+    assert [row.timestamp for row in found.rows] == [0, 120]
+    assert found.unavailable == [(60, 120)]
+
+
+def test_what_is_newer_than_the_chart_is_asked_again() -> None:
+    """The last slots may not be in the chart yet; nothing is decided about them."""
+    found = fill("btc_usd", [hole(0, 240)], 60, index_chart("1h", points(0, 150, 6)))
+    assert [row.timestamp for row in found.rows] == [0, 60]
+    assert found.pending
+    assert not found.unavailable
+
+
+def test_what_is_older_than_the_chart_is_another_ranges() -> None:
+    """A chart decides only about its own time."""
+    found = fill("btc_usd", [hole(0, 240)], 60, index_chart("1h", points(120, 300, 6)))
+    assert [row.timestamp for row in found.rows] == [120, 180]
+    assert not found.unavailable
+
+
+def test_asks_the_finest_range_that_covers_the_hole() -> None:
+    """Coarser ranges are asked only for what is older."""
+    now = 10_000_000
+    assert ranges_for([hole(now - 1800, now - 60)], now) == ["1h"]
+    assert ranges_for([hole(now - 7200, now - 60)], now) == ["1h", "1d"]
+    assert ranges_for([hole(now - 7200, now - 5400)], now) == ["1d"]
+    assert ranges_for([], now) == []
+
+
+def slot_now(back: int = 0) -> int:
+    """The slot of 60 s that is open now, or one before it."""
+    return int(time.time()) // 60 * 60 - 60 * back
+
+
+async def with_holes(store: Store, ticker: str, *present: int) -> None:
+    """Record these slots, counted back from now, and thereby the holes between."""
+    epoch = await store.take_epoch()
+    for back in sorted(present, reverse=True):
+        slot = slot_now(back)
+        await store.write_live([Price(ticker, slot, Decimal(1), slot * 1000, epoch=epoch)], epoch)
+
+
+async def test_fills_a_hole_of_an_index(store: Store) -> None:
+    """Every slot of an hour's hole is there afterwards, near the exchange's own price, and nothing live was touched."""
+    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+        await with_holes(store, "btc_usd", 50, 2)
+        assert await Backfill(store, api).fill_all() == 47
+        rows = {row.timestamp: row for row in (await store.prices("btc_usd")).data}
+        coverage = await store.coverage("btc_usd", slot_now(50), slot_now(1))
+        assert coverage.complete
+        assert [interval.kind for interval in coverage.intervals] == ["observed", "backfilled", "observed"]
+        assert [rows[slot_now(back)].price for back in (50, 2)] == [1, 1]
+        for slot in range(slot_now(49), slot_now(2), 60):
+            true = exchange.state.market.index_price("btc_usd", rows[slot].exchange_timestamp)
+            assert abs(float(rows[slot].price) - true) < true * 0.001
+            assert slot <= rows[slot].exchange_timestamp // 1000 < slot + 60
+
+
+async def test_says_that_the_older_history_of_an_index_is_too_coarse(store: Store) -> None:
+    """What the exchange has only as averages of minutes stays missing, and is not asked for again."""
+    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+        await with_holes(store, "btc_usd", 300, 2)
+        await Backfill(store, api).fill_all()
+        coverage = await store.coverage("btc_usd", slot_now(300), slot_now(1))
+        assert {interval.reason for interval in coverage.intervals if interval.kind is Kind.MISSING} == {"coarse"}
+        assert not coverage.complete
+        asked = exchange.state.requests["public/get_index_chart_data"]
+        assert await Backfill(store, api).fill_all() == 0
+        assert exchange.state.requests["public/get_index_chart_data"] == asked
+
+
+async def test_fills_a_hole_of_an_instrument(store: Store) -> None:
+    """An instrument's minutes are known for longer than an index's."""
+    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+        await with_holes(store, "BTC-PERPETUAL", 3000, 5)
+        assert await Backfill(store, api).fill_all() == 2994
+        assert (await store.coverage("BTC-PERPETUAL", slot_now(3000), slot_now(4))).complete
+
+
+async def test_a_history_that_does_not_exist_is_not_available(store: Store) -> None:
+    """A ticker the exchange has no history of keeps its hole, with the reason."""
+    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+        await with_holes(store, "nosuch_usd", 30, 2)
+        assert await Backfill(store, api).fill_all() == 0
+        coverage = await store.coverage("nosuch_usd", slot_now(30), slot_now(1))
+        assert [interval.reason for interval in coverage.intervals] == [None, "unavailable", None]
+
+
+async def test_fills_when_the_exchange_is_back_and_says_so_once(sqlite_url: str) -> None:
+    """While the exchange does not answer, one line says so; the hole is filled soon after it does."""
+    with capture_logs() as logs:
+        async with Store(sqlite_url) as store, running_exchange() as exchange:
+            await store.migrate()
+            await with_holes(store, "btc_usd", 10, 3)
+            exchange.strike("http_page")
+            async with Api(exchange.http_url, tries=1) as api, anyio.create_task_group() as tasks:
+                backfill = Backfill(store, api)
+                await tasks.start(backfill.run)
+                await until(lambda: any("cannot be filled" in line["event"] for line in logs))
+                exchange.strike("clear")
+                await until(lambda: any(line["event"] == "holes filled" for line in logs))
+                tasks.cancel_scope.cancel()
+            assert (await store.coverage("btc_usd", slot_now(8), slot_now(3))).complete
+    events = [line["event"] for line in logs if line["event"].startswith("holes")]
+    assert events == ["holes cannot be filled now, trying again", "holes filled", "holes can be filled again"]
+
+
+async def test_fills_a_range_by_hand(store: Store) -> None:
+    """A range without any record is filled too, and the progress reaches its end."""
+    progress: list[int] = []
+    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+        filled = await Backfill(store, api).fill_range("BTC-PERPETUAL", slot_now(2000), slot_now(2), progress.append)
+        assert filled == 1998
+        assert progress[-1] == 1998 * 60
+        assert (await store.coverage("BTC-PERPETUAL", slot_now(2000), slot_now(2))).complete
