@@ -5,16 +5,21 @@ are ended first. And it raises the signal again after `serve()`, so that nothing
 """
 
 import contextlib
+import importlib
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from types import FrameType
+from typing import Any
 
 import anyio
+import structlog
 import uvicorn
 
 from .errors import StartError
 
-__all__ = ["GRACE_SECONDS", "Server", "bound_socket"]
+__all__ = ["GRACE_SECONDS", "Server", "bound_socket", "http_protocol"]
+
+log = structlog.get_logger(__name__)
 
 #: Streams are gone by then; what is left are REST answers, and no client is worth waiting longer for.
 GRACE_SECONDS = 5
@@ -34,6 +39,23 @@ def bound_socket(host: str, port: int) -> socket.socket:
         raise StartError(f"cannot listen on {host}:{port}: {reason}; choose another with --host and --port") from exc
     listener.setblocking(False)
     return listener
+
+
+def http_protocol() -> Any:
+    """What to give uvicorn as ``http``: our protocol, which hands streams their connection, or its choice.
+
+    Ours leans on inner parts of uvicorn; where they are not as expected, the log says so, and streams work as on any
+    ASGI server, at a higher cost.
+    """
+    try:
+        handover = importlib.import_module(".handover", __package__)
+        if handover.fits():
+            return handover.HandoverProtocol
+        reason = "its parts have changed"
+    except ImportError as exc:
+        reason = str(exc)
+    log.warning("streams_stay_asgi", reason=reason, uvicorn=uvicorn.__version__)
+    return "auto"
 
 
 class Server(uvicorn.Server):

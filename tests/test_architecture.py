@@ -31,7 +31,8 @@ ARROWS: dict[str, frozenset[str]] = {
     **dict.fromkeys(FEATURES, BASE),
     "web": BASE | {"stream", "persons", "history"},
     "simulator": frozenset({"model"}),
-    "server": BASE,
+    "handover": frozenset(),
+    "server": BASE | {"handover"},
     "tasks": BASE | FEATURES | {"logs"},
     "gateway": BASE | FEATURES | {"web", "server", "logs", "catalogue"},
     # The commands: `cli` reads the settings and starts one of the others.

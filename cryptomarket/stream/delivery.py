@@ -69,7 +69,10 @@ class Delivery:
         cohort.ahead[stream] = entries[-1].order if replays and len(entries) == PIECE else self._feed.position
         frame = cohort.framed(b"".join((head, *(entry.data for entry in entries), tail)))
         if not stream.sink.write(frame):
-            self._block(stream, cohort, BEGINNING, version=-1)
+            blocked = self._block(
+                stream, cohort, since if replays and since is not None else BEGINNING, replays=replays
+            )
+            blocked.pending.append(head + tail)
             return
         # Not aged: it may be the last tick of a ticker that has been silent for long.
         self._counters.delivered += len(entries)
@@ -88,14 +91,11 @@ class Delivery:
             blocked = self._block(stream, cohort, cohort.where(stream))
         blocked.pending.append(event)
 
-    def _block(
-        self, stream: Stream, cohort: Cohort, position: int, *, version: int | None = None, replays: bool = False
-    ) -> _Blocked:
+    def _block(self, stream: Stream, cohort: Cohort, position: int, *, replays: bool = False) -> _Blocked:
         if stream.cohort is None:  # the refused write found its reader gone
             return _Blocked(position, 0, 0.0)
         cohort.take_out(stream)
-        version = cohort.version if version is None else version
-        blocked = self._blocked[stream] = _Blocked(position, version, self._monotonic(), replays)
+        blocked = self._blocked[stream] = _Blocked(position, cohort.version, self._monotonic(), replays)
         self._counters.blocked += not replays
         stream.sink.when_drained(lambda: self._wake(stream))
         return blocked

@@ -4,6 +4,7 @@ An EventSource never comes back from any status but 200, so overload is answered
 wrong value is a 422 before the stream starts: coming back with it would be no use.
 """
 
+import asyncio
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +21,7 @@ from .audience import Subscription
 from .event import CONNECTION
 from .manager import ServerSSEManager
 from .sinks import MailboxSink
+from .socket_sink import HANDOVER, SocketSink
 
 __all__ = ["StreamEndpoint", "counted_address", "nobody", "read_tickers", "read_timer"]
 
@@ -32,9 +34,9 @@ _TIMER = re.compile(r"([0-9]{1,4})(?:\.([0-9])0*)?")
 _TIMER_EXPECTED = "0 for every tick, or seconds from 0.1 to 3600 in tenths"
 
 _STREAM_HEADERS = {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-store, no-transform",
-    "X-Accel-Buffering": "no",
+    "content-type": "text/event-stream",
+    "cache-control": "no-store, no-transform",
+    "x-accel-buffering": "no",
 }
 
 
@@ -172,7 +174,7 @@ class StreamEndpoint:
     def _come_back_later(self, reason: str) -> Response:
         self._manager.turned_away(reason)
         body = self._manager.draw_retry(*RETURN_SECONDS) + b"\n"
-        return Response(body, headers={**_STREAM_HEADERS, "Connection": "close"})
+        return Response(body, headers={**_STREAM_HEADERS, "connection": "close"})
 
     async def _stream(
         self,
@@ -183,11 +185,30 @@ class StreamEndpoint:
         receive: Receive,
         send: Send,
     ) -> None:
-        """The stream as a response of any ASGI server, until its reader leaves or the manager ends it."""
+        """The stream on the connection itself if the server gives it, else as a response of any ASGI server."""
+        raw = [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in (*_STREAM_HEADERS.items(), *headers.items())
+        ]
+        hand_over = (scope.get("extensions") or {}).get(HANDOVER)
+        if hand_over is not None:
+            sink = SocketSink(self._manager.leave)
+            stream = sink.stream = self._manager.join(sink, subscription, last_event_id)
+            transport: asyncio.Transport | None = None
+            try:
+                await send({"type": "http.response.start", "status": 200, "headers": raw})
+                transport = hand_over["take"](sink)
+            finally:
+                if transport is None:  # its reader is gone already
+                    self._manager.leave(stream)
+                else:
+                    sink.attach(transport)
+            return
         with anyio.CancelScope() as response_scope:
-            sink = MailboxSink(on_abort=response_scope.cancel)
-            stream = self._manager.join(sink, subscription, last_event_id)
-            response = EventSourceResponse(sink.frames(), headers={**_STREAM_HEADERS, **headers}, ping=0, sep="\n")
+            mailbox = MailboxSink(on_abort=response_scope.cancel)
+            stream = self._manager.join(mailbox, subscription, last_event_id)
+            response = EventSourceResponse(mailbox.frames(), ping=0, sep="\n")
+            response.raw_headers = raw
             try:
                 await response(scope, receive, send)
             finally:

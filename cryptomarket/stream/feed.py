@@ -13,13 +13,15 @@ from typing import NamedTuple
 from ..model import GapReason, Tick
 from .event import price_event
 
-__all__ = ["BEGINNING", "KEPT_TICKS", "PIECE", "Entry", "Feed"]
+__all__ = ["BEGINNING", "EPOCHS", "KEPT_TICKS", "PIECE", "Entry", "Feed"]
 
 #: Before every arrival.
 BEGINNING = -(1 << 62)
 KEPT_TICKS = 10_000
 #: Events of one write at most, about 26 KB: a reader catching up takes piece after piece at its own pace.
 PIECE = 128
+#: Leaders whose ticks can still be put in order.
+EPOCHS = 8
 
 _ID = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 _ORDER = itemgetter(0)
@@ -64,6 +66,7 @@ class Feed:
         #: The position of the newest arrival.
         self.position = 0
         self._begun = self._offset = 0
+        self._offsets: dict[int, int] = {}
         self._kept = kept
         self._rings = {ticker: _Ring(self.position) for ticker in tickers}
 
@@ -75,7 +78,7 @@ class Feed:
         if ticker not in self._rings:
             ring = self._rings[ticker] = _Ring(self.position)
             if newest is not None:
-                order = self._begun if newest.epoch < self.epoch else newest.sequence + self._offset
+                order = newest.sequence + self._offsets.get(newest.epoch, BEGINNING)
                 ring.newest = Entry(min(order, self.position), now, price_event(newest))
 
     def forget(self, ticker: str) -> None:
@@ -97,10 +100,12 @@ class Feed:
         return True
 
     def _begin(self, tick: Tick) -> None:
-        """A new leader counts anew: positions go on from here, and what was kept is for those who have not seen it yet."""
+        """A new leader counts anew: positions go on, and what was kept is for those who have not seen it yet."""
         self.epoch = tick.epoch
         self._begun = self.position
-        self._offset = self.position + 1 - tick.sequence
+        self._offset = self._offsets[tick.epoch] = self.position + 1 - tick.sequence
+        if len(self._offsets) > EPOCHS:
+            del self._offsets[min(self._offsets)]
 
     def newest(self, tickers: Iterable[str], after: int = BEGINNING) -> list[Entry]:
         """The newest event of each ticker that had one after the position, in order."""

@@ -15,7 +15,8 @@ __all__ = ["MailboxSink", "Sink"]
 class Sink(Protocol):
     """One reader. Nothing is written after `close` or `abort`; both may be called twice."""
 
-    def framed(self, data: bytes, /) -> bytes:
+    @staticmethod
+    def framed(data: bytes, /) -> bytes:
         """The bytes as this kind of sink writes them; a cohort asks once for all its streams."""
 
     def write(self, frame: bytes, /) -> bool:
@@ -51,7 +52,8 @@ class MailboxSink:
     def __repr__(self) -> str:
         return f"<MailboxSink {self._size} bytes{' closed' if self._closed else ''}>"
 
-    def framed(self, data: bytes) -> bytes:
+    @staticmethod
+    def framed(data: bytes) -> bytes:
         """The bytes themselves: framing is the server's."""
         return data
 

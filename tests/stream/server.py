@@ -1,9 +1,11 @@
 """The endpoint on a real server, and raw connections to it."""
 
+import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import anyio.abc
@@ -14,13 +16,17 @@ from starlette.responses import JSONResponse, Response
 
 from cryptomarket.cluster.bus import LocalBus
 from cryptomarket.errors import InvalidParameter, RequestError
+from cryptomarket.handover import HandoverProtocol
 from cryptomarket.stream.endpoint import StreamEndpoint
 from cryptomarket.stream.manager import ServerSSEManager
 
 from ..eventsource import Event, EventSourceParser
 from .reader import tick
 
-__all__ = ["Connection", "Served", "eventually", "served"]
+__all__ = ["PATHS", "Connection", "Served", "Serving", "eventually", "served"]
+
+#: What to give uvicorn as `http` for each path: its own protocol, or ours that hands streams their connection.
+PATHS: dict[str, Any] = {"asgi": "httptools", "socket": HandoverProtocol}
 
 
 class QuietServer(uvicorn.Server):
@@ -35,7 +41,7 @@ class QuietServer(uvicorn.Server):
 async def eventually(condition: Callable[[], object], seconds: float = 5) -> None:
     """Wait until the condition holds."""
     with anyio.fail_after(seconds):
-        while not condition():  # noqa: ASYNC110  it is a state of the server, not an event of ours
+        while not condition():
             await anyio.sleep(0.002)
 
 
@@ -57,6 +63,7 @@ class Connection:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     head: bytes = b""
+    chunks: list[bytes] = field(default_factory=list)
     ended: bool = False
     _buffer: bytes = b""
 
@@ -105,6 +112,7 @@ class Connection:
                 data, end = rest[: int(size, 16)], rest[int(size, 16) : int(size, 16) + 2]
                 assert end == b"\r\n"
                 self._buffer = rest[int(size, 16) + 2 :]
+                self.chunks.append(size + separator + data + end)
                 self.ended = not data
             else:
                 data, self._buffer = self._buffer, b""
@@ -145,9 +153,14 @@ class Served:
     bus: LocalBus
     _open: contextlib.AsyncExitStack
 
-    async def connect(self) -> Connection:
+    async def connect(self, receive_buffer: int | None = None) -> Connection:
         """A raw connection; closed at the end of the test."""
-        return Connection(await self._open.enter_async_context(await anyio.connect_tcp("127.0.0.1", self.port)))
+        raw = socket.socket()
+        raw.setblocking(False)
+        if receive_buffer is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", self.port))
+        return Connection(await self._open.enter_async_context(await anyio.abc.SocketStream.from_socket(raw)))
 
     async def get(self, target: str = "/sse/", method: str = "GET", **headers: str) -> Connection:
         """A connection that has asked for the target."""
@@ -163,15 +176,28 @@ class Served:
         await eventually(lambda: len(self.manager) == count)
 
 
+class Serving(Protocol):
+    """`served` by one of the paths."""
+
+    def __call__(self, **options: Any) -> contextlib.AbstractAsyncContextManager[Served]: ...
+
+
 @contextlib.asynccontextmanager
 async def served(
-    *, manager: dict[str, Any] | None = None, config: dict[str, Any] | None = None, **options: Any
+    http: Any, *, manager: dict[str, Any] | None = None, config: dict[str, Any] | None = None, **options: Any
 ) -> AsyncIterator[Served]:
-    """The endpoint under uvicorn on a free port, with the manager's coroutine running."""
+    """The endpoint under uvicorn on a free port, with its manager running; ``http`` is uvicorn's protocol."""
     stream_manager = ServerSSEManager("btc_usd", "eth_usd", "connection", **(manager or {}))
     options = {"known": {"BTC-PERPETUAL"}.__contains__, "nearest": lambda _: ["BTC-PERPETUAL"], **options}
     endpoint = StreamEndpoint(stream_manager, problem=problem, **options)
-    settings = {"log_config": None, "lifespan": "off", "timeout_graceful_shutdown": 1, **(config or {})}
+    settings = {
+        "http": http,
+        "ws": "none",
+        "log_config": None,
+        "lifespan": "off",
+        "timeout_graceful_shutdown": 1,
+        **(config or {}),
+    }
     server = QuietServer(uvicorn.Config(endpoint, port=0, **settings))
     bus = LocalBus(7)
     bus.subscribe(stream_manager.receive)
@@ -182,11 +208,13 @@ async def served(
             while not server.started:
                 await anyio.lowlevel.checkpoint()
         port = server.servers[0].sockets[0].getsockname()[1]
-        async with contextlib.AsyncExitStack() as opened:
-            yield Served(stream_manager, server, port, bus, opened)
+        try:
+            async with contextlib.AsyncExitStack() as opened:
+                yield Served(stream_manager, server, port, bus, opened)
+        finally:
+            for listener in server.servers:
+                listener.close()
         await stream_manager.drain(0)
-        for listener in server.servers:
-            listener.close()
         for connection in list(server.server_state.connections):
             connection.shutdown()
         await eventually(lambda: not server.server_state.connections and not server.server_state.tasks)

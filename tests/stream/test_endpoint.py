@@ -1,4 +1,4 @@
-"""The endpoint on a real server: what it answers, with which headers, and whom it turns away."""
+"""The endpoint on a real server, by both paths: what it answers, with which headers, and whom it turns away."""
 
 from collections.abc import Mapping
 
@@ -8,12 +8,12 @@ from starlette.requests import Request
 
 from cryptomarket.stream.endpoint import counted_address
 
-from .server import served
+from .server import Serving
 
 
-async def test_a_stream_carries_prices_and_the_state() -> None:
+async def test_a_stream_carries_prices_and_the_state(serving: Serving) -> None:
     """Joining shows the present; ticks follow at once with timer 0."""
-    async with served() as site:
+    async with serving() as site:
         site.publish(1)
         stream = await site.get("/sse/?timer=0")
         await stream.until(2)
@@ -24,9 +24,9 @@ async def test_a_stream_carries_prices_and_the_state() -> None:
     assert 1000 <= (stream.parser.retry or 0) <= 5000
 
 
-async def test_the_headers_are_those_of_the_contract() -> None:
+async def test_the_headers_are_those_of_the_contract(serving: Serving) -> None:
     """A stream that no cache stores, no proxy changes or holds back."""
-    async with served() as site:
+    async with serving() as site:
         stream = await site.get()
         await stream.until(1)
     assert stream.status == 200
@@ -41,9 +41,9 @@ async def test_the_headers_are_those_of_the_contract() -> None:
     "timer",
     ["-1", "abc", "", "0.05", "0.15", "3600.1", "36000", "1e3", "nan", "inf", "+5", "٥", "5,5", " 5", "1&timer=2"],
 )
-async def test_a_wrong_timer_is_a_problem_naming_it(timer: str) -> None:
+async def test_a_wrong_timer_is_a_problem_naming_it(serving: Serving, timer: str) -> None:
     """Before the stream starts, with what was expected."""
-    async with served() as site:
+    async with serving() as site:
         answer = await site.get("/sse/?timer=" + timer.replace("٥", "%D9%A5").replace(" ", "%20").replace("+", "%2B"))
         body = await answer.to_end()
     assert answer.status == 422
@@ -54,9 +54,9 @@ async def test_a_wrong_timer_is_a_problem_naming_it(timer: str) -> None:
 
 
 @pytest.mark.parametrize("timer", ["0", "0.0", "0.1", "0.10", "5", "5.0", "3600", "3600.0"])
-async def test_a_right_timer_is_taken(timer: str) -> None:
+async def test_a_right_timer_is_taken(serving: Serving, timer: str) -> None:
     """Tenths of a second up to an hour, and 0."""
-    async with served() as site:
+    async with serving() as site:
         assert (await site.get(f"/sse/?timer={timer}")).status == 200
         assert site.manager.statistics().by_timer == {float(timer): 1}
 
@@ -73,9 +73,9 @@ async def test_a_right_timer_is_taken(timer: str) -> None:
         ("%00%0d%0a%F0%9F%92%A9", b"none"),
     ],
 )
-async def test_a_wrong_channel_is_a_problem_naming_it(channels: str, said: bytes) -> None:
+async def test_a_wrong_channel_is_a_problem_naming_it(serving: Serving, channels: str, said: bytes) -> None:
     """Unknown, empty, doubled or too many: before the stream starts."""
-    async with served() as site:
+    async with serving() as site:
         answer = await site.get(f"/sse/?channels={channels}")
         body = await answer.to_end()
     assert answer.status == 422
@@ -83,10 +83,10 @@ async def test_a_wrong_channel_is_a_problem_naming_it(channels: str, said: bytes
     assert said in body
 
 
-async def test_channels_choose_tickers() -> None:
+async def test_channels_choose_tickers(serving: Serving) -> None:
     """Configured ones, others of the catalogue, and connection beside them in any case."""
     wanted: list[frozenset[str]] = []
-    async with served(manager={"demand": wanted.append}) as site:
+    async with serving(manager={"demand": wanted.append}) as site:
         site.publish(1)
         site.publish(2, ticker="eth_usd")
         one = await site.get("/sse/?timer=0&channels=eth_usd,connection,eth_usd")
@@ -101,18 +101,18 @@ async def test_channels_choose_tickers() -> None:
     assert wanted[0] == {"BTC-PERPETUAL"}
 
 
-async def test_more_tickers_than_followed_at_once_are_a_problem() -> None:
+async def test_more_tickers_than_followed_at_once_are_a_problem(serving: Serving) -> None:
     """The limit of all streams together is said by the same kind of answer."""
-    async with served(manager={"max_tickers": 3}, known=lambda _: True) as site:
+    async with serving(manager={"max_tickers": 3}, known=lambda _: True) as site:
         await site.get("/sse/?channels=A")
         answer = await site.get("/sse/?channels=B")
         assert answer.status == 422
         assert len(site.manager) == 1
 
 
-async def test_last_event_id_resumes_an_immediate_stream() -> None:
+async def test_last_event_id_resumes_an_immediate_stream(serving: Serving) -> None:
     """The missed ticks come first; an id that is none is a gap."""
-    async with served() as site:
+    async with serving() as site:
         site.publish(1, 2, 3)
         resumed = await site.get("/sse/?timer=0&channels=btc_usd", Last_Event_ID="7-1")
         foreign = await site.get("/sse/?timer=0&channels=btc_usd", Last_Event_ID="caf\xe9\x00\x7f"[:4])
@@ -123,9 +123,9 @@ async def test_last_event_id_resumes_an_immediate_stream() -> None:
     assert foreign.prices() == [3]
 
 
-async def test_head_is_answered_without_a_stream() -> None:
+async def test_head_is_answered_without_a_stream(serving: Serving) -> None:
     """The headers of a stream, no body, no stream; wrong values are told as to GET."""
-    async with served() as site:
+    async with serving() as site:
         answer = await site.get(method="HEAD")
         assert answer.status == 200
         assert answer.headers["content-type"] == "text/event-stream"
@@ -134,18 +134,18 @@ async def test_head_is_answered_without_a_stream() -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
-async def test_other_methods_are_refused(method: str) -> None:
+async def test_other_methods_are_refused(serving: Serving, method: str) -> None:
     """With the ones that are not."""
-    async with served() as site:
+    async with serving() as site:
         answer = await site.get(method=method, Content_Length="0")
         assert answer.status == 405
         assert answer.headers["allow"] == "GET, HEAD"
         assert b"is read with GET" in await answer.to_end()
 
 
-async def test_only_allowed_origins_may_read() -> None:
+async def test_only_allowed_origins_may_read(serving: Serving) -> None:
     """The very origin that asks, never a star, never with credentials; also on a problem, which a page wants to see."""
-    async with served(allowed_origins=["https://shop.example"]) as site:
+    async with serving(allowed_origins=["https://shop.example"]) as site:
         allowed = await site.get(Origin="https://shop.example")
         other = await site.get(Origin="https://evil.example")
         wrong = await site.get("/sse/?timer=x", Origin="https://shop.example")
@@ -162,9 +162,11 @@ async def test_only_allowed_origins_may_read() -> None:
     ("options", "reason"),
     [({"max_streams": 1}, "max_streams"), ({"max_streams_per_address": 1}, "max_streams_per_address")],
 )
-async def test_overload_is_answered_with_200_a_long_retry_and_the_end(options: Mapping[str, int], reason: str) -> None:
+async def test_overload_is_answered_with_200_a_long_retry_and_the_end(
+    serving: Serving, options: Mapping[str, int], reason: str
+) -> None:
     """Anything else an EventSource would never come back from; when there is room, it is let in."""
-    async with served(**options) as site:
+    async with serving(**options) as site:
         first = await site.get()
         second = await site.get()
         assert (second.status, second.headers["content-type"]) == (200, "text/event-stream")
@@ -179,9 +181,9 @@ async def test_overload_is_answered_with_200_a_long_retry_and_the_end(options: M
         await third.until(1)
 
 
-async def test_a_draining_manager_sends_newcomers_away() -> None:
+async def test_a_draining_manager_sends_newcomers_away(serving: Serving) -> None:
     """On a connection that was open already; the answer is the same as under overload."""
-    async with served() as site:
+    async with serving() as site:
         await site.manager.drain(0)
         late = await site.get()
         await late.to_end()
@@ -189,9 +191,9 @@ async def test_a_draining_manager_sends_newcomers_away() -> None:
     assert (late.parser.retry or 0) >= 15_000
 
 
-async def test_a_drain_ends_the_response_in_good_order() -> None:
+async def test_a_drain_ends_the_response_in_good_order(serving: Serving) -> None:
     """The farewell, then the end of the body, so that the browser comes back after the pause it was given."""
-    async with served() as site:
+    async with serving() as site:
         stream = await site.get("/sse/?timer=5")
         await stream.until(1)
         await site.manager.drain(0)
@@ -200,9 +202,9 @@ async def test_a_drain_ends_the_response_in_good_order() -> None:
     assert len(stream.parser.retries) == 2
 
 
-async def test_a_reader_that_leaves_is_forgotten_within_a_second() -> None:
+async def test_a_reader_that_leaves_is_forgotten_within_a_second(serving: Serving) -> None:
     """However it leaves."""
-    async with served() as site:
+    async with serving() as site:
         streams = [await site.get() for _ in range(5)]
         await site.streams(5)
         for stream in streams:
@@ -211,13 +213,13 @@ async def test_a_reader_that_leaves_is_forgotten_within_a_second() -> None:
             await site.streams(0)
 
 
-async def test_the_visitor_is_identified_by_the_request() -> None:
+async def test_the_visitor_is_identified_by_the_request(serving: Serving) -> None:
     """The session of the cookie gets its own events, and a header may begin one."""
 
     def identify(request: Request) -> tuple[str | None, Mapping[str, str]]:
         return request.cookies.get("session"), {"Set-Cookie": "session=new"}
 
-    async with served(identify=identify) as site:
+    async with serving(identify=identify) as site:
         mine = await site.get(Cookie="session=a")
         other = await site.get()
         assert mine.headers["set-cookie"] == "session=new"
@@ -227,9 +229,9 @@ async def test_the_visitor_is_identified_by_the_request() -> None:
     assert [e.json["kind"] for e in mine.events] == ["upstream", "person"]
 
 
-async def test_a_reader_blocked_for_long_is_cut_off_and_the_others_are_not() -> None:
+async def test_a_reader_blocked_for_long_is_cut_off_and_the_others_are_not(serving: Serving) -> None:
     """Its response is cancelled though it waits for the reader; a healthy stream beside it misses nothing."""
-    async with served(manager={"blocked_seconds": 0.3}, identify=lambda r: (r.cookies.get("session"), {})) as site:
+    async with serving(manager={"blocked_seconds": 0.3}, identify=lambda r: (r.cookies.get("session"), {})) as site:
         healthy = await site.get("/sse/?timer=0&channels=eth_usd")
         await healthy.until(1)
         stalled = await site.get("/sse/?timer=0&channels=btc_usd", Cookie="session=a")

@@ -1,0 +1,171 @@
+"""uvicorn's HTTP protocol with two things it lacks: budgets for a request, and a door for streams.
+
+Why it exists: a stream that stays an ASGI response keeps a task, a scope, a parser and several events for as long as it
+is open, 44 KB in all. So the endpoint of the streams, once a request is checked and the head of its answer is sent, may
+take the connection itself (`scope["extensions"]["cryptomarket.handover"]["take"]`), and nothing here stays behind.
+What it bypasses: uvicorn's flow control, keep-alive and shutdown for that connection; its new owner has its own.
+
+It leans on names of uvicorn that are not public. `fits` checks that they are there; where they are not, uvicorn's own
+protocol serves the same application, and streams stay ASGI responses.
+"""
+
+import asyncio
+import functools
+import weakref
+from collections.abc import Callable
+from http import HTTPStatus
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+__all__ = ["HANDOVER", "HandoverProtocol", "fits"]
+
+#: The name of the door; the endpoint of the streams knows it too.
+HANDOVER = "cryptomarket.handover"
+
+#: A request that is not here by then never will be: silent, half a head, or a byte now and then.
+REQUEST_SECONDS = 10.0
+#: What nginx allows by default; cookies and addresses of honest clients are far smaller.
+HEAD_BYTES = 32_768
+#: The only bodies are log-ins of a few hundred bytes.
+BODY_BYTES = 65_536
+
+_PROTOCOL_NAMES = {
+    "connections",
+    "cycle",
+    "flow",
+    "headers",
+    "loop",
+    "parser",
+    "pipeline",
+    "scope",
+    "server_state",
+}
+_METHODS = {"_unset_keepalive_if_required", "handle_websocket_upgrade", "on_body", "on_headers_complete"}
+_CYCLE_NAMES = {"disconnected", "message_event", "response_complete", "response_started"}
+
+
+def fits() -> bool:
+    """Whether the installed uvicorn has the parts that the protocol leans on."""
+    return (
+        _assigned(HttpToolsProtocol).issuperset(_PROTOCOL_NAMES)
+        and _METHODS.issubset(dir(HttpToolsProtocol))
+        and _assigned(RequestResponseCycle).issuperset(_CYCLE_NAMES)
+    )
+
+
+def _assigned(cls: type) -> set[str]:
+    return set(cls.__init__.__code__.co_names)  # type: ignore[misc]
+
+
+def _take(
+    http: "Callable[[], HandoverProtocol | None]",
+    cycle: Callable[[], RequestResponseCycle | None],
+    protocol: asyncio.Protocol,
+) -> asyncio.Transport | None:
+    """The door: it holds nothing alive, as the scope it stands in would otherwise be part of a cycle."""
+    owner, response = http(), cycle()
+    return owner._hand_over(response, protocol) if owner is not None and response is not None else None
+
+
+class HandoverProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP with two things it lacks: budgets for a request, and a door for a stream to take the connection.
+
+    A request must be complete within a time and a size, whoever drips it. And `scope["extensions"]` has a function that
+    makes another protocol the owner of the connection once the head of the response is sent; nothing here stays behind.
+    """
+
+    request_seconds = REQUEST_SECONDS
+    _deadline: asyncio.TimerHandle | None = None
+    _received = 0
+    _in_body = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client came, and has so long to make its request."""
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(self.request_seconds, self._too_slow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self._forget_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Part of a request, the whole, or more than that."""
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self.request_seconds, self._too_slow)
+        self._received += len(data)
+        super().data_received(data)
+        if self._deadline is not None and self._received > (BODY_BYTES if self._in_body else HEAD_BYTES):
+            self._refuse(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE if self._in_body else HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            )
+
+    def on_headers_complete(self) -> None:
+        """The head is here: answer it, unless it is one no honest client sends."""
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            return
+        self._in_body, self._received = True, 0
+        super().on_headers_complete()
+        if self.cycle is not None:  # the application's task runs later, so it will find this
+            take = functools.partial(_take, weakref.ref(self), weakref.ref(self.cycle))
+            self.scope["extensions"] = {HANDOVER: {"take": take}}
+
+    def on_message_complete(self) -> None:
+        """The request is whole: its time is no longer counted."""
+        self._forget_deadline()
+        self._in_body, self._received = False, 0
+        if self.cycle is not None:
+            super().on_message_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body, of interest unless its head was refused."""
+        if self.cycle is not None:
+            super().on_body(body)
+
+    def handle_websocket_upgrade(self) -> None:
+        """The connection is another protocol's from here."""
+        self._forget_deadline()
+        super().handle_websocket_upgrade()
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT if self._received or self._in_body else None)
+
+    def _refuse(self, status: HTTPStatus | None) -> None:
+        """Say why, unless an answer is under way or nothing was asked, and hang up."""
+        self._forget_deadline()
+        if self.transport.is_closing():
+            return
+        if status is not None and (self.cycle is None or self.cycle.response_complete):
+            self.transport.write(
+                f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
+            )
+        self.transport.close()
+
+    def _hand_over(self, cycle: RequestResponseCycle, protocol: asyncio.Protocol) -> asyncio.Transport | None:
+        """Make the protocol the owner of the connection, and let go of everything; None when the client is gone.
+
+        The response of the cycle must have begun, with a chunked body; its end is the new owner's to write.
+        """
+        transport = self.transport
+        gone = cycle.disconnected or transport.is_closing() or not cycle.response_started
+        cycle.response_complete = True  # as far as uvicorn is concerned
+        if gone:
+            return None
+        cycle.message_event.set()
+        self._forget_deadline()
+        self._unset_keepalive_if_required()
+        self.flow.resume_reading()  # requests sent in advance have paused it; they are not answered
+        self.connections.discard(self)
+        self.server_state.total_requests += 1
+        transport.set_protocol(protocol)
+        # Each of these leads back to this object; without them it is freed at once, and not when a collector runs.
+        self.pipeline.clear()
+        self.parser = self.scope = self.cycle = self.flow = self.transport = None  # type: ignore[assignment]
+        return transport

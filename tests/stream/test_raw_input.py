@@ -1,0 +1,228 @@
+"""What a hostile or broken client may send, as bytes: a defined answer, no 500, nothing left open."""
+
+import contextlib
+import functools
+from collections.abc import Iterator
+
+import anyio
+import pytest
+
+from cryptomarket.handover import BODY_BYTES, HEAD_BYTES, HandoverProtocol
+
+from .server import Connection, Serving, eventually, served
+
+
+class Hasty(HandoverProtocol):
+    """Our protocol, with less patience."""
+
+    request_seconds = 0.2
+
+
+hasty: Serving = functools.partial(served, Hasty)
+REQUEST = "GET /sse/?timer=0 HTTP/1.1\r\nHost: test\r\n"
+
+
+@pytest.fixture(autouse=True)
+def no_error_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No traceback, whatever is sent."""
+    yield
+    assert [record.getMessage() for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []
+
+
+async def hung_up(connection: Connection) -> bytes:
+    """What is said until the other side hangs up."""
+    said = connection._buffer
+    with anyio.fail_after(5):
+        while True:
+            try:
+                said += await connection.socket.receive()
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                return said
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        "GET /sse/ HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET /sse/ HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        "GET /sse/ HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        "GET /sse/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n",
+        "GET /sse/ HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n",
+        "GET /sse/ HTTP/1.1\r\nHost: a\r\n X: folded\r\n\r\n",
+        "GET /sse/ HTTP/1.1\r\nHost : a\r\n\r\n",
+        "GET /sse/ HTTP/9.9\r\n\r\n",
+        "GET /sse/\xff HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /s e/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "nonsense\r\n\r\n",
+    ],
+)
+async def test_what_is_no_request_is_refused_and_hung_up_on(serving: Serving, request_text: str) -> None:
+    """With a 400, before any stream begins."""
+    async with serving() as site:
+        connection = await site.connect()
+        await connection.send(request_text)
+        assert (await hung_up(connection)).startswith(b"HTTP/1.1 400 ")
+        await site.streams(0)
+
+
+async def test_a_second_request_in_the_same_packet_is_not_answered(serving: Serving) -> None:
+    """The connection belongs to the first stream."""
+    async with serving() as site:
+        connection = await site.connect()
+        await connection.send((REQUEST + "\r\n") * 3)
+        await connection.read_head()
+        await connection.until(1)
+        site.publish(1)
+        await connection.until(2)
+        assert site.manager.statistics().joined == 1
+
+
+@pytest.mark.parametrize("more", [REQUEST + "\r\n", "x", "hello", "0\r\n\r\n"])
+async def test_a_stream_that_is_talked_to_is_ended(more: str) -> None:
+    """A second request or a late body on the connection of a stream is nothing a browser sends."""
+    async with hasty() as site:
+        stream = await site.get("/sse/?timer=0", Content_Length="5" if more == "hello" else "0")
+        await stream.until(1)
+        await stream.send(more)
+        await stream.to_end()
+        assert not stream.ended
+        await site.streams(0)
+
+
+async def test_a_body_that_came_with_the_request_is_ignored(serving: Serving) -> None:
+    """It is neither read as a request nor an error."""
+    async with serving() as site:
+        connection = await site.connect()
+        await connection.send(REQUEST + "Content-Length: 34\r\n\r\nGET /admin HTTP/1.1\r\nHost: test\r\n\r\n")
+        await connection.read_head()
+        await connection.until(1)
+        assert connection.status == 200
+
+
+async def test_http_1_0_gets_a_stream_that_closes(serving: Serving) -> None:
+    """Proxies of the old kind speak it, and understand the chunks."""
+    async with serving() as site:
+        connection = await site.connect()
+        await connection.send("GET /sse/?timer=0 HTTP/1.0\r\n\r\n")
+        await connection.read_head()
+        await connection.until(1)
+        assert connection.headers["connection"] == "close"
+        await site.manager.drain(0)
+        await connection.to_end()
+        assert connection.ended
+
+
+async def test_an_upgrade_is_not_taken_up(serving: Serving) -> None:
+    """There is no WebSocket here; the request is answered as what else it is."""
+    async with serving() as site:
+        stream = await site.get("/sse/?timer=0", Connection="Upgrade", Upgrade="websocket")
+        assert stream.status == 200
+        await stream.until(1)
+
+
+@pytest.mark.parametrize("sent", ["", "G", REQUEST, REQUEST + "X: " + "y" * 100])
+async def test_a_request_that_is_never_finished_is_cut_off(sent: str) -> None:
+    """Silent ones without a word, others with 408."""
+    async with hasty() as site:
+        connection = await site.connect()
+        if sent:
+            await connection.send(sent)
+        said = await hung_up(connection)
+        assert said.startswith(b"HTTP/1.1 408 ") if sent else said == b""
+
+
+async def test_a_dripping_request_is_cut_off() -> None:
+    """A byte now and then does not prolong its time."""
+    async with hasty() as site:
+        connection = await site.connect()
+        with anyio.fail_after(5):
+            for byte in REQUEST * 10:
+                try:
+                    await connection.send(byte)
+                except anyio.BrokenResourceError:
+                    break
+                await anyio.sleep(0.01)
+        assert not site.server.server_state.connections
+
+
+async def test_a_dripping_body_is_cut_off() -> None:
+    """Its time is that of the whole request."""
+    async with hasty() as site:
+        connection = await site.connect()
+        await connection.send("POST /sse/ HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\nx")
+        assert (await hung_up(connection)).count(b"HTTP/1.1 ") <= 2
+        await eventually(lambda: not site.server.server_state.connections)
+
+
+async def test_a_second_request_on_a_kept_connection_has_its_time_too() -> None:
+    """Half of one is cut off as the first would be."""
+    async with hasty() as site:
+        connection = await site.get("/sse/?timer=x")
+        await connection.to_end()
+        await connection.send("GET /sse/?time")
+        assert b"408" in await hung_up(connection)
+
+
+async def test_a_slow_answer_is_not_cut_off() -> None:
+    """The budget is for requests: a stream is open for longer."""
+    async with hasty() as site:
+        stream = await site.get("/sse/?timer=0")
+        await stream.until(1)
+        await anyio.sleep(0.4)
+        site.publish(1)
+        await stream.until(2)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        f"X: {'y' * HEAD_BYTES}\r\n\r\n",
+        f"X: {'y' * 200_000}",
+        "".join(f"X{i}: y\r\n" for i in range(HEAD_BYTES // 4)) + "\r\n",
+    ],
+)
+async def test_a_giant_head_is_refused(head: str) -> None:
+    """Whether it ends or not."""
+    async with served(HandoverProtocol) as site:
+        connection = await site.connect()
+        await connection.send(REQUEST + head)
+        assert (await hung_up(connection)).startswith(b"HTTP/1.1 431 ")
+        assert site.manager.statistics().joined == 0
+
+
+async def test_a_giant_address_is_refused() -> None:
+    """The address is part of the head."""
+    async with served(HandoverProtocol) as site:
+        connection = await site.connect()
+        await connection.send(f"GET /sse/?{'x' * HEAD_BYTES} HTTP/1.1\r\n\r\n")
+        assert (await hung_up(connection)).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_giant_body_is_not_read() -> None:
+    """The connection is closed after the budget of a body."""
+    async with served(HandoverProtocol) as site:
+        connection = await site.connect()
+        await connection.send(f"POST /sse/ HTTP/1.1\r\nHost: test\r\nContent-Length: {BODY_BYTES * 100}\r\n\r\n")
+        for _ in range(2 * BODY_BYTES // 1000):
+            with contextlib.suppress(anyio.BrokenResourceError):
+                await connection.send("x" * 1000)
+        await eventually(lambda: not site.server.server_state.connections)
+
+
+async def test_many_broken_clients_leave_nothing_open() -> None:
+    """Five hundred, of all kinds, beside a stream that does not notice."""
+    async with hasty(max_streams_per_address=1000) as site:
+        healthy = await site.get("/sse/?timer=0")
+        await healthy.until(1)
+        for i in range(500):
+            connection = await site.connect()
+            await connection.send(("", "GET", REQUEST, REQUEST + "\r\n", "\0\0\r\n\r\n")[i % 5] or "G")
+            if i % 2:
+                await connection.socket.aclose()
+        site.publish(1)
+        await healthy.until(2)
+        await site.manager.drain(0)
+        await eventually(lambda: not site.server.server_state.connections)
+        assert len(site.manager) == 0
