@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio
 
+from cryptomarket.history.recorder import Recorder
 from cryptomarket.model import Price, UpstreamState
 from tests.web.site import Site, running_site
 
@@ -30,23 +31,28 @@ def past(ticker: str, middle: int, hours: float = 25, hole: tuple[int, int] = (2
 
 
 @contextlib.asynccontextmanager
-async def moving_site(folder: Path, *, port: int = 0, seconds: float = 0.1) -> AsyncIterator[Site]:
-    """A site with a day of history and a tick of each ticker every tenth of a second, until the block ends."""
+async def moving_site(folder: Path, *, port: int = 0, seconds: float = 0.1, interval: int = 60) -> AsyncIterator[Site]:
+    """A site with a day of history, and a recorded tick of each ticker every tenth of a second until the block ends."""
     stored = {"btc_usd": past("btc_usd", 64_250), "eth_usd": past("eth_usd", 3_120)}
-    async with running_site(folder, [*stored["btc_usd"], *stored["eth_usd"]], live=True, port=port) as site:
+    async with running_site(
+        folder, [*stored["btc_usd"], *stored["eth_usd"]], live=True, port=port, interval=interval
+    ) as site:
+        recorder = Recorder(site.store, interval=interval, epoch=site.bus.epoch)
+        site.bus.subscribe(recorder.receive)
 
         async def move() -> None:
             walk = random.Random(1)
             prices = {ticker: rows[-1].price for ticker, rows in stored.items()}
-            while True:
-                for ticker in prices:
-                    prices[ticker] += Decimal(walk.randint(-400, 410)) / 100
-                    site.tick(ticker, f"{prices[ticker]:.2f}")
-                await anyio.sleep(seconds)
+            with site.market:
+                while True:
+                    for ticker in prices:
+                        prices[ticker] += Decimal(walk.randint(-400, 410)) / 100
+                        site.tick(ticker, f"{prices[ticker]:.2f}")
+                    await anyio.sleep(seconds)
 
         site.upstream(UpstreamState.LIVE)
         async with anyio.create_task_group() as tasks:
+            await tasks.start(recorder.run)
             tasks.start_soon(move)
-            site.market = tasks.cancel_scope
             yield site
             tasks.cancel_scope.cancel()

@@ -19,8 +19,9 @@ async def test_the_board_looks_like_itself_everywhere(tmp_path: Path, theme: str
         page = await window.open()
         await expect(page.locator(".tile .line").first).to_be_visible()
         await expect(page.locator(".tile .move").nth(1)).not_to_be_empty()
-        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        await expect(page.locator("#canvas canvas").first).to_be_visible()
         await window.picture(page, f"board-{theme}-{width}")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 async def test_both_prices_move(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def prices(
 
 @contextlib.asynccontextmanager
 async def running_site(
-    folder: Path, stored: Sequence[Price] = (), *, port: int = 0, live: bool = False, **options: Any
+    folder: Path, stored: Sequence[Price] = (), *, port: int = 0, live: bool = False, interval: int = 60, **options: Any
 ) -> AsyncIterator[Site]:
     """A site on a database in the folder, holding the given prices; with ``live`` its clock is the machine's."""
     board = Board(TICKERS, monotonic=time.monotonic, wall=time.time)
@@ -128,7 +128,7 @@ async def running_site(
         bus = LocalBus(await store.take_epoch())
         bus.subscribe(board.receive)
         bus.subscribe(manager.receive)
-        await store.write_live(stored, bus.epoch)
+        await store.insert_missing(stored)
         site: Site
 
         async def health() -> Health:
@@ -140,7 +140,7 @@ async def running_site(
             store=store,
             stream=endpoint,
             catalogue=names,
-            interval=60,
+            interval=interval,
             health=health,
             allowed_origins=origins,
             wall=time.time if live else lambda: site.now,

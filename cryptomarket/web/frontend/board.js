@@ -1,6 +1,9 @@
-// The board: a tile per ticker, fed by one stream; each tile tells its age and greys when it should not be believed.
+// The board: a tile per ticker and one large chart, fed by one stream; what should not be believed greys and says so.
 
+import { find } from "./dom.js";
 import { Feed } from "./feed.js";
+import { Panel } from "./panel.js";
+import { startPicker } from "./picker.js";
 import { startTheme } from "./theme.js";
 import { Tile } from "./tile.js";
 import { readWords } from "./words.js";
@@ -10,57 +13,83 @@ const REFRESH_MS = 500;
 const ANNOUNCE_MS = 60_000;
 const HISTORY_MS = 300_000;
 const TIMER_KEY = "cryptomarket.timer";
-
-/** @template {Element} T @param {string} selector @param {new () => T} kind @returns {T} */
-function find(selector, kind) {
-  const found = document.querySelector(selector);
-  if (!(found instanceof kind)) throw new Error(`the page has no ${selector}`);
-  return found;
-}
+const TICKERS_KEY = "cryptomarket.tickers";
 
 const words = await readWords();
 startTheme(words);
 
 const section = find("#tiles", HTMLElement);
-/** @type {string[]} */
-const tickers = JSON.parse(section.dataset.tickers ?? "[]");
 const interval = Number(section.dataset.interval);
-const tiles = new Map(
-  [...document.querySelectorAll(".tile")].map((article) => {
-    const tile = new Tile(/** @type {HTMLElement} */ (article), words, interval);
-    return [tile.ticker, tile];
-  }),
-);
+/** @type {Map<string, Tile>} */
+const tiles = new Map();
 
-/* The timer: from the address, else as last chosen, else a second. */
+/* What the address or a former visit says: the timer and further tickers. */
 
-const radios = [...document.querySelectorAll("input[name=timer]")].map((input) => /** @type {HTMLInputElement} */ (input));
+const asked = new URLSearchParams(location.search);
 
-function rememberedTimer() {
-  const asked = new URLSearchParams(location.search).get("timer") ?? localStorage.getItem(TIMER_KEY);
-  return radios.find((radio) => radio.value === asked) ?? radios.find((radio) => radio.value === "1") ?? radios[0];
-}
-
-/** @param {number} timer */
-function showCadence(timer) {
-  const name = timer === 0 ? "cadence.tick" : "cadence.every";
-  find("#cadence", HTMLElement).textContent = words.say(name, { seconds: timer });
-}
-
-const chosen = rememberedTimer();
-if (chosen) chosen.checked = true;
-const feed = new Feed(tickers, Number(chosen?.value ?? 1));
-showCadence(feed.timer);
-
-find("#timer-form", HTMLFormElement).addEventListener("change", (event) => {
-  const value = /** @type {HTMLInputElement} */ (event.target).value;
-  localStorage.setItem(TIMER_KEY, value);
+/** @param {string} name @param {string} value */
+function rememberInAddress(name, value) {
   const address = new URL(location.href);
-  address.searchParams.set("timer", value);
+  if (value) address.searchParams.set(name, value);
+  else address.searchParams.delete(name);
   history.replaceState(null, "", address);
-  showCadence(Number(value));
-  feed.every(Number(value));
-});
+}
+
+const timers = [...document.querySelectorAll("input[name=timer]")].map((input) => /** @type {HTMLInputElement} */ (input));
+const timer = asked.get("timer") ?? localStorage.getItem(TIMER_KEY);
+const radio = timers.find((one) => one.value === timer) ?? timers.find((one) => one.value === "1");
+if (radio) radio.checked = true;
+
+/** @param {number} seconds */
+function showCadence(seconds) {
+  const name = seconds === 0 ? "cadence.tick" : "cadence.every";
+  find("#cadence", HTMLElement).textContent = words.say(name, { seconds });
+}
+
+/* Tiles: the configured ones are in the page, others are added. */
+
+for (const article of section.querySelectorAll(".tile")) {
+  const tile = new Tile(/** @type {HTMLElement} */ (article), words, interval);
+  tiles.set(tile.ticker, tile);
+}
+const configured = [...tiles.keys()];
+const feed = new Feed(configured, Number(radio?.value ?? 1));
+
+/** @param {string} ticker */
+function addTile(ticker) {
+  const made = find("#tile", HTMLTemplateElement).content.cloneNode(true);
+  const article = find(".tile", HTMLElement, /** @type {DocumentFragment} */ (made));
+  article.dataset.ticker = ticker;
+  article.setAttribute("aria-labelledby", `name-${ticker}`);
+  const [base, quote] = ticker === ticker.toLowerCase() ? ticker.toUpperCase().split("_") : [ticker];
+  find("h2", HTMLElement, article).id = `name-${ticker}`;
+  find(".base", HTMLElement, article).textContent = base ?? ticker;
+  find(".quote", HTMLElement, article).textContent = quote ?? "";
+  find(".scroll", HTMLElement, article).setAttribute("aria-labelledby", `name-${ticker}`);
+  const remove = find(".remove", HTMLButtonElement, article);
+  remove.setAttribute("aria-label", `${words.say("tile.remove")} ${ticker}`);
+  remove.addEventListener("click", () => {
+    const next = article.previousElementSibling;
+    article.remove();
+    tiles.delete(ticker);
+    followTickers();
+    if (next instanceof HTMLElement) find("summary", HTMLElement, next).focus();
+    announce(words.say("tile.removed", { ticker }));
+  });
+  section.append(made);
+  const tile = new Tile(article, words, interval);
+  tiles.set(ticker, tile);
+  tile.loadHistory();
+}
+
+function followTickers() {
+  feed.tickers = [...tiles.keys()];
+  const further = feed.tickers.filter((ticker) => !configured.includes(ticker)).join(",");
+  localStorage.setItem(TICKERS_KEY, further);
+  rememberInAddress("tickers", further);
+  feed.open();
+  panel?.offer(feed.tickers);
+}
 
 /* The state: of our own stream first, then of the gateway's way to the exchange. */
 
@@ -84,23 +113,6 @@ function showState() {
   refresh();
 }
 
-feed.addEventListener("link", showState);
-
-feed.addEventListener("connection", (event) => {
-  const said = /** @type {CustomEvent} */ (event).detail;
-  if (said.kind === "upstream") upstream = said.state;
-  if (said.ages) for (const [ticker, age] of Object.entries(said.ages)) tiles.get(ticker)?.heardOf(age);
-  if (said.kind === "upstream" || said.kind === "heartbeat") showState();
-});
-
-feed.addEventListener("price", (event) => {
-  const price = /** @type {CustomEvent} */ (event).detail;
-  tiles.get(price.ticker)?.show(price);
-  if (price.ticker === tickers[0]) document.title = `${tiles.get(price.ticker)?.headline()} · cryptomarket`;
-});
-
-/* What time alone changes. */
-
 function refresh() {
   const believed = feed.link !== "lost" && upstream !== "down" && upstream !== "connecting";
   for (const tile of tiles.values()) tile.refresh(believed, upstream === "stale");
@@ -113,8 +125,51 @@ async function loadHistory() {
   await Promise.all([...tiles.values()].map((tile) => tile.loadHistory()));
 }
 
+feed.addEventListener("link", () => {
+  showState();
+  if (feed.link !== "open") return;
+  loadHistory();
+  panel?.chart.reconcile();
+});
+
+feed.addEventListener("connection", (event) => {
+  const said = /** @type {CustomEvent} */ (event).detail;
+  if (said.kind === "upstream") upstream = said.state;
+  if (said.kind === "gap" && said.ticker) tiles.get(said.ticker)?.refused();
+  if (said.ages) for (const [ticker, age] of Object.entries(said.ages)) tiles.get(ticker)?.heardOf(age);
+  if (said.kind === "upstream" || said.kind === "heartbeat") showState();
+});
+
+feed.addEventListener("price", (event) => {
+  const price = /** @type {CustomEvent} */ (event).detail;
+  const tile = tiles.get(price.ticker);
+  tile?.show(price);
+  panel?.chart.live(price);
+  if (tile && price.ticker === configured[0]) document.title = `${tile.headline()} · cryptomarket`;
+});
+
+find("#timer-form", HTMLFormElement).addEventListener("change", (event) => {
+  const { value } = /** @type {HTMLInputElement} */ (event.target);
+  localStorage.setItem(TIMER_KEY, value);
+  rememberInAddress("timer", value);
+  showCadence(Number(value));
+  feed.every(Number(value));
+});
+
+/** @type {Panel | null} */
+let panel = null;
+
+showCadence(feed.timer);
+for (const ticker of (asked.get("tickers") ?? localStorage.getItem(TICKERS_KEY) ?? "").split(",").slice(0, 18)) {
+  if (/^[\w-]{2,64}$/.test(ticker) && !tiles.has(ticker)) addTile(ticker);
+}
+feed.tickers = [...tiles.keys()];
 feed.open();
+startPicker(words, () => feed.tickers, (ticker) => {
+  addTile(ticker);
+  followTickers();
+});
 setInterval(refresh, REFRESH_MS);
 setInterval(loadHistory, HISTORY_MS);
-feed.addEventListener("link", () => feed.link === "open" && loadHistory());
-await loadHistory();
+panel = await Panel.open(words, interval);
+await Promise.all([panel?.offer(feed.tickers), loadHistory()]);

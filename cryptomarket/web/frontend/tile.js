@@ -1,6 +1,8 @@
 // One tile: the price of one ticker, its move, its age, its last hour.
 
+import { prices } from "./api.js";
 import { draw, extent } from "./chart.js";
+import { fillTable } from "./table.js";
 
 /** @typedef {import("./words.js").Words} Words */
 /** @typedef {import("./feed.js").Price} Price */
@@ -75,6 +77,12 @@ export class Tile {
     this.move.setAttribute("role", "img");
   }
 
+  /** The exchange does not send this ticker. */
+  refused() {
+    this.ageWords.textContent = this.words.say("age.refused");
+    this.article.dataset.believed = "no";
+  }
+
   /** The server last heard of this ticker so many milliseconds ago. @param {number} age */
   heardOf(age) {
     this.sourceAge = age;
@@ -111,27 +119,14 @@ export class Tile {
   async loadHistory() {
     const now = Math.floor(Date.now() / 1000);
     try {
-      const hour = await this.ask({ start: now - HOUR, limit: 5000 });
-      this.stored = hour.map(({ exchange_timestamp, price }) => ({
-        time: exchange_timestamp / 1000,
-        price: Number(price),
-        text: String(price),
-      }));
-      const [old] = await this.ask({ start: now - DAY, limit: 1 });
-      this.dayAgo = old && Math.abs(old.timestamp - (now - DAY)) <= DAY_TOLERANCE ? Number(old.price) : null;
+      const hour = await prices({ ticker: this.ticker, start: now - HOUR, limit: 5000 });
+      this.stored = hour.slots.map(({ exact_time, value, text }) => ({ time: exact_time, price: value, text }));
+      const [old] = (await prices({ ticker: this.ticker, start: now - DAY, limit: 1 })).slots;
+      this.dayAgo = old && Math.abs(old.time - (now - DAY)) <= DAY_TOLERANCE ? old.value : null;
     } catch {
       return; // the stream goes on without history; the next reading may succeed
     }
     this.drawHour();
-  }
-
-  /** @param {Record<string, string | number>} query @returns {Promise<{price: number, timestamp: number, exchange_timestamp: number}[]>} */
-  async ask(query) {
-    const asked = new URLSearchParams({ ticker: this.ticker });
-    for (const [name, value] of Object.entries(query)) asked.set(name, String(value));
-    const response = await fetch(`/api/v1/prices?${asked}`);
-    if (!response.ok) throw new Error(String(response.status));
-    return (await response.json()).data;
   }
 
   /** @param {Price} price */
@@ -181,14 +176,6 @@ export class Tile {
   /** The stored prices in words, newest first, while the table is open. */
   showTable() {
     if (!(/** @type {HTMLDetailsElement} */ (this.find("details")).open)) return;
-    const shown = [...this.stored].reverse().map(({ time, text }) => {
-      const row = document.createElement("tr");
-      const cells = [document.createElement("td"), document.createElement("td")];
-      cells[0]?.append(this.words.time(time));
-      cells[1]?.append(this.words.wholePrice(text));
-      row.append(...cells);
-      return row;
-    });
-    this.rows.replaceChildren(...shown);
+    fillTable(this.rows, [...this.stored].reverse().map(({ time, text }) => [this.words.time(time), this.words.wholePrice(text)]));
   }
 }

@@ -1,0 +1,88 @@
+// The panel below the tiles: the large chart, which ticker it shows, how far back, and its twin in rows.
+
+import { chosen, find } from "./dom.js";
+import { chartLibrary, PriceChart } from "./pricechart.js";
+import { holes } from "./slots.js";
+import { fillTable } from "./table.js";
+
+/** @typedef {import("./words.js").Words} Words */
+/** @typedef {import("./slots.js").Slot} Slot */
+
+/** More rows would be slow to lay out; /history has them all. */
+const MOST_ROWS = 500;
+
+export class Panel {
+  /** @param {PriceChart} chart @param {Words} words */
+  constructor(chart, words) {
+    this.chart = chart;
+    this.words = words;
+    this.form = find("#panel-form", HTMLFormElement);
+    this.choice = find("#panel-tickers", HTMLFieldSetElement);
+    this.twin = find("#panel-twin", HTMLDetailsElement);
+    const timeStyle = chart.interval < 60 ? "medium" : "short";
+    this.moments = new Intl.DateTimeFormat(words.language, { dateStyle: "short", timeStyle, hourCycle: "h23" });
+    chart.changed = (slots) => this.describe(slots);
+    this.twin.addEventListener("toggle", () => this.describe(chart.slots));
+    this.form.addEventListener("change", (event) => {
+      const { name } = /** @type {HTMLInputElement} */ (event.target);
+      if (name === "hours") chart.showLast(Number(chosen(this.form, "hours")) * 3600);
+      else this.show(chosen(this.form, "chart-ticker"));
+    });
+  }
+
+  /** The panel, or null where there is no chart library. @param {Words} words @param {number} interval */
+  static async open(words, interval) {
+    const library = await chartLibrary();
+    if (!library) return null;
+    find("#panel", HTMLElement).hidden = false;
+    return new Panel(new PriceChart(find("#canvas", HTMLElement), words, interval, library), words);
+  }
+
+  /** Which tickers can be chosen; goes on with the one shown if it is among them. @param {string[]} tickers */
+  async offer(tickers) {
+    const shown = tickers.includes(this.chart.ticker) ? this.chart.ticker : tickers[0];
+    for (const label of this.choice.querySelectorAll("label")) label.remove();
+    for (const ticker of tickers) {
+      const radio = Object.assign(document.createElement("input"), { type: "radio", name: "chart-ticker", value: ticker });
+      radio.checked = ticker === shown;
+      const text = document.createElement("span");
+      text.textContent = ticker;
+      const label = document.createElement("label");
+      label.append(radio, text);
+      this.choice.append(label);
+    }
+    if (shown && shown !== this.chart.ticker) await this.show(shown);
+  }
+
+  /** @param {string} ticker */
+  async show(ticker) {
+    try {
+      await this.chart.show(ticker);
+      await this.chart.showLast(Number(chosen(this.form, "hours")) * 3600);
+    } catch (error) {
+      if (!(error instanceof DOMException)) this.chart.settle(); // the next price begins the line
+    }
+    if (this.chart.ticker === ticker) this.describe(this.chart.slots);
+  }
+
+  /** @param {Slot[]} slots */
+  describe(slots) {
+    const { ticker, interval } = this.chart;
+    const first = slots[0];
+    const last = slots.at(-1);
+    const moment = (/** @type {number} */ seconds) => this.moments.format(seconds * 1000);
+    let text = this.words.say("panel.empty", { ticker });
+    const missing = holes(slots, interval);
+    if (first && last) {
+      text = this.words.say("panel.full", { ticker, from: moment(first.time), to: moment(last.time), n: slots.length });
+      const count = missing.reduce((sum, hole) => sum + (hole.to - hole.from) / interval, 0);
+      if (count) text += this.words.say("panel.holes", { n: Math.round(count) });
+    }
+    find("#canvas", HTMLElement).setAttribute("aria-label", text);
+    if (!this.twin.open) return;
+    const rows = slots.map((slot) => ({ time: slot.time, text: this.words.wholePrice(slot.text) }));
+    for (const hole of missing) rows.push({ time: hole.from, text: this.words.say("table.missing", { time: moment(hole.to) }) });
+    rows.sort((one, other) => other.time - one.time);
+    fillTable(find("tbody", HTMLElement, this.twin), rows.slice(0, MOST_ROWS).map((row) => [moment(row.time), row.text]));
+  }
+}

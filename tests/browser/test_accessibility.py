@@ -1,0 +1,39 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+
+from cryptomarket.model import UpstreamState
+from tests.frontend import npm_tools
+
+from .chromium import Window, chromium
+from .market import moving_site
+
+#: Rules of WCAG 2.2 A and AA, and what axe knows as good practice.
+AXE = """
+    async () => (await axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']}))
+        .violations.map(rule => `${rule.impact} ${rule.id}: ` + rule.nodes.map(node => node.html).join(' | '))
+"""
+
+
+async def offences(window: Window, page: Any) -> list[str]:
+    """What axe-core finds on the page as it stands."""
+    await page.evaluate((npm_tools() / "node_modules/axe-core/axe.min.js").read_text())
+    found: list[str] = await page.evaluate(AXE)
+    return found
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_axe_finds_nothing_on_the_board(tmp_path: Path, theme: str) -> None:
+    """Names, roles, contrast and order are right, with the tables open, live and stale."""
+    async with moving_site(tmp_path) as site, chromium(site.address, dark=theme == "dark") as window:
+        page = await window.open()
+        await expect(page.locator("#canvas canvas").first).to_be_visible()
+        for summary in await page.locator("summary").all():
+            await summary.click()
+        assert await offences(window, page) == []
+        site.market.cancel()
+        site.upstream(UpstreamState.DOWN)
+        await expect(page.locator("#state")).to_have_attribute("data-state", "down")
+        assert await offences(window, page) == []

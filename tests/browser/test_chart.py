@@ -1,0 +1,96 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import anyio
+from playwright.async_api import Page, expect
+
+from .chromium import chromium
+from .market import moving_site
+
+
+async def rows(page: Page, table: str) -> dict[str, str]:
+    """The rows of the table below the chart, time to price."""
+    cells: list[tuple[str, str]] = await page.evaluate(
+        """table => Array.from(document.querySelectorAll(`${table} tbody tr`),
+                               row => Array.from(row.cells, cell => cell.textContent))""",
+        table,
+    )
+    return dict(cells)
+
+
+async def test_the_chart_tells_its_holes(tmp_path: Path) -> None:
+    """What is missing is a hole in the picture, a number in its description and a row of its own in the table."""
+    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+        page = await window.open()
+        await expect(page.locator("#canvas")).to_have_attribute(
+            "aria-label", re.compile(r"btc_usd from .* \d+ prices; 9 missing")
+        )
+        await page.locator("#panel-twin summary").click()
+        await expect(page.locator("#panel-twin")).to_contain_text("missing until")
+
+
+async def test_stored_and_streamed_prices_meet_without_a_seam(tmp_path: Path) -> None:
+    """With a timer slower than the slots, every slot that passed is in the table, as it is in the database."""
+    async with moving_site(tmp_path, interval=2) as site, chromium(site.address) as window:
+        page = await window.open("/?timer=5")
+        await page.locator("#panel-twin summary").click()
+        await expect(page.locator("#panel-twin tbody tr").first).to_be_visible()
+        await page.evaluate("window.opened = Date.now() / 1000")
+        opened = await page.evaluate("window.opened")
+        with anyio.fail_after(40):
+            while True:
+                answer = await site.get("/api/v1/prices", ticker="btc_usd", start=int(opened), limit=10_000)
+                stored: list[dict[str, Any]] = answer.json()["data"]
+                shown = set((await rows(page, "#panel-twin")).values())
+                settled = [f"{price['price']:,.2f}" for price in stored[:5]]
+                if len(settled) == 5 and shown.issuperset(settled):
+                    break
+                await anyio.sleep(0.5)
+        stamps = [price["timestamp"] for price in stored]
+        assert stamps == list(range(stamps[0], stamps[-1] + 2, 2))
+
+
+async def test_older_prices_are_read_when_more_is_wanted(tmp_path: Path) -> None:
+    """Seven days ask for older pages until there are none; the description says how far back it goes."""
+    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+        page = await window.open()
+        canvas = page.locator("#canvas")
+        await expect(canvas).to_have_attribute("aria-label", re.compile(r"1,?49\d prices|150\d prices"))
+        await page.get_by_label("7 d").check()
+        await expect(canvas).to_have_attribute("aria-label", re.compile(r"149\d prices"))
+        await page.get_by_role("radio", name="eth_usd").check()
+        await expect(canvas).to_have_attribute("aria-label", re.compile("eth_usd from"))
+
+
+async def test_a_ticker_of_the_catalogue_can_be_added_and_removed(tmp_path: Path) -> None:
+    """A wrong name is answered with near ones; a right one gets a tile that outlives a reload, and goes again."""
+    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+        page = await window.open()
+        name = page.get_by_label("Another ticker")
+        await name.fill("perp")
+        await name.press("Enter")
+        await expect(page.locator("#picker-answer")).to_have_text("Nobody knows perp; did you mean BTC-PERPETUAL?")
+        await name.fill("btc-perpetual")
+        await page.get_by_role("button", name="Add").click()
+        await expect(page.locator("#picker-answer")).to_have_text("BTC-PERPETUAL added")
+        tile = page.locator("[data-ticker=BTC-PERPETUAL]")
+        site.tick("BTC-PERPETUAL", "65001.5")
+        await expect(tile.locator(".number")).to_have_text("65,001.50")
+        await page.reload()
+        await expect(tile.locator(".number")).to_have_text("65,001.50")
+        await window.picture(page, "board-three")
+        await tile.get_by_role("button", name="Remove BTC-PERPETUAL").click()
+        await expect(tile).to_have_count(0)
+        assert "BTC-PERPETUAL" not in page.url
+
+
+async def test_the_board_does_without_the_chart_library(tmp_path: Path) -> None:
+    """Where it was built without npm there is no large chart, and all else works."""
+    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+        window.expected = ("404",)
+        await window.context.route("**/vendor/*", lambda route: route.fulfill(status=404))
+        page = await window.open()
+        await expect(page.locator("#state")).to_have_text("Live")
+        await expect(page.locator(".tile .line").first).to_be_visible()
+        await expect(page.locator("#panel")).to_be_hidden()

@@ -1,0 +1,45 @@
+"""The tools of the front end for tests: the lock file's packages, those for development included, installed apart."""
+
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+__all__ = ["FRONTEND", "npm_tools"]
+
+FRONTEND = Path(__file__).parents[1] / "cryptomarket" / "web" / "frontend"
+
+
+@functools.cache
+def _installed() -> Path | str:
+    npm = shutil.which("npm")
+    if npm is None:
+        return "no npm on this machine"
+    lock = (FRONTEND / "package-lock.json").read_bytes()
+    name = f"cryptomarket-frontend-{os.getuid()}-{hashlib.sha256(lock).hexdigest()[:16]}"
+    tools = Path(tempfile.gettempdir()) / name
+    if (tools / "complete").exists():
+        return tools
+    tools.mkdir(exist_ok=True)
+    for file in ("package.json", "package-lock.json"):
+        shutil.copy(FRONTEND / file, tools)
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+    try:
+        subprocess.run(command, cwd=tools, check=True, timeout=120, capture_output=True)
+    except (OSError, subprocess.SubprocessError) as exc:
+        return f"npm cannot install the tools: {type(exc).__name__}"
+    (tools / "complete").touch()
+    return tools
+
+
+def npm_tools() -> Path:
+    """A folder with the `node_modules` of the lock file; skips the test where npm cannot make one."""
+    found = _installed()
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
