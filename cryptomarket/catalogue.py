@@ -57,6 +57,13 @@ class Catalogue:
         # A name nobody could have meant is not worth comparing with thousands.
         return [folded[match] for match in get_close_matches(name[:64].lower(), folded, n=3, cutoff=0.6)]
 
+    def changed(self, ticker: str, state: str) -> None:
+        """An instrument began or ended, as the exchange says on its own; other changes of state leave it listed."""
+        if state in ("created", "started"):
+            self._names |= {ticker}
+        elif state in ("closed", "deactivated", "terminated"):
+            self._names -= {ticker} - self._always
+
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Fetch now and after each midnight UTC; while the exchange does not answer, try again with growing pauses."""
         task_status.started()

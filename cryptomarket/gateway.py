@@ -130,6 +130,7 @@ class Gateway:
             credentials=credentials,
             proxy=self._proxy,
             budget=self._budget,
+            on_instrument=lambda change: self.catalogue.changed(change.ticker, change.state),
             raw=credentials is not None,
             hint="without the exchange: `cryptomarket demo` shows simulated prices",
         )

@@ -75,3 +75,13 @@ async def test_near_misses_are_offered() -> None:
     assert "btc_usd" in catalogue.nearest("btc_us")
     assert "PAXG_USDC" in catalogue.nearest("PAXG-USDC")
     assert catalogue.nearest("?" * 500) == []
+
+
+async def test_instruments_come_and_go_between_refreshes() -> None:
+    """What the exchange announces is known at once; what is configured stays."""
+    _, catalogue = await played(failures=0, sleeps=1)
+    catalogue.changed("BTC-1JAN27", "created")
+    catalogue.changed("sol_usdc", "terminated")
+    catalogue.changed("eth_usd", "settled")
+    catalogue.changed("my_index", "closed")
+    assert [catalogue.known(t) for t in ("BTC-1JAN27", "sol_usdc", "eth_usd", "my_index")] == [True, False, True, True]
