@@ -3,6 +3,7 @@
 Expiries follow the calendar of the real one: every day, every Friday and the last Friday of a quarter, at 08:00 UTC.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -127,12 +128,14 @@ class Instrument:
             "block_trade_tick_size": Plain(0.01 if self.kind == "future" else 0.0001),
             "underlying_type": "crypto",
             "instrument_id": self.identifier,
-            "is_active": state == "open",
+            "is_active": state != "closed",
             "price_index": self.price_index,
             "state": state,
             "block_trade_min_trade_amount": 25 if self.kind == "option" else 200000,
             "taker_commission": Plain(0.0005),
             "base_currency": coin,
+            "base_currency_uuid": _uuid(coin),
+            "quote_currency_uuid": _uuid(quote),
             "contract_size": size,
             "kind": self.kind,
             "tick_size_steps": [],
@@ -252,7 +255,13 @@ def _date(expiry_ms: int) -> str:
     return f"{moment.day}{_MONTHS[moment.month - 1]}{moment.year % 100:02d}"
 
 
-def _currency(name: str, long_name: str, kind: str, decimals: int, number: int) -> dict[str, Any]:
+def _uuid(name: str) -> str:
+    """The identifier of a currency, the same in every run."""
+    digits = hashlib.sha256(name.encode()).hexdigest()
+    return f"{digits[:8]}-{digits[8:12]}-540c-{digits[12:16]}-{digits[16:28]}"
+
+
+def _currency(name: str, long_name: str, kind: str, decimals: int) -> dict[str, Any]:
     return {
         "currency": name,
         "currency_long": long_name,
@@ -266,16 +275,16 @@ def _currency(name: str, long_name: str, kind: str, decimals: int, number: int) 
         "apr": 0.0,
         "in_cross_collateral_pool": name != "ETHW",
         "withdrawal_priorities": [{"value": 0.15, "name": "very_low"}, {"value": 1.5, "name": "very_high"}],
-        "currency_uuid": f"5b71fc48-3dd3-540c-809b-{number:012x}",
+        "currency_uuid": _uuid(name),
     }
 
 
 CURRENCIES = [
-    _currency("BTC", "Bitcoin", "BITCOIN", 8, 1),
-    _currency("ETH", "Ethereum", "ETHER", 6, 2),
-    _currency("USDC", "USD Coin", "USDC", 6, 3),
-    _currency("USDT", "Tether USD", "USDT", 6, 4),
-    _currency("EURR", "StablR Euro", "EURR", 6, 5),
-    _currency("SOL", "Solana", "SOL", 6, 6),
-    _currency("XRP", "XRP", "XRP", 6, 7),
+    _currency("BTC", "Bitcoin", "BITCOIN", 8),
+    _currency("ETH", "Ethereum", "ETHER", 6),
+    _currency("USDC", "USD Coin", "USDC", 6),
+    _currency("USDT", "Tether USD", "USDT", 6),
+    _currency("EURR", "StablR Euro", "EURR", 6),
+    _currency("SOL", "Solana", "SOL", 6),
+    _currency("XRP", "XRP", "XRP", 6),
 ]

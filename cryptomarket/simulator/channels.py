@@ -22,8 +22,8 @@ __all__ = ["Channel", "Channels", "event_channel"]
 class Channel:
     """A channel somebody subscribed to.
 
-    ``moment`` says when it last changed (while it is the same, there is nothing to send), ``data`` what it said then; it
-    is None for what only events tell. ``change`` is what there is to say of the time between two moments, where
+    ``moment`` says when it last changed (while it is the same, there is nothing to send), ``data`` what it said then;
+    it is None for what only events tell. ``change`` is what there is to say of the time between two moments, where
     that is not the whole. ``first`` is whether a subscriber gets the present at once. ``spoken`` is the name that
     notifications carry, ``key`` what tells a person's channel from another person's.
     """

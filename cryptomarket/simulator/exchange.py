@@ -17,7 +17,7 @@ from typing import Any
 
 import anyio
 
-from . import control, private, public, subscribing  # noqa: F401  (they enter their methods in the table)
+from . import control, lookups, private, public, subscribing  # noqa: F401  (they enter their methods in the table)
 from .accounts import DEFAULT_ACCOUNT, Account, Accounts
 from .catalogue import Instrument
 from .channels import Channels

@@ -24,6 +24,7 @@ PREFIX = "/api/v2"
 #: Query parameters that are no text.
 _TYPED = {
     "count",
+    "depth",
     "end_timestamp",
     "expired",
     "extended",

@@ -1,10 +1,13 @@
 """The public methods of the exchange."""
 
+from datetime import UTC, datetime
 from typing import Any
 
-from .catalogue import CURRENCIES, DAY_MS, INDICES, Instrument, parse_instrument
+from .catalogue import CURRENCIES, DAY_MS, INDICES, Instrument
 from .charts import index_chart, tradingview_chart, volatility_index, volatility_now
 from .dispatch import Call, flag, handler, text, whole
+from .lookups import CURRENCIES as TRADED
+from .lookups import instrument_named
 from .market import SETTLEMENT_MS
 from .refusals import Refusal, invalid
 
@@ -133,7 +136,6 @@ def get_currencies(call: Call) -> Any:
 
 
 _KINDS = ("future", "option", "spot", "future_combo", "option_combo")
-_CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR", "any")
 
 
 @handler("public/get_instruments")
@@ -141,7 +143,7 @@ def get_instruments(call: Call) -> Any:
     """What is traded in a currency; the settlement currency decides, and the base of spot."""
     # Documented as required; yet clients in wide use leave it out, and get everything.
     currency, kind = call.params.get("currency", "any"), call.params.get("kind")
-    if currency not in _CURRENCIES:
+    if currency not in TRADED:
         raise invalid("currency", "invalid value")
     if kind is not None and kind not in _KINDS:
         raise invalid("kind", "invalid value")
@@ -175,14 +177,14 @@ def _state(call: Call, instrument: Instrument) -> str:
 @handler("public/get_instrument")
 def get_instrument(call: Call) -> Any:
     """One instrument."""
-    found = _instrument(call)
+    found = instrument_named(call)
     return found.json(_state(call, found))
 
 
 @handler("public/ticker")
 def ticker(call: Call) -> Any:
     """The fields of the ticker channel, now."""
-    found = _instrument(call)
+    found = instrument_named(call)
     return call.state.market.ticker(found, call.now_ms) | {"state": _state(call, found)}
 
 
@@ -195,7 +197,7 @@ def get_index_chart_data(call: Call) -> Any:
 @handler("public/get_tradingview_chart_data")
 def get_tradingview_chart_data(call: Call) -> Any:
     """Bars of an instrument."""
-    found, params = _instrument(call), call.params
+    found, params = instrument_named(call), call.params
     if found.kind == "spot":
         raise Refusal(11060)
     start, end = whole(params, "start_timestamp"), whole(params, "end_timestamp")
@@ -243,7 +245,7 @@ def get_delivery_prices(call: Call) -> Any:
 @handler("public/get_funding_rate_value")
 def get_funding_rate_value(call: Call) -> Any:
     """The funding rate over a period: a bare number."""
-    found = _instrument(call)
+    found = instrument_named(call)
     if not found.perpetual:
         raise invalid("instrument_name", "invalid value")
     whole(call.params, "start_timestamp")
@@ -252,8 +254,6 @@ def get_funding_rate_value(call: Call) -> Any:
 
 
 def _iso(moment: int) -> str:
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(moment / 1000, UTC).date().isoformat()
 
 
@@ -262,13 +262,3 @@ def _index(call: Call) -> str:
     if name not in INDICES:
         raise invalid("index_name", "invalid value")
     return name
-
-
-def _instrument(call: Call) -> Instrument:
-    name = text(call.params, "instrument_name")
-    found = call.state.market.instruments(call.now_ms).get(name)
-    if found is not None:
-        return found
-    if parse_instrument(name) is None and "PERPETUAL" not in name:
-        raise invalid("instrument_name", "wrong format")
-    raise Refusal(13020, {"reason": "instrument_not_found"})

@@ -94,9 +94,9 @@ class Link(asyncio.Protocol):
             return
         if self._websocket is not None:
             self._feed_websocket(self._websocket, data)
-        elif self._http is not None and self.caller is not None:
+        elif self._http is not None and self.caller is not None and self._http.their_state is not h11.IDLE:
             self._feed_http(self._http, self.caller, data)
-        else:
+        else:  # a new request, maybe the next on a kept connection: that one may ask for a WebSocket too
             self._head += data
             if b"\r\n\r\n" in self._head:
                 self._choose()
@@ -110,8 +110,8 @@ class Link(asyncio.Protocol):
             self._websocket = ServerProtocol(max_size=2**20)
             self._feed_websocket(self._websocket, head)
         else:
-            self._http = h11.Connection(h11.SERVER)
-            self.caller = HttpCaller(self.address)
+            self._http = self._http or h11.Connection(h11.SERVER)
+            self.caller = self.caller or HttpCaller(self.address)
             self._feed_http(self._http, self.caller, head)
 
     # WebSocket

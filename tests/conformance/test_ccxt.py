@@ -1,0 +1,109 @@
+"""A client that nobody here wrote talks to the simulator: ccxt, over HTTP and over its own WebSocket code.
+
+What it needs of the exchange, and no document says, is thereby in the simulator.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
+
+import anyio
+import pytest
+
+from cryptomarket.simulator.exchange import Exchange, running_exchange
+
+ccxt_pro = pytest.importorskip("ccxt.pro", reason="ccxt is not installed (extra: test)")
+
+
+@asynccontextmanager
+async def foreign_client(exchange: Exchange, **words: Any) -> AsyncIterator[Any]:
+    """ccxt's own client, with nothing changed but where the exchange is."""
+    client = ccxt_pro.deribit({"enableRateLimit": False, **words})
+    client.urls["api"] = {"rest": f"http://{exchange.host}:{exchange.port}", "ws": exchange.ws_url}
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def test_ccxt_loads_the_markets() -> None:
+    """Perpetuals, a dated future, options and spot are found, with sizes and expiries."""
+    async with running_exchange() as exchange, foreign_client(exchange) as client:
+        markets = await client.load_markets()
+        perpetual = markets["BTC/USD:BTC"]
+        assert (perpetual["id"], perpetual["type"], perpetual["inverse"]) == ("BTC-PERPETUAL", "swap", True)
+        assert perpetual["precision"]["price"] == 0.5
+        kinds = {market["type"] for market in markets.values()}
+        assert kinds == {"swap", "future", "option", "spot"}
+        listed = exchange.state.market.instruments(exchange.state.now_ms())
+        assert {market["id"] for market in markets.values()} == set(listed)
+        options = [market for market in markets.values() if market["type"] == "option"]
+        assert {(market["strike"], market["expiry"]) for market in options} == {
+            (found.strike, found.expires) for found in listed.values() if found.kind == "option"
+        }
+
+
+async def test_ccxt_fetches_tickers_books_trades_and_bars() -> None:
+    """What it reads over HTTP agrees with the market."""
+    async with running_exchange() as exchange, foreign_client(exchange) as client:
+        ticker = await client.fetch_ticker("BTC/USD:BTC")
+        index = exchange.state.market.index_price("btc_usd", exchange.state.now_ms())
+        assert abs(ticker["last"] / index - 1) < 0.01
+        assert ticker["bid"] < ticker["ask"]
+        assert ticker["info"]["instrument_name"] == "BTC-PERPETUAL"
+        tickers = await client.fetch_tickers(params={"code": "BTC"})
+        assert "BTC/USD:BTC" in tickers
+        book = await client.fetch_order_book("BTC/USD:BTC")
+        assert book["bids"][0][0] < book["asks"][0][0]
+        trades = await client.fetch_trades("BTC/USD:BTC", limit=5)
+        assert [trade["timestamp"] for trade in trades] == sorted(trade["timestamp"] for trade in trades)
+        bars = await client.fetch_ohlcv("BTC/USD:BTC", "1m", limit=10)
+        assert bars
+        assert all(bar[3] <= bar[1] <= bar[2] for bar in bars)
+
+
+async def test_ccxt_watches_a_ticker() -> None:
+    """Every value it shows is one the exchange sent, in the order it was sent."""
+    async with running_exchange(hurry=5) as exchange, foreign_client(exchange) as client:
+        with anyio.fail_after(10):
+            seen = [await client.watch_ticker("BTC/USD:BTC") for _ in range(10)]
+        market = exchange.state.market
+        perpetual = market.instruments(exchange.state.now_ms())["BTC-PERPETUAL"]
+        stamps = [ticker["timestamp"] for ticker in seen]
+        # Stamps are no sequence: some step back by 136 ms, as recorded. None steps back by more.
+        assert all(later > earlier - 137 for earlier, later in pairwise(stamps))
+        assert len(set(stamps)) > 5
+        for ticker in seen:
+            sent = [market.ticker(perpetual, ticker["timestamp"] + late) for late in (0, 136)]
+            assert float(ticker["info"]["mark_price"]) in [one["mark_price"] for one in sent]
+        assert exchange.opened_sessions[0].methods() == ["public/subscribe"]
+
+
+async def test_ccxt_keeps_an_order_book() -> None:
+    """Snapshot and changes, put together by its code, are the book of the market: no change is lost."""
+    async with running_exchange(hurry=5) as exchange, foreign_client(exchange) as client:
+        with anyio.fail_after(10):
+            books = [await client.watch_order_book("BTC/USD:BTC") for _ in range(10)]
+        assert all(book["bids"][0][0] < book["asks"][0][0] for book in books)
+
+
+async def test_ccxt_logs_in_by_signature() -> None:
+    """Its client_signature is accepted, a raw channel then too; its balance comes from our account."""
+    keys = {"apiKey": "demo", "secret": "demo-secret"}
+    async with running_exchange() as exchange, foreign_client(exchange, **keys) as client:
+        with anyio.fail_after(10):
+            ticker = await client.watch_ticker("BTC/USD:BTC", {"interval": "raw"})
+            assert ticker["symbol"] == "BTC/USD:BTC"
+            balance = await client.fetch_balance({"code": "BTC"})
+        assert balance["BTC"]["total"] == 10.0
+        assert exchange.opened_sessions[0].methods()[:2] == ["public/auth", "public/subscribe"]
+
+
+async def test_ccxt_is_refused_with_a_wrong_secret() -> None:
+    """It reads our refusal as what it is."""
+    keys = {"apiKey": "demo", "secret": "wrong"}
+    async with running_exchange() as exchange, foreign_client(exchange, **keys) as client:
+        await client.load_markets()
+        with pytest.raises(ccxt_pro.AuthenticationError):
+            await client.fetch_balance({"code": "BTC"})

@@ -1,0 +1,188 @@
+"""Logins, tokens, scopes and sessions, against a clock that the test moves."""
+
+import random
+from typing import Any
+
+import pytest
+
+from cryptomarket.simulator.accounts import Account, Accounts
+from cryptomarket.simulator.exchange import running_exchange
+from cryptomarket.simulator.http import sign
+from cryptomarket.simulator.refusals import Refusal
+from cryptomarket.simulator.scopes import granted
+from cryptomarket.simulator.switches import Switches
+
+from .client import connected
+
+KEY = {"grant_type": "client_credentials", "client_id": "AMANDA", "client_secret": "AMANDASECRECT"}
+READ_ONLY = "session:me account:read trade:none wallet:none block_trade:none expires:97200"
+
+
+class World:
+    """Accounts with a clock that stands."""
+
+    def __init__(self, **switches: Any) -> None:
+        self.now = 1_576_074_319.0
+        self.accounts = Accounts(
+            [Account("AMANDA", "AMANDASECRECT")],
+            wall=lambda: self.now,
+            switches=Switches(**switches),
+            random=random.Random(1),
+        )
+
+
+def _code(refusal: pytest.ExceptionInfo[Refusal]) -> int:
+    return refusal.value.code
+
+
+def test_the_signature_of_the_documentation_is_accepted() -> None:
+    """Deribit's own worked example logs in; the same with another nonce does not."""
+    world = World()
+    signature = "56590594f97921b09b18f166befe0d1319b198bbcdad7ca73382de2f88fe9aa1"
+    params = {
+        "grant_type": "client_signature",
+        "client_id": "AMANDA",
+        "timestamp": 1576074319000,
+        "nonce": "1iqt2wls",
+        "data": "",
+        "signature": signature,
+    }
+    assert sign("AMANDASECRECT", 1576074319000, "1iqt2wls") == signature
+    assert world.accounts.authenticate(params, "a").account.client_id == "AMANDA"
+    with pytest.raises(Refusal) as refused:
+        world.accounts.authenticate(params | {"nonce": "other"}, "a")
+    assert _code(refused) == 13004
+    world.now += 61
+    with pytest.raises(Refusal) as refused:
+        world.accounts.authenticate(params, "a")
+    assert _code(refused) == 13004
+
+
+def test_a_nonce_can_be_refused_the_second_time() -> None:
+    """Not confirmed of the real exchange, hence a switch, with the code of a stale stamp."""
+    world = World(nonce_reuse=False, stale_signature_code=13009)
+    params = {"grant_type": "client_signature", "client_id": "AMANDA", "timestamp": 1576074319000, "nonce": "x"}
+    params["signature"] = sign("AMANDASECRECT", 1576074319000, "x")
+    world.accounts.authenticate(params, "a")
+    with pytest.raises(Refusal) as refused:
+        world.accounts.authenticate(params, "a")
+    assert _code(refused) == 13009
+
+
+def test_a_wrong_secret_is_13004_without_data() -> None:
+    """As recorded in 2026; an unknown key is the same."""
+    world = World()
+    for wrong in ({"client_secret": "no"}, {"client_id": "BOB"}):
+        with pytest.raises(Refusal) as refused:
+            world.accounts.authenticate(KEY | wrong, "a")
+        assert (_code(refused), refused.value.data) == (13004, None)
+
+
+@pytest.mark.parametrize(
+    ("most", "asked", "words"),
+    [
+        ("account:read trade:read", "", {"connection", "account:read", "trade:read"}),
+        ("account:read", "account:read_write wallet:read", {"connection", "account:read"}),
+        ("account:read_write trade:read_write", "session:x trade:none", {"session:x", "account:read_write"}),
+    ],
+)
+def test_a_scope_is_narrowed_without_a_word(most: str, asked: str, words: set[str]) -> None:
+    """Never more than the key has; kinds not mentioned get the key's own; connection unless a session is asked for."""
+    assert granted(most, asked)[0] == words | {"mainaccount"}
+
+
+def test_expires_shortens_the_life_of_a_token() -> None:
+    """The token says when it ends, and is dead then; its refresh token is not."""
+    world = World()
+    grant = world.accounts.authenticate(KEY | {"scope": READ_ONLY}, "a")
+    assert grant.answer(None, False)["expires_in"] == 97200
+    assert grant.access.split(".")[0] == str(int((world.now + 97200) * 1000))
+    assert 280 < len(grant.access) < 340
+    world.now += 97200
+    with pytest.raises(Refusal) as refused:
+        world.accounts.grant_of(grant.access, "a")
+    assert _code(refused) == 13009
+    renewed = world.accounts.authenticate({"grant_type": "refresh_token", "refresh_token": grant.refresh}, "b")
+    assert renewed.session == "me"
+    assert world.accounts.grant_of(renewed.access, "c") is renewed
+    with pytest.raises(Refusal):
+        world.accounts.authenticate({"grant_type": "refresh_token", "refresh_token": grant.refresh}, "b")
+
+
+def test_a_connection_token_is_good_on_its_connection_alone() -> None:
+    """And it dies with it; a session token survives."""
+    world = World()
+    bound = world.accounts.authenticate(KEY, "a")
+    named = world.accounts.authenticate(KEY | {"scope": "session:x"}, "a")
+    with pytest.raises(Refusal) as refused:
+        world.accounts.grant_of(bound.access, "b")
+    assert _code(refused) == 13009
+    assert world.accounts.grant_of(named.access, "b") is named
+    world.accounts.connection_closed("a")
+    assert (world.accounts.alive(bound), world.accounts.alive(named)) == (False, True)
+
+
+def test_the_17th_session_evicts_the_one_longest_without_refresh() -> None:
+    """Refreshing keeps a session; logins of scope connection count only by a switch."""
+    world = World()
+    grants = []
+    for number in range(16):
+        world.now += 1
+        grants.append(world.accounts.authenticate(KEY | {"scope": f"session:{number}"}, "a"))
+    world.now += 1
+    first = world.accounts.authenticate({"grant_type": "refresh_token", "refresh_token": grants[0].refresh}, "a")
+    world.accounts.authenticate(KEY, "a")
+    assert all(world.accounts.alive(grant) for grant in (first, *grants[1:]))
+    world.accounts.authenticate(KEY | {"scope": "session:new"}, "a")
+    assert world.accounts.alive(first)
+    assert not world.accounts.alive(grants[1])
+    assert all(world.accounts.alive(grant) for grant in grants[2:])
+
+
+def test_a_secret_shows_nowhere() -> None:
+    """Neither an account nor a login tells it in its repr."""
+    world = World()
+    grant = world.accounts.authenticate(KEY, "a")
+    text = repr(world.accounts.known["AMANDA"]) + repr(grant)
+    assert "AMANDASECRECT" not in text
+    assert grant.access not in text
+    assert grant.refresh not in text
+
+
+async def test_the_identity_comes_with_extended_alone() -> None:
+    """get_account_summaries names the person only when asked to; a call the scope does not cover is refused."""
+    async with running_exchange() as exchange, connected(exchange) as client:
+        answer = await client.login(READ_ONLY)
+        assert "read_write" not in answer["scope"]
+        assert "email" not in await client.result("private/get_account_summaries")
+        shown = await client.result("private/get_account_summaries", extended=True)
+        assert (shown["email"], shown["username"], shown["type"]) == ("demo@example.com", "demo", "main")
+        assert isinstance(shown["id"], int)
+        assert await client.error("private/get_positions", currency="BTC") == 13021
+        missing = await client.ask("private/get_account_summary")
+        assert missing["error"]["data"] == {"reason": "value required", "param": "currency"}
+
+
+@pytest.mark.parametrize("adopts", [True, False])
+async def test_who_is_remembered_after_a_second_login_is_a_switch(adopts: bool) -> None:
+    """Calls without a token belong to the last or to the first login of the connection."""
+    accounts = [Account("A", "a", "a@example.com"), Account("B", "b", "b@example.com")]
+    switches = Switches(adopts_last_login=adopts)
+    async with running_exchange(accounts=accounts, switches=switches) as exchange, connected(exchange) as client:
+        for name in ("A", "B"):
+            words = {"client_id": name, "client_secret": name.lower(), "scope": "session:x"}
+            await client.result("public/auth", grant_type="client_credentials", **words)
+        shown = await client.result("private/get_account_summaries", extended=True)
+        assert shown["email"] == ("b@example.com" if adopts else "a@example.com")
+
+
+async def test_a_portfolio_is_told_to_its_owner_in_lower_case() -> None:
+    """user.portfolio.BTC is delivered as user.portfolio.btc, with the label asked for, and to nobody else."""
+    async with running_exchange() as exchange, connected(exchange) as client, connected(exchange) as other:
+        channel = "user.portfolio.BTC"
+        assert await other.error("private/subscribe", channels=[channel]) == 13009
+        assert await other.result("public/subscribe", channels=[channel]) == []
+        await client.login()
+        assert await client.result("private/subscribe", channels=[channel], label="mine") == [channel]
+        told = (await client.notification())["params"]
+        assert (told["channel"], told["label"], told["data"]["currency"]) == ("user.portfolio.btc", "mine", "BTC")
