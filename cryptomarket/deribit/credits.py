@@ -52,20 +52,22 @@ class Priority(IntEnum):
 class Budget:
     """Buckets a group under an outer cap of requests in any one second; it slows down when told off.
 
-    The last request of each second and the last call's worth of credits are kept for heartbeats.
+    The last request of each second and the last call's worth of credits are kept for heartbeats. ``hurry`` lets its
+    seconds pass that many times as fast, for an exchange that does the same.
     """
 
     def __init__(
         self,
         *,
         most_per_second: int = 15,
-        window_seconds: float = 1.0,
         concurrent: int = 32,
         recovery_seconds: float = 60.0,
+        hurry: float = 1.0,
     ) -> None:
         self.most_per_second = most_per_second
-        self.window_seconds = window_seconds
-        self.recovery_seconds = recovery_seconds
+        self.recovery_seconds = recovery_seconds / hurry
+        self.window_seconds = 1.0 / hurry
+        self._hurry = hurry
         self._most_concurrent = concurrent
         self._concurrent = float(concurrent)
         self._pace = 1.0
@@ -85,7 +87,8 @@ class Budget:
     def wait(self, group: Group, now: float, *, urgent: bool = False) -> float:
         """Seconds until a request of the group may go, 0 when it may go now."""
         self._recover(now)
-        return max(self._wait_for_cap(now, urgent), self._wait_for_credits(group, now, urgent))
+        wait = max(self._wait_for_cap(now, urgent), self._wait_for_credits(group, now, urgent))
+        return max(wait, 1e-6) if wait else 0.0  # less would not move a clock of floats
 
     def take(self, group: Group, now: float) -> None:
         """A request of the group goes now; an urgent one may go into debt, which others then pay off."""
@@ -125,9 +128,12 @@ class Budget:
         self._fill(group, now)
         kept = Group.NON_MATCHING.value.cost if group is Group.NON_MATCHING else 0
         lacking = group.value.cost + kept - self._levels[group]
-        return max(0.0, lacking / (group.value.refill_per_second * self._pace))
+        return max(0.0, lacking / self._refill(group))
+
+    def _refill(self, group: Group) -> float:
+        return group.value.refill_per_second * self._hurry * self._pace
 
     def _fill(self, group: Group, now: float) -> None:
-        gained = (now - self._filled.get(group, now)) * group.value.refill_per_second * self._pace
+        gained = (now - self._filled.get(group, now)) * self._refill(group)
         self._levels[group] = min(self._levels[group] + max(gained, 0.0), float(group.value.capacity))
         self._filled[group] = now

@@ -1,5 +1,7 @@
 """The supervisor: a short loop around short connections. One at a time, for as long as the program runs."""
 
+from collections.abc import Iterator
+
 import anyio
 from anyio.abc import TaskStatus
 
@@ -16,7 +18,7 @@ class Supervisor(Link):
         """Connect, and connect again, until cancelled; failures of the network and the exchange never escape."""
         self.status.connecting()
         task_status.started()
-        pauses = delays(random=self.random)
+        pauses = self._pauses()
         while True:
             await anyio.sleep(self.attempts.pause(self.monotonic()))
             self.attempts.made(self.monotonic())
@@ -24,5 +26,9 @@ class Supervisor(Link):
             flowed = self.session.flowed
             self.status.ended(failure, flowed, self.session.rest_reason())
             if flowed:  # a handshake alone proves nothing: only data resets the pauses
-                pauses = delays(random=self.random)
+                pauses = self._pauses()
             await anyio.sleep(self.pause(failure) + next(pauses))
+
+    def _pauses(self) -> Iterator[float]:
+        patience = self.patience
+        return delays(first_seconds=patience.first_pause, cap_seconds=patience.longest_pause, random=self.random)
