@@ -75,7 +75,7 @@ class Client:
 @asynccontextmanager
 async def connected(exchange: Exchange) -> AsyncIterator[Client]:
     """A client of the exchange."""
-    async with connect(exchange.ws_url, max_size=None, ping_interval=None) as socket:
+    async with connect(exchange.ws_url, max_size=None, max_queue=None, ping_interval=None) as socket:
         yield Client(socket)
 
 
