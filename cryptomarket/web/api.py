@@ -4,115 +4,50 @@ It asks the board for the newest price, the store for all others, and knows neit
 """
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
 from starlette.responses import Response
 
-from ..board import Board
-from ..errors import UnknownTicker
-from ..model import Price, is_index
-from .lists import Asked, Found, Order, after, missing_nothing, price_list
+from ..model import is_index
+from .answers import Kept, history_answer, next_link
+from .lists import Asked, after, cursor, list_json
 from .moments import asked_range
+from .parameters import Cursor, Direction, Limit, Moment, NameLimit, Search, StartDate
+from .parts import Parts, Reader, json_answer, known_ticker
 from .problems import NoPriceYet
 from .schemas import LIST, NAMES, ONE, PROBLEMS
 
-__all__ = ["Catalogue", "Parts", "PriceStore", "Prices", "price_router"]
-
-
-class Catalogue(Protocol):
-    """The tickers the exchange offers, as far as they are known."""
-
-    def known(self, name: str) -> bool: ...
-    def nearest(self, name: str) -> list[str]: ...
-    def names(self) -> Iterable[str]: ...
-
-
-class Prices(Protocol):
-    """What is asked of the history, through one pooled connection."""
-
-    async def known(self, ticker: str) -> bool: ...
-    async def latest(self, ticker: str) -> Price | None: ...
-    async def prices(
-        self, ticker: str, *, start: int | None, end: int | None, limit: int, after: int | None, order: Order
-    ) -> Found: ...
-
-
-class PriceStore(Protocol):
-    """Gives each request its own reader of the pool, and takes it back."""
-
-    def session(self) -> AsyncIterator[Prices]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the API reads."""
-
-    tickers: Sequence[str]
-    board: Board
-    store: PriceStore
-    catalogue: Catalogue
-    interval: int
-    wall: Callable[[], float]
-
-
-Ticker = Annotated[
-    str,
-    Query(
-        description="An index (`btc_usd`) or an instrument (`BTC-PERPETUAL`); mandatory.",
-        min_length=1,
-        max_length=64,
-        examples=["btc_usd"],
-    ),
-]
-Moment = Annotated[
-    str | None,
-    Query(
-        description="ISO 8601 or UNIX seconds or milliseconds; UTC when no zone is said. "
-        "The start is included, the end is not; a bare date as the end includes that day.",
-        examples=["2025-11-20", "2025-11-20T14:00:00Z", "1763647200"],
-    ),
-]
-StartDate = Annotated[
-    str,
-    Query(
-        description="The first moment wanted: a date, an ISO 8601 time, UNIX seconds or milliseconds.",
-        examples=["2025-11-20", "1763647200"],
-    ),
-]
-Limit = Annotated[int, Query(description="The most prices one answer holds.", ge=1, le=10_000)]
-Cursor = Annotated[str | None, Query(description="The `next` of the answer before.", examples=["asc-1763647200"])]
-Direction = Annotated[Order, Query(description="Oldest first (`asc`) or newest first (`desc`).")]
-Search = Annotated[str, Query(description="Part of a name, in any case.", max_length=64, examples=["btc"])]
-NameLimit = Annotated[int, Query(description="The most names one answer holds.", ge=1, le=10_000)]
+__all__ = ["price_router"]
 
 
 def price_router(parts: Parts) -> APIRouter:
     """The routes of prices over the given parts."""
     router = APIRouter(prefix="/api/v1", tags=["prices"], responses=PROBLEMS)
-    get_db = parts.store.session
-    Database = Annotated[Any, Depends(get_db)]  # noqa: N806 - a type; it is a `Prices`, which FastAPI need not know
+    Database = Annotated[Any, Depends(parts.store.session)]  # noqa: N806 - a type; FastAPI need not know `Prices`
+    Known = Annotated[str, Depends(known_ticker(parts))]  # noqa: N806 - a type
 
-    async def known_ticker(ticker: Ticker, db: Database) -> str:
-        """The ticker, if it is configured, in the catalogue or stored."""
-        if ticker in parts.tickers or parts.catalogue.known(ticker) or await db.known(ticker):
-            return ticker
-        raise UnknownTicker(ticker, parts.catalogue.nearest(ticker))
-
-    Known = Annotated[str, Depends(known_ticker)]  # noqa: N806 - a type
-
-    async def answer(ticker: str, asked: Asked, db: Prices) -> Response:
+    async def answer(request: Request, ticker: str, asked: Asked, db: Reader) -> Response:
         within = asked.within
-        found = await db.prices(
-            ticker, start=within.start, end=within.end, limit=asked.limit, after=asked.after, order=asked.order
+        page = await db.text_page(
+            "json",
+            ticker,
+            start=within.start,
+            end=within.end,
+            limit=asked.limit,
+            after=asked.after,
+            order=asked.order,
         )
-        complete = missing_nothing(asked, found, interval=parts.interval, now=parts.wall())
-        return _json(price_list(ticker, found, order=asked.order, complete=complete))
+        complete = await parts.complete(ticker, within, db)
+        following = None if page.next is None else cursor(page.next, asked.order)
+        text = list_json(ticker, page.text, following=following, complete=complete)
+        kept = Kept(closed=parts.closed(within), complete=complete)
+        return history_answer(request, text, kept, link=next_link(request, following))
 
     @router.get("/prices", summary="Stored prices", responses=LIST, response_class=Response)
     async def prices(
+        request: Request,
         ticker: Known,
         db: Database,
         start: Moment = None,
@@ -123,12 +58,13 @@ def price_router(parts: Parts) -> APIRouter:
     ) -> Response:
         """One price per slot, page by page: `next` is the `cursor` of the following page, `null` on the last.
 
-        `complete` says whether every slot of the part of the range the page covers is there.
+        `complete` says whether every slot of the range that is due is there. A closed range carries an ETag.
         """
-        return await answer(ticker, Asked(asked_range(start, end), order, limit, after(cursor, order)), db)
+        return await answer(request, ticker, Asked(asked_range(start, end), order, limit, after(cursor, order)), db)
 
     @router.get("/prices/filter", summary="Stored prices by date", responses=LIST, response_class=Response)
     async def prices_by_date(
+        request: Request,
         ticker: Known,
         db: Database,
         start_date: StartDate,
@@ -139,7 +75,7 @@ def price_router(parts: Parts) -> APIRouter:
     ) -> Response:
         """The same list, from `start_date` to the end of `end_date`, or to now without one."""
         within = asked_range(start_date, end_date, ("start_date", "end_date"))
-        return await answer(ticker, Asked(within, order, limit, after(cursor, order)), db)
+        return await answer(request, ticker, Asked(within, order, limit, after(cursor, order)), db)
 
     @router.get("/prices/latest", summary="The newest price", responses=ONE, response_class=Response)
     async def latest_price(ticker: Known, db: Database) -> Response:
@@ -147,7 +83,7 @@ def price_router(parts: Parts) -> APIRouter:
         newest = parts.board.tick(ticker) or await db.latest(ticker)
         if newest is None:
             raise NoPriceYet(ticker)
-        return _json(newest.json())
+        return json_answer(newest.json())
 
     @router.get("/tickers", summary="The catalogue", responses=NAMES, response_class=Response)
     async def tickers(search: Search = "", limit: NameLimit = 10_000) -> Response:
@@ -159,10 +95,6 @@ def price_router(parts: Parts) -> APIRouter:
             {"ticker": name, "kind": "index" if is_index(name) else "instrument", "configured": name in parts.tickers}
             for name in found[:limit]
         ]
-        return _json(json.dumps({"complete": len(found) <= limit, "data": data}))
+        return json_answer(json.dumps({"complete": len(found) <= limit, "data": data}))
 
     return router
-
-
-def _json(text: str) -> Response:
-    return Response(text, headers={"Cache-Control": "no-store"}, media_type="application/json")

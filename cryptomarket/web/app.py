@@ -14,9 +14,13 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from ..board import Board
-from .api import Catalogue, Parts, PriceStore, price_router
+from ..history.candles import Bar
+from ..history.store import Store
+from .api import price_router
+from .candles import candle_router
 from .health import Health, health_routes
 from .pages import page_routes
+from .parts import Catalogue, Parts, no_bars
 from .problems import HANDLERS
 from .schemas import SCHEMAS
 from .security import CrossOrigin, SecurityHeaders
@@ -34,7 +38,7 @@ def create_app(
     *,
     tickers: Sequence[str],
     board: Board,
-    store: PriceStore,
+    store: Store,
     stream: ASGIApp,
     catalogue: Catalogue,
     interval: int,
@@ -42,9 +46,14 @@ def create_app(
     lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None,
     allowed_origins: Sequence[str] = (),
     routes: Sequence[BaseRoute] = (),
+    live_bars: Callable[[str], Sequence[Bar]] = lambda _: (),
+    bars: Callable[[str], Sequence[Bar]] = no_bars,
     wall: Callable[[], float] = time.time,
 ) -> ASGIApp:
-    """The application over the given parts; ``routes`` are further ones that need nothing from here."""
+    """The application over the given parts.
+
+    ``routes`` are further ones that need nothing from here; ``bars`` gives the minutes of a ticker not stored yet.
+    """
     app = FastAPI(
         title="cryptomarket",
         version=version("cryptomarket"),
@@ -55,7 +64,9 @@ def create_app(
         exception_handlers=HANDLERS,
         separate_input_output_schemas=False,
     )
-    app.include_router(price_router(Parts(tickers, board, store, catalogue, interval, wall)))
+    parts = Parts(tickers, board, store, catalogue, interval, wall, bars)
+    for router in (price_router, candle_router):
+        app.include_router(router(parts))
     app.router.routes += [
         Route("/sse/", stream),
         *health_routes(health),

@@ -1,24 +1,23 @@
-"""A page of stored prices as it is answered: its place in the whole, its JSON, and whether anything is missing from it.
+"""A page of stored prices or candles as it is answered: its place in the whole, its JSON, and what it promises.
 
 Plain functions over values; they know neither the database nor HTTP.
 """
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from ..errors import InvalidParameter
-from ..model import Price
+from ..history.gaps import due
 from .moments import Range
 
-__all__ = ["Asked", "Found", "Order", "after", "cursor", "missing_nothing", "price_list"]
+__all__ = ["Asked", "Order", "after", "closed", "cursor", "due_part", "list_json"]
 
 Order = Literal["asc", "desc"]
 
-#: A slot is due this long after its end: the recorder waits for late ticks before it writes.
-DUE_SECONDS = 5
+#: A range that ended so long before the first slot that may still be written will not change by itself any more.
+SETTLED_SECONDS = 60
 
 _CURSOR = re.compile(r"(asc|desc)-(\d{1,12})\Z", re.ASCII)
 
@@ -31,15 +30,6 @@ class Asked:
     order: Order = "asc"
     limit: int = 1000
     after: int | None = None
-
-
-class Found(Protocol):
-    """What the history gives: prices in the order asked for, and the position after which the next page begins."""
-
-    @property
-    def data(self) -> Sequence[Price]: ...
-    @property
-    def next(self) -> int | None: ...
 
 
 def cursor(position: int, order: Order) -> str:
@@ -57,32 +47,27 @@ def after(text: str | None, order: Order) -> int | None:
     return int(match[2])
 
 
-def price_list(ticker: str, found: Found, *, order: Order, complete: bool) -> str:
-    """The JSON of a page, each price with every digit it came with."""
-    following = "null" if found.next is None else json.dumps(cursor(found.next, order))
-    data = ",".join(price.json() for price in found.data)
-    return f'{{"ticker":{json.dumps(ticker)},"complete":{json.dumps(complete)},"data":[{data}],"next":{following}}}'
+def list_json(ticker: str, data: str, *, following: str | None, complete: bool, **facts: str) -> str:
+    """The JSON of a page; ``data`` are the members of its array, already written with every digit."""
+    said = "".join(f",{json.dumps(name)}:{json.dumps(value)}" for name, value in facts.items())
+    return (
+        f'{{"ticker":{json.dumps(ticker)}{said},"complete":{json.dumps(complete)},'
+        f'"data":[{data}],"next":{json.dumps(following)}}}'
+    )
 
 
-def missing_nothing(asked: Asked, found: Found, *, interval: int, now: float) -> bool:
-    """Whether the page holds every slot, already due, of the part of the range it covers.
+def due_part(within: Range, span: tuple[int, int] | None, *, step: int, now: float) -> tuple[int, int] | None:
+    """The part of a range, in whole slots, that could be recorded by now; None when nothing was ever recorded.
 
-    A page covers what lies between its neighbours: from the start (or the cursor) to its last price, or to the end
-    of the range when nothing follows. An open start begins with the first price there is.
+    An open start begins with the record. Start and end may be equal or cross: then nothing of the range is due yet.
     """
-    due = int(now - DUE_SECONDS) // interval * interval  # the first slot that may still be empty
-    first, end = asked.within.start, due if asked.within.end is None else min(asked.within.end, due)
-    stamps = sorted(price.timestamp for price in found.data)
-    if asked.order == "asc":
-        first = asked.after + 1 if asked.after is not None else first
-        end = found.next + 1 if found.next is not None else end
-    else:
-        end = min(end, asked.after) if asked.after is not None else end
-        first = found.next if found.next is not None else first
-    if first is None:
-        if not stamps:
-            return False  # nothing was ever recorded
-        first = stamps[0]
-    expected = range(-(-first // interval) * interval, end, interval)
-    present = {stamp - stamp % interval for stamp in stamps}
-    return len(expected) <= len(present) and present.issuperset(expected)
+    if span is None:
+        return None
+    start = span[0] if within.start is None else -(-within.start // step) * step
+    latest = due(now, step)
+    return start, latest if within.end is None else min(-(-within.end // step) * step, latest)
+
+
+def closed(within: Range, *, step: int, now: float) -> bool:
+    """Whether the range lies so far back that nothing new falls into it."""
+    return within.end is not None and within.end + SETTLED_SECONDS <= due(now, step)

@@ -7,7 +7,7 @@ from typing import Any
 
 from .problems import MEDIA_TYPE, PROBLEM_SCHEMA
 
-__all__ = ["LIST", "NAMES", "ONE", "PROBLEMS", "SCHEMAS"]
+__all__ = ["CANDLES", "COVERAGE", "LIST", "NAMES", "ONE", "PROBLEMS", "SCHEMAS"]
 
 _ONE = {"ticker": "btc_usd", "price": 64250.13, "timestamp": 1763668800, "exchange_timestamp": 1763668859123}
 
@@ -33,7 +33,10 @@ _PRICE_LIST: dict[str, Any] = {
     "required": ["ticker", "complete", "data", "next"],
     "properties": {
         "ticker": {"type": "string"},
-        "complete": {"type": "boolean", "description": "whether no slot that is due is missing from this page"},
+        "complete": {
+            "type": "boolean",
+            "description": "whether no slot of the range asked for is missing, as far as it is due",
+        },
         "data": {"type": "array", "items": {"$ref": "#/components/schemas/Price"}},
         "next": {"type": ["string", "null"], "description": "the `cursor` of the page that follows"},
     },
@@ -62,8 +65,142 @@ _TICKER_LIST: dict[str, Any] = {
     "examples": [{"complete": True, "data": [{"ticker": "btc_usd", "kind": "index", "configured": True}]}],
 }
 
+_CANDLE: dict[str, Any] = {
+    "type": "object",
+    "title": "Candle",
+    "required": ["timestamp", "open", "high", "low", "close", "count"],
+    "properties": {
+        "timestamp": {"type": "integer", "description": "UNIX seconds, the start of the candle"},
+        **{name: {"type": "number"} for name in ("open", "high", "low", "close")},
+        "count": {"type": "integer", "description": "how many prices it is made of"},
+        "partial": {"type": "boolean", "description": "true when missing or future time is in it, else absent"},
+    },
+    "examples": [
+        {"timestamp": 1763668800, "open": 64250.13, "high": 64260.5, "low": 64240, "close": 64255.01, "count": 58}
+    ],
+}
+
+_CANDLE_LIST: dict[str, Any] = {
+    "type": "object",
+    "title": "CandleList",
+    "required": ["ticker", "resolution", "complete", "data", "next"],
+    "properties": {
+        "ticker": {"type": "string"},
+        "resolution": {"type": "string"},
+        "complete": {
+            "type": "boolean",
+            "description": "whether nothing of the range asked for is missing, as far as it is due",
+        },
+        "data": {"type": "array", "items": {"$ref": "#/components/schemas/Candle"}},
+        "next": {"type": ["string", "null"], "description": "the `cursor` of the page that follows"},
+    },
+}
+
+_COVERAGE: dict[str, Any] = {
+    "type": "object",
+    "title": "Coverage",
+    "required": ["ticker", "start", "end", "complete", "intervals"],
+    "properties": {
+        "ticker": {"type": "string"},
+        "start": {"type": "integer"},
+        "end": {"type": "integer"},
+        "complete": {"type": "boolean", "description": "whether nothing of the range is missing"},
+        "intervals": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["start", "end", "kind"],
+                "properties": {
+                    "start": {"type": "integer"},
+                    "end": {"type": "integer"},
+                    "kind": {"enum": ["observed", "backfilled", "missing"]},
+                    "source": {"type": "string", "description": "of what was filled in: where it comes from"},
+                    "reason": {"type": "string", "description": "of what is missing: why"},
+                },
+            },
+        },
+    },
+    "examples": [
+        {
+            "ticker": "btc_usd",
+            "start": 1763640000,
+            "end": 1763668800,
+            "complete": False,
+            "intervals": [
+                {"start": 1763640000, "end": 1763661600, "kind": "observed"},
+                {"start": 1763661600, "end": 1763668800, "kind": "missing", "reason": "upstream"},
+            ],
+        }
+    ],
+}
+
+_CANDLE = {"timestamp": 1763668800, "open": 64250.13, "high": 64261.5, "low": 64248.02, "close": 64255.9, "count": 118}
+
+_CANDLE_LIST: dict[str, Any] = {
+    "type": "object",
+    "title": "CandleList",
+    "required": ["ticker", "resolution", "complete", "data", "next"],
+    "properties": {
+        "ticker": {"type": "string"},
+        "resolution": {"enum": ["1m", "5m", "15m", "1h", "4h", "1d"]},
+        "complete": {"type": "boolean", "description": "whether no slot of the range that is due is missing"},
+        "data": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["timestamp", "open", "high", "low", "close", "count"],
+                "properties": {
+                    "timestamp": {"type": "integer", "description": "where it begins, UNIX seconds"},
+                    "open": {"type": "number"},
+                    "high": {"type": "number"},
+                    "low": {"type": "number"},
+                    "close": {"type": "number"},
+                    "count": {"type": "integer", "description": "the number of prices in it"},
+                    "partial": {"const": True, "description": "there when missing or future time is in it"},
+                },
+            },
+        },
+        "next": {"type": ["string", "null"], "description": "the `cursor` of the page that follows"},
+    },
+    "examples": [{"ticker": "btc_usd", "resolution": "1m", "complete": True, "data": [_CANDLE], "next": None}],
+}
+
+_COVERAGE: dict[str, Any] = {
+    "type": "object",
+    "title": "Coverage",
+    "required": ["ticker", "start", "end", "complete", "intervals"],
+    "properties": {
+        "ticker": {"type": "string"},
+        "start": {"type": "integer", "description": "UNIX seconds"},
+        "end": {"type": "integer", "description": "UNIX seconds; nothing later is due yet"},
+        "complete": {"type": "boolean"},
+        "intervals": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["start", "end", "kind"],
+                "properties": {
+                    "start": {"type": "integer"},
+                    "end": {"type": "integer"},
+                    "kind": {"enum": ["observed", "backfilled", "missing"]},
+                    "source": {"type": "string", "description": "where what was filled in comes from"},
+                    "reason": {"type": "string", "description": "why it is missing"},
+                },
+            },
+        },
+    },
+}
+
 #: For `components.schemas` of the document.
-SCHEMAS = {"Price": _PRICE, "PriceList": _PRICE_LIST, "TickerList": _TICKER_LIST, "Problem": PROBLEM_SCHEMA}
+SCHEMAS = {
+    "Price": _PRICE,
+    "PriceList": _PRICE_LIST,
+    "TickerList": _TICKER_LIST,
+    "Candle": _CANDLE,
+    "CandleList": _CANDLE_LIST,
+    "Coverage": _COVERAGE,
+    "Problem": PROBLEM_SCHEMA,
+}
 
 
 def _answer(description: str, schema: str, media_type: str = "application/json") -> dict[str, Any]:
@@ -71,9 +208,29 @@ def _answer(description: str, schema: str, media_type: str = "application/json")
     return {"description": description, "content": content}
 
 
-LIST: dict[int | str, dict[str, Any]] = {200: _answer("A page of prices.", "PriceList")}
+def _file(description: str, media_type: str) -> dict[int | str, dict[str, Any]]:
+    """A streamed file, whose bytes no schema describes."""
+    return {200: {"description": description, "content": {media_type: {"schema": {"type": "string"}}}}}
+
+
+_NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The asker has it already, by its ETag."}}
+LIST: dict[int | str, dict[str, Any]] = {200: _answer("A page of prices.", "PriceList"), **_NOT_MODIFIED}
+CANDLES: dict[int | str, dict[str, Any]] = {200: _answer("A page of candles.", "CandleList"), **_NOT_MODIFIED}
+COVERAGE: dict[int | str, dict[str, Any]] = {200: _answer("What is known.", "Coverage"), **_NOT_MODIFIED}
+CSV = _file("A header and a line a price.", "text/csv")
+NDJSON = _file("A JSON price a line.", "application/x-ndjson")
+PARQUET = {
+    **_file("A Parquet file.", "application/vnd.apache.parquet"),
+    501: _answer("The extra is not installed.", "Problem", MEDIA_TYPE),
+}
+UDF: dict[int | str, dict[str, Any]] = {
+    200: {"description": "As the protocol says.", "content": {"application/json": {"schema": {}}}},
+    404: {"description": "An unknown symbol.", "content": {"application/json": {"schema": {}}}},
+}
 ONE: dict[int | str, dict[str, Any]] = {200: _answer("The price.", "Price")}
 NAMES: dict[int | str, dict[str, Any]] = {200: _answer("The names.", "TickerList")}
+CANDLES: dict[int | str, dict[str, Any]] = {200: _answer("A page of candles.", "CandleList")}
+COVERAGE: dict[int | str, dict[str, Any]] = {200: _answer("The stretches, oldest first.", "Coverage")}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     404: _answer("Nobody knows the ticker, or no price of it has arrived yet.", "Problem", MEDIA_TYPE),
     422: _answer("A parameter is missing or wrong.", "Problem", MEDIA_TYPE),

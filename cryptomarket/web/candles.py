@@ -1,0 +1,114 @@
+"""The REST API of candles and of coverage: what a chart draws, and what it must not pretend to know."""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..history.candles import RESOLUTIONS, Candle, overlay
+from ..history.gaps import Coverage, due
+from .answers import Kept, history_answer, next_link
+from .lists import Asked, after, list_json
+from .lists import cursor as position
+from .moments import asked_range
+from .parameters import Cursor, Direction, Limit, Moment, Resolution
+from .parts import Parts, Reader, json_answer, known_ticker
+from .schemas import CANDLES, COVERAGE, PROBLEMS
+
+__all__ = ["candle_router"]
+
+
+def candle_router(parts: Parts) -> APIRouter:
+    """The routes of candles and coverage over the given parts."""
+    router = APIRouter(prefix="/api/v1", tags=["charts"], responses=PROBLEMS)
+    Database = Annotated[Any, Depends(parts.store.session)]  # noqa: N806 - a type; FastAPI need not know `Prices`
+    Known = Annotated[str, Depends(known_ticker(parts))]  # noqa: N806 - a type
+
+    @router.get("/candles", summary="Open, high, low, close", responses=CANDLES, response_class=Response)
+    async def candles(
+        request: Request,
+        ticker: Known,
+        db: Database,
+        resolution: Resolution = "1m",
+        start: Moment = None,
+        end: Moment = None,
+        limit: Limit = 1000,
+        cursor: Cursor = None,
+        order: Direction = "asc",
+    ) -> Response:
+        """Candles that begin in the range; where nothing is known there is none.
+
+        `partial` marks one with missing or future time in it; the newest is the one still open.
+        """
+        asked = Asked(asked_range(start, end), order, limit, after(cursor, order))
+        page, more = await _page(parts, db, ticker, resolution, asked)
+        following = position(page[-1].timestamp, order) if more else None
+        complete = await parts.complete(ticker, asked.within, db)
+        data = ",".join(candle.json() for candle in page)
+        text = list_json(ticker, data, following=following, complete=complete, resolution=resolution)
+        kept = Kept(closed=parts.closed(asked.within), complete=complete)
+        return history_answer(request, text, kept, link=next_link(request, following))
+
+    @router.get("/coverage", summary="What is known, and what is missing", responses=COVERAGE, response_class=Response)
+    async def coverage(ticker: Known, db: Database, start: Moment = None, end: Moment = None) -> Response:
+        """Each stretch of the range: observed live, backfilled and from where, or missing and why.
+
+        Without a start it begins with the record; it never goes beyond what can already be stored.
+        """
+        asked = asked_range(start, end)
+        last = due(parts.wall(), parts.interval)
+        last = last if asked.end is None else min(asked.end, last)
+        first = asked.start
+        if first is None:
+            span = await db.span(ticker)
+            first = span[0] if span else last
+        found = await db.coverage(ticker, first, last) if first < last else Coverage(first, max(first, last), ())
+        return json_answer(_coverage_json(ticker, found))
+
+    return router
+
+
+async def _page(parts: Parts, db: Reader, ticker: str, resolution: str, asked: Asked) -> tuple[list[Candle], bool]:
+    """The candles of a page, and whether more follow; where it meets the present, with what is not stored yet."""
+    seconds, within, newest_first = RESOLUTIONS[resolution], asked.within, asked.order == "desc"
+    page: Sequence[Candle] = await db.candles(
+        ticker,
+        resolution,
+        start=within.start,
+        end=within.end,
+        limit=asked.limit + 1,  # one more than the page tells whether something follows
+        after=asked.after,
+        order=asked.order,
+    )
+    if asked.after is None if newest_first else len(page) <= asked.limit:
+        fresh = [bar for bar in parts.bars(ticker) if _wanted(bar.timestamp - bar.timestamp % seconds, asked)]
+        page = overlay(page, fresh, seconds)[:: -1 if newest_first else 1]
+    return list(page[: asked.limit]), len(page) > asked.limit
+
+
+def _wanted(moment: int, asked: Asked) -> bool:
+    within = asked.within
+    begun = (within.start is None or moment >= within.start) and (asked.after is None or moment > asked.after)
+    return begun and (within.end is None or moment < within.end)
+
+
+def _coverage_json(ticker: str, found: Coverage) -> str:
+    intervals = []
+    for interval in found.intervals:
+        entry: dict[str, Any] = {"start": interval.start, "end": interval.end, "kind": str(interval.kind)}
+        if interval.source is not None:
+            entry["source"] = str(interval.source)
+        if interval.reason is not None:
+            entry["reason"] = str(interval.reason)
+        intervals.append(entry)
+    answer = {
+        "ticker": ticker,
+        "start": found.start,
+        "end": found.end,
+        "complete": found.complete,
+        "intervals": intervals,
+    }
+    return json.dumps(answer)

@@ -1,0 +1,111 @@
+"""What the REST routes read, as small interfaces, and the two dependencies that every price route has."""
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol
+
+from fastapi import Depends
+from starlette.responses import Response
+
+from ..board import Board
+from ..errors import UnknownTicker
+from ..history.candles import Bar, Candle
+from ..history.gaps import Coverage
+from ..history.reading import TextPage
+from ..model import Price
+from .lists import Order, closed, due_part
+from .moments import Range
+from .parameters import Ticker
+
+__all__ = ["Catalogue", "Parts", "PriceStore", "Reader", "json_answer", "known_ticker", "no_bars"]
+
+
+class Catalogue(Protocol):
+    """The tickers the exchange offers, as far as they are known."""
+
+    def known(self, name: str) -> bool: ...
+    def nearest(self, name: str) -> list[str]: ...
+    def names(self) -> Iterable[str]: ...
+
+
+class Reader(Protocol):
+    """What is asked of the history, through one pooled connection."""
+
+    async def known(self, ticker: str) -> bool: ...
+    async def latest(self, ticker: str) -> Price | None: ...
+    async def span(self, ticker: str) -> tuple[int, int] | None: ...
+    async def coverage(self, ticker: str, start: int, end: int) -> Coverage: ...
+    async def text_page(
+        self,
+        form: Literal["json"],
+        ticker: str,
+        *,
+        start: int | None,
+        end: int | None,
+        limit: int,
+        after: int | None,
+        order: Order,
+    ) -> TextPage: ...
+    async def candles(
+        self,
+        ticker: str,
+        resolution: str,
+        *,
+        start: int | None,
+        end: int | None,
+        limit: int,
+        after: int | None,
+        order: Order,
+    ) -> Sequence[Candle]: ...
+
+
+class PriceStore(Protocol):
+    """Gives each request its own reader of the pool, and takes it back."""
+
+    def session(self) -> AsyncIterator[Reader]: ...
+
+
+def no_bars(_: str) -> Sequence[Bar]:
+    """Nothing is being recorded here."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the REST routes read; ``bars`` gives the minutes of a ticker that are not stored yet."""
+
+    tickers: Sequence[str]
+    board: Board
+    store: PriceStore
+    catalogue: Catalogue
+    interval: int
+    wall: Callable[[], float]
+    bars: Callable[[str], Sequence[Bar]] = no_bars
+
+    async def complete(self, ticker: str, within: Range, db: Reader) -> bool:
+        """Whether nothing is missing from the part of the range that could be recorded by now."""
+        part = due_part(within, await db.span(ticker), step=self.interval, now=self.wall())
+        if part is None:
+            return False
+        start, end = part
+        return start >= end or (await db.coverage(ticker, start, end)).complete
+
+    def closed(self, within: Range) -> bool:
+        """Whether nothing new falls into the range any more."""
+        return closed(within, step=self.interval, now=self.wall())
+
+
+def known_ticker(parts: Parts) -> Callable[..., Coroutine[Any, Any, str]]:
+    """The dependency that gives the ticker asked for, if it is configured, in the catalogue or stored."""
+
+    async def ticker_of(ticker: Ticker, db: Annotated[Any, Depends(parts.store.session)]) -> str:
+        if ticker in parts.tickers or parts.catalogue.known(ticker) or await db.known(ticker):
+            return ticker
+        raise UnknownTicker(ticker, parts.catalogue.nearest(ticker))
+
+    return ticker_of
+
+
+def json_answer(text: str) -> Response:
+    """JSON that is already written; prices change, so nobody keeps it."""
+    return Response(text, headers={"Cache-Control": "no-store"}, media_type="application/json")
