@@ -13,7 +13,11 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; d
 # Every package exactly as locked. Ours is installed in place by the locked build tools, not by some fetched for the occasion.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCKED := $(PIP) install --require-hashes
+NPM := command -v npm >/dev/null || $(LOCKED) --requirement requirements/node.txt
 OURS := $(PIP) install --no-build-isolation --no-deps --editable .
+
+# What the installation of ours depends on: its metadata, and what it fetches for the pages.
+BUILT := pyproject.toml hatch_build.py cryptomarket/web/frontend/package-lock.json
 
 # The versions and hashes of all platforms and Python versions in one file, without the addresses they came from.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
@@ -47,6 +51,7 @@ lock: $(VENV)/lock.stamp ## Write requirements/ anew from pyproject.toml (UPGRAD
 	@$(COMPILE) --extra test --group build pyproject.toml --output-file requirements/test.txt
 	@$(COMPILE) --constraints requirements/test.txt pyproject.toml --output-file requirements/run.txt
 	@$(COMPILE) --constraints requirements/test.txt --group build --output-file requirements/build.txt
+	@$(COMPILE) --group node --output-file requirements/node.txt
 	@$(COMPILE) --group lock --output-file requirements/lock.txt
 
 clean: ## Remove the environment and everything generated
@@ -60,14 +65,16 @@ $(BIN)/pip:
 	@echo "Setting up $(VENV) with $$($(PYTHON) --version); the first time this takes a minute."
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/run.stamp: requirements/build.txt requirements/run.txt pyproject.toml | $(BIN)/pip
+$(VENV)/run.stamp: requirements/build.txt requirements/run.txt $(BUILT) | $(BIN)/pip
 	@$(LOCKED) --requirement requirements/build.txt --requirement requirements/run.txt
+	@$(NPM)
 	@$(OURS)
 	@touch $@
 
 # What tests need holds all that running needs, in the same versions.
-$(VENV)/test.stamp: requirements/test.txt pyproject.toml | $(BIN)/pip
+$(VENV)/test.stamp: requirements/test.txt $(BUILT) | $(BIN)/pip
 	@$(LOCKED) --requirement requirements/test.txt
+	@$(NPM)
 	@$(OURS)
 	@touch $@ $(VENV)/run.stamp
 

@@ -17,7 +17,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
-LOCKS = ("build", "lock", "run", "test")
+LOCKS = ("build", "lock", "node", "run", "test")
+#: What an installation depends on beside the locks.
+BUILT = ("pyproject.toml", "hatch_build.py", "cryptomarket/web/frontend/package-lock.json")
 COMMANDS = {"help", "demo", "run", "test", "lint", "check", "lock", "clean"}
 
 #: Older ones have published vulnerabilities, or lack behaviour we rely on.
@@ -136,7 +138,9 @@ def test_a_machine_without_python_is_told_so(tmp_path: Path, python: str) -> Non
     """Where no Python is new enough, make stops with a sentence that says what to do."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for name in BUILT:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     done = make("demo", f"PYTHON={python}", folder=tmp_path)
     assert done.returncode != 0
     assert "needs Python 3.11 or newer" in done.stderr
