@@ -26,7 +26,7 @@ from .errors import DatabaseUnavailable
 from .history.recorder import Recorder
 from .history.store import Store
 from .model import UpstreamState
-from .server import GRACE_SECONDS, Server, bound_socket
+from .server import GRACE_SECONDS, Server, bound_socket, http_protocol, streams_allowed
 from .settings import Settings
 from .stream.endpoint import StreamEndpoint
 from .stream.manager import ServerSSEManager
@@ -81,7 +81,7 @@ class Gateway:
             nearest=self.catalogue.nearest,
             problem=problem_response,
             allowed_origins=self.settings.allowed_origins,
-            max_streams=self.settings.max_streams,
+            max_streams=self.settings.max_streams or streams_allowed(),
             max_streams_per_address=self.settings.max_streams_per_address,
         )
 
@@ -191,6 +191,8 @@ async def serve(settings: Settings, parts: Callable[[Gateway], Sequence[Part]] =
         gateway = Gateway(settings)
         config = uvicorn.Config(
             gateway.app,
+            http=http_protocol(),
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -6,6 +6,7 @@ are ended first. And it raises the signal again after `serve()`, so that nothing
 
 import contextlib
 import importlib
+import resource
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from types import FrameType
@@ -17,7 +18,7 @@ import uvicorn
 
 from .errors import StartError
 
-__all__ = ["GRACE_SECONDS", "Server", "bound_socket", "http_protocol"]
+__all__ = ["GRACE_SECONDS", "Server", "bound_socket", "http_protocol", "streams_allowed"]
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +40,13 @@ def bound_socket(host: str, port: int) -> socket.socket:
         raise StartError(f"cannot listen on {host}:{port}: {reason}; choose another with --host and --port") from exc
     listener.setblocking(False)
     return listener
+
+
+def streams_allowed() -> int:
+    """How many streams the file limit of this process allows, with a reserve for everything else."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = soft if soft != resource.RLIM_INFINITY else 1_000_000
+    return max(files - min(files // 10 + 50, 1_000), 1)
 
 
 def http_protocol() -> Any:

@@ -25,6 +25,10 @@ def _split(value: object) -> object:
     return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
 
+def _or_none(value: object) -> object:
+    return None if value == "" else value
+
+
 def _tickers(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value or any(not _TICKER.match(ticker) for ticker in value):
         raise ValueError("ticker names separated by commas, such as btc_usd,eth_usd")
@@ -98,7 +102,9 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", min_length=1, description="the address to listen on")
     port: int = Field(8000, ge=0, le=65_535, description="the port to listen on; 0 takes a free one")
-    max_streams: int = Field(10_000, ge=1, description="open streams a process holds; more are asked to come back")
+    max_streams: Annotated[int | None, BeforeValidator(_or_none)] = Field(
+        None, ge=1, description="open streams a process holds, more are asked to come back; empty: by the file limit"
+    )
     max_streams_per_address: int = Field(100, ge=1, description="open streams one address may hold")
     max_tickers: int = Field(200, ge=1, le=10_000, description="tickers followed at once, configured or asked for")
     allowed_origins: Annotated[Names, AfterValidator(_origins)] = Field(

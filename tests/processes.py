@@ -74,7 +74,7 @@ def environment(folder: Path, **settings: object) -> dict[str, str]:
         "drain_seconds": 0.5,
     }
     given = {f"CRYPTOMARKET_{name.upper()}": str(value) for name, value in {**defaults, **settings}.items()}
-    return {**kept, **given}
+    return {**kept, **given, "TMPDIR": str(folder)}
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ async def test_the_demo_shows_moving_prices_without_network(tmp_path: Path) -> N
         answer = (await client.get(f"{url}/api/v1/prices", params={"ticker": "btc_usd", "limit": 10_000})).json()
         assert len(answer["data"]) == 10_000
         assert await program.stop() == 0
-    assert not list(Path("/tmp").glob("cryptomarket-demo-*"))
+    assert not list(tmp_path.glob("cryptomarket-demo-*"))
 
 
 async def test_without_the_exchange_it_says_so_once_and_keeps_serving(tmp_path: Path) -> None:
