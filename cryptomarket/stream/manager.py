@@ -273,14 +273,19 @@ class ServerSSEManager:
         streams.sort(key=lambda _: self._random())
         log.info("streams_draining", streams=len(streams), window_seconds=window_seconds)
         began, ended = self._monotonic(), 0
-        while ended < len(streams):
-            passed = self._monotonic() - began
-            share = 1.0 if window_seconds <= 0 else min(1.0, passed / window_seconds)
-            for stream in streams[ended : int(share * len(streams))]:
-                self._end(stream)
-            ended = int(share * len(streams))
-            if ended < len(streams):
-                await anyio.sleep(min(DRAIN_STEP_SECONDS, window_seconds))
+        try:
+            while ended < len(streams):
+                passed = self._monotonic() - began
+                share = 1.0 if window_seconds <= 0 else min(1.0, passed / window_seconds)
+                for stream in streams[ended : int(share * len(streams))]:
+                    self._end(stream)
+                ended = int(share * len(streams))
+                if ended < len(streams):
+                    await anyio.sleep(min(DRAIN_STEP_SECONDS, window_seconds))
+        finally:
+            for stream in streams[ended:]:  # told not to wait: an open connection would keep the server
+                stream.sink.abort()
+                self.leave(stream)
         log.info("streams_drained", streams=len(streams))
 
     def _end(self, stream: Stream) -> None:
