@@ -1,0 +1,135 @@
+"""Calls of other parts over the one connection."""
+
+from typing import Any
+
+import anyio
+import pytest
+
+from cryptomarket.deribit.credits import Priority
+from cryptomarket.deribit.protocol import UnsafeCall
+from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
+
+from .following import Follower, following
+from .scripted import SILENT, Refuse, scripted_exchange
+
+
+async def test_equal_calls_in_flight_are_asked_once() -> None:
+    """Ten who want the same get the one answer."""
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+        exchange.answers["public/get_time"] = lambda _: 17
+        await follower.tick_of("btc_usd")
+        results: list[bytes] = []
+
+        async def ask() -> None:
+            results.append(bytes(await follower.supervisor.call("public/get_time")))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(10):
+                tasks.start_soon(ask)
+        assert results == [b"17"] * 10
+        assert len(exchange.asked("public/get_time")) == 1
+
+
+async def test_a_call_waits_for_the_connection() -> None:
+    """Asked while nobody is connected, answered when somebody is."""
+    async with scripted_exchange() as exchange:
+        exchange.answers["public/get_time"] = lambda _: 17
+        async with following(exchange.url) as follower:
+            with anyio.fail_after(5):
+                assert bytes(await follower.supervisor.call("public/get_time")) == b"17"
+
+
+async def test_a_reading_call_survives_a_broken_connection() -> None:
+    """What only reads is asked again on the next connection."""
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+        await follower.tick_of("btc_usd")
+
+        def hang_up_first(_: dict[str, Any]) -> Any:
+            if len(exchange.asked("public/get_time")) == 1:
+                exchange.peers[0].transport.abort()
+                return SILENT
+            return 17
+
+        exchange.answers["public/get_time"] = hang_up_first
+        with anyio.fail_after(5):
+            assert bytes(await follower.supervisor.call("public/get_time")) == b"17"
+        assert exchange.connections == 2
+
+
+async def test_a_writing_call_fails_with_its_connection() -> None:
+    """Nobody knows whether it was done, so it is not done twice."""
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+        await follower.tick_of("btc_usd")
+
+        def hang_up(_: dict[str, Any]) -> Any:
+            exchange.peers[0].transport.abort()
+            return SILENT
+
+        exchange.answers["private/buy"] = hang_up
+        with anyio.fail_after(5), pytest.raises(ExchangeUnreachable):
+            await follower.supervisor.call("private/buy", {"access_token": "x"})
+        assert len(exchange.asked("private/buy")) == 1
+
+
+async def test_a_crowded_exchange_gets_fewer_calls_at_once_and_all_are_answered() -> None:
+    """10066 loses no call and halves how many may wait."""
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+        await follower.tick_of("btc_usd")
+
+        def crowded_first(_: dict[str, Any]) -> int:
+            if len(exchange.asked("public/get_time")) == 1:
+                raise Refuse(10066, "too_many_concurrent_requests")
+            return 17
+
+        exchange.answers["public/get_time"] = crowded_first
+        with anyio.fail_after(5):
+            assert bytes(await follower.supervisor.call("public/get_time")) == b"17"
+        assert follower.supervisor.budget.concurrent == 16
+
+
+async def test_a_refusal_reaches_the_caller_with_its_code() -> None:
+    """What is wrong stays wrong and is not repeated."""
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+
+        def refuse(_: dict[str, Any]) -> int:
+            raise Refuse(-32602, "Invalid params", {"param": "x", "reason": "wrong format"})
+
+        exchange.answers["public/ticker"] = refuse
+        with anyio.fail_after(5), pytest.raises(ExchangeRefused, match="wrong format") as caught:
+            await follower.supervisor.call("public/ticker")
+        assert caught.value.code == -32602
+        assert len(exchange.asked("public/ticker")) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "params"), [("private/get_positions", {}), ("private/logout", {"access_token": "x"})]
+)
+async def test_a_call_that_would_act_for_everybody_is_refused_at_once(method: str, params: dict[str, Any]) -> None:
+    """By our own code, before anything is sent."""
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+        with pytest.raises(UnsafeCall):
+            await follower.supervisor.call(method, params)
+        assert exchange.asked(method) == []
+
+
+async def test_the_more_urgent_call_goes_first() -> None:
+    """A login overtakes the backfill that waits for credits, and every one is answered."""
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+        await follower.tick_of("btc_usd")
+        exchange.answers["public/get_time"] = lambda params: params["n"]
+        await _ask_many(follower, 40)
+        order = [params["n"] for params in exchange.asked("public/get_time")]
+        assert sorted(order) == list(range(41))
+        assert order.index(40) < 30
+
+
+async def _ask_many(follower: Follower, count: int) -> None:
+    async def ask(number: int, priority: Priority) -> None:
+        await follower.supervisor.call("public/get_time", {"n": number}, priority=priority)
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            for number in range(count):
+                tasks.start_soon(ask, number, Priority.BACKFILL)
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(ask, count, Priority.LOGIN)

@@ -1,0 +1,148 @@
+"""Silence that the exchange intends is told apart from failure, and shown as what it is."""
+
+import anyio
+import pytest
+
+from cryptomarket.deribit.auth import Credentials, Secret
+from cryptomarket.deribit.outputs import InstrumentChanged
+from cryptomarket.model import Upstream, UpstreamState
+
+from .following import Follower, following
+from .scripted import SILENT, Refuse, Scripted, scripted_exchange
+
+LIVE, CONNECTING, STALE, DOWN = (
+    UpstreamState.LIVE,
+    UpstreamState.CONNECTING,
+    UpstreamState.STALE,
+    UpstreamState.DOWN,
+)
+BTC = "deribit_price_index.btc_usd"
+
+
+def last(follower: Follower) -> Upstream:
+    return [m for m in follower.messages if isinstance(m, Upstream)][-1]
+
+
+async def silence(exchange: Scripted, seconds: float = 1.2) -> None:
+    """Twice as long as the watchdog's patience."""
+    await anyio.sleep(seconds)
+    assert exchange.peers
+
+
+async def test_maintenance_is_shown_as_such_and_nothing_is_asked_again() -> None:
+    """The line stays, no channel is subscribed anew, and prices make it live again."""
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+        await follower.tick_of("btc_usd")
+        await exchange.notify("platform_state", {"maintenance": True})
+        await follower.until(lambda: last(follower).state is STALE)
+        assert last(follower).reason == "the exchange is in maintenance"
+        await silence(exchange)
+        assert exchange.asked("public/unsubscribe") == []
+        assert exchange.connections == 1
+        await exchange.notify("platform_state", {"maintenance": False})
+        await exchange.price(BTC)
+        await follower.until(lambda: last(follower).state is LIVE)
+
+
+async def test_a_disconnect_during_maintenance_is_explained_by_it() -> None:
+    """Until prices flow again the reason is the announcement, not the broken line."""
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+        await follower.tick_of("btc_usd")
+        await exchange.notify("platform_state", {"maintenance": True})
+        await follower.until(lambda: last(follower).state is STALE)
+
+        def away(_: object) -> None:
+            raise Refuse(11051, "system_maintenance")
+
+        hello, exchange.answers["public/hello"] = exchange.answers["public/hello"], away
+        await exchange.peers[0].close(1001)
+        await follower.until(lambda: last(follower).state is DOWN)
+        assert last(follower).reason.startswith("the exchange is in maintenance")
+        exchange.answers["public/hello"] = hello
+        await follower.until(lambda: last(follower).state is LIVE)
+
+
+@pytest.mark.parametrize("locked", ["btc_usd", "sol_usdc"])
+async def test_a_lock_counts_for_those_who_follow_the_index(locked: str) -> None:
+    """A locked index of ours is said; one that nobody follows is none of our news."""
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+        await follower.tick_of("btc_usd")
+        await exchange.notify("platform_state", {"price_index": locked, "locked": True})
+        if locked == "btc_usd":
+            await follower.until(lambda: last(follower).reason == "locked by the exchange: btc_usd")
+            await silence(exchange)
+            assert exchange.asked("public/unsubscribe") == []
+        else:
+            await anyio.sleep(0.1)
+            assert last(follower).state is LIVE
+
+
+async def test_a_settling_instrument_rests() -> None:
+    """The state in its own ticker says so; the next open one ends it."""
+    async with scripted_exchange() as exchange, following(exchange.url, "BTC-PERPETUAL") as follower:
+        await follower.tick_of("BTC-PERPETUAL")
+        data = {"timestamp": exchange.stamp, "instrument_name": "BTC-PERPETUAL", "mark_price": 5, "state": "settlement"}
+        await exchange.notify("ticker.BTC-PERPETUAL.100ms", data)
+        await follower.until(lambda: last(follower).state is STALE)
+        assert "BTC-PERPETUAL (settlement)" in last(follower).reason
+        await silence(exchange)
+        assert exchange.asked("public/unsubscribe") == []
+        await exchange.notify("ticker.BTC-PERPETUAL.100ms", {**data, "state": "open"})
+        await follower.until(lambda: last(follower).state is LIVE)
+
+
+async def test_an_instrument_that_appears_is_asked_for_again() -> None:
+    """A refusal is not for ever: instrument.state says when it makes sense to ask again."""
+    heard: list[InstrumentChanged] = []
+    async with scripted_exchange() as exchange:
+        exchange.answers["public/subscribe"] = lambda params: exchange.accept(
+            c for c in params["channels"] if "BTC-1JAN30" not in c
+        )
+        async with following(exchange.url, "BTC-1JAN30", "btc_usd", on_instrument=heard.append) as follower:
+            await follower.until(lambda: follower.gaps == ["BTC-1JAN30"])
+            exchange.answers["public/subscribe"] = lambda params: exchange.accept(params["channels"])
+            change = {"timestamp": 1, "instrument_name": "BTC-1JAN30", "state": "created"}
+            await exchange.notify("instrument.state.any.any", change)
+            await follower.tick_of("BTC-1JAN30")
+    assert [(one.ticker, one.state) for one in heard] == [("BTC-1JAN30", "created")]
+
+
+async def test_unauthenticated_requests_switched_off_is_said() -> None:
+    """An anonymous gateway goes blind then; a person can act on that."""
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+        await follower.tick_of("btc_usd")
+        state = {"allow_unauthenticated_public_requests": False}
+        await exchange.notify("platform_state.public_methods_state", state)
+        await follower.until(lambda: "those who log in" in last(follower).reason)
+
+
+async def test_an_exchange_that_answers_but_sends_no_price_is_left_in_the_end() -> None:
+    """Resubscribing did not help: a new connection may."""
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+        await follower.tick_of("btc_usd")
+        exchange.first_values = False
+        await follower.until(lambda: exchange.connections >= 2, within=10)
+        assert len(exchange.asked("public/unsubscribe")) >= 2
+
+
+async def test_a_login_that_never_answers_keeps_no_price_waiting() -> None:
+    """Prices flow without it, and it is tried again later."""
+    key = Credentials("demo", Secret("demo-secret"))
+    async with scripted_exchange() as exchange:
+        exchange.answers["public/auth"] = lambda _: SILENT
+        async with following(exchange.url, credentials=key) as follower:
+            await follower.tick_of("btc_usd")
+            assert follower.supervisor.statistics()["degraded"] is True
+
+
+async def test_a_wider_grant_than_asked_for_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """A key that may trade where we asked only to read is worth a line."""
+    key = Credentials("demo", Secret("demo-secret"))
+    async with scripted_exchange() as exchange:
+        exchange.answers["public/auth"] = lambda params: {
+            **exchange.auth(params),
+            "scope": "account:read trade:read_write",
+        }
+        async with following(exchange.url, credentials=key) as follower:
+            await follower.tick_of("btc_usd")
+    assert "more than we asked for: trade:read_write" in capsys.readouterr().out
