@@ -4,12 +4,12 @@ Folding is exact and does not depend on the order in which rows came to be: it s
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from ..model import Price, Tick, plain
 
-__all__ = ["MINUTE", "RESOLUTIONS", "Bar", "Candle", "clusters", "combine", "fold", "minute"]
+__all__ = ["MINUTE", "RESOLUTIONS", "Bar", "Candle", "clusters", "combine", "fold", "minute", "overlay"]
 
 MINUTE = 60
 
@@ -129,6 +129,20 @@ def combine(timestamp: int, parts: Sequence[Candle]) -> Candle:
         sum(part.count for part in ordered),
         any(part.partial for part in ordered),
     )
+
+
+def overlay(found: Sequence[Candle], bars: Iterable[Bar], seconds: int) -> list[Candle]:
+    """Candles with the bars that are not stored yet, oldest first; what they touch is still open, hence partial."""
+    whole = {candle.timestamp: candle for candle in found}
+    of_minute: dict[int, list[Bar]] = {}
+    for bar in bars:
+        of_minute.setdefault(bar.timestamp, []).append(bar)
+    for moment in sorted(of_minute):
+        fresh = fold(moment, of_minute[moment], ())
+        bucket = moment - moment % seconds
+        parts = [part for part in (whole.get(bucket), fresh) if part is not None]
+        whole[bucket] = replace(combine(bucket, parts), partial=True)
+    return [whole[moment] for moment in sorted(whole)]
 
 
 def clusters(moments: Iterable[int], apart: int) -> list[tuple[int, int]]:

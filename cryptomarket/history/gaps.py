@@ -16,6 +16,7 @@ __all__ = [
     "Outage",
     "Reason",
     "cover",
+    "due",
     "enter",
     "explain",
     "paint",
@@ -178,6 +179,15 @@ class Coverage:
     def complete(self) -> bool:
         """Whether nothing of the range is missing; a range without a record is not complete."""
         return bool(self.intervals) and all(interval.kind is not Kind.MISSING for interval in self.intervals)
+
+
+#: A slot is due this long after its end: the recorder waits for late ticks before it writes.
+DUE_SECONDS = 5
+
+
+def due(now: float, step: int) -> int:
+    """The start of the first slot that may still be unwritten, UNIX seconds: the end of what can be complete."""
+    return int(now - DUE_SECONDS) // step * step
 
 
 def cover(ledger: Sequence[Interval], start: int, end: int) -> Coverage:

@@ -12,9 +12,23 @@ from ..model import Price
 from . import statements
 from .candles import RESOLUTIONS, Candle
 from .gaps import Coverage, Interval, Kind, cover
-from .statements import Order
+from .statements import Form, Order
 
-__all__ = ["Hole", "Page", "candles", "coverage", "holes", "known", "latest", "ping", "prices", "span", "tickers"]
+__all__ = [
+    "Hole",
+    "Page",
+    "TextPage",
+    "candles",
+    "coverage",
+    "holes",
+    "known",
+    "latest",
+    "ping",
+    "prices",
+    "span",
+    "text_page",
+    "tickers",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +67,38 @@ def prices(
     return Page(data, data[-1].timestamp if len(rows) > limit else None)
 
 
+@dataclass(frozen=True, slots=True)
+class TextPage:
+    """A page written by the database; `next` is the `after` of the following one."""
+
+    text: str
+    count: int
+    next: int | None = None
+
+
+def text_page(
+    connection: Connection,
+    form: Form,
+    ticker: str,
+    start: int | None,
+    end: int | None,
+    limit: int,
+    after: int | None,
+    order: Order,
+) -> TextPage:
+    """The same page as `prices`, as text with every digit."""
+    page = statements.page(ticker, start, end, after, limit, order)
+    text, count, first, last = connection.execute(statements.lines(form, ticker, page)).one()
+    if not count:
+        return TextPage("", 0)
+    position: int = last if order == "asc" else first
+    following = (
+        count == limit
+        and connection.execute(statements.page(ticker, start, end, position, 1, order)).first() is not None
+    )
+    return TextPage(text, count, position if following else None)
+
+
 def tickers(connection: Connection) -> list[str]:
     """Every ticker that has stored prices, sorted."""
     return sorted(connection.execute(statements.stored_tickers()).scalars())
@@ -85,11 +131,18 @@ def _interval(row: Sequence[object]) -> Interval:
 
 
 def candles(
-    connection: Connection, ticker: str, resolution: str, start: int | None, end: int | None, limit: int, order: Order
+    connection: Connection,
+    ticker: str,
+    resolution: str,
+    start: int | None,
+    end: int | None,
+    limit: int,
+    after: int | None,
+    order: Order,
 ) -> list[Candle]:
-    """Candles that begin in [start, end); those with missing or future time in them are partial."""
+    """Candles that begin in [start, end), after the position `after`; those with missing time in them are partial."""
     seconds = RESOLUTIONS[resolution]
-    rows = connection.execute(statements.candle_page(ticker, seconds, start, end, limit, order)).all()
+    rows = connection.execute(statements.candle_page(ticker, seconds, start, end, limit, after, order)).all()
     found = [Candle(*row) for row in rows]
     if not found:
         return found

@@ -22,8 +22,8 @@ from .candles import Bar, Candle
 from .database import LOCK_SECONDS, Database, check_place, permanent, translated
 from .gaps import Coverage, Interval, Kind
 from .migrate import bring_forward
-from .reading import Hole, Page
-from .statements import Order
+from .reading import Hole, Page, TextPage
+from .statements import Form, Order
 from .writing import Why, unrecorded
 
 __all__ = ["Page", "Reader", "Store"]
@@ -91,6 +91,20 @@ class Reader:
         """A page of stored prices with `start` <= slot < `end`, after the position `after` (the last slot seen)."""
         return await self.ask(reading.prices, ticker, start, end, limit, after, order)
 
+    async def text_page(
+        self,
+        form: Form,
+        ticker: str,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int = 1_000,
+        after: int | None = None,
+        order: Order = "asc",
+    ) -> TextPage:
+        """The same page as `prices`, written by the database as text with every digit."""
+        return await self.ask(reading.text_page, form, ticker, start, end, limit, after, order)
+
     async def tickers(self) -> list[str]:
         """Every ticker that has stored prices, sorted."""
         return await self.ask(reading.tickers)
@@ -115,10 +129,11 @@ class Reader:
         start: int | None = None,
         end: int | None = None,
         limit: int = 1_000,
+        after: int | None = None,
         order: Order = "asc",
     ) -> list[Candle]:
-        """Candles that begin in [start, end); those with missing or future time in them are partial."""
-        return await self.ask(reading.candles, ticker, resolution, start, end, limit, order)
+        """Candles that begin in [start, end), after the position `after`; those with missing time are partial."""
+        return await self.ask(reading.candles, ticker, resolution, start, end, limit, after, order)
 
     async def holes(self, since: int) -> list[Hole]:
         """Every missing interval that ends after a moment, of all tickers, the newest first."""

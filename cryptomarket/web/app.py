@@ -18,12 +18,14 @@ from ..history.candles import Bar
 from ..history.store import Store
 from .api import price_router
 from .candles import candle_router
+from .exports import export_router
 from .health import Health, health_routes
 from .pages import page_routes
 from .parts import Catalogue, Parts, no_bars
 from .problems import HANDLERS
 from .schemas import SCHEMAS
 from .security import CrossOrigin, SecurityHeaders
+from .udf import udf_router
 
 __all__ = ["create_app"]
 
@@ -46,7 +48,6 @@ def create_app(
     lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None,
     allowed_origins: Sequence[str] = (),
     routes: Sequence[BaseRoute] = (),
-    live_bars: Callable[[str], Sequence[Bar]] = lambda _: (),
     bars: Callable[[str], Sequence[Bar]] = no_bars,
     wall: Callable[[], float] = time.time,
 ) -> ASGIApp:
@@ -65,7 +66,7 @@ def create_app(
         separate_input_output_schemas=False,
     )
     parts = Parts(tickers, board, store, catalogue, interval, wall, bars)
-    for router in (price_router, candle_router):
+    for router in (price_router, candle_router, export_router, udf_router):
         app.include_router(router(parts))
     app.router.routes += [
         Route("/sse/", stream),

@@ -18,7 +18,7 @@ from .parameters import Cursor, Direction, Limit, Moment, Resolution
 from .parts import Parts, Reader, json_answer, known_ticker
 from .schemas import CANDLES, COVERAGE, PROBLEMS
 
-__all__ = ["candle_router"]
+__all__ = ["candle_page", "candle_router"]
 
 
 def candle_router(parts: Parts) -> APIRouter:
@@ -44,7 +44,7 @@ def candle_router(parts: Parts) -> APIRouter:
         `partial` marks one with missing or future time in it; the newest is the one still open.
         """
         asked = Asked(asked_range(start, end), order, limit, after(cursor, order))
-        page, more = await _page(parts, db, ticker, resolution, asked)
+        page, more = await candle_page(parts, db, ticker, resolution, asked)
         following = position(page[-1].timestamp, order) if more else None
         complete = await parts.complete(ticker, asked.within, db)
         data = ",".join(candle.json() for candle in page)
@@ -71,7 +71,9 @@ def candle_router(parts: Parts) -> APIRouter:
     return router
 
 
-async def _page(parts: Parts, db: Reader, ticker: str, resolution: str, asked: Asked) -> tuple[list[Candle], bool]:
+async def candle_page(
+    parts: Parts, db: Reader, ticker: str, resolution: str, asked: Asked
+) -> tuple[list[Candle], bool]:
     """The candles of a page, and whether more follow; where it meets the present, with what is not stored yet."""
     seconds, within, newest_first = RESOLUTIONS[resolution], asked.within, asked.order == "desc"
     page: Sequence[Candle] = await db.candles(

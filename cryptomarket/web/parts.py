@@ -1,8 +1,9 @@
 """What the REST routes read, as small interfaces, and the two dependencies that every price route has."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Protocol
 
 from fastapi import Depends
 from starlette.responses import Response
@@ -12,6 +13,7 @@ from ..errors import UnknownTicker
 from ..history.candles import Bar, Candle
 from ..history.gaps import Coverage
 from ..history.reading import TextPage
+from ..history.statements import Form
 from ..model import Price
 from .lists import Order, closed, due_part
 from .moments import Range
@@ -37,7 +39,7 @@ class Reader(Protocol):
     async def coverage(self, ticker: str, start: int, end: int) -> Coverage: ...
     async def text_page(
         self,
-        form: Literal["json"],
+        form: Form,
         ticker: str,
         *,
         start: int | None,
@@ -63,6 +65,7 @@ class PriceStore(Protocol):
     """Gives each request its own reader of the pool, and takes it back."""
 
     def session(self) -> AsyncIterator[Reader]: ...
+    def reading(self) -> AbstractAsyncContextManager[Reader]: ...
 
 
 def no_bars(_: str) -> Sequence[Bar]:
@@ -82,6 +85,12 @@ class Parts:
     wall: Callable[[], float]
     bars: Callable[[str], Sequence[Bar]] = no_bars
 
+    async def check(self, ticker: str, db: Reader) -> str:
+        """The ticker, if it is configured, in the catalogue or stored; raises UnknownTicker."""
+        if ticker in self.tickers or self.catalogue.known(ticker) or await db.known(ticker):
+            return ticker
+        raise UnknownTicker(ticker, self.catalogue.nearest(ticker))
+
     async def complete(self, ticker: str, within: Range, db: Reader) -> bool:
         """Whether nothing is missing from the part of the range that could be recorded by now."""
         part = due_part(within, await db.span(ticker), step=self.interval, now=self.wall())
@@ -99,9 +108,7 @@ def known_ticker(parts: Parts) -> Callable[..., Coroutine[Any, Any, str]]:
     """The dependency that gives the ticker asked for, if it is configured, in the catalogue or stored."""
 
     async def ticker_of(ticker: Ticker, db: Annotated[Any, Depends(parts.store.session)]) -> str:
-        if ticker in parts.tickers or parts.catalogue.known(ticker) or await db.known(ticker):
-            return ticker
-        raise UnknownTicker(ticker, parts.catalogue.nearest(ticker))
+        return await parts.check(ticker, db)
 
     return ticker_of
 

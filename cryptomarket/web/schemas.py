@@ -134,63 +134,6 @@ _COVERAGE: dict[str, Any] = {
     ],
 }
 
-_CANDLE = {"timestamp": 1763668800, "open": 64250.13, "high": 64261.5, "low": 64248.02, "close": 64255.9, "count": 118}
-
-_CANDLE_LIST: dict[str, Any] = {
-    "type": "object",
-    "title": "CandleList",
-    "required": ["ticker", "resolution", "complete", "data", "next"],
-    "properties": {
-        "ticker": {"type": "string"},
-        "resolution": {"enum": ["1m", "5m", "15m", "1h", "4h", "1d"]},
-        "complete": {"type": "boolean", "description": "whether no slot of the range that is due is missing"},
-        "data": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["timestamp", "open", "high", "low", "close", "count"],
-                "properties": {
-                    "timestamp": {"type": "integer", "description": "where it begins, UNIX seconds"},
-                    "open": {"type": "number"},
-                    "high": {"type": "number"},
-                    "low": {"type": "number"},
-                    "close": {"type": "number"},
-                    "count": {"type": "integer", "description": "the number of prices in it"},
-                    "partial": {"const": True, "description": "there when missing or future time is in it"},
-                },
-            },
-        },
-        "next": {"type": ["string", "null"], "description": "the `cursor` of the page that follows"},
-    },
-    "examples": [{"ticker": "btc_usd", "resolution": "1m", "complete": True, "data": [_CANDLE], "next": None}],
-}
-
-_COVERAGE: dict[str, Any] = {
-    "type": "object",
-    "title": "Coverage",
-    "required": ["ticker", "start", "end", "complete", "intervals"],
-    "properties": {
-        "ticker": {"type": "string"},
-        "start": {"type": "integer", "description": "UNIX seconds"},
-        "end": {"type": "integer", "description": "UNIX seconds; nothing later is due yet"},
-        "complete": {"type": "boolean"},
-        "intervals": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["start", "end", "kind"],
-                "properties": {
-                    "start": {"type": "integer"},
-                    "end": {"type": "integer"},
-                    "kind": {"enum": ["observed", "backfilled", "missing"]},
-                    "source": {"type": "string", "description": "where what was filled in comes from"},
-                    "reason": {"type": "string", "description": "why it is missing"},
-                },
-            },
-        },
-    },
-}
-
 #: For `components.schemas` of the document.
 SCHEMAS = {
     "Price": _PRICE,
@@ -216,7 +159,7 @@ def _file(description: str, media_type: str) -> dict[int | str, dict[str, Any]]:
 _NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The asker has it already, by its ETag."}}
 LIST: dict[int | str, dict[str, Any]] = {200: _answer("A page of prices.", "PriceList"), **_NOT_MODIFIED}
 CANDLES: dict[int | str, dict[str, Any]] = {200: _answer("A page of candles.", "CandleList"), **_NOT_MODIFIED}
-COVERAGE: dict[int | str, dict[str, Any]] = {200: _answer("What is known.", "Coverage"), **_NOT_MODIFIED}
+COVERAGE: dict[int | str, dict[str, Any]] = {200: _answer("The stretches, oldest first.", "Coverage")}
 CSV = _file("A header and a line a price.", "text/csv")
 NDJSON = _file("A JSON price a line.", "application/x-ndjson")
 PARQUET = {
@@ -229,8 +172,6 @@ UDF: dict[int | str, dict[str, Any]] = {
 }
 ONE: dict[int | str, dict[str, Any]] = {200: _answer("The price.", "Price")}
 NAMES: dict[int | str, dict[str, Any]] = {200: _answer("The names.", "TickerList")}
-CANDLES: dict[int | str, dict[str, Any]] = {200: _answer("A page of candles.", "CandleList")}
-COVERAGE: dict[int | str, dict[str, Any]] = {200: _answer("The stretches, oldest first.", "Coverage")}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     404: _answer("Nobody knows the ticker, or no price of it has arrived yet.", "Problem", MEDIA_TYPE),
     422: _answer("A parameter is missing or wrong.", "Problem", MEDIA_TYPE),

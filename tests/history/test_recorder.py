@@ -55,7 +55,7 @@ async def stored(store: Store, ticker: str = "btc_usd") -> dict[int, str]:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something another task does."""
     with anyio.fail_after(20):
-        while not condition():  # noqa: ASYNC110  # what is waited for is a counter, not an event
+        while not condition():  # what is waited for is a counter, not an event
             await anyio.sleep(0.01)
 
 

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from cryptomarket.history.statements import Order
 from cryptomarket.history.store import Page, Store
 from cryptomarket.model import Price, Source, plain
 
@@ -157,3 +158,25 @@ async def test_many_rows_are_inserted_fast(store: Store) -> None:
     )
     await store.insert_missing(rows)
     assert (await store.prices("eth_usd", order="desc", limit=1)).data[0].timestamp == SLOT + 60 * 43_199
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_pages_written_by_the_database_are_the_same_pages(store: Store, order: Order) -> None:
+    """The text has the rows, the digits and the order of the objects, on both databases."""
+    digits = ["64250.1300", "0.00000001", "123456789012345678", "8700", "5E+2"]
+    await store.insert_missing(price(SLOT + 60 * n, d) for n, d in enumerate(digits))
+    after = None
+    async with store.reading() as reader:
+        for _ in range(3):
+            page = await reader.prices("btc_usd", limit=2, after=after, order=order)
+            text = await reader.text_page("json", "btc_usd", limit=2, after=after, order=order)
+            csv = await reader.text_page("csv", "btc_usd", limit=2, after=after, order=order)
+            lines = await reader.text_page("ndjson", "btc_usd", limit=2, after=after, order=order)
+            assert text.text == ",".join(row.json() for row in page.data)
+            assert lines.text == "".join(row.json() + "\n" for row in page.data)
+            assert [line.split(",")[2] for line in csv.text.splitlines()] == [plain(row.price) for row in page.data]
+            assert (text.count, text.next, csv.next) == (len(page.data), page.next, page.next)
+            after = page.next
+        assert after is None
+        empty = await reader.text_page("json", "sol_usd")
+        assert (empty.text, empty.count, empty.next) == ("", 0, None)

@@ -123,7 +123,7 @@ async def running_site(
     endpoint = StreamEndpoint(
         manager, known=names.known, nearest=names.nearest, problem=problem_response, allowed_origins=origins
     )
-    async with Store(f"sqlite+aiosqlite:///{folder / 'prices.db'}") as store:
+    async with Store(f"sqlite+aiosqlite:///{folder / 'prices.db'}", interval=interval) as store:
         await store.migrate()
         bus = LocalBus(await store.take_epoch())
         bus.subscribe(board.receive)
