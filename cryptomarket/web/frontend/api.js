@@ -2,23 +2,29 @@
 
 /** @typedef {import("./slots.js").Slot} Slot */
 
-const PRICE = /("price":)(-?\d+(?:\.\d+)?)/g;
+const DECIMAL = /("(?:price|open|high|low|close)":)(-?\d+(?:\.\d+)?)/g;
 
 /**
- * The answer to a GET; throws the detail of the problem document when it is refused.
- * @param {string} path @param {Record<string, string | number>} query @param {AbortSignal} [signal]
+ * The answer to a GET, its prices as text; throws the detail of the problem document when it is refused.
+ * @param {string} path @param {Record<string, string | number | null>} query @param {AbortSignal} [signal]
  */
 export async function ask(path, query, signal) {
-  const asked = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
-  const response = await fetch(`/api/v1/${path}?${asked}`, signal ? { signal } : {});
+  const response = await fetch(address(path, query), signal ? { signal } : {});
   const text = await response.text();
   if (!response.ok) throw new Error(JSON.parse(text).detail ?? String(response.status));
-  return JSON.parse(text.replace(PRICE, '$1"$2"'));
+  return JSON.parse(text.replace(DECIMAL, '$1"$2"'));
+}
+
+/** Where to ask; what is null or empty is left out. @param {string} path @param {Record<string, string | number | null>} query */
+export function address(path, query) {
+  const asked = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== null && value !== "") asked.set(name, String(value));
+  return `/api/v1/${path}?${asked}`;
 }
 
 /**
  * A page of stored prices, in the order asked for.
- * @param {Record<string, string | number>} query @param {AbortSignal} [signal]
+ * @param {Record<string, string | number | null>} query @param {AbortSignal} [signal]
  * @returns {Promise<{slots: (Slot & {exact_time: number})[], next: string | null, complete: boolean}>}
  */
 export async function prices(query, signal) {
@@ -28,6 +34,22 @@ export async function prices(query, signal) {
     exact_time: row.exchange_timestamp / 1000,
     value: Number(row.price),
     text: row.price,
+  }));
+  return { slots, next, complete };
+}
+
+/**
+ * A page of candles, in the order asked for.
+ * @param {Record<string, string | number | null>} query with a resolution @param {AbortSignal} [signal]
+ * @returns {Promise<{slots: Slot[], next: string | null, complete: boolean}>}
+ */
+export async function candles(query, signal) {
+  const { data, next, complete } = await ask("candles", query, signal);
+  const slots = data.map((/** @type {any} */ row) => ({
+    time: row.timestamp,
+    value: Number(row.close),
+    text: row.close,
+    candle: { open: row.open, high: row.high, low: row.low, count: row.count, partial: row.partial === true },
   }));
   return { slots, next, complete };
 }

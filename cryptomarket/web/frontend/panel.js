@@ -25,7 +25,7 @@ export class Panel {
     this.twin.addEventListener("toggle", () => this.describe(chart.slots));
     this.form.addEventListener("change", (event) => {
       const { name } = /** @type {HTMLInputElement} */ (event.target);
-      if (name === "hours") chart.showLast(Number(chosen(this.form, "hours")) * 3600);
+      if (name === "hours") chart.showLast(this.seconds());
       else this.show(chosen(this.form, "chart-ticker"));
     });
   }
@@ -54,11 +54,17 @@ export class Panel {
     if (shown && shown !== this.chart.ticker) await this.show(shown);
   }
 
+  /** How far back to look. */
+  seconds() {
+    return Number(chosen(this.form, "hours")) * 3600;
+  }
+
   /** @param {string} ticker */
   async show(ticker) {
+    this.chart.draw(chosen(this.form, "kind"));
     try {
       await this.chart.show(ticker);
-      await this.chart.showLast(Number(chosen(this.form, "hours")) * 3600);
+      await this.chart.showLast(this.seconds());
     } catch (error) {
       if (!(error instanceof DOMException)) this.chart.settle(); // the next price begins the line
     }
@@ -67,15 +73,15 @@ export class Panel {
 
   /** @param {Slot[]} slots */
   describe(slots) {
-    const { ticker, interval } = this.chart;
+    const { ticker, step } = this.chart;
     const first = slots[0];
     const last = slots.at(-1);
     const moment = (/** @type {number} */ seconds) => this.moments.format(seconds * 1000);
     let text = this.words.say("panel.empty", { ticker });
-    const missing = holes(slots, interval);
+    const missing = holes(slots, step);
     if (first && last) {
       text = this.words.say("panel.full", { ticker, from: moment(first.time), to: moment(last.time), n: slots.length });
-      const count = missing.reduce((sum, hole) => sum + (hole.to - hole.from) / interval, 0);
+      const count = missing.reduce((sum, hole) => sum + (hole.to - hole.from) / step, 0);
       if (count) text += this.words.say("panel.holes", { n: Math.round(count) });
     }
     find("#canvas", HTMLElement).setAttribute("aria-label", text);

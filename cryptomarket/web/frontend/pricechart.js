@@ -1,8 +1,9 @@
-// The large chart of one ticker: stored prices, then the stream without a seam, older ones when one scrolls back.
+// A chart of one ticker: stored prices or candles, then the stream without a seam, older ones when one scrolls back.
 // The library draws; what is drawn is decided in slots.js.
 
-import { prices } from "./api.js";
-import { merged, slotOf, withHoles } from "./slots.js";
+import { candles, prices } from "./api.js";
+import { candleLooks, chartLooks, lineLooks } from "./looks.js";
+import { merged, moved, RESOLUTIONS, slotOf, withHoles } from "./slots.js";
 
 /** @typedef {import("./slots.js").Slot} Slot */
 /** @typedef {import("./words.js").Words} Words */
@@ -27,13 +28,15 @@ export async function chartLibrary() {
 }
 
 export class PriceChart {
-  /** @param {HTMLElement} place @param {Words} words @param {number} interval @param {Library} library */
+  /** @param {HTMLElement} place @param {Words} words @param {number} interval of stored prices @param {Library} library */
   constructor(place, words, interval, library) {
     this.place = place;
     this.words = words;
     this.interval = interval;
     this.library = library;
     this.ticker = "";
+    /** Candles of this resolution; a line of the stored prices when empty. */
+    this.resolution = "";
     /** @type {Slot[]} */
     this.slots = [];
     /** @type {string | null} */
@@ -45,96 +48,84 @@ export class PriceChart {
     this.lastSettled = undefined;
     /** Called with the slots whenever they change by more than the newest. @type {(slots: Slot[]) => void} */
     this.changed = () => {};
-    this.chart = library.createChart(place, { autoSize: true, ...this.looks() });
-    this.series = this.chart.addSeries(library.AreaSeries, this.seriesLooks());
+    // The logo would be written as HTML with an inline style, which the policy of the page refuses; the foot names it.
+    this.chart = library.createChart(place, { autoSize: true, layout: { attributionLogo: false } });
+    /** @type {import("lightweight-charts").ISeriesApi<any>} */
+    this.series = this.chart.addSeries(library.AreaSeries);
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
       if (range && range.from < NEAR_EDGE) this.readOlder();
     });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.repaint());
     new MutationObserver(() => this.repaint()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    this.repaint();
   }
 
-  /** A colour of the house as the browser computes it: the library knows no light-dark(). @param {string} name */
-  colour(name) {
-    this.place.style.color = `var(--${name})`;
-    return getComputedStyle(this.place).color;
-  }
-
-  looks() {
-    const language = this.words.language;
-    const exactly = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
-    const marks = [{ year: "numeric" }, { month: "short" }, { day: "numeric", month: "short" }].map(
-      (parts) => new Intl.DateTimeFormat(language, /** @type {Intl.DateTimeFormatOptions} */ (parts)),
-    );
-    const line = this.colour("line");
-    return {
-      layout: {
-        background: { color: this.colour("card") },
-        textColor: this.colour("soft"),
-        fontFamily: getComputedStyle(document.body).fontFamily,
-        attributionLogo: false, // it brings an inline style; the foot of the page names the library
-      },
-      grid: { vertLines: { color: line }, horzLines: { color: line } },
-      timeScale: {
-        timeVisible: true,
-        secondsVisible: this.interval < 60,
-        borderColor: line,
-        tickMarkFormatter: (/** @type {any} */ time, /** @type {number} */ kind) =>
-          (marks[kind] ?? this.words.clock).format(time * 1000),
-      },
-      rightPriceScale: { borderColor: line },
-      localization: {
-        locale: language,
-        timeFormatter: (/** @type {any} */ time) => exactly.format(time * 1000),
-        priceFormatter: (/** @type {number} */ price) => this.words.wholePrice(price.toFixed(this.decimals())),
-      },
-    };
-  }
-
-  seriesLooks() {
-    const line = this.colour("brand");
-    const faded = line.replace(/^rgb\((.*)\)$/, "rgba($1, 0.14)");
-    const nothing = line.replace(/^rgb\((.*)\)$/, "rgba($1, 0)");
-    const { LineType, LastPriceAnimationMode } = this.library;
-    return {
-      lineColor: line,
-      topColor: faded,
-      bottomColor: nothing,
-      lineWidth: /** @type {const} */ (2),
-      lineType: LineType.Simple,
-      priceLineColor: this.colour("amber"),
-      crosshairMarkerBackgroundColor: this.colour("amber"),
-      lastPriceAnimation: matchMedia("(prefers-reduced-motion: reduce)").matches
-        ? LastPriceAnimationMode.Disabled
-        : LastPriceAnimationMode.OnDataUpdate,
-    };
+  /** Seconds from one point to the next. */
+  get step() {
+    return RESOLUTIONS[this.resolution] ?? this.interval;
   }
 
   repaint() {
-    this.chart.applyOptions(this.looks());
-    this.series.applyOptions(this.seriesLooks());
+    const decimals = () => Math.min(Math.max(this.slots.at(-1)?.text.split(".")[1]?.length ?? 2, 2), 8);
+    this.chart.applyOptions(chartLooks(this.place, this.words, this.step, decimals));
+    this.series.applyOptions(this.resolution ? candleLooks(this.place) : lineLooks(this.place, this.library));
   }
 
-  decimals() {
-    const digits = this.slots?.at(-1)?.text.split(".")[1]?.length ?? 2;
-    return Math.min(Math.max(digits, 2), 8);
+  /** Draw candles of a resolution from now on, or the line; `show` fills it. @param {string} resolution */
+  draw(resolution) {
+    if (resolution === this.resolution) return;
+    this.resolution = resolution;
+    this.chart.removeSeries(this.series);
+    const { AreaSeries, CandlestickSeries } = this.library;
+    this.series = resolution ? this.chart.addSeries(CandlestickSeries) : this.chart.addSeries(AreaSeries);
+    this.repaint();
+  }
+
+  /** @param {Record<string, string | number | null>} query @param {AbortSignal} signal */
+  page(query, signal) {
+    const asked = { ticker: this.ticker, ...query };
+    return this.resolution ? candles({ ...asked, resolution: this.resolution }, signal) : prices(asked, signal);
+  }
+
+  /** Begin with nothing. @param {string} ticker */
+  clear(ticker) {
+    this.reading.abort();
+    this.reading = new AbortController();
+    this.busy = false;
+    this.ticker = ticker;
+    this.older = null;
+    this.lastSettled = undefined;
+    this.take([]);
+    return this.reading.signal;
   }
 
   /** Another ticker, from its newest stored prices on. @param {string} ticker */
   async show(ticker) {
-    this.reading.abort();
-    this.reading = new AbortController();
-    this.ticker = ticker;
-    this.slots = [];
-    this.older = null;
-    this.series.setData([]);
-    const { signal } = this.reading;
-    const { slots, next } = await prices({ ticker, order: "desc", limit: FIRST_PAGE }, signal);
+    const signal = this.clear(ticker);
+    const { slots, next } = await this.page({ order: "desc", limit: FIRST_PAGE }, signal);
     this.older = next;
     this.lastSettled = slots.at(1)?.time;
     // A price may have come by the stream meanwhile; it is newer than what was stored.
     this.take(merged(slots, this.slots));
-    this.showLast(3 * 3600);
+  }
+
+  /** Everything from `start` to before `end` as the API understands them. @param {string} ticker @param {string} start @param {string} end */
+  async showRange(ticker, start, end) {
+    const signal = this.clear(ticker);
+    /** @type {Slot[]} */
+    let found = [];
+    /** @type {string | null} */
+    let cursor = null;
+    let complete = false;
+    do {
+      const page = await this.page({ start, end, limit: 10_000, cursor }, signal);
+      found = [...found, ...page.slots];
+      cursor = page.next;
+      complete = page.complete;
+    } while (cursor && !signal.aborted);
+    this.take(found);
+    this.chart.timeScale().fitContent();
+    return complete;
   }
 
   /** Make so many seconds up to now visible, reading older prices first if needed. @param {number} seconds */
@@ -143,52 +134,64 @@ export class PriceChart {
     const newest = this.slots.at(-1)?.time;
     if (newest === undefined) return;
     const from = newest - seconds;
-    while (!signal.aborted && this.older && (this.slots[0]?.time ?? 0) > from) await this.readOlder();
+    while (!signal.aborted && this.older && (this.slots[0]?.time ?? 0) > from) {
+      if (!(await this.readOlder())) break;
+    }
     if (signal.aborted) return;
-    const shown = this.slots.filter((slot) => slot.time >= from).length;
-    const missing = withHoles(this.slots, this.interval);
-    const first = missing.findIndex((slot) => slot.time >= from);
-    if (shown) this.chart.timeScale().setVisibleLogicalRange({ from: first - 0.5, to: missing.length + 4 });
+    const drawn = withHoles(this.slots, this.step);
+    const first = drawn.findIndex((point) => point.time >= from);
+    this.chart.timeScale().setVisibleLogicalRange({ from: first - 0.5, to: drawn.length + 3 });
   }
 
+  /** Whether older ones were read. */
   async readOlder() {
-    if (this.busy || !this.older) return;
+    if (this.busy || !this.older) return false;
     this.busy = true;
     const { signal } = this.reading;
     try {
-      const query = { ticker: this.ticker, order: "desc", limit: OLDER_PAGE, cursor: this.older };
-      const { slots, next } = await prices(query, signal);
+      const { slots, next } = await this.page({ order: "desc", limit: OLDER_PAGE, cursor: this.older }, signal);
       this.older = next;
       this.take(merged(slots, this.slots));
+      return true;
     } catch {
-      // Scrolling asks again.
+      return false; // scrolling asks again
     } finally {
-      this.busy = false;
+      if (!signal.aborted) this.busy = false;
     }
   }
 
   /** @param {Slot[]} slots */
   take(slots) {
     this.slots = slots;
-    const unseen = { lineColor: "transparent", topColor: "transparent", bottomColor: "transparent" };
-    const drawn = withHoles(slots, this.interval).map(({ broken, ...point }) => (broken ? { ...point, ...unseen } : point));
-    this.series.setData(/** @type {any} */ (drawn));
+    const points = withHoles(slots, this.step).map(({ time, slot, broken }) => this.point(time, slot, broken));
+    this.series.setData(/** @type {any} */ (points));
     this.changed(slots);
+  }
+
+  /** What the library wants to know of a slot. @param {number} time @param {Slot} [slot] @param {boolean} [broken] */
+  point(time, slot, broken) {
+    if (!slot) return { time };
+    if (this.resolution) {
+      const { open, high, low } = slot.candle ?? { open: slot.text, high: slot.text, low: slot.text };
+      return { time, open: Number(open), high: Number(high), low: Number(low), close: slot.value };
+    }
+    const unseen = { lineColor: "transparent", topColor: "transparent", bottomColor: "transparent" };
+    return broken ? { time, value: slot.value, ...unseen } : { time, value: slot.value };
   }
 
   /** A price of the stream. @param {Price} price */
   live(price) {
     if (price.ticker !== this.ticker) return;
-    const time = slotOf(Math.floor(price.exchange_timestamp / 1000), this.interval);
-    const slot = { time, value: Number(price.price), text: price.price };
+    const time = slotOf(Math.floor(price.exchange_timestamp / 1000), this.step);
     const last = this.slots.at(-1);
     if (last && time < last.time) return; // the exchange's clock steps back now and then; the slot is settled later
-    if (last && time > last.time + this.interval) {
+    const slot = moved(last, time, price.price, this.resolution !== "");
+    if (last && time > last.time + this.step) {
       this.take([...this.slots, slot]); // a hole, drawn as one
     } else {
       if (last?.time === time) this.slots[this.slots.length - 1] = slot;
       else this.slots.push(slot);
-      this.series.update(/** @type {any} */ ({ time, value: slot.value }));
+      this.series.update(/** @type {any} */ (this.point(time, slot)));
     }
     if (last && time > last.time) this.settle();
   }
@@ -206,13 +209,13 @@ export class PriceChart {
     if (newest === undefined) return;
     const { signal } = this.reading;
     // The slot in progress is the stream's.
-    const since = Math.min(this.lastSettled ?? newest, newest - this.interval);
+    const since = Math.min(this.lastSettled ?? newest, newest - this.step);
     try {
-      const { slots } = await prices({ ticker: this.ticker, start: since, end: newest, limit: 10_000 }, signal);
+      const { slots } = await this.page({ start: since, end: newest, limit: 10_000 }, signal);
       if (signal.aborted) return;
       this.lastSettled = slots.at(-1)?.time ?? since;
-      const before = new Map(this.slots.map((slot) => [slot.time, slot.text]));
-      if (slots.some((slot) => before.get(slot.time) !== slot.text)) this.take(merged(this.slots, slots));
+      const before = new Map(this.slots.map((slot) => [slot.time, JSON.stringify(slot)]));
+      if (slots.some((slot) => before.get(slot.time) !== JSON.stringify(slot))) this.take(merged(this.slots, slots));
       else this.changed(this.slots);
     } catch {
       this.settle();

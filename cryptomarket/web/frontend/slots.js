@@ -1,6 +1,15 @@
 // Stored prices as a chart wants them: one per slot, ascending, and a hole where one is missing. Plain functions.
 
-/** @typedef {{time: number, value: number, text: string}} Slot `time` is UNIX seconds, `text` the exact price */
+/**
+ * @typedef {object} Slot
+ * @property {number} time UNIX seconds
+ * @property {number} value the price, for drawing
+ * @property {string} text the exact price, for reading
+ * @property {{open: string, high: string, low: string, count: number, partial: boolean}} [candle] where it is one
+ */
+
+/** Name to seconds. @type {Record<string, number>} */
+export const RESOLUTIONS = { "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400 };
 
 /** The start of the slot a moment falls into. @param {number} seconds @param {number} interval */
 export function slotOf(seconds, interval) {
@@ -39,12 +48,38 @@ export function holes(slots, interval, most = 2000) {
  * What the chart library draws: the slots, and times without a value for what is missing. It would draw a line across
  * a hole, so the slot before one is marked as broken off.
  * @param {Slot[]} slots @param {number} interval
- * @returns {{time: number, value?: number, broken?: boolean}[]}
+ * @returns {{time: number, slot?: Slot, broken?: boolean}[]}
  */
 export function withHoles(slots, interval) {
   const missing = holes(slots, interval);
   const broken = new Set(missing.map((hole) => hole.from - interval));
-  const drawn = slots.map(({ time, value }) => ({ time, value, broken: broken.has(time) }));
+  const drawn = slots.map((slot) => ({ time: slot.time, slot, broken: broken.has(slot.time) }));
   const empty = missing.flatMap((hole) => hole.times.map((time) => ({ time })));
   return [...drawn, ...empty].sort((one, other) => one.time - other.time);
+}
+
+/**
+ * The slot after a price of the stream: it moves the newest, or begins another.
+ * @param {Slot | undefined} last @param {number} time @param {string} text @param {boolean} candle
+ * @returns {Slot}
+ */
+export function moved(last, time, text, candle) {
+  const value = Number(text);
+  if (!candle) return { time, value, text };
+  if (last?.time !== time || !last.candle) {
+    return { time, value, text, candle: { open: text, high: text, low: text, count: 1, partial: true } };
+  }
+  const { open, high, low, count } = last.candle;
+  return {
+    time,
+    value,
+    text,
+    candle: {
+      open,
+      high: value > Number(high) ? text : high,
+      low: value < Number(low) ? text : low,
+      count: count + 1,
+      partial: true,
+    },
+  };
 }
