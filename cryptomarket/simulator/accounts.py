@@ -152,6 +152,18 @@ class Accounts:
         words = " ".join(word for word in grant.scope if not word.startswith("session:"))
         return self._grant(grant.account, f"{words} session:{name}", connection)
 
+    def exchange(self, refresh: str, subject: int, scope: str, connection: object) -> Grant:
+        """A login for another account of the same person: here there is only the one.
+
+        Without a session in the scope the supplied refresh token and its access token become invalid (since May 2025).
+        """
+        grant = self._of_refresh(refresh, connection)
+        if subject != grant.account.identity:
+            raise Refusal(13021)
+        if session_name(frozenset(scope.split())) is None:
+            self.end(grant)
+        return self._grant(grant.account, scope, connection)
+
     def end(self, grant: Grant) -> None:
         """The grant is good for nothing from now on."""
         self._by_access.pop(grant.access, None)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import structlog
 
 from . import control, lookups, private, public, subscribing  # noqa: F401  (they enter their methods in the table)
 from .accounts import DEFAULT_ACCOUNT, Account, Accounts
@@ -32,12 +33,15 @@ from .session import Session
 from .state import State
 from .switches import Switches
 
+log = structlog.get_logger(__name__)
+
 __all__ = ["Account", "Exchange", "Switches", "running_exchange"]
 
 MOST_CONNECTIONS = 32
 STEP_MS = 20
 #: Longer than this the market does not catch up on: it goes on from the present.
 LATEST_MS = 2000
+STEPS_AT_ONCE = 5
 #: Between the first subscription to a recorded channel and the first frame: a client may subscribe in several calls.
 SETTLE_SECONDS = 0.25
 
@@ -128,16 +132,17 @@ class Exchange:
     async def run(self) -> None:
         """Let the market tick and heartbeats beat, until cancelled."""
         while True:
-            self.step()
-            await anyio.sleep(self._step_ms / 1000)
+            behind = self.step()
+            await anyio.sleep(0 if behind else self._step_ms / 1000)
 
-    def step(self) -> None:
-        """Send everything that is due; what fell due while we were held up comes tick by tick, none left out."""
+    def step(self) -> bool:
+        """Send what is due, and say whether more is: after a hold-up every tick comes, but others get their turn."""
         now_ms = self.state.now_ms()
         late = now_ms - self._stepped_ms
         if not 0 <= late <= LATEST_MS:
             self._stepped_ms = now_ms - self._step_ms
-        for moment in range(self._stepped_ms + self._step_ms, now_ms + 1, self._step_ms):
+        due = range(self._stepped_ms + self._step_ms, now_ms + 1, self._step_ms)
+        for moment in due[:STEPS_AT_ONCE]:
             self.feed.step(moment)
             self._stepped_ms = moment
         self._announce(now_ms)
@@ -145,6 +150,7 @@ class Exchange:
         self._strike_due(now)
         for session in self.sessions:
             session.step(now)
+        return len(due) > STEPS_AT_ONCE
 
     def strike(self, name: str, argument: str = "") -> None:
         """Let a fault of the table in ``faults`` happen now; raises ValueError for one that does not exist."""
@@ -156,7 +162,10 @@ class Exchange:
             self._strikes = [order for order in self._strikes if order[0] > now]
             self._strikes += [(now + order.every_seconds, order) for order in due if order.every_seconds]
             for order in due:
-                self.strike(order.name, order.argument)
+                try:
+                    self.strike(order.name, order.argument)
+                except ValueError as exc:  # an instrument or index that does not exist: said, and the exchange goes on
+                    log.warning("fault_failed", fault=order.name, argument=order.argument, reason=str(exc))
 
     def _announce(self, now_ms: int) -> None:
         """Tell ``instrument.state`` what was listed and what expired."""

@@ -32,22 +32,26 @@ Action = Callable[[Stricken, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault: what it does, in a sentence, and how. ``instant`` ones strike the connections open at the moment."""
+    """A fault: what it does, in a sentence, and how.
+
+    ``instant`` ones strike the connections open at the moment; the argument of a ``number`` one is a number.
+    """
 
     help: str
     action: Action
     instant: bool = False
+    number: bool = False
 
 
 #: Every fault, by name.
 FAULTS: dict[str, Fault] = {}
 
 
-def fault(name: str, *, instant: bool = False) -> Callable[[Action], Action]:
+def fault(name: str, *, instant: bool = False, number: bool = False) -> Callable[[Action], Action]:
     """Enter a function as a fault; its docstring is the help."""
 
     def enter(action: Action) -> Action:
-        FAULTS[name] = Fault(str(action.__doc__), action, instant)
+        FAULTS[name] = Fault(str(action.__doc__), action, instant, number)
         return action
 
     return enter
@@ -70,6 +74,8 @@ class Strike:
         name, _, argument = rest.partition(":")
         if name not in FAULTS:
             raise ValueError(f"unknown fault {name!r}: expected one of {', '.join(sorted(FAULTS))}")
+        if FAULTS[name].number and argument not in ("", "off") and not _is_number(argument):
+            raise ValueError(f"fault {name}: expected a number, not {argument!r}")
         return cls(name, argument, at or every, every)
 
 
@@ -79,6 +85,13 @@ def _suffix(text: str, mark: str) -> tuple[str, float]:
         return (head, float(tail)) if found else (text, 0.0)
     except ValueError:
         return text, 0.0  # the mark belongs to the argument
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return float(text) == float(text)
+    except ValueError:
+        return False
 
 
 def strike(exchange: Stricken, name: str, argument: str = "") -> None:
@@ -109,7 +122,7 @@ def reset(exchange: Stricken, argument: str) -> None:
         link.reset()
 
 
-@fault("close", instant=True)
+@fault("close", instant=True, number=True)
 def close(exchange: Stricken, argument: str) -> None:
     """Close every WebSocket connection properly, with the code given (default 1001)."""
     for link in _sockets(exchange):
@@ -168,7 +181,7 @@ def truncated(exchange: Stricken, argument: str) -> None:
         link.drop()
 
 
-@fault("oversized", instant=True)
+@fault("oversized", instant=True, number=True)
 def oversized(exchange: Stricken, argument: str) -> None:
     """Send a notification of so many bytes (default 32 MiB)."""
     frame = frame_of("announcements", {"title": "x" * int(argument or 32 * 2**20)})
@@ -176,7 +189,7 @@ def oversized(exchange: Stricken, argument: str) -> None:
         link.write(frame)
 
 
-@fault("test_request", instant=True)
+@fault("test_request", instant=True, number=True)
 def test_request(exchange: Stricken, argument: str) -> None:
     """Send a test_request now, in an interval of the seconds given (default 10)."""
     for link in _sockets(exchange):
@@ -200,7 +213,7 @@ def repeat(exchange: Stricken, argument: str) -> None:
 # Answers
 
 
-@fault("delay")
+@fault("delay", number=True)
 def delay(exchange: Stricken, argument: str) -> None:
     """Answer so many seconds late (default 0.5, 0 ends it); notifications are not delayed and overtake answers."""
     exchange.state.trouble.delay_seconds = float(argument or 0.5)
@@ -313,7 +326,7 @@ def no_unauthenticated(exchange: Stricken, argument: str) -> None:
     exchange.feed.tell("platform_state.public_methods_state", data)
 
 
-@fault("skew")
+@fault("skew", number=True)
 def skew(exchange: Stricken, argument: str) -> None:
     """Let the clock of the exchange be wrong by so many seconds."""
     exchange.state.skew_seconds = float(argument or 0)
@@ -322,7 +335,7 @@ def skew(exchange: Stricken, argument: str) -> None:
 # Logins
 
 
-@fault("refuse_login")
+@fault("refuse_login", number=True)
 def refuse_login(exchange: Stricken, argument: str) -> None:
     """Answer every login with the code given (default 13004); ``off`` ends it."""
     code = int(argument or 13004) if argument != "off" else 0
@@ -331,7 +344,7 @@ def refuse_login(exchange: Stricken, argument: str) -> None:
     exchange.state.accounts.refuse_logins = Refusal(code) if code else None
 
 
-@fault("expire_tokens")
+@fault("expire_tokens", number=True)
 def expire_tokens(exchange: Stricken, argument: str) -> None:
     """Let all access tokens expire in so many seconds (default now); refresh tokens stay good."""
     exchange.state.accounts.expire_all(float(argument or 0))

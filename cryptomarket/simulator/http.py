@@ -32,6 +32,7 @@ _TYPED = {
     "offset",
     "start_timestamp",
     "subaccount_id",
+    "subject_id",
     "timestamp",
     "with_portfolio",
     "channels",

@@ -67,6 +67,15 @@ def fork_token(call: Call) -> Any:
     return grant.answer(None, call.state.switches.sid)
 
 
+@handler("public/exchange_token")
+def exchange_token(call: Call) -> Any:
+    """A login for another account of the same person."""
+    params = call.params
+    refresh, subject = text(params, "refresh_token"), whole(params, "subject_id")
+    grant = call.state.accounts.exchange(refresh, subject, str(params.get("scope") or ""), call.caller)
+    return grant.answer(None, call.state.switches.sid)
+
+
 @handler("public/set_heartbeat")
 def set_heartbeat(call: Call) -> Any:
     """Heartbeats for this connection."""

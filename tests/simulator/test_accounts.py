@@ -139,6 +139,22 @@ def test_the_17th_session_evicts_the_one_longest_without_refresh() -> None:
     assert all(world.accounts.alive(grant) for grant in grants[2:])
 
 
+def test_a_token_is_exchanged_or_forked() -> None:
+    """A fork is a new session of the same person; an exchange without a session takes the old login away."""
+    world = World()
+    first = world.accounts.authenticate(KEY | {"scope": "session:x"}, "a")
+    second = world.accounts.fork(first.refresh, "y", "a")
+    assert (second.session, world.accounts.alive(first)) == ("y", True)
+    with pytest.raises(Refusal) as refused:
+        world.accounts.exchange(second.refresh, 1, "", "a")
+    assert _code(refused) == 13021
+    third = world.accounts.exchange(second.refresh, second.account.identity, "", "a")
+    assert (world.accounts.alive(second), world.accounts.alive(third)) == (False, True)
+    with pytest.raises(Refusal) as refused:
+        world.accounts.fork(third.refresh, "z", "a")
+    assert _code(refused) == -32602
+
+
 def test_a_secret_shows_nowhere() -> None:
     """Neither an account nor a login tells it in its repr."""
     world = World()

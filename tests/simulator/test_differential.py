@@ -183,7 +183,7 @@ async def _bearer(exchange: Exchange) -> str:
 async def test_notifications_have_the_recorded_shape() -> None:
     """Every recorded notification, against those of the same channel today."""
     recorded, wrong, seen = _notifications(), {}, 0
-    async with running_exchange(hurry=60, budgets=RICH) as exchange, connected(exchange) as client:
+    async with running_exchange(hurry=20, budgets=RICH) as exchange, connected(exchange) as client:
         await client.login()
         todays = {channel: _today(exchange, channel) for channel in recorded}
         for channel, lines in recorded.items():

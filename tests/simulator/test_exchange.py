@@ -45,6 +45,16 @@ async def test_no_tick_of_an_index_is_lost() -> None:
         assert {later - earlier for earlier, later in pairwise(stamps)} == {50}
 
 
+async def test_ticks_of_a_hold_up_come_one_by_one() -> None:
+    """When the clock jumps because the process was held up, every tick that fell due is sent, in order."""
+    moment = [1_795_161_600.0]
+    async with running_exchange(hurry=10, wall=lambda: moment[0]) as exchange, connected(exchange) as client:
+        await client.result("public/subscribe", channels=[INDEX])
+        moment[0] += 1.9
+        stamps = [(await client.notification(INDEX))["params"]["data"]["timestamp"] for _ in range(19)]
+        assert {later - earlier for earlier, later in pairwise(stamps)} == {101}
+
+
 async def test_one_raw_channel_spoils_the_whole_call_without_login() -> None:
     """Nothing is subscribed when a raw channel is among them, until somebody logs in."""
     async with running_exchange() as exchange, connected(exchange) as client:

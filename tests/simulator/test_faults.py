@@ -331,6 +331,8 @@ def test_an_unknown_fault_is_named() -> None:
     """With what is known instead."""
     with pytest.raises(ValueError, match=r"unknown fault 'dorp': expected one of .*drop"):
         Strike.parse("dorp:3@5")
+    with pytest.raises(ValueError, match="fault delay: expected a number, not 'soon'"):
+        Strike.parse("delay:soon")
     assert Strike.parse("garbage:a@b/c") == Strike("garbage", "a@b/c")
     assert Strike.parse("drop/30") == Strike("drop", "", 30.0, 30.0)
 
