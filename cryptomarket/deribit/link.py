@@ -62,7 +62,7 @@ class Link:
     ) -> None:
         self.patience = patience or Patience()
         self.budget = budget or Budget()
-        self.attempts = attempts or Attempts()
+        self.attempts = Attempts() if attempts is None else attempts  # an unused one is empty, hence false
         self.status = Status(publish, wall=wall, hint=hint)
         self.login = Login(credentials, wall=wall, random=random, grant_type=grant_type)
         self.subscriptions = Subscriptions(tickers, raw=raw, grace_seconds=grace_seconds)

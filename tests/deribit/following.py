@@ -24,6 +24,7 @@ QUICK = Patience(
     starvation=3,
     retry=0.1,
     look=0.02,
+    first_pause=0.02,
     answered=0.2,
     stopped=0.5,
 )

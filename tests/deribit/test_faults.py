@@ -1,0 +1,210 @@
+"""Five faults of the way to the exchange, with the numbers promised for each."""
+
+import http
+import itertools
+import json
+import multiprocessing
+import random
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import anyio
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from cryptomarket.deribit.backoff import Attempts
+from cryptomarket.deribit.patience import Patience
+from cryptomarket.model import UpstreamState
+from cryptomarket.simulator.exchange import running_exchange
+
+from .following import QUICK, following
+from .proxies import authority, relay, swallowing_relay
+from .scripted import scripted_exchange
+
+LIVE, CONNECTING, DOWN = UpstreamState.LIVE, UpstreamState.CONNECTING, UpstreamState.DOWN
+
+
+async def test_fault_1_a_reset_costs_less_than_a_second() -> None:
+    """Reconnect, resubscribe, first tick within 1 s of each of 20 resets, with the pauses used in earnest."""
+    async with running_exchange(hurry=10) as exchange, relay(exchange.port) as line:
+        url = f"ws://127.0.0.1:{line.port}/ws/api/v2"
+        options = {"patience": Patience(), "attempts": Attempts(most=100)}
+        async with following(url, "btc_usd", "eth_usd", **options) as follower:
+            await follower.tick_of("eth_usd")
+            for _ in range(20):
+                line.reset()
+                connections = exchange.connections
+                started = time.monotonic()
+                await follower.until(lambda seen=connections: exchange.connections > seen)  # type: ignore[misc]
+                await follower.tick_of("btc_usd")
+                assert time.monotonic() - started < 1.0
+            assert set(follower.states) == {CONNECTING, LIVE}
+
+
+async def test_fault_2_half_open_is_noticed_within_ten_seconds() -> None:
+    """Pongs go on, everything else is swallowed; with the real patience."""
+    async with running_exchange() as exchange, swallowing_relay(exchange.ws_url) as line:
+        async with following(line.url, patience=Patience()) as follower:
+            await follower.tick_of("btc_usd")
+            line.swallows = True
+            started = time.monotonic()
+            await follower.until(lambda: follower.states[-1] is CONNECTING, within=11)
+            assert time.monotonic() - started < 10
+            await follower.until(lambda: follower.states[-1] is LIVE)
+        assert line.connections == 2
+
+
+@pytest.mark.parametrize("status", [429, 503, 401])
+async def test_fault_3_a_refused_handshake_is_met_rarely(status: int) -> None:
+    """At most six attempts a minute; here a minute lasts a second and a half."""
+    attempts: list[float] = []
+
+    def refuse(connection: ServerConnection, request: Request) -> Response:
+        attempts.append(time.monotonic())
+        return connection.respond(http.HTTPStatus(status), "no")
+
+    async with serve(lambda peer: peer.wait_closed(), "127.0.0.1", 0, process_request=refuse) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        quick = Patience(answered=0.25, stopped=0.5, first_pause=0.001, longest_pause=0.001)
+        async with following(url, patience=quick) as follower:
+            await follower.until(lambda: len(attempts) >= 3)
+            assert follower.states == [CONNECTING, DOWN]
+            assert str(status) in str(follower.supervisor.statistics()["reason"])
+    least = 0.25 if status != 401 else 0.5
+    assert all(later - earlier >= least for earlier, later in itertools.pairwise(attempts))
+
+
+async def test_fault_3_a_redirect_is_not_followed() -> None:
+    """Followed, it could lead a login anywhere."""
+    async with scripted_exchange() as elsewhere:
+
+        def redirect(connection: ServerConnection, request: Request) -> Response:
+            response = connection.respond(http.HTTPStatus.FOUND, "")
+            response.headers["Location"] = elsewhere.url
+            return response
+
+        async with (
+            serve(lambda peer: peer.wait_closed(), "127.0.0.1", 0, process_request=redirect) as server,
+            following(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/") as follower,
+        ):
+            await follower.until(lambda: DOWN in follower.states)
+            assert "redirects us elsewhere, refused" in str(follower.supervisor.statistics()["reason"])
+        assert elsewhere.connections == 0
+
+
+async def test_fault_4_frames_cut_into_bytes_are_read_the_same() -> None:
+    """The server's stream arrives byte by byte, then glued together: every price is one that was sent."""
+    async with scripted_exchange() as exchange, relay(int(urlsplit(exchange.url).port or 0)) as line:
+        line.spoil = lambda chunk: [chunk[index : index + 1] for index in range(len(chunk))]
+        async with following(f"ws://127.0.0.1:{line.port}/") as follower:
+            await follower.tick_of("btc_usd")
+            sent = [100.5 + number for number in range(20)]
+            for price in sent:
+                await exchange.price("deribit_price_index.btc_usd", price)
+            await follower.until(lambda: len(follower.ticks) == 21)
+            assert [float(tick.price) for tick in follower.ticks[1:]] == sent
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_fault_4_corrupted_bytes_give_no_price(seed: int, tmp_path: Path) -> None:
+    """Flipped bits and cut streams on the encrypted line: only prices that were sent come out, and no crash."""
+    chance, (context, ca_file) = random.Random(seed), authority(tmp_path)
+    async with scripted_exchange(ssl=context) as exchange, relay(int(urlsplit(exchange.url).port or 0)) as line:
+        url, quick = f"wss://127.0.0.1:{line.port}/", {"ca_file": ca_file, "attempts": Attempts(most=1000)}
+        async with following(url, **quick) as follower:
+            await follower.tick_of("btc_usd")
+            for _ in range(10):
+                line.spoil = lambda chunk: [_flipped(chunk, chance)]
+                before = exchange.connections
+                with anyio.fail_after(5):
+                    while exchange.connections == before:
+                        await exchange.price("deribit_price_index.btc_usd")
+                        await anyio.sleep(0.005)
+                        if chance.random() < 0.2:
+                            line.spoil = lambda chunk: [chunk]
+                            line.reset()
+                line.spoil = lambda chunk: [chunk]
+                await follower.tick_of("btc_usd")
+            assert {float(tick.price) for tick in follower.ticks} == {100.5}
+
+
+def _flipped(chunk: bytes, chance: random.Random) -> bytes:
+    place = chance.randrange(len(chunk))
+    return chunk[:place] + bytes([chunk[place] ^ 1 << chance.randrange(8)]) + chunk[place + 1 :]
+
+
+async def test_fault_4_a_peer_that_talks_nonsense_is_left() -> None:
+    """A few unreadable frames are passed over, twenty are not the exchange any more; prices among them are read."""
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+        await follower.tick_of("btc_usd")
+        for _ in range(10):
+            await exchange.say('{"jsonrpc":"2.0","method":"subscr')
+        await exchange.price("deribit_price_index.btc_usd", 7.25)
+        await follower.until(lambda: float(follower.ticks[-1].price) == 7.25)
+        assert exchange.connections == 1
+        for _ in range(10):
+            await exchange.say("[" * 100)
+        await follower.until(lambda: exchange.connections == 2)
+
+
+@pytest.mark.parametrize("frame", [b"\xff\xfe\xfd", b"x" * (5 * 2**20)])
+async def test_fault_4_a_frame_that_is_no_text_closes_the_connection(frame: bytes) -> None:
+    """Not UTF-8 is closed with 1007, too large with 1009; then a new connection."""
+    codes: list[int | None] = []
+    async with scripted_exchange(max_size=None) as exchange:
+        serving = exchange.serve
+
+        async def noting(peer: ServerConnection) -> None:
+            await serving(peer)
+            codes.append(peer.close_code)
+
+        async with serve(noting, "127.0.0.1", 0) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            async with following(url) as follower:
+                await follower.tick_of("btc_usd")
+                await exchange.peers[0].send(frame, text=True)
+                await follower.until(lambda: exchange.connections == 2)
+                await follower.tick_of("btc_usd")
+    assert codes[0] in ({1007} if len(frame) < 10 else {1009})
+
+
+def _burn(until: float) -> None:
+    while time.monotonic() < until:
+        pass
+
+
+async def test_fault_5_a_test_request_is_answered_within_a_second_at_full_load() -> None:
+    """Both cores burn and thousands of notifications wait to be read: the sign of life goes ahead of all."""
+    burners = [
+        multiprocessing.get_context("spawn").Process(target=_burn, args=(time.monotonic() + 6,)) for _ in range(2)
+    ]
+    for burner in burners:
+        burner.start()
+    try:
+        async with scripted_exchange() as exchange, following(exchange.url, patience=Patience()) as follower:
+            await follower.tick_of("btc_usd", within=10)
+            params = {"channel": "deribit_price_index.btc_usd", "data": {"timestamp": exchange.stamp, "price": 5.5}}
+            params["data"]["index_name"] = "btc_usd"  # type: ignore[index]
+            flood = json.dumps({"jsonrpc": "2.0", "method": "subscription", "params": params})
+            for _ in range(5):
+                for _ in range(2000):
+                    await exchange.say(flood)
+                started, before = time.monotonic(), len(exchange.asked("public/test"))
+                await exchange.say('{"params":{"type":"test_request"},"method":"heartbeat","jsonrpc":"2.0"}')
+                await follower.until(lambda seen=before: len(exchange.asked("public/test")) > seen)  # type: ignore[misc]
+                assert time.monotonic() - started < 1.0
+            assert exchange.connections == 1
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.join()
+
+
+def test_the_numbers_in_earnest_keep_the_promises() -> None:
+    """Half-open within ten seconds, and at most six attempts a minute where we were refused."""
+    patience = Patience()
+    assert patience.silence + patience.probe + 2 * patience.look < 10
+    assert 60 / patience.answered <= 6
+    assert QUICK.silence < patience.silence
