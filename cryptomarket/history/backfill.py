@@ -32,7 +32,7 @@ RANGES = {"1h": 3_600, "1d": 86_400, "2d": 172_800, "1m": 2_592_000, "1y": 31_53
 #: Bars of instruments asked for at once: a day of minutes.
 BARS_SECONDS = 86_400
 #: What will not come by asking again: it was asked, or nobody wants it.
-SETTLED = frozenset({Reason.COARSE, Reason.UNAVAILABLE, Reason.UNASKED})
+SETTLED = frozenset({Reason.COARSE, Reason.UNAVAILABLE, Reason.UNASKED, Reason.PRUNED})
 #: Refusals that mean this history does not exist: invalid request or params, not found.
 NONEXISTENT = frozenset({-32600, -32601, -32602, -32000, 11029, 11049, 11050, 13020})
 
@@ -185,7 +185,8 @@ class Backfill:
         filled = 0
         for edge in range(start, end, BARS_SECONDS):
             coverage = await self._store.coverage(ticker, edge, min(edge + BARS_SECONDS, end))
-            holes = [interval for interval in coverage.intervals if interval.kind is Kind.MISSING]
+            missing = (interval for interval in coverage.intervals if interval.kind is Kind.MISSING)
+            holes = [interval for interval in missing if interval.reason != Reason.PRUNED]
             if holes:
                 filled += await self.fill_ticker(ticker, holes)
             progress(min(edge + BARS_SECONDS, end) - start)

@@ -18,7 +18,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ..errors import DatabaseUnavailable, StartError
 
-__all__ = ["Database", "check_place", "parse_url", "shown", "translated"]
+__all__ = [
+    "CONNECT_SECONDS",
+    "LOCK_SECONDS",
+    "Database",
+    "begin_immediately",
+    "check_place",
+    "parse_url",
+    "permanent",
+    "prepare_writer",
+    "shown",
+    "translated",
+]
 
 CONNECT_SECONDS = 5.0
 #: How long a statement may take before the connection is given up: a partition must not hold the recorder for ever.
@@ -58,7 +69,7 @@ def shown(url: URL) -> str:
     return url.set(query={}).render_as_string(hide_password=True)
 
 
-def check_place(url: URL) -> None:
+def check_place(url: URL, *, must_exist: bool = False) -> None:
     """Raise StartError, naming the path, when the SQLite file cannot be read, written or made."""
     if url.get_backend_name() != "sqlite":
         return
@@ -71,6 +82,8 @@ def check_place(url: URL) -> None:
         exists = path.exists()
     except OSError as exc:
         raise StartError(f"the database {path} cannot be reached: {exc.strerror}") from exc
+    if must_exist and not exists:
+        raise StartError(f"there is no database {path}; start the gateway on it first")
     if not os.access(path if exists else path.parent, os.R_OK | os.W_OK):
         raise StartError(f"the database {path} cannot be {'read and written' if exists else 'made'}: permission denied")
 
@@ -133,8 +146,8 @@ class Database:
             raise StartError(f"the database {self.place} cannot be used: {_reason(exc)}") from None
         if self.dialect == "sqlite":
             event.listen(self.readers.sync_engine, "connect", _prepare_reader)
-            event.listen(self.writers.sync_engine, "connect", _prepare_writer)
-            event.listen(self.writers.sync_engine, "begin", _begin_immediately)
+            event.listen(self.writers.sync_engine, "connect", prepare_writer)
+            event.listen(self.writers.sync_engine, "begin", begin_immediately)
 
     def __repr__(self) -> str:
         return f"<Database {self.place}>"
@@ -161,7 +174,8 @@ def _prepare_reader(connection: Any, _: object) -> None:
     _pragmas(connection, "query_only = ON", "cache_size = -16384")
 
 
-def _prepare_writer(connection: Any, _: object) -> None:
+def prepare_writer(connection: Any, _: object) -> None:
+    """Make a new SQLite connection safe to write with."""
     # A committed row survives the loss of power, not only of the process; one sync a minute costs nothing.
     _pragmas(connection, "synchronous = FULL")
     # The driver's own implicit BEGIN is deferred and leaves out DDL: we begin ourselves, below.
@@ -175,6 +189,7 @@ def _pragmas(connection: Any, *pragmas: str) -> None:
     cursor.close()
 
 
-def _begin_immediately(connection: Any) -> None:
+def begin_immediately(connection: Any) -> None:
+    """Begin a transaction on SQLite with the writer's lock."""
     # A deferred transaction that reads and then writes fails at once when another wrote in between; this one waits.
     connection.exec_driver_sql("BEGIN IMMEDIATE")

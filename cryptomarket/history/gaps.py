@@ -43,6 +43,7 @@ class Reason(StrEnum):
     UNASKED = "unasked"  # nobody asked for this ticker
     UNRECORDED = "unrecorded"  # before the first record, or after the last
     COARSE = "coarse"  # the exchange's history is coarser than a slot
+    PRUNED = "pruned"  # older than the operator keeps prices
     UNAVAILABLE = "unavailable"  # the exchange's history does not have it
 
 

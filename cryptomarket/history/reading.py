@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from ..model import Price
 from . import statements
 from .candles import RESOLUTIONS, Candle
-from .gaps import Coverage, Interval, Kind, cover
+from .gaps import Coverage, Interval, Kind, Reason, cover
 from .statements import Form, Order
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "candles",
     "coverage",
     "holes",
+    "jobs",
     "known",
     "latest",
     "ping",
@@ -126,6 +127,11 @@ def holes(connection: Connection, since: int) -> list[Hole]:
     return [Hole(row[0], _interval(row)) for row in connection.execute(statements.holes(since))]
 
 
+def jobs(connection: Connection) -> dict[str, tuple[int, int]]:
+    """Of each daily job the midnight of its last run, and when it ended, UNIX seconds."""
+    return {row[0]: (row[1], row[2]) for row in connection.execute(statements.finished_jobs())}
+
+
 def _interval(row: Sequence[object]) -> Interval:
     return Interval(row[1], row[2], Kind(row[3]), *row[4:])  # type: ignore[arg-type]
 
@@ -148,7 +154,9 @@ def candles(
         return found
     first = min(found[0].timestamp, found[-1].timestamp)
     last = max(found[0].timestamp, found[-1].timestamp) + seconds
-    lacking = [i for i in coverage(connection, ticker, first, last).intervals if i.kind is Kind.MISSING]
+    known = coverage(connection, ticker, first, last).intervals
+    # What was pruned had been rolled up before.
+    lacking = [i for i in known if i.kind is Kind.MISSING and i.reason != Reason.PRUNED]
     if not lacking:
         return found
     wanting = {m for hole in lacking for m in range(hole.start - hole.start % seconds, hole.end, seconds)}

@@ -29,7 +29,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ..model import Price, Source
 from .candles import Bar, Candle
 from .gaps import Interval, Kind
-from .schema import bars, candles, leader, ledger, prices
+from .schema import bars, candles, jobs, leader, ledger, prices
 
 __all__ = ["Form", "Order"]
 
@@ -312,3 +312,45 @@ def candle_page(
 def last_candle(ticker: str, resolution: int) -> Select[Any]:
     """Where the newest candle of a ticker begins."""
     return select(func.max(candles.c.timestamp)).where(candles.c.ticker == ticker, candles.c.resolution == resolution)
+
+
+def finished_jobs() -> Select[Any]:
+    """When each daily job last ended well."""
+    return select(jobs)
+
+
+def finish_job(dialect: str, name: str, day: int, finished: int) -> Insert:
+    """Note that a daily job ended well."""
+    return _replace(dialect, jobs).values(name=name, day=day, finished=finished)
+
+
+def prune_prices(ticker: str, start: int, end: int) -> Any:
+    """Delete the prices of a ticker with a slot in [start, end)."""
+    c = _columns
+    return delete(prices).where(c.ticker == ticker, c.timestamp >= start, c.timestamp < end)
+
+
+def prune_bars(ticker: str, start: int, end: int) -> Any:
+    """Delete the bars of a ticker in [start, end)."""
+    return delete(bars).where(bars.c.ticker == ticker, bars.c.timestamp >= start, bars.c.timestamp < end)
+
+
+def prune_ledger(ticker: str, end: int) -> Any:
+    """Delete the entries of a ticker that end by a moment."""
+    return delete(ledger).where(ledger.c.ticker == ticker, ledger.c.end <= end)
+
+
+def cut_ledger(ticker: str, moment: int) -> Any:
+    """Let the entry of a ticker that lies across a moment begin there."""
+    across = (ledger.c.ticker == ticker, ledger.c.start < moment, ledger.c.end > moment)
+    return update(ledger).where(*across).values(start=moment)
+
+
+def prune_candles(resolution: int, end: int) -> Any:
+    """Delete the candles of a resolution that begin before a moment, of all tickers."""
+    return delete(candles).where(candles.c.resolution == resolution, candles.c.timestamp < end)
+
+
+def first_price(ticker: str) -> Select[Any]:
+    """The first slot of a ticker."""
+    return select(func.min(_columns.timestamp)).where(_columns.ticker == ticker)

@@ -5,7 +5,7 @@ Driver errors end here: callers see DatabaseUnavailable (repeat it later) or Sta
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self, TypedDict, TypeVar, Unpack
@@ -185,7 +185,7 @@ class Store:
                 await self._switch_to_wal()
             async with self._transaction() as connection:
                 await connection.run_sync(bring_forward)
-            await self._catch_up()
+            await self.make_candles()
         except DatabaseUnavailable as exc:
             if permanent(exc):
                 raise StartError(str(exc).replace("does not answer", "cannot be used")) from exc
@@ -194,20 +194,27 @@ class Store:
     async def _switch_to_wal(self) -> None:
         # Readers and the writer do not wait for each other. The switch is kept in the file, and takes a lock that
         # SQLite's busy timeout does not wait for: two first starts at once meet here.
+        deadline = time.monotonic() + 5
+        while True:
+            try:
+                async with self._outside_transactions() as connection:
+                    await connection.execute(text("PRAGMA journal_mode = WAL"))
+                return
+            except DatabaseUnavailable as exc:
+                if permanent(exc) or time.monotonic() > deadline:
+                    raise
+            await anyio.sleep(0.05)
+
+    @contextlib.asynccontextmanager
+    async def _outside_transactions(self) -> AsyncIterator[AsyncConnection]:
+        """A connection to SQLite that may write and begins no transaction, for what cannot be in one."""
         with translated(self.place):
-            deadline = time.monotonic() + 5
-            while True:
+            async with self._database.readers.connect() as connection:
+                await connection.execute(text("PRAGMA query_only = OFF"))
                 try:
-                    async with self._database.readers.connect() as connection:
-                        await connection.execute(text("PRAGMA query_only = OFF"))
-                        await connection.execute(text("PRAGMA journal_mode = WAL"))
-                        await connection.execute(text("PRAGMA query_only = ON"))
-                    return
-                except DBAPIError as exc:
-                    busy = getattr(exc.orig, "sqlite_errorname", "") == "SQLITE_BUSY"
-                    if not busy or time.monotonic() > deadline:
-                        raise
-                    await anyio.sleep(0.05)
+                    yield connection
+                finally:
+                    await connection.execute(text("PRAGMA query_only = ON"))
 
     @contextlib.asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -247,10 +254,36 @@ class Store:
         hole = Interval(start, end, Kind.MISSING, self.interval, reason=reason)
         await self._write(writing.claim_locked, ticker, hole, unrecorded(self.interval))
 
-    async def _catch_up(self) -> None:
+    async def make_candles(self) -> None:
+        """Make the candles of stored prices that have none yet."""
         for ticker in await self.tickers():
             while await self._write(writing.catch_up, ticker, self.interval, CHUNK):
                 pass
+
+    async def prune(self, prices_before: int | None, candles_before: Mapping[int, int]) -> None:
+        """Delete prices older than a moment, a day at a time, and candles of a resolution older than theirs."""
+        if prices_before is not None:
+            for ticker in await self.tickers():
+                while await self._write(writing.prune_prices, ticker, prices_before, self.interval):
+                    pass
+        for resolution, before in candles_before.items():
+            await self._write(writing.prune_candles, resolution, before)
+
+    async def tidy(self) -> None:
+        """Let the database look after itself: SQLite's log into its file, and fresh statistics."""
+        if self._database.dialect == "sqlite":
+            async with self._outside_transactions() as connection:
+                await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+                await connection.execute(text("ANALYZE"))
+
+    async def jobs(self) -> dict[str, tuple[int, int]]:
+        """Of each daily job the midnight of its last run, and when it ended, UNIX seconds."""
+        async with self.reading() as reader:
+            return await reader.ask(reading.jobs)
+
+    async def finish_job(self, name: str, day: int, finished: int) -> None:
+        """Note that a daily job ended well."""
+        await self._write(writing.finish_job, name, day, finished)
 
     async def session(self) -> AsyncIterator[Reader]:
         """A reader on a pooled connection, for `Depends(store.session)`; given back when the request ends."""

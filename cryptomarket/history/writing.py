@@ -20,7 +20,10 @@ __all__ = [
     "catch_up",
     "claim",
     "claim_locked",
+    "finish_job",
     "insert_missing",
+    "prune_candles",
+    "prune_prices",
     "roll_up",
     "take_epoch",
     "unrecorded",
@@ -32,6 +35,7 @@ Why = Callable[[str, int, int], Sequence[Interval]]
 
 #: Minutes further apart than this are rolled up by queries of their own.
 APART = 3_600
+DAY = 86_400
 
 
 def unrecorded(step: int) -> Why:
@@ -194,3 +198,32 @@ def _combined(
                 if first <= bucket <= last and parts[ticker, bucket]:
                     found[ticker].append(combine(bucket, parts[ticker, bucket]))
     return found
+
+
+def prune_prices(connection: Connection, ticker: str, before: int, step: int) -> bool:
+    """Delete the oldest day of a ticker's prices and bars before a moment; False when there are none left.
+
+    The ledger says from then on that they were pruned, never that they are there.
+    """
+    first = connection.execute(statements.first_price(ticker)).scalar()
+    if first is None or first >= before:
+        return False
+    _lock(connection)
+    start = connection.execute(statements.recorded_span(ticker)).one()[0]
+    end = min(first - first % DAY + DAY, before)
+    connection.execute(statements.prune_prices(ticker, first, end))
+    connection.execute(statements.prune_bars(ticker, 0, end))
+    connection.execute(statements.prune_ledger(ticker, end))
+    connection.execute(statements.cut_ledger(ticker, end))
+    claim(connection, ticker, Interval(start, end, Kind.MISSING, step, reason=Reason.PRUNED), unrecorded(step))
+    return True
+
+
+def prune_candles(connection: Connection, resolution: int, before: int) -> None:
+    """Delete the candles of a resolution that begin before a moment."""
+    connection.execute(statements.prune_candles(resolution, before))
+
+
+def finish_job(connection: Connection, name: str, day: int, finished: int) -> None:
+    """Note that a daily job ended well."""
+    connection.execute(statements.finish_job(connection.dialect.name, name, day, finished))

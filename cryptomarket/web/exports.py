@@ -16,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from ..history.parquet import ParquetPages
 from ..history.reading import TextPage
 from ..history.statements import Form
+from ..history.synchronous import CSV_HEADER
 from .lists import Order
 from .moments import Range, asked_range
 from .parameters import Direction, Moment, Ticker
@@ -26,8 +27,6 @@ __all__ = ["export_router"]
 
 #: Rows of a page: some hundred kilobytes, a few milliseconds of the database's time.
 PAGE_ROWS = 10_000
-
-HEADER = "ticker,timestamp,price,exchange_timestamp,source\n"
 
 
 class Export:
@@ -111,7 +110,9 @@ def export_router(parts: Parts) -> APIRouter:
     @router.get("/export.csv", summary="Prices as CSV", responses=CSV, response_class=Response)
     async def as_csv(asked: Asked) -> Response:
         """A header and one line a price, with every digit; `X-History-Complete` says whether any is missing."""
-        return await stream(asked[1], asked[0].text("csv", HEADER), "text/csv; charset=utf-8; header=present", "csv")
+        return await stream(
+            asked[1], asked[0].text("csv", CSV_HEADER), "text/csv; charset=utf-8; header=present", "csv"
+        )
 
     @router.get("/export.ndjson", summary="Prices as NDJSON", responses=NDJSON, response_class=Response)
     async def as_ndjson(asked: Asked) -> Response:

@@ -1,0 +1,98 @@
+"""The daily work: once a day, made up when missed, and never a lie about what was pruned."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from cryptomarket.errors import DatabaseUnavailable
+from cryptomarket.history.gaps import Kind
+from cryptomarket.history.maintenance import DAY, Job, Maintenance, Retention, housekeeping
+from cryptomarket.history.store import Store
+
+from .test_store import SLOT, price
+
+MIDNIGHT = SLOT // DAY * DAY
+
+
+@dataclass
+class Wall:
+    """UNIX seconds that move when told."""
+
+    now: float = MIDNIGHT + 3600.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_job_runs_once_a_day(store: Store) -> None:
+    """After each midnight once, at the first start at once, and after a restart not again."""
+    wall, ran = Wall(), []
+
+    async def run() -> None:
+        ran.append(wall.now)
+
+    for now in (MIDNIGHT + 10, MIDNIGHT + 20, MIDNIGHT + DAY - 1, MIDNIGHT + DAY, MIDNIGHT + 5 * DAY + 7):
+        wall.now = now
+        maintenance = Maintenance(store, [Job("test", run)], wall=wall)
+        assert await maintenance.work()
+        assert await maintenance.work()
+        assert maintenance.statistics()["test"].day == int(now) // DAY * DAY
+    assert ran == [MIDNIGHT + 10, MIDNIGHT + DAY, MIDNIGHT + 5 * DAY + 7]
+
+
+async def test_a_job_that_failed_is_tried_again(store: Store) -> None:
+    """One failure neither stops the other jobs nor counts as done."""
+    fails, ran = [True], []
+
+    async def failing() -> None:
+        if fails:
+            raise DatabaseUnavailable("away")
+        ran.append("first")
+
+    async def well() -> None:
+        ran.append("second")
+
+    maintenance = Maintenance(store, [Job("first", failing), Job("second", well)], wall=Wall())
+    assert not await maintenance.work()
+    assert maintenance.statistics()["first"].failure == "away"
+    fails.clear()
+    assert await maintenance.work()
+    assert ran == ["second", "first"]
+    assert maintenance.statistics()["first"].failure is None
+
+
+async def test_by_default_everything_is_kept(store: Store) -> None:
+    """Without a retention nothing is deleted, however old."""
+    await store.insert_missing(price(SLOT - n * DAY) for n in range(0, 4000, 1000))
+    assert await Maintenance(store, housekeeping(store, Retention(), Wall()), wall=Wall()).work()
+    assert len((await store.prices("btc_usd")).data) == 4
+
+
+async def test_what_is_pruned_is_not_called_complete(store: Store) -> None:
+    """Old prices go, their candles stay as long as they should, and the ledger says pruned."""
+    await store.insert_missing(price(MIDNIGHT - 3 * DAY + 3600 * n) for n in range(96))
+    wall = Wall(MIDNIGHT + DAY)
+    retention = Retention(prices_days=2, candles_days={"1m": 2, "1h": 3})
+    assert await Maintenance(store, housekeeping(store, retention, wall), wall=wall).work()
+    rows = (await store.prices("btc_usd")).data
+    assert (rows[0].timestamp, len(rows)) == (MIDNIGHT - DAY, 48)
+    coverage = await store.coverage("btc_usd", MIDNIGHT - 3 * DAY, MIDNIGHT)
+    assert coverage.intervals[0].kind is Kind.MISSING
+    assert (coverage.intervals[0].end, coverage.intervals[0].reason) == (MIDNIGHT - DAY, "pruned")
+    assert not coverage.complete
+    async with store.reading() as reader:
+        assert len(await reader.candles("btc_usd", "1h")) == 72
+        assert len(await reader.candles("btc_usd", "1d")) == 4
+        assert (await reader.candles("btc_usd", "1m"))[0].timestamp == MIDNIGHT - DAY
+
+
+@pytest.mark.parametrize("days", [0, 1])
+async def test_pruning_again_changes_nothing(store: Store, days: int) -> None:
+    """A second run of the same day finds nothing to do."""
+    await store.insert_missing(price(MIDNIGHT - n * 3600) for n in range(72))
+    for _ in range(2):
+        await store.prune(MIDNIGHT - days * DAY, {})
+        assert (await store.prices("btc_usd")).data[0].timestamp == MIDNIGHT - days * DAY
+        assert (await store.coverage("btc_usd", MIDNIGHT - 5 * DAY, MIDNIGHT)).intervals[
+            -1
+        ].kind is Kind.MISSING or days
