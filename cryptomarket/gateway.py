@@ -23,6 +23,7 @@ from .deribit.auth import Credentials, Secret
 from .deribit.credits import Budget
 from .deribit.supervisor import Supervisor
 from .errors import DatabaseUnavailable
+from .history.backfill import Backfill
 from .history.recorder import Recorder
 from .history.store import Store
 from .model import UpstreamState
@@ -50,7 +51,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.store = Store(settings.database_url.get_secret_value())
+        self.store = Store(settings.database_url.get_secret_value(), interval=settings.snapshot_interval)
         self.board = Board(settings.tickers, monotonic=time.monotonic, wall=time.time)
         self._proxy = settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None
         self._budget = Budget()  # one for both ways to the exchange, which counts them together
@@ -68,8 +69,10 @@ class Gateway:
             interval=settings.snapshot_interval,
             health=self.health,
             allowed_origins=settings.allowed_origins,
+            bars=lambda ticker: self._recorder.bars(ticker) if self._recorder else (),
         )
         self._supervisor: Supervisor | None = None
+        self._recorder: Recorder | None = None
         self._wanted: frozenset[str] = frozenset()
         self._stopping = False
         self._crash: Exception | None = None
@@ -106,17 +109,33 @@ class Gateway:
             epoch = await self.store.take_epoch()
             bus = LocalBus(epoch)
             self._supervisor = self._new_supervisor(bus)
-            recorder = Recorder(self.store, interval=self.settings.snapshot_interval, epoch=epoch)
+            backfill = Backfill(self.store, self.exchange)
+            self._recorder = recorder = self._new_recorder(epoch, backfill)
             for receiver in (self.board.receive, self.manager.receive, recorder.receive):
                 bus.subscribe(receiver)
             async with anyio.create_task_group() as tasks:
-                own: list[Part] = [self.manager.run, recorder.run, self._supervisor.run, self.catalogue.run]
+                own: list[Part] = [
+                    self.manager.run,
+                    recorder.run,
+                    self._supervisor.run,
+                    self.catalogue.run,
+                    backfill.run,
+                ]
                 for part in [*own, *parts]:
                     await tasks.start(self._guarded, part, crashed)
                 yield
                 tasks.cancel_scope.cancel()
         if self._crash:
             raise self._crash
+
+    def _new_recorder(self, epoch: int, backfill: Backfill) -> Recorder:
+        return Recorder(
+            self.store,
+            interval=self.settings.snapshot_interval,
+            epoch=epoch,
+            configured=self.settings.tickers,
+            wrote=backfill.look,
+        )
 
     def _new_supervisor(self, bus: LocalBus) -> Supervisor:
         settings, secret = self.settings, self.settings.deribit_client_secret
