@@ -55,6 +55,10 @@ class Follower:
     def gaps(self) -> list[str]:
         return [m.ticker for m in self.messages if isinstance(m, Gap)]
 
+    def ticks_since(self, start: int) -> list[Tick]:
+        """The ticks among the messages from that place on."""
+        return [m for m in self.messages[start:] if isinstance(m, Tick)]
+
     async def until(self, holds: Callable[[], Any], within: float = 5.0) -> None:
         """Wait until something holds, looking at each message and now and then."""
         with anyio.fail_after(within):

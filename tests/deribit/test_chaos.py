@@ -1,0 +1,193 @@
+"""A thousand random kills and stalls from a seed: nothing wanted is lost, nothing wrong comes out, no storm."""
+
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import anyio
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from cryptomarket.deribit.backoff import Attempts
+from cryptomarket.deribit.credits import Budget
+from cryptomarket.deribit.patience import Patience
+from cryptomarket.model import UpstreamState
+
+from .following import Follower, following
+from .scripted import SILENT, Refuse, Scripted, scripted_exchange
+
+#: Faults in all; the links below share them and run side by side.
+FAULTS = int(os.environ.get("CRYPTOMARKET_CHAOS", "1000"))
+LINKS = 10
+#: Everything, the exchange's budget included, passes this many times as fast as in earnest.
+HURRY = 20.0
+FAST = Patience(
+    connect=1,
+    greeting=0.15,
+    answer=0.3,
+    silence=0.12,
+    probe=0.08,
+    rhythm=0.15,
+    first=0.15,
+    starvation=0.6,
+    retry=0.02,
+    look=0.01,
+    first_pause=0.005,
+    longest_pause=0.05,
+    answered=0.03,
+    stopped=0.05,
+)
+TICKERS = ("btc_usd", "eth_usd", "BTC-PERPETUAL")
+CHANNELS = ("deribit_price_index.btc_usd", "deribit_price_index.eth_usd", "ticker.BTC-PERPETUAL.100ms")
+
+LIVE, CONNECTING, STALE, DOWN = UpstreamState.LIVE, UpstreamState.CONNECTING, UpstreamState.STALE, UpstreamState.DOWN
+LEGAL = {
+    (CONNECTING, LIVE),
+    (CONNECTING, DOWN),
+    (LIVE, CONNECTING),
+    (DOWN, LIVE),
+}
+
+
+class Troubled:
+    """A scripted exchange that speaks all the time, counts like the real one, and is broken on purpose."""
+
+    def __init__(self, exchange: Scripted, seed: int) -> None:
+        self.exchange = exchange
+        self.chance = random.Random(seed)
+        self.muted: set[str] = set()
+        self.stalled = False
+        self.times: list[tuple[float, str]] = []
+        self.open_at_once = 0
+        self.prices: dict[int, Decimal] = {}
+        exchange.first_values = False
+        exchange.before_answer = self.count
+        for method, answer in list(exchange.answers.items()):
+            exchange.answers[method] = self._stallable(answer)
+        exchange.answers["public/subscribe"] = self._stallable(self._subscribe)
+
+    def _stallable(self, answer: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+        return lambda params: SILENT if self.stalled else answer(params)
+
+    def _subscribe(self, params: dict[str, Any]) -> Any:
+        if self.chance.random() < 0.1:
+            raise Refuse(self.chance.choice((10040, 11094, 10066)))
+        return self.exchange.accept(params["channels"])
+
+    async def count(self, method: str, params: dict[str, Any]) -> None:
+        """Note each request, and whether more than one connection is open when it comes."""
+        self.times.append((time.monotonic(), method))
+        open_now = [
+            peer for peer in self.exchange.peers if peer.state.name == "OPEN" and not peer.transport.is_closing()
+        ]
+        self.open_at_once = max(self.open_at_once, len(open_now))
+
+    async def speak(self) -> None:
+        """A price on every channel, 50 times a second; the price follows from the stamp."""
+        while True:
+            for channel in CHANNELS:
+                if channel not in self.muted and not self.stalled and channel in self.exchange.subscribed:
+                    cents = self.chance.randrange(1, 10**7)
+                    self.prices[self.exchange.stamp + 1000] = Decimal(f"{cents / 100:.2f}")
+                    await self.exchange.price(channel, cents / 100)
+            await anyio.sleep(0.02)
+
+    async def fault(self) -> str:
+        """Break something; it is mended when the next connection stands, or after a moment."""
+        kind = self.chance.choice(("abort", "abort", "close", "stall", "mute", "nonsense"))
+        peers = list(self.exchange.peers)
+        match kind:
+            case "abort":
+                for peer in peers:
+                    peer.transport.abort()
+            case "close":
+                for peer in peers:
+                    await peer.close(self.chance.choice((1000, 1001, 1011, 1012)))
+            case "stall":
+                self.stalled = True
+            case "mute":
+                self.muted = set(self.chance.sample(CHANNELS, self.chance.randrange(1, 4)))
+            case _:
+                for peer in peers:
+                    await self._nonsense(peer)
+        return kind
+
+    async def _nonsense(self, peer: Any) -> None:
+        try:
+            for _ in range(20):
+                await peer.send("".join(self.chance.choices('{}[]",:123abc', k=30)))
+        except ConnectionClosed:
+            return
+
+    async def mend(self, kind: str, follower: Follower, connections: int, asked: int) -> None:
+        """Wait until the fault was noticed, then let everything work again."""
+        if kind == "mute":
+            noticed = lambda: len(self.exchange.asked("public/subscribe")) > asked  # noqa: E731
+        else:
+            noticed = lambda: self.exchange.connections > connections  # noqa: E731
+        if kind in ("stall", "mute"):
+            await follower.until(noticed, within=5)
+        self.muted, self.stalled = set(), False
+        await follower.until(noticed, within=5)
+
+
+async def run(seed: int, faults: int, kinds: Counter[str]) -> None:
+    """One link under so many faults; asserts everything that must hold."""
+    budget, attempts = Budget(hurry=HURRY), Attempts(most=10_000)
+    async with scripted_exchange() as exchange, anyio.create_task_group() as tasks:
+        troubled = Troubled(exchange, seed)
+        tasks.start_soon(troubled.speak)
+        options = {"patience": FAST, "budget": budget, "attempts": attempts}
+        async with following(exchange.url, *TICKERS[:2], **options) as follower:
+            follower.supervisor.want([TICKERS[2]])
+            for _ in range(faults):
+                await _all_tick(follower)
+                connections, asked = exchange.connections, len(exchange.asked("public/subscribe"))
+                kind = await troubled.fault()
+                kinds[kind] += 1
+                await troubled.mend(kind, follower, connections, asked)
+            await _all_tick(follower)
+            states = follower.states
+            for tick in follower.ticks:
+                assert tick.price == troubled.prices[tick.exchange_timestamp]
+        tasks.cancel_scope.cancel()
+    assert states[:2] == [CONNECTING, LIVE]
+    assert set(pairwise(states)) <= LEGAL
+    assert troubled.open_at_once == 1
+    _never_over_budget(troubled.times)
+
+
+async def _all_tick(follower: Follower) -> None:
+    """Every wanted ticker speaks from here on."""
+    start = len(follower.messages)
+    await follower.until(lambda: {t.ticker for t in follower.ticks_since(start)} == set(TICKERS), within=10)
+
+
+def _never_over_budget(times: list[tuple[float, str]]) -> None:
+    """The exchange's own accounting, at the speed of the test; a little is forgiven to a loop that reads late."""
+    moments = [moment for moment, _ in times]
+    for first, later in zip(moments, moments[16:], strict=False):
+        assert later - first > 0.5 / HURRY
+    level, filled = 30_000.0, moments[0]
+    for moment, method in times:
+        if method == "public/subscribe":
+            level = min(30_000.0, level + (moment - filled) * 10_000 * HURRY) - 3000
+            filled = moment
+            assert level > -3000
+
+
+@pytest.mark.parametrize("seed", [20_261_120])
+async def test_a_thousand_kills_and_stalls(seed: int) -> None:
+    """No lost subscription, no wrong price, never two connections, never over budget, only legal states."""
+    kinds: Counter[str] = Counter()
+    with anyio.fail_after(120):
+        async with anyio.create_task_group() as tasks:
+            for number in range(LINKS):
+                tasks.start_soon(run, seed + number, FAULTS // LINKS, kinds)
+    assert kinds.total() == FAULTS // LINKS * LINKS
+    assert len(kinds) == 5
