@@ -31,7 +31,7 @@ FRESH = "no-cache"
 YEAR_SECONDS = 365 * 86_400
 
 #: The pages in the head of each: address and name of its words.
-PLACES = (("/", "nav.board"),)
+PLACES = (("/", "nav.board"), ("/history", "nav.history"))
 
 _PAGE_HEADERS = {"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie"}
 
@@ -94,6 +94,9 @@ def page_routes(tickers: Sequence[str], board: Board, version: str, interval: in
         tiles = [_tile(ticker, board) for ticker in tickers]
         return show(request, "index.html", tiles=tiles, tickers=json.dumps(list(tickers)), interval=interval)
 
+    async def history(request: Request) -> Response:
+        return show(request, "history.html", tickers=tickers, interval=interval)
+
     async def docs(request: Request) -> Response:
         return show(request, "docs.html")
 
@@ -102,6 +105,7 @@ def page_routes(tickers: Sequence[str], board: Board, version: str, interval: in
 
     return [
         Route("/", index),
+        Route("/history", history),
         Route("/docs", docs),
         Route("/favicon.ico", favicon),
         Mount("/static/swagger", GZipMiddleware(_Files(packages=[("fastapi_swagger", "resources")]))),

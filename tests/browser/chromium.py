@@ -80,5 +80,5 @@ async def chromium(
         window = Window(context, origin)
         yield window
         await browser.close()
-    assert window.complaints == []
-    assert window.strangers == []
+    assert not window.complaints, window.complaints
+    assert not window.strangers, window.strangers

@@ -37,3 +37,15 @@ async def test_axe_finds_nothing_on_the_board(tmp_path: Path, theme: str) -> Non
         site.upstream(UpstreamState.DOWN)
         await expect(page.locator("#state")).to_have_attribute("data-state", "down")
         assert await offences(window, page) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_axe_finds_nothing_in_the_past(tmp_path: Path, theme: str) -> None:
+    """The same for the page of the past, in English and Russian."""
+    async with moving_site(tmp_path) as site, chromium(site.address, dark=theme == "dark") as window:
+        page = await window.open("/history")
+        for language in ("en", "ru"):
+            await page.goto(f"{site.address}/history?lang={language}")
+            await expect(page.locator("#rows tr").first).to_be_visible()
+            await page.locator("#gaps summary").click()
+            assert await offences(window, page) == []

@@ -19,10 +19,10 @@ function faded(rgb, opacity) {
  * @param {() => number} decimals
  */
 export function chartLooks(place, words, step, decimals) {
-  const { language } = words;
-  const exactly = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
+  const { language, dates } = words;
+  const exactly = new Intl.DateTimeFormat(dates, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
   const marks = [{ year: "numeric" }, { month: "short" }, { day: "numeric", month: "short" }].map(
-    (parts) => new Intl.DateTimeFormat(language, /** @type {Intl.DateTimeFormatOptions} */ (parts)),
+    (parts) => new Intl.DateTimeFormat(dates, /** @type {Intl.DateTimeFormatOptions} */ (parts)),
   );
   const line = colour(place, "line");
   return {

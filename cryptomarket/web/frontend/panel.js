@@ -20,7 +20,7 @@ export class Panel {
     this.choice = find("#panel-tickers", HTMLFieldSetElement);
     this.twin = find("#panel-twin", HTMLDetailsElement);
     const timeStyle = chart.interval < 60 ? "medium" : "short";
-    this.moments = new Intl.DateTimeFormat(words.language, { dateStyle: "short", timeStyle, hourCycle: "h23" });
+    this.moments = new Intl.DateTimeFormat(words.dates, { dateStyle: "medium", timeStyle, hourCycle: "h23" });
     chart.changed = (slots) => this.describe(slots);
     this.twin.addEventListener("toggle", () => this.describe(chart.slots));
     this.form.addEventListener("change", (event) => {

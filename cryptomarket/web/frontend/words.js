@@ -8,10 +8,13 @@ export class Words {
   constructor(texts, language) {
     this.texts = texts;
     this.language = language;
+    // Days before months, as most of the world reads them.
+    this.dates = language === "en" ? "en-GB" : language;
     const parts = new Intl.NumberFormat(language).formatToParts(1234567.5);
     this.group = parts.find((part) => part.type === "group")?.value ?? " ";
     this.decimal = parts.find((part) => part.type === "decimal")?.value ?? ".";
-    this.clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+    this.clock = new Intl.DateTimeFormat(this.dates, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+    this.share = new Intl.NumberFormat(language, { style: "percent", maximumSignificantDigits: 2 });
     this.percent = new Intl.NumberFormat(language, {
       style: "percent",
       minimumFractionDigits: 2,
