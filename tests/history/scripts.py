@@ -5,8 +5,8 @@ the database has confirmed, everything else must be there.
 """
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from cryptomarket.errors import DatabaseUnavailable
@@ -38,7 +38,9 @@ class Door:
     chance: random.Random
     away: bool = False
     deadly: bool = False
-    confirmed: dict[tuple[str, int], Decimal] | None = None
+    confirmed: dict[tuple[str, int], Decimal] = field(default_factory=dict)
+    #: Called between the commit and the answer: ticks arrive while the recorder waits.
+    meanwhile: Callable[[], None] = lambda: None
 
     async def write_live(self, prices: Sequence[Price], epoch: int, *, bars: Sequence[MinuteBar], why: Why) -> bool:
         """Write, unless the database is away or the process dies."""
@@ -47,11 +49,11 @@ class Door:
         if self.deadly and self.chance.random() < 0.5:
             raise Killed
         leads = await self.store.write_live(prices, epoch, bars=bars, why=why)
-        assert self.confirmed is not None
         if leads:
             self.confirmed |= {(price.ticker, price.timestamp): price.price for price in prices}
         if self.deadly:
             raise Killed
+        self.meanwhile()
         if self.chance.random() < 0.05:
             raise DatabaseUnavailable("the answer was lost")  # it was written all the same
         return leads
@@ -69,8 +71,7 @@ class World:
         self.running = False
         self.connected = False
         self.expected: dict[tuple[str, int], Decimal] = {}
-        self.confirmed: dict[tuple[str, int], Decimal] = {}
-        self.door = Door(store, self.chance, confirmed=self.confirmed)
+        self.door = Door(store, self.chance, meanwhile=self.tick_meanwhile)
         self.recorder: Recorder | None = None
         self.zombie: Recorder | None = None
         self.late: list[Tick] = []
@@ -144,6 +145,11 @@ class World:
         if self.late and luck > 0.9:
             self.deliver(self.late.pop(0))
 
+    def tick_meanwhile(self) -> None:
+        """A tick while the recorder waits for the database."""
+        if self.running and self.connected and self.chance.random() < 0.5:
+            self.tick(self.chance.choice(TICKERS))
+
     def tick_all(self) -> None:
         """A tick of each ticker."""
         for ticker in TICKERS:
@@ -187,8 +193,9 @@ class World:
     async def write(self) -> None:
         """What the recorder's loop does."""
         if self.running and self.recorder:
+            before = dict(self.expected)
             await self.recorder.write()
-            self.check_written()
+            self.check_written(before)
 
     async def stop(self) -> None:
         """A clean stop; what the database does not take is lost with the process, and known to be."""
@@ -214,18 +221,18 @@ class World:
 
     def lose(self) -> None:
         """The process is gone: what was not confirmed is not expected any more."""
-        self.expected = dict(self.confirmed)
+        self.expected = dict(self.door.confirmed)
         self.running = self.connected = False
         self.late.clear()
 
-    def check_written(self) -> None:
-        """With the database there, no closed slot stays in memory."""
+    def check_written(self, before: dict[tuple[str, int], Decimal]) -> None:
+        """With the database there, no closed slot stays in memory, but what came while it was written."""
         assert self.recorder is not None
         if self.recorder.statistics().database_down:
             return
-        for key, price in self.expected.items():
-            if key[1] + INTERVAL + 2 < self.now - 5:
-                assert self.confirmed.get(key) == price, f"slot {key} was closed and not written"
+        for key, price in before.items():
+            if self.expected[key] == price and key[1] + INTERVAL + 2 < self.now - 5:
+                assert self.door.confirmed.get(key) == price, f"slot {key} was closed and not written"
 
     # --- the exchange's past, for the backfill
 
