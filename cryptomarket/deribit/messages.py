@@ -142,7 +142,8 @@ _tickers = msgspec.json.Decoder(TickerData)
 def decode_frame(text: str | bytes) -> Frame:
     """The frame in a text; raises Unreadable for anything that is no JSON-RPC 2.0 object."""
     try:
-        frame = _frames.decode(text)
+        # The decoder skips what it does not know without looking at its encoding: a damaged frame must not pass.
+        frame = _frames.decode(text if isinstance(text, str) else text.decode())
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
         raise Unreadable(f"not a JSON-RPC object: {type(exc).__name__}") from None
     if frame.jsonrpc != "2.0":

@@ -1,0 +1,107 @@
+"""Every recorded answer of the exchange decodes into our types, with the values that the file holds."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from cryptomarket.deribit.api import Instrument, result_of
+from cryptomarket.deribit.messages import TickerData, decode_as, number
+from cryptomarket.deribit.protocol import Answered, Heartbeat, Notified, Protocol, Purpose, Refused
+from cryptomarket.errors import ExchangeRefused
+
+from ..recorded import recorded_lines
+
+
+def whole(raw: msgspec.Raw | bytes) -> Any:
+    return json.loads(bytes(raw), parse_float=Decimal)
+
+
+def test_every_answer_on_the_websocket_reaches_the_one_who_asked() -> None:
+    """Results and errors with an id end the request of that id and lose nothing of the result."""
+    seen = 0
+    for line in recorded_lines():
+        told = json.loads(line["raw"], parse_float=Decimal) if "part" not in line else {}
+        if not isinstance(told, dict) or line["direction"] == "out" or not isinstance(told.get("id"), int):
+            continue
+        protocol = Protocol()
+        for _ in range(told["id"] + 1):
+            protocol.request("public/test", {}, Purpose.CALL, 0.0)
+        if told["id"] == 0:
+            continue
+        (event,) = protocol.receive(line["raw"], 0.0)
+        if "error" in told:
+            assert isinstance(event, Refused)
+            assert (event.code, event.message) == (told["error"]["code"], told["error"]["message"])
+            assert str(told["error"]["data"]["reason"]) in event.reason
+        else:
+            assert isinstance(event, Answered)
+            assert whole(event.result) == told["result"]
+        seen += 1
+    assert seen >= 6
+
+
+def test_every_answer_over_http_gives_its_result_or_its_error() -> None:
+    """Without an id, with keys in any order, and with a status that means little."""
+    seen = 0
+    for line in recorded_lines():
+        told = json.loads(line["raw"], parse_float=Decimal) if "part" not in line else {}
+        if not isinstance(told, dict) or not ("result" in told or "error" in told):
+            continue
+        status = line.get("http_status", 200)
+        if "error" in told:
+            with pytest.raises(ExchangeRefused) as caught:
+                result_of("public/x", status, line["raw"].encode())
+            assert caught.value.code == told["error"]["code"]
+        else:
+            assert whole(result_of("public/x", status, line["raw"].encode())) == told["result"]
+        seen += 1
+    assert seen >= 15
+
+
+def test_every_notification_keeps_channel_and_data() -> None:
+    """Tickers, books, trades, charts and heartbeats of seven years."""
+    seen = 0
+    for line in recorded_lines():
+        if line["direction"] == "out" or '"method"' not in line["raw"]:
+            continue
+        told = json.loads(line["raw"], parse_float=Decimal)
+        (event,) = Protocol().receive(line["raw"], 0.0)
+        if told["method"] == "heartbeat":
+            assert event == Heartbeat(asked=True)
+        else:
+            assert isinstance(event, Notified)
+            assert event.channel == told["params"]["channel"]
+            assert whole(event.data) == told["params"]["data"]
+        seen += 1
+    assert seen > 500
+
+
+def test_every_recorded_instrument_can_be_listed() -> None:
+    """Lists of 2021 and of 2026, and the single ones between."""
+    seen = 0
+    for line in recorded_lines():
+        told = json.loads(line["raw"]) if "part" not in line else {}
+        result = told.get("result") if isinstance(told, dict) else None
+        found = result if isinstance(result, list) else [result]
+        for one in found:
+            if isinstance(one, dict) and {"instrument_name", "kind", "tick_size"} <= one.keys():
+                instrument = decode_as(Instrument, json.dumps(one).encode())
+                assert (instrument.instrument_name, instrument.kind) == (one["instrument_name"], one["kind"])
+                seen += 1
+    assert seen > 100
+
+
+def test_every_recorded_ticker_answer_has_its_mark() -> None:
+    """`public/ticker` has the fields of the channel."""
+    seen = 0
+    for line in recorded_lines():
+        told = json.loads(line["raw"], parse_float=Decimal) if "part" not in line else {}
+        result = told.get("result") if isinstance(told, dict) else None
+        if isinstance(result, dict) and "mark_price" in result and "stats" in result:
+            ticker = decode_as(TickerData, result_of("public/ticker", 200, line["raw"].encode()))
+            assert number(ticker.mark_price) == result["mark_price"]
+            seen += 1
+    assert seen >= 2
