@@ -8,7 +8,7 @@ import anyio
 
 from .accounts import DEFAULT_ACCOUNT, Account
 from .exchange import running_exchange
-from .replay import UnreadableRecording
+from .switches import Switches
 
 __all__ = ["CannotSimulate", "accounts_of", "simulate_exchange"]
 
@@ -28,12 +28,32 @@ def accounts_of(client_ids: Sequence[str], client_secrets: Sequence[str], emails
 
 
 async def simulate_exchange(
-    host: str, port: int, seed: int, accounts: Sequence[Account], replay: Sequence[Path], speed: float
+    host: str,
+    port: int,
+    seed: int,
+    accounts: Sequence[Account],
+    replay: Sequence[Path],
+    speed: float,
+    faults: Sequence[str] = (),
+    switches: Sequence[str] = (),
+    hurry: float = 1.0,
 ) -> None:
-    """Run the exchange until SIGINT or SIGTERM, after printing its addresses and accounts."""
+    """Run the exchange until SIGINT or SIGTERM, after printing its addresses and accounts.
+
+    ``faults`` are orders like ``drop/30``, ``switches`` words like ``close_code=0``: see the files of those names.
+    """
     try:
+        turned = Switches.parse(switches)
         async with running_exchange(
-            host=host, port=port, seed=seed, accounts=accounts, replay=replay, speed=speed
+            host=host,
+            port=port,
+            seed=seed,
+            accounts=accounts,
+            replay=replay,
+            speed=speed,
+            hurry=hurry,
+            switches=turned,
+            faults=faults,
         ) as exchange:
             print(f"simulated exchange at {exchange.ws_url} and {exchange.http_url}", flush=True)
             for account in accounts:
@@ -42,7 +62,7 @@ async def simulate_exchange(
             with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 async for _ in signals:
                     return
-    except UnreadableRecording as exc:
+    except ValueError as exc:  # an unreadable recording, an unknown fault or switch: the sentence names it
         raise CannotSimulate(str(exc)) from exc
     except OSError as exc:
         raise CannotSimulate(f"cannot listen on {host}:{port}: {exc.strerror or exc}") from exc

@@ -1,5 +1,6 @@
 """The points that the exchange's documents leave open, each a switch: a client can be tried with either answer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 __all__ = ["Switches"]
@@ -44,7 +45,7 @@ class Switches:
     unauthorized_status: int = 401
 
     @classmethod
-    def parse(cls, words: list[str]) -> "Switches":
+    def parse(cls, words: Sequence[str]) -> "Switches":
         """Switches from ``name=value`` words, as a command line has them; raises ValueError naming what is wrong."""
         known = {field.name: field for field in fields(cls)}
         chosen: dict[str, bool | int | float] = {}

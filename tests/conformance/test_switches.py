@@ -1,0 +1,75 @@
+"""Our client lives with either answer to every question that the exchange's documents leave open.
+
+Each switch of the simulator is turned the other way, and the same life is led: log in, hear prices, lose the connection
+for want of credits, come back, log in again, hear prices.
+"""
+
+from dataclasses import fields
+from typing import Any
+
+import anyio
+import pytest
+
+from cryptomarket.deribit.auth import Credentials, GrantType, Secret
+from cryptomarket.simulator.exchange import Switches, running_exchange
+
+from ..deribit.following import following
+
+#: The other values of each switch that is no boolean; booleans are turned round.
+OTHERS: dict[str, list[Any]] = {
+    "test_request_seconds": [0.5],
+    "session_expires_in": [900, 315_360_000],
+    "missing_scope_code": [13403],
+    "stale_signature_code": [13009],
+    "close_code": [0, 1001, 1008, 1011, 1012, 4000],
+    "too_many_status": [400, 503],
+    "unauthorized_status": [400],
+}
+BOOLEANS = [(field.name, not field.default) for field in fields(Switches) if isinstance(field.default, bool)]
+NUMBERS = [(name, value) for name, values in OTHERS.items() for value in values]
+
+
+def test_every_switch_is_turned() -> None:
+    """A new switch is tried here too."""
+    assert {name for name, _ in BOOLEANS + NUMBERS} == {field.name for field in fields(Switches)}
+
+
+@pytest.mark.parametrize("turned", [BOOLEANS, NUMBERS], ids=["booleans", "numbers"])
+async def test_the_client_lives_with_the_other_answer(turned: list[tuple[str, Any]]) -> None:
+    """One life for each switch turned, all at the same time: they mostly wait."""
+    failed: dict[str, BaseException] = {}
+
+    async def live(name: str, value: Any) -> None:
+        try:
+            await _life(Switches(**{name: value}))
+        except Exception as exc:
+            failed[f"{name}={value}"] = exc
+
+    async with anyio.create_task_group() as tasks:
+        for name, value in turned:
+            tasks.start_soon(live, name, value)
+    assert failed == {}
+
+
+async def _life(switches: Switches) -> None:
+    """Prices before and after the exchange ends the session, logged in both times, never on two connections."""
+    key = Credentials("demo", Secret("demo-secret"))
+    words: dict[str, Any] = {"credentials": key, "grant_type": GrantType.SIGNATURE}
+    async with (
+        running_exchange(hurry=10, switches=switches) as exchange,
+        following(exchange.ws_url, "btc_usd", "BTC-PERPETUAL", **words) as follower,
+    ):
+        await follower.tick_of("BTC-PERPETUAL")
+        await follower.tick_of("btc_usd")
+        assert follower.supervisor.authenticated
+        (session,) = exchange.sessions
+        session.ask()
+        await follower.until(lambda: session.methods()[-1] == "public/test")
+        exchange.strike("too_many")
+        session.ask()  # whatever is asked next gets 10028, and the session ends
+        await follower.until(lambda: session not in exchange.sessions)
+        await follower.until(lambda: len(exchange.opened_sessions) > 1, within=15)
+        await follower.tick_of("BTC-PERPETUAL", within=15)
+        await follower.tick_of("btc_usd")
+        assert follower.supervisor.authenticated
+        assert exchange.most_at_once == 1
