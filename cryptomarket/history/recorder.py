@@ -35,8 +35,8 @@ QUEUE_SECONDS = 86_400
 QUEUE_ROWS = 500_000
 #: Rows of one write, so that a day's queue neither holds the writer's lock nor is lost whole when it fails.
 WRITE_ROWS = 1_000
-#: The exchange's clock is the furthest any tick of the last minutes showed; an older one may have been a mistake.
-CLOCK_SECONDS = 300.0
+#: The exchange's clock is the furthest any tick of the last minutes showed, in two windows of this length.
+CLOCK_SECONDS = 150.0
 
 
 Entry = TypeVar("Entry", Price, Bar)
@@ -99,7 +99,8 @@ class Recorder:
         self._early: set[tuple[int, str]] = set()
         self._hurry = anyio.Event()
         self._clock: float | None = None  # the exchange's time less our monotonic one, seconds
-        self._clock_read = 0.0
+        self._clocks = (0.0, 0.0)  # the furthest of the window before, and of this one
+        self._window_began = 0.0
 
     def __repr__(self) -> str:
         return f"<Recorder every {self._interval} s, {self._queued} queued, {self._written} written>"
@@ -153,12 +154,22 @@ class Recorder:
         return self._wall() if self._clock is None else self._monotonic() + self._clock
 
     def _read_clock(self, exchange_seconds: float) -> None:
+        """Take the furthest the exchange's clock showed in this window and the one before.
+
+        Closing a slot early is harmless, since a later tick corrects it; an old tick must not hold it open, and a tick
+        of the future must not count for ever.
+        """
         now = self._monotonic()
-        # Closing a slot early is harmless, since a later tick corrects it; an old tick must not hold it open.
         clock = exchange_seconds - now
-        if self._clock is None or clock >= self._clock or now - self._clock_read > CLOCK_SECONDS:
-            self._clock = clock
-            self._clock_read = now
+        if self._clock is None or now - self._window_began > 2 * CLOCK_SECONDS:
+            self._clocks = (clock, clock)
+            self._window_began = now
+        elif now - self._window_began > CLOCK_SECONDS:
+            self._clocks = (self._clocks[1], clock)
+            self._window_began = now
+        else:
+            self._clocks = (self._clocks[0], max(self._clocks[1], clock))
+        self._clock = max(self._clocks)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Write closed slots until cancelled, then what is left, the open slot too."""
