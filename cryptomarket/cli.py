@@ -4,11 +4,15 @@ Exit codes: 0 done, 1 something failed, 2 wrong usage or settings, 130 interrupt
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import json
 import sys
+import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -16,10 +20,13 @@ import typer
 from pydantic import SecretStr
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress
 
 from .errors import CryptomarketError, SettingsError, StartError
 from .logs import configure_logs
+from .model import plain
 from .settings import read_settings
+from .web.moments import asked_range
 
 __all__ = ["app", "main"]
 
@@ -33,8 +40,19 @@ app = typer.Typer(
 
 T = TypeVar("T")
 
+
+class Form(StrEnum):
+    """How an export writes its rows."""
+
+    CSV = "csv"
+    NDJSON = "ndjson"
+
+
 Host = Annotated[str | None, typer.Option(help="Address to listen on (default 127.0.0.1).")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one (default 8000).")]
+Ticker = Annotated[str, typer.Option(help="The name of the price, such as btc_usd.")]
+From = Annotated[str | None, typer.Option("--from", help="ISO 8601 (UTC), or UNIX seconds or milliseconds; included.")]
+To = Annotated[str | None, typer.Option("--to", help="The same; not included, but a bare date is the whole day.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
@@ -136,6 +154,109 @@ def tail(
 
     show = show_json if as_json else Lines(Console()).show
     _run(functools.partial(follow, url, show, timer=timer, channels=channels))
+
+
+@app.command()
+def history(
+    ticker: Ticker,
+    start: From = None,
+    end: To = None,
+    limit: Annotated[int, typer.Option(help="How many prices at most, the newest of the range.", min=1)] = 20,
+    as_json: Json = False,
+) -> None:
+    """Print stored prices, oldest first.
+
+    Example: cryptomarket history --ticker btc_usd --from 2026-11-01 --to 2026-11-02 --json
+    """
+    from .history import reading
+    from .history.synchronous import synchronously
+
+    url, within = _revealed(read_settings().database_url) or "", asked_range(start, end, ("--from", "--to"))
+    page = synchronously(url, reading.prices, ticker, within.start, within.end, limit, None, "desc")
+    for price in reversed(page.data):
+        moment = datetime.fromtimestamp(price.timestamp, UTC).isoformat()
+        print(price.json() if as_json else f"{moment}  {plain(price.price):>18}  {price.source}")
+
+
+@app.command()
+def export(
+    ticker: Ticker,
+    start: From = None,
+    end: To = None,
+    form: Annotated[Form, typer.Option("--format", help="The form of the lines.")] = Form.CSV,
+    out: Annotated[Path | None, typer.Option(help="The file to write; standard output without it.")] = None,
+) -> None:
+    """Write stored prices as CSV or as JSON lines, with every digit.
+
+    Example: cryptomarket export --ticker btc_usd --from 2026-11-01 --format ndjson --out november.ndjson
+    """
+    from .history.synchronous import export as write_rows
+    from .history.synchronous import synchronously
+
+    url, within = _revealed(read_settings().database_url) or "", asked_range(start, end, ("--from", "--to"))
+    with out.open("w", encoding="utf-8") if out else contextlib.nullcontext(sys.stdout) as file:
+        rows = synchronously(url, write_rows, file.write, form.value, ticker, within.start, within.end)
+    print(f"{rows} prices", file=sys.stderr)
+
+
+@app.command()
+def gaps(ticker: Ticker, start: From = None, end: To = None, as_json: Json = False) -> None:
+    """Print which intervals of a range are missing and why; exit code 1 when there are any.
+
+    Example: cryptomarket gaps --ticker btc_usd --from 2026-11-01 --json
+    """
+    from .history import reading
+    from .history.gaps import Kind
+    from .history.synchronous import synchronously
+
+    url, within = _revealed(read_settings().database_url) or "", asked_range(start, end, ("--from", "--to"))
+    known = synchronously(url, reading.span, ticker)
+    if known is None:
+        raise StartError(f"nothing was ever recorded of {ticker}")
+    first = known[0] if within.start is None else within.start
+    last = known[1] if within.end is None else within.end
+    found = synchronously(url, reading.coverage, ticker, first, last)
+    missing = [interval for interval in found.intervals if interval.kind is Kind.MISSING]
+    for interval in missing:
+        if as_json:
+            print(json.dumps({"start": interval.start, "end": interval.end, "reason": interval.reason}))
+        else:
+            begins, ends = (datetime.fromtimestamp(at, UTC).isoformat() for at in (interval.start, interval.end))
+            print(f"{begins}  {ends}  {interval.reason}")
+    raise typer.Exit(1 if missing else 0)
+
+
+@app.command()
+def backfill(ticker: Ticker, start: From, end: To = None) -> None:
+    """Fetch what is missing of a range from the exchange's own history, where its grain allows.
+
+    Example: cryptomarket backfill --ticker btc_usd --from 2026-11-20T10:00 --to 2026-11-20T11:00
+    """
+    from .history.backfill import Backfill
+    from .history.store import Store
+
+    settings = read_settings()
+    configure_logs("WARNING", settings.log_format)
+    within = asked_range(start, end, ("--from", "--to"))
+    first, last = within.start or 0, within.end or int(time.time())
+
+    async def run() -> int:
+        from .deribit.api import Api
+
+        url = _revealed(settings.database_url) or ""
+        proxy = _revealed(settings.deribit_proxy)
+        async with (
+            Store(url, interval=settings.snapshot_interval) as store,
+            Api(settings.deribit_http_url, proxy=proxy) as api,
+        ):
+            await store.migrate()
+            with Progress(console=Console(stderr=True)) as progress:
+                task = progress.add_task(ticker, total=last - first)
+                return await Backfill(store, api).fill_range(
+                    ticker, first, last, lambda done: progress.update(task, completed=done)
+                )
+
+    print(f"{_run(run)} slots filled")
 
 
 @app.command()

@@ -24,6 +24,7 @@ from .deribit.credits import Budget
 from .deribit.supervisor import Supervisor
 from .errors import DatabaseUnavailable
 from .history.backfill import Backfill
+from .history.maintenance import Maintenance, Retention, housekeeping
 from .history.recorder import Recorder
 from .history.store import Store
 from .model import UpstreamState
@@ -71,6 +72,7 @@ class Gateway:
             allowed_origins=settings.allowed_origins,
             bars=lambda ticker: self._recorder.bars(ticker) if self._recorder else (),
         )
+        self.maintenance = Maintenance(self.store, housekeeping(self.store, Retention()))
         self._supervisor: Supervisor | None = None
         self._recorder: Recorder | None = None
         self._wanted: frozenset[str] = frozenset()
