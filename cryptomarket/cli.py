@@ -122,16 +122,29 @@ def simulate(
     email: Annotated[list[str] | None, typer.Option(help="The e-mail of the account.")] = None,
     replay: Annotated[list[Path] | None, typer.Option(help="Serve recorded lines; repeatable.", exists=True)] = None,
     speed: Annotated[float, typer.Option(help="How many times faster than recorded; 0: at once.", min=0)] = 1.0,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help="Let something go wrong: name[:argument][@after][/every], in seconds; repeatable."),
+    ] = None,
+    switch: Annotated[
+        list[str] | None, typer.Option(help="Answer a question Deribit leaves open: name=value; repeatable.")
+    ] = None,
+    hurry: Annotated[float, typer.Option(help="Tick so many times as often.", min=0.1)] = 1.0,
 ) -> None:
     """Run the simulated exchange alone: Deribit's WebSocket and HTTP interface with prices from a seeded walk.
 
+    While it runs, GET /control on its address lists the faults, and POST /control/drop lets one happen now.
+
     Example: cryptomarket simulate --client-id me --client-secret mine --email me@example.com
+
+    Example: cryptomarket simulate --fault drop/30 --fault delay:0.5@10
     """
     from .simulator.cli import CannotSimulate, accounts_of, simulate_exchange
 
     try:
         accounts = accounts_of(client_id or [], client_secret or [], email or [])
-        _run(functools.partial(simulate_exchange, host, port, seed, accounts, replay or [], speed))
+        words = {"faults": fault or (), "switches": switch or (), "hurry": hurry}
+        _run(functools.partial(simulate_exchange, host, port, seed, accounts, replay or [], speed, **words))
     except CannotSimulate as exc:
         raise StartError(str(exc)) from exc
 
