@@ -143,8 +143,8 @@ def simulate(
 
     try:
         accounts = accounts_of(client_id or [], client_secret or [], email or [])
-        words = {"faults": fault or (), "switches": switch or (), "hurry": hurry}
-        _run(functools.partial(simulate_exchange, host, port, seed, accounts, replay or [], speed, **words))
+        run = functools.partial(simulate_exchange, host, port, seed, accounts, replay or [], speed)
+        _run(functools.partial(run, fault or [], switch or [], hurry))
     except CannotSimulate as exc:
         raise StartError(str(exc)) from exc
 
