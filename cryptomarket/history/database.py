@@ -140,7 +140,9 @@ class Database:
         self.dialect = self.url.get_backend_name()
         self._lock_seconds = lock_seconds
         try:
-            self.readers = self._engine(8 if self.dialect == "postgresql" else 4, isolation_level="AUTOCOMMIT")
+            # Readers begin no transaction, so there is none to roll back when they give their connection back.
+            reading = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
+            self.readers = self._engine(8 if self.dialect == "postgresql" else 4, **reading)
             self.writers = self._engine(4 if self.dialect == "postgresql" else 1)
         except (NoSuchModuleError, ArgumentError) as exc:
             raise StartError(f"the database {self.place} cannot be used: {_reason(exc)}") from None

@@ -88,16 +88,9 @@ def text_page(
     order: Order,
 ) -> TextPage:
     """The same page as `prices`, as text with every digit."""
-    page = statements.page(ticker, start, end, after, limit, order)
-    text, count, first, last = connection.execute(statements.lines(form, ticker, page)).one()
-    if not count:
-        return TextPage("", 0)
-    position: int = last if order == "asc" else first
-    following = (
-        count == limit
-        and connection.execute(statements.page(ticker, start, end, position, 1, order)).first() is not None
-    )
-    return TextPage(text, count, position if following else None)
+    statement = statements.lines(form, ticker, start, end, after, limit, order)
+    text, count, last, more = connection.execute(statement).one()
+    return TextPage(text or "", count, last if more else None)
 
 
 def tickers(connection: Connection) -> list[str]:

@@ -114,13 +114,15 @@ def page(ticker: str, start: int | None, end: int | None, after: int | None, lim
     return statement.order_by(slot if order == "asc" else slot.desc()).limit(limit)
 
 
-def lines(form: Form, ticker: str, page: Select[Any]) -> Select[Any]:
-    """The rows of a page as one text, with their number, the first and the last slot: (text, count, min, max).
+def lines(
+    form: Form, ticker: str, start: int | None, end: int | None, after: int | None, limit: int, order: Order
+) -> Select[Any]:
+    """A page as one text, with the number of its rows, its last position, and whether more follow.
 
     The database writes the lines, in C and without a Python object a row, so that an export runs at its speed. NUMERIC
     as text has neither exponent nor rounding, and SQLite stores the text itself.
     """
-    row = page.subquery()
+    row = page(ticker, start, end, after, limit, order).subquery()
     words = {name: cast(row.c[name], Text) for name in ("timestamp", "price", "exchange_timestamp", "source")}
     slot, price, moment = words["timestamp"], words["price"], words["exchange_timestamp"]
     if form == "csv":
@@ -128,11 +130,17 @@ def lines(form: Form, ticker: str, page: Select[Any]) -> Select[Any]:
     else:
         line = literal(f'{{"ticker":{json.dumps(ticker)},"price":', Text) + price + ',"timestamp":' + slot
         line = line + ',"exchange_timestamp":' + moment + ("}" if form == "json" else "}\n")
-    separator = "," if form == "json" else ""
     # The page has an order and a limit, which both databases keep when they put its rows together.
-    texts: Any = func.aggregate_strings(line, separator)
-    written: Select[Any] = select(texts, func.count(), func.min(row.c.timestamp), func.max(row.c.timestamp))
-    return written
+    texts: Any = func.aggregate_strings(line, "," if form == "json" else "")
+    last = (func.max if order == "asc" else func.min)(row.c.timestamp)
+    whole = select(texts.label("text"), func.count().label("count"), last.label("last")).subquery()
+    slots = _columns.timestamp
+    rest = select(literal(1)).where(_columns.ticker == ticker)
+    if order == "asc":
+        rest = rest.where(slots > whole.c.last, *([] if end is None else [slots < end]))
+    else:
+        rest = rest.where(slots < whole.c.last, *([] if start is None else [slots >= start]))
+    return select(whole.c.text, whole.c.count, whole.c.last, rest.exists())
 
 
 def latest(ticker: str) -> Select[Any]:

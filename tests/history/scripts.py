@@ -110,6 +110,8 @@ class World:
             self.wall_error = self.chance.uniform(-7200, 7200)
         elif luck < 0.19 and self.zombie:
             await self.zombie.write(with_open=True)  # a process that was thought dead still tries
+            if not self.running:  # and may, while nobody has taken over
+                self.expected = dict(self.door.confirmed)
         if not self.running and self.chance.random() < 0.25:
             await self.start()
         if self.running and not self.connected and self.chance.random() < 0.25:

@@ -205,6 +205,9 @@ async def test_a_read_after_a_restart_of_postgresql_succeeds(postgres: Postgres,
             await store.known("btc_usd")
         postgres.start()
         assert await store.known("btc_usd")
+        postgres.stop()
+        postgres.start()
+        assert await store.known("btc_usd")
 
 
 async def test_a_mistake_of_ours_is_not_called_an_outage(store: Store) -> None:

@@ -8,11 +8,12 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select, text
 
 from cryptomarket.history.candles import RESOLUTIONS, Bar, Candle, combine, fold, minute
 from cryptomarket.history.gaps import Coverage, Reason
 from cryptomarket.history.recorder import Recorder
+from cryptomarket.history.schema import ledger
 from cryptomarket.history.store import Store
 from cryptomarket.model import Price, Source, Tick, Upstream, UpstreamState
 
@@ -35,6 +36,15 @@ def said(coverage: Coverage) -> list[tuple[int, int, str]]:
 async def whole(store: Store, slots: int) -> list[tuple[int, int, str]]:
     """What the ledger says of the first slots."""
     return said(await store.coverage("btc_usd", SLOT, SLOT + 60 * slots))
+
+
+async def entries_of(store: Store, ticker: str = "btc_usd") -> list[tuple[int, int, str]]:
+    """The ledger's rows as they stand in the database, after checking that they neither overlap nor leave a hole."""
+    async with store._database.readers.connect() as connection:
+        chosen = select(ledger.c.start, ledger.c.end, ledger.c.kind).where(ledger.c.ticker == ticker)
+        rows = [(row[0], row[1], row[2]) for row in await connection.execute(chosen.order_by(ledger.c.start))]
+    assert all(left[1] == right[0] for left, right in pairwise(rows))
+    return rows
 
 
 async def test_recorded_slots_are_observed(store: Store) -> None:
@@ -69,6 +79,7 @@ async def test_a_late_slot_is_no_hole_any_more(store: Store) -> None:
     await store.write_live([price(SLOT + 60, epoch=epoch)], epoch)
     await store.write_live([price(SLOT + 180, epoch=epoch)], epoch)
     assert await whole(store, 4) == [(0, 4, "observed")]
+    assert await entries_of(store) == [(SLOT, SLOT + 240, "observed")]
 
 
 async def test_a_deposed_leader_changes_neither_ledger_nor_candles(store: Store) -> None:
@@ -219,8 +230,8 @@ def test_migrates_forward_with_data_in_place(sqlite_url: str) -> None:
             row = {"t": SLOT + 60 * n, "e": (SLOT + 60 * n) * 1000, "s": source}
             connection.execute(text("INSERT INTO prices VALUES ('btc_usd', :t, '1.50', :e, :s, 7)"), row)
     engine.dispose()
-    ledger, candles = anyio.run(start)
-    assert ledger == [
+    known, candles = anyio.run(start)
+    assert known == [
         (0, 2, "observed"),
         (2, 3, "backfilled:simulated"),
         (3, 5, "missing:unrecorded"),

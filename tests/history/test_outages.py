@@ -17,6 +17,7 @@ from cryptomarket.history.store import Store
 
 from ..databases import Postgres
 from .scripts import INTERVAL, TICKERS, World
+from .test_ledger import entries_of
 
 SCRIPTS = int(os.environ.get("CRYPTOMARKET_SCRIPTS", "40"))
 SLOTS = 22
@@ -52,16 +53,13 @@ async def check(world: World) -> None:
 
 async def observed(store: Store, ticker: str) -> set[int]:
     """The slots the ledger calls observed; on the way, that it has neither overlap nor hole."""
-    span = None
-    async with store.reading() as reader:
-        span = await reader.span(ticker)
-    assert span is not None
-    intervals = (await store.coverage(ticker, *span)).intervals
-    assert [interval.start for interval in intervals[1:]] == [interval.end for interval in intervals[:-1]]
-    assert all(interval.reason in REASONS for interval in intervals if interval.kind is Kind.MISSING)
+    entries = await entries_of(store, ticker)
+    coverage = await store.coverage(ticker, entries[0][0], entries[-1][1])
+    assert [(interval.start, interval.end, interval.kind) for interval in coverage.intervals] == entries
+    assert all(interval.reason in REASONS for interval in coverage.intervals if interval.kind is Kind.MISSING)
     return {
         slot
-        for interval in intervals
+        for interval in coverage.intervals
         if interval.kind is Kind.OBSERVED
         for slot in range(interval.start, interval.end, INTERVAL)
     }
