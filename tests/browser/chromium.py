@@ -35,6 +35,8 @@ class Window:
     strangers: list[str] = field(default_factory=list)
     #: Complaints that the test causes on purpose, such as a refused connection while the gateway is away.
     expected: tuple[str, ...] = ()
+    #: Other origins that the page may ask.
+    friends: tuple[str, ...] = ()
 
     async def open(self, path: str = "/") -> Page:
         """A new page at the path."""
@@ -51,7 +53,7 @@ class Window:
             self.complaints.append(f"{message.type}: {message.text}")
 
     def _request(self, request: Request) -> None:
-        if not request.url.startswith((self.origin, "data:", "blob:")):
+        if not request.url.startswith((self.origin, *self.friends, "data:", "blob:")):
             self.strangers.append(request.url)
 
     async def picture(self, page: Page, name: str) -> None:

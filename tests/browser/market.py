@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -31,11 +32,11 @@ def past(ticker: str, middle: int, hours: float = 25, hole: tuple[int, int] = (2
 
 
 @contextlib.asynccontextmanager
-async def moving_site(folder: Path, *, port: int = 0, seconds: float = 0.1, interval: int = 60) -> AsyncIterator[Site]:
+async def moving_site(folder: Path, *, seconds: float = 0.1, interval: int = 60, **options: Any) -> AsyncIterator[Site]:
     """A site with a day of history, and a recorded tick of each ticker every tenth of a second until the block ends."""
     stored = {"btc_usd": past("btc_usd", 64_250), "eth_usd": past("eth_usd", 3_120)}
     async with running_site(
-        folder, [*stored["btc_usd"], *stored["eth_usd"]], live=True, port=port, interval=interval
+        folder, [*stored["btc_usd"], *stored["eth_usd"]], live=True, interval=interval, **options
     ) as site:
         recorder = Recorder(site.store, interval=interval, epoch=site.bus.epoch)
         site.bus.subscribe(recorder.receive)

@@ -28,6 +28,7 @@ __all__ = ["NOON", "Site", "prices", "running_server", "running_site"]
 #: 2025-11-20T12:00:00Z, the moment the clock of a site stands at unless the test moves it.
 NOON = 1_763_640_000
 TICKERS = ("btc_usd", "eth_usd")
+ORIGINS = ("https://desk.example",)
 
 
 class QuietServer(uvicorn.Server):
@@ -113,13 +114,19 @@ def prices(
 
 @contextlib.asynccontextmanager
 async def running_site(
-    folder: Path, stored: Sequence[Price] = (), *, port: int = 0, live: bool = False, interval: int = 60, **options: Any
+    folder: Path,
+    stored: Sequence[Price] = (),
+    *,
+    port: int = 0,
+    live: bool = False,
+    interval: int = 60,
+    origins: Sequence[str] = ORIGINS,
+    **options: Any,
 ) -> AsyncIterator[Site]:
     """A site on a database in the folder, holding the given prices; with ``live`` its clock is the machine's."""
     board = Board(TICKERS, monotonic=time.monotonic, wall=time.time)
     manager = ServerSSEManager(*TICKERS, "connection", board=board)
     names = Names()
-    origins = ["https://desk.example"]
     endpoint = StreamEndpoint(
         manager, known=names.known, nearest=names.nearest, problem=problem_response, allowed_origins=origins
     )

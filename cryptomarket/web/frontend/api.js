@@ -9,7 +9,8 @@ const DECIMAL = /("(?:price|open|high|low|close)":)(-?\d+(?:\.\d+)?)/g;
  * @param {string} path @param {Record<string, string | number | null>} query @param {AbortSignal} [signal]
  */
 export async function ask(path, query, signal) {
-  const response = await fetch(address(path, query), signal ? { signal } : {});
+  // Of the gateway this script came from: it may be embedded in a page of another site.
+  const response = await fetch(new URL(address(path, query), import.meta.url), signal ? { signal } : {});
   const text = await response.text();
   if (!response.ok) throw new Error(JSON.parse(text).detail ?? String(response.status));
   return JSON.parse(text.replace(DECIMAL, '$1"$2"'));

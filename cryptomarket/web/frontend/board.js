@@ -1,9 +1,9 @@
 // The board: a tile per ticker and one large chart, fed by one stream; what should not be believed greys and says so.
 
 import { find } from "./dom.js";
-import { Feed } from "./feed.js";
 import { Panel } from "./panel.js";
 import { startPicker } from "./picker.js";
+import { CryptoMarketStream } from "./stream.js";
 import { startTheme } from "./theme.js";
 import { Tile } from "./tile.js";
 import { readWords } from "./words.js";
@@ -53,7 +53,7 @@ for (const article of section.querySelectorAll(".tile")) {
   tiles.set(tile.ticker, tile);
 }
 const configured = [...tiles.keys()];
-const feed = new Feed(configured, Number(radio?.value ?? 1));
+const feed = new CryptoMarketStream({ tickers: configured, timer: Number(radio?.value ?? 1) });
 
 /** @param {string} ticker */
 function addTile(ticker) {
@@ -83,11 +83,10 @@ function addTile(ticker) {
 }
 
 function followTickers() {
-  feed.tickers = [...tiles.keys()];
-  const further = feed.tickers.filter((ticker) => !configured.includes(ticker)).join(",");
+  const further = [...tiles.keys()].filter((ticker) => !configured.includes(ticker)).join(",");
   localStorage.setItem(TICKERS_KEY, further);
   rememberInAddress("tickers", further);
-  feed.open();
+  feed.follow({ tickers: tiles.keys() });
   panel?.offer(feed.tickers);
 }
 
@@ -153,7 +152,7 @@ find("#timer-form", HTMLFormElement).addEventListener("change", (event) => {
   localStorage.setItem(TIMER_KEY, value);
   rememberInAddress("timer", value);
   showCadence(Number(value));
-  feed.every(Number(value));
+  feed.follow({ timer: Number(value) });
 });
 
 /** @type {Panel | null} */
@@ -163,8 +162,7 @@ showCadence(feed.timer);
 for (const ticker of (asked.get("tickers") ?? localStorage.getItem(TICKERS_KEY) ?? "").split(",").slice(0, 18)) {
   if (/^[\w-]{2,64}$/.test(ticker) && !tiles.has(ticker)) addTile(ticker);
 }
-feed.tickers = [...tiles.keys()];
-feed.open();
+feed.follow({ tickers: tiles.keys() });
 startPicker(words, () => feed.tickers, (ticker) => {
   addTile(ticker);
   followTickers();

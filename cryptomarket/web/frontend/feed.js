@@ -1,19 +1,14 @@
 // One stream of a gateway, kept open: it comes back after a restart, a sleep of the machine, or a refusal.
 // An EventSource gives up for good on any answer but 200, and cannot see that a half-open connection is dead;
-// both are mended here. It knows nothing of pages.
+// both are mended here. It knows neither pages nor workers, and runs in both.
 
-/**
- * @typedef {object} Price
- * @property {string} ticker
- * @property {string} price the exact decimal, as the server wrote it
- * @property {number} timestamp UNIX seconds
- * @property {number} exchange_timestamp UNIX milliseconds
- */
+/** @typedef {import("./cryptomarket.d.ts").Price} Price */
 
 /** The gateway says something at least every 15 s; twice that and a little is a dead connection. */
 const SILENCE_MS = 40_000;
 /** After a sleep of the machine less patience is needed: it is asked again at once. */
 const SUSPICIOUS_MS = 20_000;
+const WATCH_MS = 5_000;
 const SHORTEST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
 
@@ -23,12 +18,12 @@ const PRICE = /"price":(-?\d+(?:\.\d+)?)/;
  * Events: "price" (detail: Price), "connection" (detail: what the server said), "link" (detail: "opening", "open", "lost").
  */
 export class Feed extends EventTarget {
-  /** @param {string[]} tickers @param {number} timer seconds between deliveries, 0 for every tick @param {string} [address] */
-  constructor(tickers, timer, address = "/sse/") {
+  /** @param {string} address of /sse/ @param {string[]} tickers @param {number} timer seconds, 0 for every tick */
+  constructor(address, tickers, timer) {
     super();
+    this.address = address;
     this.tickers = tickers;
     this.timer = timer;
-    this.address = address;
     this.link = "opening";
     this.pause = SHORTEST_PAUSE_MS;
     this.heard = performance.now();
@@ -36,17 +31,14 @@ export class Feed extends EventTarget {
     this.source = null;
     this.again = 0;
     this.watch = 0;
-    this.wake = () => this.check(SUSPICIOUS_MS);
-    this.hide = () => this.close();
-    this.show = (/** @type {PageTransitionEvent} */ event) => event.persisted && this.open();
   }
 
-  /** Open, or open again with the timer in force. */
+  /** Open, or open again with the tickers and the timer in force. */
   open() {
     this.drop();
-    const address = new URL(this.address, location.href);
+    const address = new URL(this.address);
     address.searchParams.set("timer", String(this.timer));
-    address.searchParams.set("channels", this.tickers.join(","));
+    address.searchParams.set("channels", [...this.tickers, "connection"].join(","));
     const source = new EventSource(address);
     this.source = source;
     this.heard = performance.now();
@@ -54,28 +46,19 @@ export class Feed extends EventTarget {
     source.addEventListener("error", () => this.failed(source));
     source.addEventListener("connection", (event) => this.said(event.data));
     for (const ticker of this.tickers) source.addEventListener(ticker, (event) => this.priced(event.data));
-    if (!this.watch) {
-      this.watch = setInterval(() => this.check(SILENCE_MS), 5_000);
-      document.addEventListener("visibilitychange", this.wake);
-      addEventListener("online", this.wake);
-      addEventListener("pagehide", this.hide);
-      addEventListener("pageshow", this.show);
-    }
+    this.watch ||= setInterval(() => this.check(SILENCE_MS), WATCH_MS);
   }
 
-  /** Another timer; the stream is opened again, and its first events are the newest prices. @param {number} timer */
-  every(timer) {
-    this.timer = timer;
-    this.open();
-  }
-
-  /** Close until `open` is called. The page may come back from the browser's cache, so its listeners stay. */
+  /** Close until `open` is called. */
   close() {
     this.drop();
     clearInterval(this.watch);
     this.watch = 0;
-    document.removeEventListener("visibilitychange", this.wake);
-    removeEventListener("online", this.wake);
+  }
+
+  /** The machine or the page was asleep: do not trust a long silence. */
+  wake() {
+    this.check(SUSPICIOUS_MS);
   }
 
   drop() {
@@ -125,12 +108,8 @@ export class Feed extends EventTarget {
   /** @param {string} text */
   priced(text) {
     this.heardSomething();
-    const price = { ...JSON.parse(text), price: exact(text) };
+    // JSON.parse would round the price to a binary float: it is taken as it is written.
+    const price = { ...JSON.parse(text), price: PRICE.exec(text)?.[1] ?? "0" };
     this.dispatchEvent(new CustomEvent("price", { detail: price }));
   }
-}
-
-/** The price as it is written: JSON.parse would round it to a binary float. @param {string} text */
-export function exact(text) {
-  return PRICE.exec(text)?.[1] ?? "0";
 }

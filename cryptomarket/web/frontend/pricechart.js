@@ -7,7 +7,7 @@ import { merged, moved, RESOLUTIONS, slotOf, withHoles } from "./slots.js";
 
 /** @typedef {import("./slots.js").Slot} Slot */
 /** @typedef {import("./words.js").Words} Words */
-/** @typedef {import("./feed.js").Price} Price */
+/** @typedef {import("./cryptomarket.d.ts").Price} Price */
 /** @typedef {typeof import("lightweight-charts")} Library */
 
 const FIRST_PAGE = 1500;

@@ -5,7 +5,7 @@ import { draw, extent } from "./chart.js";
 import { fillTable } from "./table.js";
 
 /** @typedef {import("./words.js").Words} Words */
-/** @typedef {import("./feed.js").Price} Price */
+/** @typedef {import("./cryptomarket.d.ts").Price} Price */
 /** @typedef {{time: number, price: number, text: string}} Point */
 
 const HOUR = 3600;
