@@ -56,7 +56,9 @@ class Gateway:
         self.board = Board(settings.tickers, monotonic=time.monotonic, wall=time.time)
         self._proxy = settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None
         self._budget = Budget()  # one for both ways to the exchange, which counts them together
-        self.exchange = Api(settings.deribit_http_url, proxy=self._proxy, budget=self._budget)
+        self.exchange = Api(
+            settings.deribit_http_url, proxy=self._proxy, ca_file=settings.deribit_ca_file, budget=self._budget
+        )
         self.catalogue = Catalogue(self.exchange.tickers, always=settings.tickers)
         self.manager = ServerSSEManager(
             *settings.tickers, "connection", board=self.board, demand=self._want, max_tickers=settings.max_tickers
@@ -150,6 +152,7 @@ class Gateway:
             publish=bus.publish,
             credentials=credentials,
             proxy=self._proxy,
+            ca_file=settings.deribit_ca_file,
             budget=self._budget,
             on_instrument=lambda change: self.catalogue.changed(change.ticker, change.state),
             raw=credentials is not None,

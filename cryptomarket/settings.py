@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     deribit_proxy: Annotated[SecretStr | None, _secret_url("http", "socks5", "socks5h")] = Field(
         None, description="a proxy to the exchange, http://user:password@host:port or socks5://..."
     )
+    deribit_ca_file: Annotated[str | None, BeforeValidator(_or_none)] = Field(
+        None, description="a file of certificates to trust instead of the system's, for a proxy that looks inside"
+    )
     tickers: Annotated[Names, AfterValidator(_tickers)] = Field(
         ("btc_usd", "eth_usd"), description="what is always streamed and recorded, separated by commas"
     )
