@@ -155,8 +155,8 @@ class Login:
         signed = {"timestamp": stamp, "nonce": nonce, "data": "", "signature": signature(secret.reveal(), stamp, nonce)}
         return {"grant_type": "client_signature", **identity, **signed}
 
-    def granted(self, grant: Grant, now: float) -> None:
-        """The exchange gave tokens; they are renewed at 80 % of their life, or a little before."""
+    def granted(self, grant: Grant, now: float) -> list[str]:
+        """The exchange gave tokens, to be renewed at 80 % of their life or a bit before; returns what is odd about them."""
         self.authenticated, self.granted_scope, self._asked = True, grant.scope, False
         lacking = missing(grant.scope, self.scope)
         self.trouble = f"the key may not {', '.join(lacking)}" if lacking else ""
@@ -164,6 +164,9 @@ class Login:
         self._refresh_token = Secret(grant.refresh_token)
         life = grant.expires_in if grant.expires_in > 0 else 60.0
         self._due = now + life * (0.8 - 0.1 * self._random())
+        wider = excess(grant.scope, self.scope)
+        said = [f"the exchange granted more than we asked for: {', '.join(wider)}"] if wider else []
+        return [self.trouble, *said] if self.trouble else said
 
     def failed(self, reason: str, now: float, *, hopeless: bool) -> None:
         """It did not work: a refresh is followed by a full login at once, a full login by a growing pause.

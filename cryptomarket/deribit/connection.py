@@ -73,6 +73,8 @@ class Connection:
                 self._session.budget.take(Group.NON_MATCHING, self._monotonic())
                 await self._socket.send(reply)
             self._handle(outputs)
+            if self._queue or self._session.wishful:  # not for every price: waking the sender costs more than reading
+                self._wake.set()
             if self._session.doom:
                 raise self._session.doom
 
@@ -80,13 +82,13 @@ class Connection:
         while True:
             await anyio.sleep(self._session.patience.look)
             self._handle(self._session.look())
+            self._wake.set()
 
     def _handle(self, outputs: list[Output]) -> None:
         for output in outputs:
             if isinstance(output, Answered | Refused | Expired | Lost):
                 self._calls.settle(output)
         self._deliver(outputs)
-        self._wake.set()
 
     async def _send(self) -> None:
         while True:

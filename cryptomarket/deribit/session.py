@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import ExchangeRefused, ExchangeUnreachable
 from ..model import Gap
-from .auth import Login, excess
+from .auth import Login
 from .channels import is_raw, ticker_of
 from .credits import Budget, Priority
 from .failures import Verdict, verdict_of
@@ -22,7 +22,6 @@ from .protocol import (
     Answered,
     Event,
     Expired,
-    Heartbeat,
     Lost,
     Notified,
     Protocol,
@@ -31,11 +30,10 @@ from .protocol import (
     Request,
     State,
     Step,
-    Stray,
     Undecodable,
 )
 from .subscriptions import Subscriptions
-from .watchdog import Watchdog
+from .watchdog import Pulse, Watchdog
 
 __all__ = ["Session"]
 
@@ -75,9 +73,9 @@ class Session:
         self._wishes: list[Wish] = []
         self._wishing: set[Purpose] = set()
         self._number = 0
-        self._probing = False
+        self._pulse = Pulse(self.patience.silence, self.patience.probe, monotonic())
         self._undecodable = 0
-        self._last_frame = self._last_price = monotonic()
+        self._last_price = monotonic()
 
     def __repr__(self) -> str:
         return f"<Session {self.protocol.state.value}>"
@@ -92,8 +90,14 @@ class Session:
     def start(self) -> None:
         """The connection stands: greet."""
         self.protocol.move(Step.GREET)
-        self._last_frame = self._last_price = self._monotonic()
+        self._last_price = self._monotonic()
+        self._pulse.beat(self._last_price)
         self._wish("public/hello", Purpose.HELLO, Priority.LOGIN, client_name=CLIENT_NAME, client_version="1")
+
+    @property
+    def wishful(self) -> bool:
+        """Whether there is something to send."""
+        return bool(self._wishes)
 
     def wishes(self) -> list[Wish]:
         """What became due since the last call; each is handed out once."""
@@ -113,12 +117,8 @@ class Session:
             if not channels:
                 return None
             params = {"channels": channels}
-        within = {
-            Purpose.HELLO: self.patience.greeting,
-            Purpose.LOGIN: self.patience.greeting,
-            Purpose.HEARTBEAT: self.patience.greeting,
-            Purpose.PROBE: self.patience.probe,
-        }.get(wish.purpose)
+        greeting = wish.purpose in (Purpose.HELLO, Purpose.LOGIN, Purpose.HEARTBEAT)
+        within = self.patience.greeting if greeting else self.patience.probe if wish.purpose is Purpose.PROBE else None
         return self.protocol.request(wish.method, params, wish.purpose, now, within=within)
 
     def replies(self) -> list[str]:
@@ -133,7 +133,8 @@ class Session:
 
     def receive(self, text: str | bytes) -> list[Output]:
         """What a message of the exchange means for the rest of the program."""
-        now = self._last_frame = self._monotonic()
+        now = self._monotonic()
+        self._pulse.beat(now)
         outputs: list[Output] = []
         for event in self.protocol.receive(text, now):
             outputs += self._handle(event, now)
@@ -155,7 +156,7 @@ class Session:
                 return self._unreadable(event.reason)
             case Lost():
                 return [event] if event.request.purpose is Purpose.CALL else []
-            case Heartbeat() | Stray():
+            case _:  # a heartbeat, or an answer to what nobody waits for any more
                 return []
 
     def _unreadable(self, reason: str) -> list[Output]:
@@ -209,7 +210,7 @@ class Session:
                 self.subscriptions.left(event.request.params["channels"])
                 self._ask_for_channels(now)
             case Purpose.PROBE:
-                self._probing = False
+                self._pulse.answered()
             case Purpose.CALL:
                 return [event]
             case Purpose.REPLY:
@@ -241,13 +242,10 @@ class Session:
             grant = decode_as(Grant, event.result)
         except Unreadable as exc:
             return self._login_failed(str(exc), now, hopeless=False)
-        self.login.granted(grant, now)
+        troubles = self.login.granted(grant, now)
         self.subscriptions.raw_allowed = True
         if self.protocol.state is State.LOGGING_IN:
             self._pace()
-        wider = excess(grant.scope, self.login.scope)
-        troubles = [self.login.trouble] if self.login.trouble else []
-        troubles += [f"the exchange granted more than we asked for: {', '.join(wider)}"] if wider else []
         return [Trouble(what) for what in troubles]
 
     def _login_failed(self, reason: str, now: float, *, hopeless: bool) -> list[Output]:
@@ -295,7 +293,7 @@ class Session:
             case Purpose.UNSUBSCRIBE:
                 self.subscriptions.left(request.params["channels"])
             case Purpose.PROBE:
-                self._probing = False  # a refusal is a sign of life as well
+                self._pulse.answered()  # a refusal is a sign of life as well
             case Purpose.CALL:
                 return [event]
             case Purpose.REPLY:
@@ -332,8 +330,7 @@ class Session:
             case Purpose.UNSUBSCRIBE:
                 self.subscriptions.left(request.params["channels"])
             case Purpose.PROBE:
-                self._probing = False
-                if now - self._last_frame >= self.patience.probe:
+                if self._pulse.dead(now):
                     raise ExchangeUnreachable("nothing came for too long, not even an answer: half-open")
             case Purpose.CALL:
                 return [event]
@@ -353,8 +350,7 @@ class Session:
             if self.login.due(now):
                 self._log_in()
             self._listen(now)
-        if now - self._last_frame >= self.patience.silence and not self._probing:
-            self._probing = True
+        if self._pulse.doubtful(now):
             self._wish("public/test", Purpose.PROBE, Priority.HEARTBEAT)
         return outputs
 

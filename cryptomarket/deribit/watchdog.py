@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..model import Rhythm
 
-__all__ = ["Watchdog"]
+__all__ = ["Pulse", "Watchdog"]
 
 
 @dataclass(slots=True)
@@ -78,3 +78,33 @@ class Watchdog:
         """How often the channel was subscribed again since it last spoke."""
         watch = self._watches.get(channel)
         return watch.attempts if watch else 0
+
+
+class Pulse:
+    """Whether anybody is there at all: a silence is asked about, and no answer to that is an answer."""
+
+    def __init__(self, silence_seconds: float, answer_seconds: float, now: float) -> None:
+        self.silence_seconds = silence_seconds
+        self.answer_seconds = answer_seconds
+        self._last = now
+        self._asked = False
+
+    def beat(self, now: float) -> None:
+        """A frame came, whatever it said."""
+        self._last = now
+
+    def doubtful(self, now: float) -> bool:
+        """Whether to ask now; true once for each question."""
+        if self._asked or now - self._last < self.silence_seconds:
+            return False
+        self._asked = True
+        return True
+
+    def answered(self) -> None:
+        """The question was answered, however."""
+        self._asked = False
+
+    def dead(self, now: float) -> bool:
+        """Whether nothing came while the question waited for its answer; a late answer among news is no death."""
+        self._asked = False
+        return now - self._last >= self.answer_seconds
