@@ -4,12 +4,14 @@ Folding is exact and does not depend on the order in which rows came to be: it s
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
+
+import msgspec
 
 from ..model import Price, Tick, plain
 
-__all__ = ["MINUTE", "RESOLUTIONS", "Bar", "Candle", "clusters", "combine", "fold", "minute", "overlay"]
+__all__ = ["MINUTE", "RESOLUTIONS", "Bar", "Candle", "ToldCandle", "clusters", "combine", "fold", "minute", "overlay"]
 
 MINUTE = 60
 
@@ -76,15 +78,36 @@ class Candle:
     low: Decimal
     close: Decimal
     count: int
+
+
+class ToldCandle(msgspec.Struct, frozen=True):
+    """A candle as it is read and told: prices are the digits themselves, which nobody need compute with."""
+
+    timestamp: int
+    open: str
+    high: str
+    low: str
+    close: str
+    count: int
     partial: bool = False
+
+    @classmethod
+    def of(cls, candle: Candle, partial: bool) -> "ToldCandle":
+        """The candle in digits."""
+        prices = (plain(candle.open), plain(candle.high), plain(candle.low), plain(candle.close))
+        return cls(candle.timestamp, *prices, candle.count, partial)
+
+    def exact(self) -> Candle:
+        """The candle to compute with."""
+        prices = (Decimal(self.open), Decimal(self.high), Decimal(self.low), Decimal(self.close))
+        return Candle(self.timestamp, *prices, self.count)
 
     def json(self) -> str:
         """The candle with every digit; a partial one, which has missing or future time in it, says so."""
         partial = ',"partial":true' if self.partial else ""
         return (
-            f'{{"timestamp":{self.timestamp},"open":{plain(self.open)},"high":{plain(self.high)},'
-            f'"low":{plain(self.low)},"close":{plain(self.close)},"count":{self.count}'
-            f"{partial}}}"
+            f'{{"timestamp":{self.timestamp},"open":{self.open},"high":{self.high},'
+            f'"low":{self.low},"close":{self.close},"count":{self.count}{partial}}}'
         )
 
 
@@ -127,21 +150,20 @@ def combine(timestamp: int, parts: Sequence[Candle]) -> Candle:
         min(part.low for part in ordered),
         ordered[-1].close,
         sum(part.count for part in ordered),
-        any(part.partial for part in ordered),
     )
 
 
-def overlay(found: Sequence[Candle], bars: Iterable[Bar], seconds: int) -> list[Candle]:
+def overlay(found: Sequence[ToldCandle], bars: Iterable[Bar], seconds: int) -> list[ToldCandle]:
     """Candles with the bars that are not stored yet, oldest first; what they touch is still open, hence partial."""
     whole = {candle.timestamp: candle for candle in found}
     of_minute: dict[int, list[Bar]] = {}
     for bar in bars:
         of_minute.setdefault(bar.timestamp, []).append(bar)
     for moment in sorted(of_minute):
-        fresh = fold(moment, of_minute[moment], ())
         bucket = moment - moment % seconds
-        parts = [part for part in (whole.get(bucket), fresh) if part is not None]
-        whole[bucket] = replace(combine(bucket, parts), partial=True)
+        stored = whole.get(bucket)
+        parts = [fold(moment, of_minute[moment], ()), stored.exact() if stored else None]
+        whole[bucket] = ToldCandle.of(combine(bucket, [part for part in parts[::-1] if part is not None]), True)
     return [whole[moment] for moment in sorted(whole)]
 
 

@@ -196,8 +196,22 @@ def cover(ledger: Sequence[Interval], start: int, end: int) -> Coverage:
     if start >= end:
         return Coverage(start, end, ())
     step = ledger[-1].step if ledger else 1
-    entries: list[Interval] = [Interval(start, end, Kind.MISSING, step, reason=Reason.UNRECORDED)]
+    entries: list[Interval] = []
+
+    def add(entry: Interval) -> None:
+        if entries and entry.continues(entries[-1]):
+            entries[-1] = replace(entries[-1], end=entry.end)
+        else:
+            entries.append(entry)
+
+    position = start  # the ledger has no overlap, so one walk is enough: years of holes are thousands of entries
     for entry in ledger:
-        if entry.start < end and entry.end > start:
-            entries = paint(entries, replace(entry, start=max(entry.start, start), end=min(entry.end, end)))
+        if entry.end <= start or entry.start >= end:
+            continue
+        if entry.start > position:
+            add(Interval(position, entry.start, Kind.MISSING, step, reason=Reason.UNRECORDED))
+        add(replace(entry, start=max(entry.start, start), end=min(entry.end, end)))
+        position = min(entry.end, end)
+    if position < end:
+        add(Interval(position, end, Kind.MISSING, step, reason=Reason.UNRECORDED))
     return Coverage(start, end, tuple(entries))

@@ -4,15 +4,16 @@ The gateway runs them on its pool, the command line and Celery directly.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from msgspec.structs import replace
 from sqlalchemy import Connection, select
 
 from ..model import Price
-from . import statements
-from .candles import RESOLUTIONS, Candle
+from . import queries
+from .candles import RESOLUTIONS, ToldCandle
 from .gaps import Coverage, Interval, Kind, Reason, cover
-from .statements import Form, Order
+from .queries import Form, Order
 
 __all__ = [
     "Hole",
@@ -55,7 +56,7 @@ def ping(connection: Connection) -> None:
 
 def latest(connection: Connection, ticker: str) -> Price | None:
     """The newest stored price of the ticker."""
-    row = connection.execute(statements.latest(ticker)).first()
+    row = connection.execute(queries.page("desc"), queries.bounds(ticker, None, None, None, 1, "desc")).first()
     return Price(*row) if row else None
 
 
@@ -63,7 +64,7 @@ def prices(
     connection: Connection, ticker: str, start: int | None, end: int | None, limit: int, after: int | None, order: Order
 ) -> Page:
     """A page of stored prices with `start` <= slot < `end`, after the position `after` (the last slot seen)."""
-    rows = connection.execute(statements.page(ticker, start, end, after, limit + 1, order)).all()
+    rows = connection.execute(queries.page(order), queries.bounds(ticker, start, end, after, limit + 1, order)).all()
     data = [Price(*row) for row in rows[:limit]]
     return Page(data, data[-1].timestamp if len(rows) > limit else None)
 
@@ -88,41 +89,41 @@ def text_page(
     order: Order,
 ) -> TextPage:
     """The same page as `prices`, as text with every digit."""
-    statement = statements.lines(form, ticker, start, end, after, limit, order)
-    text, count, last, more = connection.execute(statement).one()
+    asked = {**queries.bounds(ticker, start, end, after, limit, order), "head": queries.first_line_part(form, ticker)}
+    text, count, last, more = connection.execute(queries.lines(form, order), asked).one()
     return TextPage(text or "", count, last if more else None)
 
 
 def tickers(connection: Connection) -> list[str]:
     """Every ticker that has stored prices, sorted."""
-    return sorted(connection.execute(statements.stored_tickers()).scalars())
+    return sorted(connection.execute(queries.stored_tickers()).scalars())
 
 
 def known(connection: Connection, ticker: str) -> bool:
     """Whether the ticker has stored prices."""
-    return connection.execute(statements.has_ticker(ticker)).first() is not None
+    return connection.execute(queries.has_ticker(), {"ticker": ticker}).first() is not None
 
 
 def span(connection: Connection, ticker: str) -> tuple[int, int] | None:
     """Where the record of a ticker begins and ends, if it has one."""
-    start, end = connection.execute(statements.recorded_span(ticker)).one()
+    start, end = connection.execute(queries.span(), {"ticker": ticker}).one()
     return None if start is None else (start, end)
 
 
 def coverage(connection: Connection, ticker: str, start: int, end: int) -> Coverage:
     """What is known of a range: observed, backfilled, missing and why."""
-    rows = connection.execute(statements.covering(ticker, start, end)).all()
+    rows = connection.execute(queries.covering(), {"ticker": ticker, "low": start, "high": end}).all()
     return cover([_interval(row) for row in rows], start, end)
 
 
 def holes(connection: Connection, since: int) -> list[Hole]:
     """Every missing interval that ends after a moment, of all tickers, the newest first."""
-    return [Hole(row[0], _interval(row)) for row in connection.execute(statements.holes(since))]
+    return [Hole(row[0], _interval(row)) for row in connection.execute(queries.holes(), {"since": since})]
 
 
 def jobs(connection: Connection) -> dict[str, tuple[int, int]]:
     """Of each daily job the midnight of its last run, and when it ended, UNIX seconds."""
-    return {row[0]: (row[1], row[2]) for row in connection.execute(statements.finished_jobs())}
+    return {row[0]: (row[1], row[2]) for row in connection.execute(queries.jobs())}
 
 
 def _interval(row: Sequence[object]) -> Interval:
@@ -138,11 +139,11 @@ def candles(
     limit: int,
     after: int | None,
     order: Order,
-) -> list[Candle]:
+) -> list[ToldCandle]:
     """Candles that begin in [start, end), after the position `after`; those with missing time in them are partial."""
     seconds = RESOLUTIONS[resolution]
-    rows = connection.execute(statements.candle_page(ticker, seconds, start, end, limit, after, order)).all()
-    found = [Candle(*row) for row in rows]
+    asked = {**queries.bounds(ticker, start, end, after, limit, order), "resolution": seconds}
+    found = [ToldCandle(*row) for row in connection.execute(queries.candles(order), asked)]
     if not found:
         return found
     first = min(found[0].timestamp, found[-1].timestamp)
@@ -153,4 +154,4 @@ def candles(
     if not lacking:
         return found
     wanting = {m for hole in lacking for m in range(hole.start - hole.start % seconds, hole.end, seconds)}
-    return [replace(candle, partial=candle.timestamp in wanting) for candle in found]
+    return [replace(candle, partial=True) if candle.timestamp in wanting else candle for candle in found]

@@ -1,25 +1,21 @@
-"""Every statement on stored prices, as values: the gateway's pool, the command line and Celery run the same ones.
+"""The statements that write, as values: the gateway's pool, the command line and Celery run the same ones.
 
-It knows no connection, and of dialects only the name of the one it is asked to write for.
+They know no connection, and of dialects only the name of the one they are asked to write for.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import (
     Insert,
     Select,
     Table,
-    Text,
     bindparam,
-    cast,
     delete,
     exists,
     func,
     insert,
-    literal,
     select,
     text,
     update,
@@ -31,11 +27,34 @@ from .candles import Bar, Candle
 from .gaps import Interval, Kind
 from .schema import bars, candles, jobs, leader, ledger, prices
 
-__all__ = ["Form", "Order"]
-
-Order = Literal["asc", "desc"]
-#: How a page is written as text: the members of a JSON array, lines of JSON, lines of CSV.
-Form = Literal["json", "ndjson", "csv"]
+__all__ = [
+    "bar_rows",
+    "bars_between",
+    "candle_rows",
+    "candles_between",
+    "cut_ledger",
+    "enter_entries",
+    "entry_keys",
+    "entry_rows",
+    "extend_observed",
+    "fence",
+    "finish_job",
+    "first_price",
+    "forget_entries",
+    "insert_missing",
+    "lock_ledger",
+    "neighbours",
+    "next_epoch",
+    "parameters",
+    "prices_between",
+    "prune_bars",
+    "prune_candles",
+    "prune_ledger",
+    "prune_prices",
+    "write_bars",
+    "write_candles",
+    "write_live",
+]
 
 #: The name of PostgreSQL's lock on the ledger: the recorder, a backfill and the command line take turns.
 LEDGER_LOCK = 0x6C6564676572
@@ -98,69 +117,6 @@ def next_epoch() -> Any:
     return update(leader).values(epoch=leader.c.epoch + 1).returning(leader.c.epoch)
 
 
-def page(ticker: str, start: int | None, end: int | None, after: int | None, limit: int, order: Order) -> Select[Any]:
-    """The next `limit` rows of a ticker after a position; what page 5,000 costs is what page 1 costs (no OFFSET).
-
-    `start` is included, `end` is not, `after` is the last timestamp already seen.
-    """
-    slot = _columns.timestamp
-    statement = select(prices).where(_columns.ticker == ticker)
-    if start is not None:
-        statement = statement.where(slot >= start)
-    if end is not None:
-        statement = statement.where(slot < end)
-    if after is not None:
-        statement = statement.where(slot > after if order == "asc" else slot < after)
-    return statement.order_by(slot if order == "asc" else slot.desc()).limit(limit)
-
-
-def lines(
-    form: Form, ticker: str, start: int | None, end: int | None, after: int | None, limit: int, order: Order
-) -> Select[Any]:
-    """A page as one text, with the number of its rows, its last position, and whether more follow.
-
-    The database writes the lines, in C and without a Python object a row, so that an export runs at its speed. NUMERIC
-    as text has neither exponent nor rounding, and SQLite stores the text itself.
-    """
-    row = page(ticker, start, end, after, limit, order).subquery()
-    words = {name: cast(row.c[name], Text) for name in ("timestamp", "price", "exchange_timestamp", "source")}
-    slot, price, moment = words["timestamp"], words["price"], words["exchange_timestamp"]
-    if form == "csv":
-        line = literal(f"{ticker},", Text) + slot + "," + price + "," + moment + "," + words["source"] + "\n"
-    else:
-        line = literal(f'{{"ticker":{json.dumps(ticker)},"price":', Text) + price + ',"timestamp":' + slot
-        line = line + ',"exchange_timestamp":' + moment + ("}" if form == "json" else "}\n")
-    # The page has an order and a limit, which both databases keep when they put its rows together.
-    texts: Any = func.aggregate_strings(line, "," if form == "json" else "")
-    last = (func.max if order == "asc" else func.min)(row.c.timestamp)
-    whole = select(texts.label("text"), func.count().label("count"), last.label("last")).subquery()
-    slots = _columns.timestamp
-    rest = select(literal(1)).where(_columns.ticker == ticker)
-    if order == "asc":
-        rest = rest.where(slots > whole.c.last, *([] if end is None else [slots < end]))
-    else:
-        rest = rest.where(slots < whole.c.last, *([] if start is None else [slots >= start]))
-    return select(whole.c.text, whole.c.count, whole.c.last, rest.exists())
-
-
-def latest(ticker: str) -> Select[Any]:
-    """The newest row of a ticker."""
-    return page(ticker, None, None, None, 1, "desc")
-
-
-def stored_tickers() -> Select[Any]:
-    """Every ticker that has rows, found by hopping along the key: one step a ticker, however many rows it has."""
-    first = select(func.min(_columns.ticker).label("ticker")).cte("names", recursive=True)
-    following = select(func.min(_columns.ticker)).where(_columns.ticker > first.c.ticker).scalar_subquery()
-    names = first.union_all(select(following).where(first.c.ticker.is_not(None)))
-    return select(names.c.ticker).where(names.c.ticker.is_not(None)).order_by(names.c.ticker)
-
-
-def has_ticker(ticker: str) -> Select[Any]:
-    """A row if the ticker has any."""
-    return select(literal(1)).where(_columns.ticker == ticker).limit(1)
-
-
 def lock_ledger() -> Any:
     """Wait for whoever changes the ledger on PostgreSQL; SQLite has one writer at a time anyway."""
     return text("SELECT pg_advisory_xact_lock(:lock)").bindparams(lock=LEDGER_LOCK)
@@ -194,24 +150,6 @@ def neighbours(ticker: str, start: int, end: int) -> Select[Any]:
     )
 
 
-def covering(ticker: str, start: int, end: int) -> Select[Any]:
-    """The ledger's entries that share time with a range, oldest first."""
-    of_ticker = ledger.c.ticker == ticker
-    first = select(func.max(ledger.c.start)).where(of_ticker, ledger.c.start <= start).scalar_subquery()
-    return (
-        select(ledger)
-        .where(of_ticker, ledger.c.start >= func.coalesce(first, start), ledger.c.start < end, ledger.c.end > start)
-        .order_by(ledger.c.start)
-    )
-
-
-def recorded_span(ticker: str) -> Select[Any]:
-    """Where the ledger of a ticker begins and ends; each is one step along an index."""
-    first = select(func.min(ledger.c.start)).where(ledger.c.ticker == ticker).scalar_subquery()
-    last = select(func.max(ledger.c.end)).where(ledger.c.ticker == ticker).scalar_subquery()
-    return select(first, last)
-
-
 def forget_entries() -> Any:
     """Delete entries of the ledger by their key; executed with `entry_keys`."""
     return delete(ledger).where(ledger.c.ticker == bindparam("t"), ledger.c.start == bindparam("s"))
@@ -230,15 +168,6 @@ def entry_keys(ticker: str, entries: Iterable[Interval]) -> list[dict[str, Any]]
 def entry_rows(ticker: str, entries: Iterable[Interval]) -> list[dict[str, Any]]:
     """The parameters of `enter_entries`."""
     return [{"ticker": ticker, **asdict(entry), "kind": entry.kind.value} for entry in entries]
-
-
-def holes(since: int) -> Select[Any]:
-    """The missing entries of all tickers that end after a moment, the newest first."""
-    return (
-        select(ledger)
-        .where(ledger.c.kind == Kind.MISSING.value, ledger.c.end > since)
-        .order_by(ledger.c.end.desc(), ledger.c.ticker)
-    )
 
 
 def write_bars(dialect: str) -> Insert:
@@ -298,33 +227,6 @@ def candles_between(tickers: Sequence[str], resolution: int, start: int, end: in
     return select(candles).where(
         c.ticker.in_(tickers), c.resolution == resolution, c.timestamp >= start, c.timestamp < end
     )
-
-
-def candle_page(
-    ticker: str, resolution: int, start: int | None, end: int | None, limit: int, after: int | None, order: Order
-) -> Select[Any]:
-    """Candles of a ticker that begin in [start, end) after a position, without ticker and resolution."""
-    c = candles.c
-    statement = select(c.timestamp, c.open, c.high, c.low, c.close, c.count).where(
-        c.ticker == ticker, c.resolution == resolution
-    )
-    if start is not None:
-        statement = statement.where(c.timestamp >= start)
-    if end is not None:
-        statement = statement.where(c.timestamp < end)
-    if after is not None:
-        statement = statement.where(c.timestamp > after if order == "asc" else c.timestamp < after)
-    return statement.order_by(c.timestamp if order == "asc" else c.timestamp.desc()).limit(limit)
-
-
-def last_candle(ticker: str, resolution: int) -> Select[Any]:
-    """Where the newest candle of a ticker begins."""
-    return select(func.max(candles.c.timestamp)).where(candles.c.ticker == ticker, candles.c.resolution == resolution)
-
-
-def finished_jobs() -> Select[Any]:
-    """When each daily job last ended well."""
-    return select(jobs)
 
 
 def finish_job(dialect: str, name: str, day: int, finished: int) -> Insert:

@@ -18,12 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ..errors import DatabaseUnavailable, StartError
 from ..model import Price
 from . import reading, writing
-from .candles import Bar, Candle
+from .candles import Bar, ToldCandle
 from .database import LOCK_SECONDS, Database, check_place, permanent, translated
 from .gaps import Coverage, Interval, Kind
 from .migrate import bring_forward
+from .queries import Form, Order
 from .reading import Hole, Page, TextPage
-from .statements import Form, Order
 from .writing import Why, unrecorded
 
 __all__ = ["Page", "Reader", "Store"]
@@ -131,7 +131,7 @@ class Reader:
         limit: int = 1_000,
         after: int | None = None,
         order: Order = "asc",
-    ) -> list[Candle]:
+    ) -> list[ToldCandle]:
         """Candles that begin in [start, end), after the position `after`; those with missing time are partial."""
         return await self.ask(reading.candles, ticker, resolution, start, end, limit, after, order)
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from ..errors import StartError
 from . import reading
 from .database import CONNECT_SECONDS, begin_immediately, check_place, parse_url, prepare_writer, shown, translated
-from .statements import Form, Order
+from .queries import Form, Order
 
 __all__ = ["CSV_HEADER", "export", "synchronously"]
 

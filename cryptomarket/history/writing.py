@@ -11,7 +11,7 @@ from itertools import pairwise
 from sqlalchemy import Connection
 
 from ..model import Price
-from . import statements
+from . import queries, statements
 from .candles import MINUTE, RESOLUTIONS, Bar, Candle, clusters, combine, fold, minute
 from .gaps import Interval, Kind, Reason, enter, runs
 
@@ -94,10 +94,11 @@ def insert_missing(connection: Connection, rows: Sequence[Price], step: int) -> 
 
 def catch_up(connection: Connection, ticker: str, step: int, most: int) -> bool:
     """Make the candles a killed process left unmade, at most so many rows at once; False when there are none left."""
-    last = connection.execute(statements.last_candle(ticker, MINUTE)).scalar()
+    last = connection.execute(queries.last_candle(), {"ticker": ticker, "resolution": MINUTE}).scalar()
     _lock(connection)
-    since = None if last is None else last - max(step, MINUTE)
-    rows = [Price(*row) for row in connection.execute(statements.page(ticker, since, None, None, most, "asc"))]
+    since = None if last is None else last - max(step, MINUTE) - 1
+    asked = queries.bounds(ticker, None, None, since, most, "asc")
+    rows = [Price(*row) for row in connection.execute(queries.page("asc"), asked)]
     roll_up(connection, {ticker: {minute(row.exchange_timestamp) for row in rows}}, step)
     return len(rows) == most
 
@@ -209,7 +210,7 @@ def prune_prices(connection: Connection, ticker: str, before: int, step: int) ->
     if first is None or first >= before:
         return False
     _lock(connection)
-    start = connection.execute(statements.recorded_span(ticker)).one()[0]
+    start = connection.execute(queries.span(), {"ticker": ticker}).one()[0]
     end = min(first - first % DAY + DAY, before)
     connection.execute(statements.prune_prices(ticker, first, end))
     connection.execute(statements.prune_bars(ticker, 0, end))

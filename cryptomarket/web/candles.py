@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..history.candles import RESOLUTIONS, Candle, overlay
+from ..history.candles import RESOLUTIONS, ToldCandle, overlay
 from ..history.gaps import Coverage, due
 from .answers import Kept, history_answer, next_link
 from .lists import Asked, after, list_json
@@ -73,10 +73,10 @@ def candle_router(parts: Parts) -> APIRouter:
 
 async def candle_page(
     parts: Parts, db: Reader, ticker: str, resolution: str, asked: Asked
-) -> tuple[list[Candle], bool]:
+) -> tuple[list[ToldCandle], bool]:
     """The candles of a page, and whether more follow; where it meets the present, with what is not stored yet."""
     seconds, within, newest_first = RESOLUTIONS[resolution], asked.within, asked.order == "desc"
-    page: Sequence[Candle] = await db.candles(
+    page: Sequence[ToldCandle] = await db.candles(
         ticker,
         resolution,
         start=within.start,

@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from ..history.parquet import ParquetPages
+from ..history.queries import Form
 from ..history.reading import TextPage
-from ..history.statements import Form
 from ..history.synchronous import CSV_HEADER
 from .lists import Order
 from .moments import Range, asked_range

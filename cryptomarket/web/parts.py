@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from ..board import Board
 from ..errors import UnknownTicker
-from ..history.candles import Bar, Candle
+from ..history.candles import Bar, ToldCandle
 from ..history.gaps import Coverage
+from ..history.queries import Form
 from ..history.reading import TextPage
-from ..history.statements import Form
 from ..model import Price
 from .lists import Order, closed, due_part
 from .moments import Range
@@ -58,7 +58,7 @@ class Reader(Protocol):
         limit: int,
         after: int | None,
         order: Order,
-    ) -> Sequence[Candle]: ...
+    ) -> Sequence[ToldCandle]: ...
 
 
 class PriceStore(Protocol):

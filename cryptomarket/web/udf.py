@@ -13,8 +13,8 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import PlainTextResponse, Response
 
 from ..errors import UnknownTicker
-from ..history.candles import Candle
-from ..model import is_index, plain
+from ..history.candles import ToldCandle
+from ..model import is_index
 from .candles import candle_page
 from .lists import Asked
 from .moments import TOO_LATE, Range
@@ -180,16 +180,16 @@ async def _no_data(parts: Parts, db: Reader, ticker: str, resolution: str, end: 
     return {"s": "no_data", **({"nextTime": older[0].timestamp} if older else {})}
 
 
-def _columns(candles: Sequence[Candle]) -> Response:
+def _columns(candles: Sequence[ToldCandle]) -> Response:
     """The candles as columns, each price with every digit."""
 
-    def column(value: Callable[[Candle], str]) -> str:
+    def column(value: Callable[[ToldCandle], str]) -> str:
         return f"[{','.join(map(value, candles))}]"
 
     text = (
-        f'{{"s":"ok","t":{column(lambda c: str(c.timestamp))},"o":{column(lambda c: plain(c.open))},'
-        f'"h":{column(lambda c: plain(c.high))},"l":{column(lambda c: plain(c.low))},'
-        f'"c":{column(lambda c: plain(c.close))}}}'
+        f'{{"s":"ok","t":{column(lambda c: str(c.timestamp))},"o":{column(lambda c: c.open)},'
+        f'"h":{column(lambda c: c.high)},"l":{column(lambda c: c.low)},'
+        f'"c":{column(lambda c: c.close)}}}'
     )
     return Response(text, headers={"Cache-Control": "no-store"}, media_type="application/json")
 

@@ -26,7 +26,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from cryptomarket.board import Board
-from cryptomarket.history import statements
+from cryptomarket.history import queries
 from cryptomarket.history.recorder import Recorder
 from cryptomarket.history.schema import prices as table
 from cryptomarket.history.store import Store
@@ -228,14 +228,14 @@ class Bench:
 
     async def floor(self, position: int) -> None:
         """The statement of a page by our reader, and by the bare driver."""
-        wanted = statements.lines("json", TICKER, None, None, position, 1000, "asc")
+        values = {**queries.bounds(TICKER, None, None, position, 1000, "asc"), "head": '{"ticker":"btc_usd","price":'}
 
         async def ours(n: int) -> None:
             async with self.store.reading() as reader:
                 page = await reader.text_page("json", TICKER, limit=1000, after=position + n)
                 assert page.count == 1000
 
-        bare = await bare_driver(self.store, wanted)
+        bare = await bare_driver(self.store, queries.lines("json", "asc"), values)
         await times(bare, 30)
         floor, reader = await times(bare, self.rounds), await times(ours, self.rounds)
         self.say("our reader over the bare driver, median", p50(reader) / p50(floor), "times", 1.6)
@@ -300,11 +300,11 @@ class Bench:
         self.say("CPU to record 60 tickers a second", used / seconds * 100, "% core", 2)
 
 
-async def bare_driver(store: Store, statement: Any) -> Callable[[int], Awaitable[object]]:
+async def bare_driver(store: Store, statement: Any, given: dict[str, Any]) -> Callable[[int], Awaitable[object]]:
     """The same statement on an open connection of the driver, with nothing of ours around it."""
     url = store._database.url
     compiled = statement.compile(dialect=store._database.readers.dialect, compile_kwargs={"render_postcompile": True})
-    values = [compiled.params[name] for name in compiled.positiontup]
+    values = [{**compiled.params, **given}[name] for name in compiled.positiontup]
     if url.get_backend_name() == "sqlite":
         connection = await aiosqlite.connect(url.database or "")
         OPEN.append(connection.close)

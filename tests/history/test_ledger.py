@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, select, text
 
-from cryptomarket.history.candles import RESOLUTIONS, Bar, Candle, combine, fold, minute
+from cryptomarket.history.candles import RESOLUTIONS, Bar, Candle, ToldCandle, combine, fold, minute
 from cryptomarket.history.gaps import Coverage, Reason
 from cryptomarket.history.recorder import Recorder
 from cryptomarket.history.schema import ledger
@@ -171,11 +171,11 @@ async def test_a_bar_has_what_the_ticks_between_did(store: Store) -> None:
         recorder.receive(tick(seconds, value))
     await recorder.write()
     async with store.reading() as reader:
-        [first, second] = await reader.candles("btc_usd", "1m")
+        [first, second] = [candle.exact() for candle in await reader.candles("btc_usd", "1m")]
         assert first == Candle(SLOT, Decimal(5), Decimal(9), Decimal(2), Decimal(6), 4)
         assert second == Candle(SLOT + 60, *(Decimal(7),) * 4, 1)
         [day] = await reader.candles("btc_usd", "1d")
-        assert (day.open, day.high, day.low, day.close, day.count) == (5, 9, 2, 7, 5)
+        assert (day.open, day.high, day.low, day.close, day.count) == ("5", "9", "2", "7", 5)
         assert day.partial
         assert day.timestamp % 86_400 == 0
 
@@ -191,8 +191,8 @@ async def test_a_late_tick_widens_its_candles(store: Store) -> None:
     await recorder.write()
     async with store.reading() as reader:
         [minute_] = await reader.candles("btc_usd", "1m", end=SLOT + 60)
-        assert minute_ == Candle(SLOT, Decimal(5), Decimal(99), Decimal(5), Decimal(6), 3)
-        assert (await reader.candles("btc_usd", "4h"))[0].high == 99
+        assert minute_.exact() == Candle(SLOT, Decimal(5), Decimal(99), Decimal(5), Decimal(6), 3)
+        assert (await reader.candles("btc_usd", "4h"))[0].high == "99"
 
 
 async def test_a_killed_process_leaves_candles_to_make(store: Store, database_url: str) -> None:
@@ -206,14 +206,14 @@ async def test_a_killed_process_leaves_candles_to_make(store: Store, database_ur
         await again.migrate()
         async with again.reading() as reader:
             [candle] = await reader.candles("btc_usd", "1m")
-    assert (candle.open, candle.high, candle.low, candle.close, candle.count) == (0, 29, 0, 29, 30)
+    assert (candle.open, candle.high, candle.low, candle.close, candle.count) == ("0", "29", "0", "29", 30)
     assert candle.partial
 
 
 def test_migrates_forward_with_data_in_place(sqlite_url: str) -> None:
     """Rows of the first release get their ledger and their candles."""
 
-    async def start() -> tuple[list[tuple[int, int, str]], list[Candle]]:
+    async def start() -> tuple[list[tuple[int, int, str]], list[ToldCandle]]:
         async with Store(sqlite_url) as store:
             await store.migrate()
             async with store.reading() as reader:
@@ -285,7 +285,8 @@ def test_rolling_up_equals_computing_anew(
                 else:
                     await store.insert_missing(piece)
             async with store.reading() as reader:
-                return {name: await reader.candles("btc_usd", name) for name in RESOLUTIONS}
+                found = {name: await reader.candles("btc_usd", name) for name in RESOLUTIONS}
+                return {name: [candle.exact() for candle in of_name] for name, of_name in found.items()}
 
     for name, found in anyio.run(rolled_up).items():
         seconds = RESOLUTIONS[name]

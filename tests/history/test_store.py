@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from cryptomarket.history.statements import Order
+from cryptomarket.history.queries import Order
 from cryptomarket.history.store import Page, Store
 from cryptomarket.model import Price, Source, plain
 

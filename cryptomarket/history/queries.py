@@ -1,0 +1,162 @@
+"""The statements that read, made once each; what changes from one question to the next are their parameters.
+
+Making a statement costs more than running it, so each is kept. They know no connection and no dialect.
+"""
+
+import json
+from functools import cache
+from typing import Any, Literal
+
+from sqlalchemy import BigInteger, Integer, Select, String, Text, bindparam, cast, func, literal, select
+
+from .gaps import Kind
+from .schema import candles as candle_table
+from .schema import jobs as job_table
+from .schema import ledger
+from .schema import prices as price_table
+
+__all__ = [
+    "Form",
+    "Order",
+    "bounds",
+    "candles",
+    "covering",
+    "first_line_part",
+    "has_ticker",
+    "holes",
+    "jobs",
+    "last_candle",
+    "lines",
+    "page",
+    "span",
+    "stored_tickers",
+]
+
+Order = Literal["asc", "desc"]
+#: How a page is written as text: the members of a JSON array, lines of JSON, lines of CSV.
+Form = Literal["json", "ndjson", "csv"]
+
+#: Beyond every moment, as bounds that are always there.
+EARLIEST, LATEST = 0, 2**53
+
+_ticker = bindparam("ticker", type_=String)
+_low = bindparam("low", type_=BigInteger)
+_high = bindparam("high", type_=BigInteger)
+_limit = bindparam("limit", type_=BigInteger)
+
+
+def bounds(
+    ticker: str, start: int | None, end: int | None, after: int | None, limit: int, order: Order
+) -> dict[str, Any]:
+    """The parameters of a page: [low, high) is what lies in the range and after the position, in the order asked for.
+
+    So a page is found by its key, and page 5,000 costs what page 1 costs: there is no OFFSET.
+    """
+    low = EARLIEST if start is None else start
+    high = LATEST if end is None else end
+    if after is not None:
+        low, high = (max(low, after + 1), high) if order == "asc" else (low, min(high, after))
+    return {"ticker": ticker, "low": low, "high": high, "limit": limit}
+
+
+@cache
+def page(order: Order) -> Select[Any]:
+    """Stored prices; executed with `bounds`."""
+    c = price_table.c
+    wanted = select(price_table).where(c.ticker == _ticker, c.timestamp >= _low, c.timestamp < _high)
+    return wanted.order_by(c.timestamp if order == "asc" else c.timestamp.desc()).limit(_limit)
+
+
+@cache
+def lines(form: Form, order: Order) -> Select[Any]:
+    """A page as (text, number of rows, last position, whether more follow); executed with `bounds` and `head`.
+
+    The database writes the lines, in C and without a Python object a row, so that an export runs at its speed. NUMERIC
+    as text has neither exponent nor rounding, and SQLite stores the text itself.
+    """
+    row = page(order).subquery()
+    words = {name: cast(row.c[name], Text) for name in ("timestamp", "price", "exchange_timestamp", "source")}
+    slot, price, moment = words["timestamp"], words["price"], words["exchange_timestamp"]
+    head = bindparam("head", type_=Text)
+    if form == "csv":
+        line = head + slot + "," + price + "," + moment + "," + words["source"] + "\n"
+    else:
+        line = head + price + ',"timestamp":' + slot + ',"exchange_timestamp":' + moment
+        line = line + ("}" if form == "json" else "}\n")
+    # The page has an order and a limit, which both databases keep when they put its rows together.
+    texts: Any = func.aggregate_strings(line, "," if form == "json" else "")
+    last = (func.max if order == "asc" else func.min)(row.c.timestamp)
+    whole = select(texts.label("text"), func.count().label("count"), last.label("last")).subquery()
+    c = price_table.c
+    beyond = (c.timestamp > whole.c.last, c.timestamp < _high) if order == "asc" else (c.timestamp < whole.c.last,)
+    more = select(literal(1)).where(c.ticker == _ticker, c.timestamp >= _low, *beyond).exists()
+    return select(whole.c.text, whole.c.count, whole.c.last, more)
+
+
+def first_line_part(form: Form, ticker: str) -> str:
+    """The `head` of each line: what comes before its first number."""
+    return f"{ticker}," if form == "csv" else f'{{"ticker":{json.dumps(ticker)},"price":'
+
+
+@cache
+def candles(order: Order) -> Select[Any]:
+    """Candles of a resolution as (timestamp, open, high, low, close, count), prices as text; with `bounds`."""
+    c = candle_table.c
+    prices = [cast(c[name], Text) for name in ("open", "high", "low", "close")]
+    of_series = (c.ticker == _ticker, c.resolution == bindparam("resolution", type_=Integer))
+    wanted = select(c.timestamp, *prices, c.count).where(*of_series, c.timestamp >= _low, c.timestamp < _high)
+    return wanted.order_by(c.timestamp if order == "asc" else c.timestamp.desc()).limit(_limit)
+
+
+@cache
+def covering() -> Select[Any]:
+    """The ledger's entries that share time with [low, high), oldest first."""
+    of_ticker = ledger.c.ticker == _ticker
+    first = select(func.max(ledger.c.start)).where(of_ticker, ledger.c.start <= _low).scalar_subquery()
+    begins = (ledger.c.start >= func.coalesce(first, _low), ledger.c.start < _high)
+    return select(ledger).where(of_ticker, *begins, ledger.c.end > _low).order_by(ledger.c.start)
+
+
+@cache
+def span() -> Select[Any]:
+    """Where the ledger of a ticker begins and ends; each is one step along an index."""
+    first = select(func.min(ledger.c.start)).where(ledger.c.ticker == _ticker).scalar_subquery()
+    last = select(func.max(ledger.c.end)).where(ledger.c.ticker == _ticker).scalar_subquery()
+    return select(first, last)
+
+
+@cache
+def stored_tickers() -> Select[Any]:
+    """Every ticker that has rows, found by hopping along the key: one step a ticker, however many rows it has."""
+    c = price_table.c
+    first = select(func.min(c.ticker).label("ticker")).cte("names", recursive=True)
+    following = select(func.min(c.ticker)).where(c.ticker > first.c.ticker).scalar_subquery()
+    names = first.union_all(select(following).where(first.c.ticker.is_not(None)))
+    return select(names.c.ticker).where(names.c.ticker.is_not(None)).order_by(names.c.ticker)
+
+
+@cache
+def has_ticker() -> Select[Any]:
+    """A row if the ticker has any."""
+    return select(literal(1)).where(price_table.c.ticker == _ticker).limit(1)
+
+
+@cache
+def holes() -> Select[Any]:
+    """The missing entries of all tickers that end after `since`, the newest first."""
+    missing = (ledger.c.kind == Kind.MISSING.value, ledger.c.end > bindparam("since", type_=BigInteger))
+    return select(ledger).where(*missing).order_by(ledger.c.end.desc(), ledger.c.ticker)
+
+
+@cache
+def last_candle() -> Select[Any]:
+    """Where the newest candle of a ticker and a resolution begins."""
+    c = candle_table.c
+    of_series = (c.ticker == _ticker, c.resolution == bindparam("resolution", type_=Integer))
+    return select(func.max(c.timestamp)).where(*of_series)
+
+
+@cache
+def jobs() -> Select[Any]:
+    """When each daily job last ended well."""
+    return select(job_table)
