@@ -6,6 +6,7 @@ import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright
@@ -14,6 +15,8 @@ __all__ = ["ARTIFACTS", "Window", "chromium"]
 
 #: Pictures for people to look at; git ignores them.
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
+
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -61,11 +64,18 @@ class Window:
         ARTIFACTS.mkdir(exist_ok=True)
         await page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
 
+    async def pictures(self, page: Page, name: str) -> None:
+        """Keep what the page looks like in both themes, from telephone to desk; nothing may stick out to the side."""
+        for theme in THEMES:
+            await page.emulate_media(color_scheme=theme)
+            for width in (320, 768, 1280):
+                await page.set_viewport_size({"width": width, "height": 900})
+                await self.picture(page, f"{name}-{theme}-{width}")
+                assert await page.evaluate("document.documentElement.scrollWidth") <= width, (theme, width)
+
 
 @contextlib.asynccontextmanager
-async def chromium(
-    origin: str, *, width: int = 1280, dark: bool = False, locale: str = "en-GB"
-) -> AsyncIterator[Window]:
+async def chromium(origin: str, *, dark: bool = False, locale: str = "en-GB") -> AsyncIterator[Window]:
     """A window of the system's Chromium; skips the test where there is none, and fails it when a page complained."""
     path = os.environ.get("CRYPTOMARKET_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
@@ -73,7 +83,7 @@ async def chromium(
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         context = await browser.new_context(
-            viewport={"width": width, "height": 900},
+            viewport={"width": 1280, "height": 900},
             color_scheme="dark" if dark else "light",
             locale=locale,
             timezone_id="UTC",

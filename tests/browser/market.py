@@ -32,9 +32,11 @@ def past(ticker: str, middle: int, hours: float = 25, hole: tuple[int, int] = (2
 
 
 @contextlib.asynccontextmanager
-async def moving_site(folder: Path, *, seconds: float = 0.1, interval: int = 60, **options: Any) -> AsyncIterator[Site]:
+async def moving_site(
+    folder: Path, *, seconds: float = 0.1, interval: int = 60, hours: float = 25, **options: Any
+) -> AsyncIterator[Site]:
     """A site with a day of history, and a recorded tick of each ticker every tenth of a second until the block ends."""
-    stored = {"btc_usd": past("btc_usd", 64_250), "eth_usd": past("eth_usd", 3_120)}
+    stored = {"btc_usd": past("btc_usd", 64_250, hours), "eth_usd": past("eth_usd", 3_120, hours)}
     async with running_site(
         folder, [*stored["btc_usd"], *stored["eth_usd"]], live=True, interval=interval, **options
     ) as site:

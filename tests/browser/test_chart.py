@@ -1,4 +1,5 @@
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,11 @@ async def test_the_chart_tells_its_holes(tmp_path: Path) -> None:
 
 async def test_stored_and_streamed_prices_meet_without_a_seam(tmp_path: Path) -> None:
     """With a timer slower than the slots, every slot that passed is in the table, as it is in the database."""
-    async with moving_site(tmp_path, interval=2) as site, chromium(site.address) as window:
+    async with moving_site(tmp_path, interval=2, hours=0.1) as site, chromium(site.address) as window:
         page = await window.open("/?timer=5")
         await page.locator("#panel-twin summary").click()
         await expect(page.locator("#panel-twin tbody tr").first).to_be_visible()
-        await page.evaluate("window.opened = Date.now() / 1000")
-        opened = await page.evaluate("window.opened")
+        opened = time.time()
         with anyio.fail_after(40):
             while True:
                 answer = await site.get("/api/v1/prices", ticker="btc_usd", start=int(opened), limit=10_000)
