@@ -156,7 +156,7 @@ class Login:
         return {"grant_type": "client_signature", **identity, **signed}
 
     def granted(self, grant: Grant, now: float) -> list[str]:
-        """The exchange gave tokens, to be renewed at 80 % of their life or a bit before; returns what is odd about them."""
+        """The exchange gave tokens, to be renewed at 80 % of their life or before; returns what is odd about them."""
         self.authenticated, self.granted_scope, self._asked = True, grant.scope, False
         lacking = missing(grant.scope, self.scope)
         self.trouble = f"the key may not {', '.join(lacking)}" if lacking else ""
