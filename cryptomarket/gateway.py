@@ -12,9 +12,14 @@ import anyio
 import structlog
 import uvicorn
 from anyio.abc import TaskStatus
+from prometheus_client.core import Metric
 from redis import RedisError
 from redis.asyncio import Redis
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
+from . import measures
 from .board import Board
 from .catalogue import Catalogue
 from .cluster.bus import LocalBus
@@ -27,6 +32,7 @@ from .history.backfill import Backfill
 from .history.maintenance import Maintenance, Retention, housekeeping
 from .history.recorder import Recorder
 from .history.store import Store
+from .metrics import CONTENT_TYPE, LoopLag, exposition
 from .model import UpstreamState
 from .server import GRACE_SECONDS, Server, bound_socket, http_protocol, streams_allowed
 from .settings import Settings
@@ -72,8 +78,10 @@ class Gateway:
             interval=settings.snapshot_interval,
             health=self.health,
             allowed_origins=settings.allowed_origins,
+            routes=[Route("/metrics", self._metrics)],
             bars=lambda ticker: self._recorder.bars(ticker) if self._recorder else (),
         )
+        self.lag = LoopLag()
         self.maintenance = Maintenance(self.store, housekeeping(self.store, Retention()))
         self._supervisor: Supervisor | None = None
         self._recorder: Recorder | None = None
@@ -124,6 +132,8 @@ class Gateway:
                     self._supervisor.run,
                     self.catalogue.run,
                     backfill.run,
+                    self.maintenance.run,
+                    self.lag.run,
                 ]
                 for part in [*own, *parts]:
                     await tasks.start(self._guarded, part, crashed)
@@ -187,6 +197,20 @@ class Gateway:
         if self.settings.redis_url:
             checks["redis"] = await self._redis_check(self.settings.redis_url.get_secret_value())
         return Health(checks)
+
+    def families(self) -> list[Metric]:
+        """Everything that can be measured of this node now."""
+        families = [*measures.of_streams(self.manager.statistics()), *measures.of_board(self.board), self.lag.family()]
+        if self._recorder:
+            families += measures.of_recorder(self._recorder.statistics())
+        if self._supervisor:
+            families += measures.of_upstream(self._supervisor.statistics())
+        return families
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(
+            exposition(self.families()), headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}
+        )
 
     async def _database_check(self) -> Check:
         try:

@@ -24,6 +24,7 @@ class Reader:
     """An open stream. ``ended_cleanly`` is None while it is open, False when it broke."""
 
     response: httpx2.Response
+    client: httpx2.AsyncClient
     parser: EventSourceParser = field(default_factory=EventSourceParser)
     ended_cleanly: bool | None = None
 
@@ -71,4 +72,4 @@ async def reading(url: str, last_event_id: str = "", **headers: str) -> AsyncIte
     ):
         assert response.status_code == 200, await response.aread()
         assert response.headers["content-type"].split(";")[0] == "text/event-stream"
-        yield Reader(response)
+        yield Reader(response, client)
