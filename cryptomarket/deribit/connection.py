@@ -55,7 +55,7 @@ class Connection:
         finally:
             self._handle(self._session.close())
             self._calls.lost()
-        raise self._session.doom or self._failure or ExchangeUnreachable("the connection ended")
+        raise self._failure or ExchangeUnreachable("the connection ended")
 
     async def _until_failure(self, part: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
         """Keep expected failures out of exception groups; the first one ends all parts and is the reason."""

@@ -100,7 +100,9 @@ class Budget:
         """We were told that we ask too much (10028): halve the pace; it doubles again a minute later, and so on."""
         self._pace = max(self._pace / 2, 0.125)
         self._told_off = now
-        self._levels = {group: min(level, 0.0) for group, level in self._levels.items()}
+        for group in Group:
+            self._fill(group, now)
+            self._levels[group] = min(self._levels[group], 0.0)
 
     def crowd_down(self, now: float) -> None:
         """Too many of our requests were unanswered at once (10066): allow half as many."""

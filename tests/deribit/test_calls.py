@@ -5,7 +5,7 @@ from typing import Any
 import anyio
 import pytest
 
-from cryptomarket.deribit.credits import Priority
+from cryptomarket.deribit.credits import Budget, Priority
 from cryptomarket.deribit.protocol import UnsafeCall
 from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
 
@@ -121,6 +121,22 @@ async def test_the_more_urgent_call_goes_first() -> None:
         order = [params["n"] for params in exchange.asked("public/get_time")]
         assert sorted(order) == list(range(41))
         assert order.index(40) < 30
+
+
+async def test_a_burst_of_calls_keeps_to_the_budget_and_loses_none() -> None:
+    """Sixty at once: at most fifteen in any second (here a fifth of one), and an answer for each."""
+    async with scripted_exchange() as exchange, following(exchange.url, budget=Budget(hurry=5)) as follower:
+        await follower.tick_of("btc_usd")
+        times: list[float] = []
+
+        def note(params: dict[str, Any]) -> Any:
+            times.append(anyio.current_time())
+            return params["n"]
+
+        exchange.answers["public/get_time"] = note
+        await _ask_many(follower, 60)
+        assert len(times) == 61
+        assert all(later - first > 0.2 * 0.9 for first, later in zip(times, times[15:], strict=False))
 
 
 async def _ask_many(follower: Follower, count: int) -> None:

@@ -47,6 +47,11 @@ def test_a_heartbeat_never_waits_for_credits() -> None:
     spend(budget, Group.NON_MATCHING, 14)
     assert budget.wait(Group.NON_MATCHING, 0.0) > 0
     assert budget.wait(Group.NON_MATCHING, 0.0, urgent=True) == 0
+    budget.slow_down(0.0)
+    assert budget.wait(Group.NON_MATCHING, 5.0, urgent=True) == 0
+    budget.slow_down(5.0)
+    assert budget.wait(Group.NON_MATCHING, 5.0) > 0
+    assert budget.wait(Group.NON_MATCHING, 5.0, urgent=True) == 0
 
 
 def test_told_off_it_halves_its_pace_and_recovers() -> None:

@@ -1,5 +1,7 @@
 """Silence that the exchange intends is told apart from failure, and shown as what it is."""
 
+from dataclasses import replace
+
 import anyio
 import pytest
 
@@ -7,7 +9,7 @@ from cryptomarket.deribit.auth import Credentials, Secret
 from cryptomarket.deribit.outputs import InstrumentChanged
 from cryptomarket.model import Upstream, UpstreamState
 
-from .following import Follower, following
+from .following import QUICK, Follower, following
 from .scripted import SILENT, Refuse, Scripted, scripted_exchange
 
 LIVE, CONNECTING, STALE, DOWN = (
@@ -42,6 +44,18 @@ async def test_maintenance_is_shown_as_such_and_nothing_is_asked_again() -> None
         await exchange.notify("platform_state", {"maintenance": False})
         await exchange.price(BTC)
         await follower.until(lambda: last(follower).state is LIVE)
+
+
+async def test_maintenance_that_is_announced_late_ends_no_connection() -> None:
+    """The silence before it had already been asked about; what follows is rest, not starvation."""
+    async with scripted_exchange() as exchange:
+        async with following(exchange.url, patience=replace(QUICK, starvation=0.9)) as follower:
+            await follower.tick_of("btc_usd")
+            exchange.first_values = False
+            await follower.until(lambda: len(exchange.asked("public/subscribe")) == 2)
+            await exchange.notify("platform_state", {"maintenance": True})
+            await silence(exchange)
+        assert exchange.connections == 1
 
 
 async def test_a_disconnect_during_maintenance_is_explained_by_it() -> None:

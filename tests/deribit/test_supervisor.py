@@ -59,6 +59,19 @@ async def test_demand_is_followed_and_refusals_are_told() -> None:
         assert follower.supervisor.statistics()["refused"] == ["nope_usd"]
 
 
+async def test_a_ticker_in_its_grace_is_silent() -> None:
+    """Its readers have forgotten it: a tick would make them remember, and call its end stale."""
+    async with running_exchange(hurry=10) as exchange, following(exchange.ws_url) as follower:
+        follower.supervisor.want(["eth_usd"])
+        await follower.tick_of("eth_usd")
+        follower.supervisor.want([])
+        start = len(follower.messages)
+        for _ in range(5):
+            await follower.tick_of("btc_usd")
+        assert "eth_usd" not in {tick.ticker for tick in follower.ticks_since(start)}
+        assert "deribit_price_index.eth_usd" in follower.supervisor.subscriptions.confirmed()
+
+
 async def test_reconnects_after_the_exchange_drops_us() -> None:
     """A dropped connection is replaced and resubscribed, with configured and wanted tickers."""
     async with running_exchange(hurry=10) as exchange, following(exchange.ws_url) as follower:
