@@ -4,7 +4,7 @@ It decides the layers (headers, origins, problems) and the addresses; what is be
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
 from typing import Any
@@ -25,6 +25,7 @@ from .parts import Catalogue, Parts, no_bars
 from .problems import HANDLERS
 from .schemas import SCHEMAS
 from .security import CrossOrigin, SecurityHeaders
+from .status import Watched, status_router
 from .udf import udf_router
 
 __all__ = ["create_app"]
@@ -49,11 +50,13 @@ def create_app(
     allowed_origins: Sequence[str] = (),
     routes: Sequence[BaseRoute] = (),
     bars: Callable[[str], Sequence[Bar]] = no_bars,
+    statistics: Callable[[], Mapping[str, object]] = dict,
     wall: Callable[[], float] = time.time,
 ) -> ASGIApp:
     """The application over the given parts.
 
-    ``routes`` are further ones that need nothing from here; ``bars`` gives the minutes of a ticker not stored yet.
+    ``routes`` are further ones that need nothing from here; ``bars`` gives the minutes of a ticker not stored yet,
+    ``statistics`` the counters of each part of this node by its name.
     """
     app = FastAPI(
         title="cryptomarket",
@@ -68,6 +71,7 @@ def create_app(
     parts = Parts(tickers, board, store, catalogue, interval, wall, bars)
     for router in (price_router, candle_router, export_router, udf_router):
         app.include_router(router(parts))
+    app.include_router(status_router(Watched(board, health, statistics, wall)))
     app.router.routes += [
         Route("/sse/", stream),
         *health_routes(health),

@@ -31,7 +31,7 @@ FRESH = "no-cache"
 YEAR_SECONDS = 365 * 86_400
 
 #: The pages in the head of each: address and name of its words.
-PLACES = (("/", "nav.board"), ("/history", "nav.history"))
+PLACES = (("/", "nav.board"), ("/history", "nav.history"), ("/status", "nav.status"))
 
 _PAGE_HEADERS = {"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie"}
 
@@ -97,6 +97,9 @@ def page_routes(tickers: Sequence[str], board: Board, version: str, interval: in
     async def history(request: Request) -> Response:
         return show(request, "history.html", tickers=tickers, interval=interval)
 
+    async def status(request: Request) -> Response:
+        return show(request, "status.html", tickers=json.dumps(list(tickers)))
+
     async def docs(request: Request) -> Response:
         return show(request, "docs.html")
 
@@ -106,6 +109,7 @@ def page_routes(tickers: Sequence[str], board: Board, version: str, interval: in
     return [
         Route("/", index),
         Route("/history", history),
+        Route("/status", status),
         Route("/docs", docs),
         Route("/favicon.ico", favicon),
         Mount("/static/swagger", GZipMiddleware(_Files(packages=[("fastapi_swagger", "resources")]))),

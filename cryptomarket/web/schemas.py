@@ -7,7 +7,7 @@ from typing import Any
 
 from .problems import MEDIA_TYPE, PROBLEM_SCHEMA
 
-__all__ = ["CANDLES", "COVERAGE", "LIST", "NAMES", "ONE", "PROBLEMS", "SCHEMAS"]
+__all__ = ["CANDLES", "COVERAGE", "LIST", "NAMES", "ONE", "PROBLEMS", "SCHEMAS", "STATUS"]
 
 _ONE = {"ticker": "btc_usd", "price": 64250.13, "timestamp": 1763668800, "exchange_timestamp": 1763668859123}
 
@@ -134,6 +134,39 @@ _COVERAGE: dict[str, Any] = {
     ],
 }
 
+_CHECK = {
+    "type": "object",
+    "required": ["ok", "needed", "detail"],
+    "properties": {"ok": {"type": "boolean"}, "needed": {"type": "boolean"}, "detail": {"type": "string"}},
+}
+
+_STATUS: dict[str, Any] = {
+    "type": "object",
+    "title": "Status",
+    "required": ["time", "status", "checks", "upstream", "age_bounds", "statistics"],
+    "properties": {
+        "time": {"type": "integer", "description": "UNIX milliseconds"},
+        "status": {"enum": ["ready", "degraded", "unavailable"]},
+        "checks": {"type": "object", "additionalProperties": _CHECK},
+        "upstream": {
+            "type": "object",
+            "required": ["state", "since", "reason", "ages"],
+            "properties": {
+                "state": {"enum": ["live", "connecting", "stale", "down"]},
+                "since": {"type": "integer", "description": "UNIX milliseconds"},
+                "reason": {"type": "string"},
+                "ages": {"type": "object", "additionalProperties": {"type": "integer"}},
+            },
+        },
+        "age_bounds": {
+            "type": "array",
+            "items": {"type": "number"},
+            "description": "upper bounds, in seconds, of the buckets of `age_counts`; one more has no bound",
+        },
+        "statistics": {"type": "object", "description": "the counters of each part, by its name"},
+    },
+}
+
 #: For `components.schemas` of the document.
 SCHEMAS = {
     "Price": _PRICE,
@@ -142,6 +175,7 @@ SCHEMAS = {
     "Candle": _CANDLE,
     "CandleList": _CANDLE_LIST,
     "Coverage": _COVERAGE,
+    "Status": _STATUS,
     "Problem": PROBLEM_SCHEMA,
 }
 
@@ -172,6 +206,7 @@ UDF: dict[int | str, dict[str, Any]] = {
 }
 ONE: dict[int | str, dict[str, Any]] = {200: _answer("The price.", "Price")}
 NAMES: dict[int | str, dict[str, Any]] = {200: _answer("The names.", "TickerList")}
+STATUS: dict[int | str, dict[str, Any]] = {200: _answer("The status.", "Status")}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     404: _answer("Nobody knows the ticker, or no price of it has arrived yet.", "Problem", MEDIA_TYPE),
     422: _answer("A parameter is missing or wrong.", "Problem", MEDIA_TYPE),

@@ -42,6 +42,7 @@ async def moving_site(
     ) as site:
         recorder = Recorder(site.store, interval=interval, epoch=site.bus.epoch)
         site.bus.subscribe(recorder.receive)
+        site.counters["recorder"] = recorder.statistics
 
         async def move() -> None:
             walk = random.Random(1)

@@ -4,6 +4,7 @@ from typing import Any
 from playwright.async_api import expect
 
 from cryptomarket.model import UpstreamState
+from cryptomarket.web.health import Check
 from tests.frontend import npm_tools
 
 from .chromium import THEMES, Window, chromium
@@ -53,3 +54,14 @@ async def test_axe_finds_nothing_in_the_past(tmp_path: Path) -> None:
             await expect(page.locator("#rows tr").first).to_be_visible()
             await page.locator("#gaps summary").click()
             await in_both_themes(window, page)
+
+
+async def test_axe_finds_nothing_in_the_state_of_a_node(tmp_path: Path) -> None:
+    """The same for the page of the state, with its tables open."""
+    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+        site.checks = {"database": Check(False, "the database does not answer", needed=False)}
+        page = await window.open("/status")
+        await expect(page.locator("#rate canvas")).to_be_visible()
+        for summary in await page.locator("summary").all():
+            await summary.click()
+        await in_both_themes(window, page)

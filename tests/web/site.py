@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from difflib import get_close_matches
@@ -88,6 +88,8 @@ class Site:
     manager: ServerSSEManager
     address: str
     checks: dict[str, Check] = field(default_factory=dict)
+    #: Further statistics of the site, by the name of the part.
+    counters: dict[str, Callable[[], object]] = field(default_factory=dict)
     now: float = NOON
     #: What moves the prices, if anything does.
     market: anyio.CancelScope = field(default_factory=anyio.CancelScope)
@@ -150,6 +152,10 @@ async def running_site(
             interval=interval,
             health=health,
             allowed_origins=origins,
+            statistics=lambda: {
+                "streams": manager.statistics(),
+                **{name: count() for name, count in site.counters.items()},
+            },
             wall=time.time if live else lambda: site.now,
             **options,
         )

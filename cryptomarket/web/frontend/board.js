@@ -3,6 +3,7 @@
 import { find } from "./dom.js";
 import { Panel } from "./panel.js";
 import { startPicker } from "./picker.js";
+import { startState } from "./state.js";
 import { CryptoMarketStream } from "./stream.js";
 import { startTheme } from "./theme.js";
 import { Tile } from "./tile.js";
@@ -90,9 +91,8 @@ function followTickers() {
   panel?.offer(feed.tickers);
 }
 
-/* The state: of our own stream first, then of the gateway's way to the exchange. */
+/* What ears hear, and what time alone changes. */
 
-let upstream = "opening";
 let announced = 0;
 
 /** @param {string} text */
@@ -101,20 +101,14 @@ function announce(text) {
   find("#announcer", HTMLElement).textContent = text;
 }
 
-function showState() {
-  const state = feed.link === "lost" ? "lost" : upstream;
-  const shown = find("#state", HTMLElement);
-  if (shown.dataset.state === state) return;
-  shown.dataset.state = state;
-  const text = words.say(`state.${state}`);
-  find("#state-words", HTMLElement).textContent = text;
+const state = startState(feed, words, (text) => {
   announce(text);
   refresh();
-}
+});
 
 function refresh() {
-  const believed = feed.link !== "lost" && upstream !== "down" && upstream !== "connecting";
-  for (const tile of tiles.values()) tile.refresh(believed, upstream === "stale");
+  const believed = !["lost", "down", "connecting"].includes(state());
+  for (const tile of tiles.values()) tile.refresh(believed, state() === "stale");
   if (performance.now() - announced > ANNOUNCE_MS && document.hasFocus()) {
     announce([...tiles.values()].map((tile) => tile.spoken()).join(", "));
   }
@@ -125,7 +119,6 @@ async function loadHistory() {
 }
 
 feed.addEventListener("link", () => {
-  showState();
   if (feed.link !== "open") return;
   loadHistory();
   panel?.chart.reconcile();
@@ -133,10 +126,8 @@ feed.addEventListener("link", () => {
 
 feed.addEventListener("connection", (event) => {
   const said = /** @type {CustomEvent} */ (event).detail;
-  if (said.kind === "upstream") upstream = said.state;
   if (said.kind === "gap" && said.ticker) tiles.get(said.ticker)?.refused();
   if (said.ages) for (const [ticker, age] of Object.entries(said.ages)) tiles.get(ticker)?.heardOf(age);
-  if (said.kind === "upstream" || said.kind === "heartbeat") showState();
 });
 
 feed.addEventListener("price", (event) => {
