@@ -23,7 +23,7 @@ BUILT := pyproject.toml hatch_build.py cryptomarket/web/frontend/package-lock.js
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help demo run test lint check lock clean
+.PHONY: help demo run test lint check bench fuzz lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made
@@ -45,7 +45,11 @@ lint: $(VENV)/test.stamp ## ruff and mypy --strict
 
 check: lint test ## All that must hold before a commit: lint and test
 
-# To come with their modules: bench, fuzz, chaos.
+bench: $(VENV)/test.stamp ## Measure beside the field's usual answers; loopback only, some minutes
+	@$(BIN)/python -m tests.benchmarks.history $(ARGS)
+
+fuzz: $(VENV)/test.stamp ## A million broken frames through the reader of the exchange (ARGS="--count N" for more)
+	@$(BIN)/python -m tests.deribit.fuzz $(ARGS)
 
 lock: $(VENV)/lock.stamp ## Write requirements/ anew from pyproject.toml (UPGRADE=--upgrade for newer versions)
 	@$(COMPILE) --extra test --group build pyproject.toml --output-file requirements/test.txt
