@@ -79,6 +79,7 @@ class Gateway:
             health=self.health,
             allowed_origins=settings.allowed_origins,
             routes=[Route("/metrics", self._metrics)],
+            statistics=self.statistics,
             bars=lambda ticker: self._recorder.bars(ticker) if self._recorder else (),
         )
         self.lag = LoopLag()
@@ -197,6 +198,15 @@ class Gateway:
         if self.settings.redis_url:
             checks["redis"] = await self._redis_check(self.settings.redis_url.get_secret_value())
         return Health(checks)
+
+    def statistics(self) -> dict[str, object]:
+        """The counters of each part of this node, by its name."""
+        found: dict[str, object] = {"streams": self.manager.statistics(), "maintenance": self.maintenance.statistics()}
+        if self._recorder:
+            found["recorder"] = self._recorder.statistics()
+        if self._supervisor:
+            found["upstream"] = self._supervisor.statistics()
+        return found
 
     def families(self) -> list[Metric]:
         """Everything that can be measured of this node now."""
