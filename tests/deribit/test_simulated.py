@@ -1,0 +1,142 @@
+"""The client against the simulated exchange: open questions answered either way, and each of its faults."""
+
+import traceback
+from collections.abc import Awaitable, Callable, Iterable
+
+import anyio
+
+from cryptomarket.deribit.auth import Credentials, Secret
+from cryptomarket.deribit.backoff import Attempts
+from cryptomarket.deribit.credits import Budget
+from cryptomarket.simulator.exchange import Exchange, Switches, running_exchange
+from cryptomarket.simulator.faults import FAULTS
+
+from .following import Follower, following
+
+#: Every point that the exchange's documents leave open, answered otherwise than the simulator's default.
+OTHERWISE = (
+    "says_too_many=false",
+    "any_traffic_proves_life=true",
+    "test_request_seconds=1",
+    "adopts_last_login=false",
+    "connection_logins_count=true",
+    "session_expires_in=900",
+    "sid=true",
+    "missing_scope_code=13403",
+    "stale_signature_code=13009",
+    "nonce_reuse=false",
+    "bad_json_closes=true",
+    "first_values=false",
+    "fast_market=true",
+    "close_code=0",
+    "close_code=1008",
+    "strings_for_numbers=true",
+    "too_many_status=400",
+    "unauthorized_status=400",
+)
+ARGUMENTS = {
+    "unanswered": "public/subscribe",
+    "error": "10040",
+    "forget": "ticker.BTC-PERPETUAL.100ms",
+    "lock": "btc_usd",
+    "refuse": "*eth_usd*",
+    "stall": "*eth_usd*",
+    "skew": "5",
+}
+FELT_BY_THE_NEXT = ("unanswered", "error", "refuse", "refuse_login")
+TICKERS = ("btc_usd", "eth_usd", "BTC-PERPETUAL")
+
+
+async def all_tick(follower: Follower, within: float = 10.0) -> None:
+    """Every ticker speaks from here on."""
+    start = len(follower.messages)
+    await follower.until(lambda: {t.ticker for t in follower.ticks_since(start)} >= set(TICKERS), within)
+
+
+def key_of(exchange: Exchange) -> Credentials:
+    account = exchange.accounts[0]
+    return Credentials(account.client_id, Secret(account.client_secret))
+
+
+async def failures_of(scenario: Callable[[str], Awaitable[None]], names: Iterable[str]) -> dict[str, str]:
+    """Play the scenario once for each name, all at the same time; returns what went wrong with which."""
+    failures: dict[str, str] = {}
+
+    async def play(name: str) -> None:
+        try:
+            await scenario(name)
+        except BaseExceptionGroup as group:
+            failed, _ = group.split(Exception)
+            if failed is None:
+                raise
+            failures[name] = "".join(traceback.format_exception(failed)[-8:])
+        except Exception as exc:
+            failures[name] = repr(exc)
+
+    async with anyio.create_task_group() as tasks:
+        for name in names:
+            tasks.start_soon(play, name)
+    return failures
+
+
+async def survive(switch: str) -> None:
+    """Login, prices, a drop, a garbage frame, an overdraft, and prices again."""
+    async with running_exchange(hurry=5, switches=Switches.parse([switch])) as exchange:
+        options = {"credentials": key_of(exchange), "raw": True}
+        async with following(exchange.ws_url, *TICKERS, **options) as follower:
+            await all_tick(follower)
+            assert follower.supervisor.authenticated
+            for fault in ("drop", "garbage", "too_many"):
+                connections = exchange.connections
+                exchange.strike(fault)
+                if fault == "drop":
+                    await follower.until(lambda seen=connections: exchange.connections > seen)  # type: ignore[misc]
+                await all_tick(follower)
+            await follower.until(lambda: follower.supervisor.authenticated)
+        assert exchange.most_at_once == 1
+
+
+async def test_any_answer_to_an_open_question_is_survived() -> None:
+    """Whichever way the real exchange turns out to be."""
+    assert await failures_of(survive, OTHERWISE) == {}
+
+
+def test_every_open_question_is_tried_otherwise() -> None:
+    """A switch that the simulator gains is tried as well, or this list is out of date."""
+    assert {switch.split("=")[0] for switch in OTHERWISE} == set(Switches.__dataclass_fields__)
+
+
+async def heal(fault: str) -> None:
+    """Prices, the fault for a while, its end, prices."""
+    async with running_exchange(hurry=5) as exchange:
+        options = {"credentials": key_of(exchange), "attempts": Attempts(most=1000), "budget": Budget(hurry=3)}
+        async with following(exchange.ws_url, *TICKERS, **options) as follower:
+            await all_tick(follower)
+            exchange.strike(fault, ARGUMENTS.get(fault, ""))
+            if fault in FELT_BY_THE_NEXT:
+                exchange.strike("reset")
+            with anyio.move_on_after(1.5):  # longer than any patience of the client here
+                await follower.until(lambda: False)
+            exchange.strike("clear")
+            if fault == "refuse":  # asked again a minute later, or by the next connection
+                exchange.strike("reset")
+            await all_tick(follower, within=20)
+        assert exchange.most_at_once == 1
+        assert all(tick.price > 0 for tick in follower.ticks)
+
+
+async def test_prices_come_back_after_each_fault() -> None:
+    """Whatever the simulator can do to us, it heals without a hand, over one connection at a time."""
+    assert await failures_of(heal, FAULTS.keys() - {"clear", "expire"}) == {}
+
+
+async def test_an_instrument_that_expires_rests_and_disturbs_nobody() -> None:
+    """It is said; the others tick on, on the same connection."""
+    async with running_exchange(hurry=10) as exchange:
+        expiring = sorted(n for n in exchange.state.market.instruments(exchange.state.now_ms()) if n.endswith("-C"))[0]
+        async with following(exchange.ws_url, "btc_usd", expiring) as follower:
+            await follower.tick_of(expiring)
+            exchange.strike("expire", expiring)
+            await follower.until(lambda: expiring in str(follower.supervisor.statistics()["reason"]))
+            await follower.tick_of("btc_usd")
+        assert exchange.connections == 1
