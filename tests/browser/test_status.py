@@ -21,7 +21,7 @@ async def test_the_state_of_a_node_looks_like_itself_everywhere(tmp_path: Path) 
         }
         page = await window.open("/status")
         await expect(page.locator("#rate canvas")).to_be_visible()
-        await expect(page.locator("#tickers")).to_contain_text("missing in")
+        await expect(page.locator("#tickers")).to_contain_text("missing, stretches")
         await page.wait_for_timeout(7_000)  # so that the plots in the pictures have something to show
         await window.pictures(page, "status")
 
@@ -33,7 +33,7 @@ async def test_the_state_of_a_node_is_live(tmp_path: Path) -> None:
         await window.open("/?timer=5")
         page = await window.open("/status")
         await expect(page.locator("#health-words")).to_have_text("degraded: it serves, with something missing")
-        await expect(page.locator("#checks")).to_contain_text("! database")
+        await expect(page.locator("#checks")).to_contain_text("! Database")
         await expect(page.locator("#counts")).to_contain_text(re.compile("2\\s*open|open\\s*2"))
         await page.get_by_text("Streams by timer").click()
         await expect(page.locator("#timers")).to_contain_text("5 s")

@@ -41,9 +41,9 @@ class QuietServer(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def running_server(app: Any, port: int = 0) -> AsyncIterator[str]:
-    """The application on a real socket; gives its address."""
-    config = uvicorn.Config(app, port=port, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+async def running_server(app: Any, port: int = 0, http: Any = "auto") -> AsyncIterator[str]:
+    """The application on a real socket; gives its address. ``http`` is uvicorn's protocol."""
+    config = uvicorn.Config(app, port=port, http=http, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
     server = QuietServer(config)
 
     async def serve() -> None:
@@ -123,6 +123,8 @@ async def running_site(
     live: bool = False,
     interval: int = 60,
     origins: Sequence[str] = ORIGINS,
+    http: Any = "auto",
+    limits: dict[str, Any] | None = None,
     **options: Any,
 ) -> AsyncIterator[Site]:
     """A site on a database in the folder, holding the given prices; with ``live`` its clock is the machine's."""
@@ -130,7 +132,12 @@ async def running_site(
     manager = ServerSSEManager(*TICKERS, "connection", board=board)
     names = Names()
     endpoint = StreamEndpoint(
-        manager, known=names.known, nearest=names.nearest, problem=problem_response, allowed_origins=origins
+        manager,
+        known=names.known,
+        nearest=names.nearest,
+        problem=problem_response,
+        allowed_origins=origins,
+        **(limits or {}),
     )
     async with Store(f"sqlite+aiosqlite:///{folder / 'prices.db'}", interval=interval) as store:
         await store.migrate()
@@ -160,7 +167,7 @@ async def running_site(
             **options,
         )
         async with (
-            running_server(app, port) as address,
+            running_server(app, port, http) as address,
             httpx2.AsyncClient(base_url=address, timeout=10) as client,
             anyio.create_task_group() as tasks,
         ):

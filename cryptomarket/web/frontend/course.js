@@ -85,7 +85,7 @@ export class Course {
       const [line, soft, brand] = ["line", "soft", "brand"].map((one) => colour(place, one));
       const axis = { stroke: soft, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
       const values = (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => this.number.format(tick));
-      const times = (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => this.words.time(tick));
+      const times = (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => this.clock.format(tick * 1000));
       const options = {
         width: Math.max(place.clientWidth, 200),
         height: 180,
