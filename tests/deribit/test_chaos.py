@@ -23,7 +23,7 @@ from .scripted import SILENT, Refuse, Scripted, scripted_exchange
 
 #: Faults in all; the links below share them and run side by side.
 FAULTS = int(os.environ.get("CRYPTOMARKET_CHAOS", "1000"))
-LINKS = 10
+LINKS = 20
 #: Everything, the exchange's budget included, passes this many times as fast as in earnest.
 HURRY = 20.0
 FAST = Patience(
