@@ -303,20 +303,21 @@ class Bench:
 async def bare_driver(store: Store, statement: Any, given: dict[str, Any]) -> Callable[[int], Awaitable[object]]:
     """The same statement on an open connection of the driver, with nothing of ours around it."""
     url = store._database.url
-    compiled = statement.compile(dialect=store._database.readers.dialect, compile_kwargs={"render_postcompile": True})
-    values = [{**compiled.params, **given}[name] for name in compiled.positiontup]
+    compiled = statement.compile(dialect=store._database.readers.dialect)
+    expanded = compiled.construct_expanded_state(given)
+    values = list(expanded.positional_parameters)
     if url.get_backend_name() == "sqlite":
         connection = await aiosqlite.connect(url.database or "")
         OPEN.append(connection.close)
 
         async def on_sqlite(_: int) -> object:
-            async with connection.execute(str(compiled), values) as cursor:
+            async with connection.execute(expanded.statement, values) as cursor:
                 return await cursor.fetchall()
 
         return on_sqlite
     native = await asyncpg.connect(user="postgres", database=url.database, host=str(url.query["host"]))
     OPEN.append(native.close)
-    prepared = await native.prepare(str(compiled))
+    prepared = await native.prepare(expanded.statement)
     return lambda _: prepared.fetch(*values)
 
 
