@@ -26,6 +26,7 @@ from .problems import HANDLERS
 from .schemas import SCHEMAS
 from .security import CrossOrigin, SecurityHeaders
 from .status import Watched, status_router
+from .streaming import STREAM_PATHS, STREAM_SCHEMAS
 from .udf import udf_router
 
 __all__ = ["create_app"]
@@ -83,12 +84,14 @@ def create_app(
 
 
 def _describe(app: FastAPI) -> None:
-    """Complete the OpenAPI document with the schemas that our own codec writes."""
+    """Complete the OpenAPI document with the schemas that our own codec writes, and with the stream."""
     written = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = written()
-        document.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
+        document.setdefault("components", {}).setdefault("schemas", {}).update({**SCHEMAS, **STREAM_SCHEMAS})
+        document["paths"] = {**STREAM_PATHS, **document["paths"]}
         return document
 
+    app.openapi_version = "3.2.0"  # the first that can describe the events of a stream
     app.openapi = openapi  # type: ignore[method-assign]

@@ -147,6 +147,7 @@ async def test_openapi_describes_every_route_with_its_problems(tmp_path: Path) -
             assert "200" in operation["responses"], path
             if operation.get("parameters"):
                 assert "application/problem+json" in operation["responses"]["422"]["content"], path
+    assert document["openapi"] == "3.2.0"
     text = json.dumps(document)
     for reference in set(re.findall(r'"#/components/schemas/(\w+)"', text)):
         assert reference in document["components"]["schemas"]
