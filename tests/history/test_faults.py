@@ -1,0 +1,164 @@
+"""What machines do: a database killed in the midst of writes, a full disk; and what readers see meanwhile."""
+
+import asyncio
+import os
+import random
+import subprocess
+import uuid
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cryptomarket.history.queries import Order
+from cryptomarket.history.recorder import Recorder
+from cryptomarket.history.store import Store
+from cryptomarket.model import Price, Source, exact_price, plain
+
+from ..databases import Postgres
+from .test_recorder import Clock, new_recorder, stored, tick
+from .test_store import SLOT, price
+
+
+async def test_postgresql_killed_in_the_midst_of_writes(postgres: Postgres, postgres_url: str) -> None:
+    """Whatever moment it dies at, every slot is there once afterwards, and the ledger agrees."""
+    async with Store(postgres_url) as store:
+        await store.migrate()
+        clock = Clock()
+        recorder = await new_recorder(store, clock)
+        chance = random.Random(5)
+        slots = 0
+
+        async def record(until: int) -> None:
+            nonlocal slots
+            while slots < until:
+                for ticker in ("btc_usd", "eth_usd"):
+                    recorder.receive(tick(60 * slots + 30, str(slots), ticker=ticker))
+                slots += 1
+                await recorder.write()
+
+        await record(20)
+        for _ in range(3):
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(record(slots + 60))
+                await asyncio.sleep(chance.uniform(0.0, 0.15))
+                await asyncio.to_thread(postgres.kill)
+            assert recorder.statistics().database_down
+            await asyncio.to_thread(postgres.start)
+        await recorder.write(with_open=True)
+        assert recorder.statistics().queued == 0
+        for ticker in ("btc_usd", "eth_usd"):
+            assert await stored(store, ticker) == {n: str(n) for n in range(slots)}
+            assert (await store.coverage(ticker, SLOT, SLOT + 60 * slots)).complete
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of three megabytes."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no small disk here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill_disk(path: Path) -> None:
+    """Write until there is no room; raises the system's error."""
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+
+
+async def test_a_full_disk_delays_and_loses_nothing(small_disk: Path) -> None:
+    """While the disk is full slots wait; when there is room again they are written, and the file is whole."""
+    async with Store(f"sqlite+aiosqlite:///{small_disk / 'prices.db'}") as store:
+        await store.migrate()
+        recorder = await new_recorder(store, Clock())
+        recorder.receive(tick(30, "0"))
+        await recorder.write(with_open=True)
+        filler = small_disk / "filler"
+        with pytest.raises(OSError, match="No space"):
+            fill_disk(filler)
+        for n in range(1, 200):
+            recorder.receive(tick(60 * n + 30, str(n)))
+        await recorder.write(with_open=True)
+        assert recorder.statistics().database_down
+        assert recorder.statistics().queued == 199
+        assert await stored(store) == {0: "0"}
+        filler.unlink()
+        await recorder.write(with_open=True)
+        assert await stored(store) == {n: str(n) for n in range(200)}
+        async with store.reading() as reader:
+            check = await reader.ask(lambda c: c.exec_driver_sql("PRAGMA integrity_check").scalar())
+        assert check == "ok"
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_pages_are_whole_while_rows_are_written(store: Store, order: Order) -> None:
+    """Each row that stood when the reading began is seen once, whatever is recorded and filled in meanwhile."""
+    epoch = await store.take_epoch()
+    standing = [SLOT + 60 * n for n in range(0, 300, 3)]
+    await store.write_live([price(slot, epoch=epoch) for slot in standing], epoch)
+    chance = random.Random(1)
+    seen: list[int] = []
+    after = None
+    while True:
+        page = await store.prices("btc_usd", limit=7, after=after, order=order)
+        seen += [row.timestamp for row in page.data]
+        await store.insert_missing([price(SLOT + 60 * chance.randrange(300), source=Source.BACKFILL)])
+        await store.write_live([price(SLOT + 60 * (300 + len(seen)), epoch=epoch)], epoch)
+        after = page.next
+        if after is None or len(seen) > 1000:
+            break
+    assert len(seen) == len(set(seen))
+    assert set(standing) <= set(seen)
+    assert seen == sorted(seen, reverse=order == "desc")
+
+
+digits = st.builds(
+    lambda whole, fraction, places: exact_price(f"{whole}.{fraction:0{places}}" if places else str(whole)),
+    st.integers(0, 10**9 - 1),
+    st.integers(0, 10**9 - 1),
+    st.sampled_from([0, 9]),
+) | st.sampled_from([exact_price(text) for text in ("8.7e3", "0.000000001", "999999999.999999999", "64250.10", "0")])
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(prices=st.lists(digits, min_size=1, max_size=30))
+def test_eighteen_digits_survive_every_form(prices: list[Decimal], database_url: str) -> None:
+    """Objects, JSON, NDJSON, CSV and candles say the digits that came, on both databases."""
+
+    async def check() -> None:
+        async with Store(database_url) as store:
+            await store.migrate()
+            ticker = f"t{uuid.uuid4().hex}"
+            rows = [Price(ticker, SLOT + 60 * n, value, (SLOT + 60 * n) * 1000) for n, value in enumerate(prices)]
+            await store.insert_missing(rows)
+            said = [plain(value) for value in prices]
+            async with store.reading() as reader:
+                assert [plain(row.price) for row in (await reader.prices(ticker)).data] == said
+                text = (await reader.text_page("ndjson", ticker)).text
+                assert text == "".join(row.json() + "\n" for row in rows)
+                lines = (await reader.text_page("csv", ticker)).text.splitlines()
+                assert [line.split(",")[2] for line in lines] == said
+                assert [candle.close for candle in await reader.candles(ticker, "1m")] == said
+
+    anyio.run(check)
+
+
+async def test_the_recorder_is_cheap_to_feed(store: Store) -> None:
+    """A tick costs the event loop some microseconds, so a thousand a second are nothing."""
+    recorder = Recorder(store, interval=60, epoch=await store.take_epoch())
+    ticks = [tick(n / 100, "64250.13", ticker=f"t{n % 60}") for n in range(20_000)]
+    used = asyncio.get_running_loop().time()
+    for each in ticks:
+        recorder.receive(each)
+    assert asyncio.get_running_loop().time() - used < 2
