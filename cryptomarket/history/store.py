@@ -208,7 +208,7 @@ class Store:
     @contextlib.asynccontextmanager
     async def _outside_transactions(self) -> AsyncIterator[AsyncConnection]:
         """A connection to SQLite that may write and begins no transaction, for what cannot be in one."""
-        with translated(self.place):
+        with translated(self.place), anyio.CancelScope(shield=True):  # as in a transaction
             async with self._database.readers.connect() as connection:
                 await connection.execute(text("PRAGMA query_only = OFF"))
                 try:

@@ -10,7 +10,7 @@ from cryptomarket.model import Price, Source
 
 
 async def test_a_cancelled_write_leaves_the_writer_free(tmp_path: Path) -> None:
-    """The recorder's last rows are written at once although a long insert was just cancelled."""
+    """The recorder's last rows are written at once although a long insert and the daily upkeep were just cancelled."""
     many = [Price("btc_usd", slot, Decimal(1), slot * 1000, Source.SIMULATED) for slot in range(40_000)]
     async with Store(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}", lock_seconds=0.2) as store:
         await store.migrate()
@@ -18,6 +18,7 @@ async def test_a_cancelled_write_leaves_the_writer_free(tmp_path: Path) -> None:
         for pause in (0.0, 0.001, 0.005, 0.02, 0.05):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(store.insert_missing, many)
+                tasks.start_soon(store.tidy)
                 await anyio.sleep(pause)
                 tasks.cancel_scope.cancel()
             with anyio.fail_after(2):
