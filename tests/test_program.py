@@ -1,5 +1,6 @@
 """The whole program as a process: what its users type, what it answers, how it ends."""
 
+import contextlib
 import json
 import signal
 import socket
@@ -110,10 +111,12 @@ async def test_a_stop_ends_open_streams_cleanly_and_quickly(tmp_path: Path) -> N
 
 async def test_interrupted_twice_it_quits_at_once(tmp_path: Path) -> None:
     """A second Ctrl-C does not wait for the drain window."""
-    async with running_program(tmp_path, "demo", drain_seconds=300) as program:
+    async with running_program(tmp_path, "demo", drain_seconds=300, max_streams_per_address=1000) as program:
         url = await program.url()
-        async with reading(f"{url}/sse/?timer=60") as reader:
-            await reader.next("connection")
+        async with contextlib.AsyncExitStack() as readers:
+            for _ in range(300):  # so many that their end takes three seconds
+                reader = await readers.enter_async_context(reading(f"{url}/sse/?timer=60"))
+                await reader.next("connection")
             program.process.send_signal(signal.SIGINT)
             await eventually(lambda: _refuses(url), "the listener is closed")
             await program.stop(signal.SIGINT, 10)

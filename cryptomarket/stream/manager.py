@@ -34,6 +34,8 @@ SLICE = 500
 LOOK_SECONDS = 0.25
 #: How often a drain ends the streams whose turn has come.
 DRAIN_STEP_SECONDS = 0.05
+#: So many may end in a second without being a herd: a handful of readers need not keep a process for the whole window.
+CALM_PER_SECOND = 100
 
 
 def ignore(_: object) -> None:
@@ -271,7 +273,8 @@ class ServerSSEManager:
         streams += self._delivery.blocked_since(self._monotonic())
         # Neighbours joined together and would return together.
         streams.sort(key=lambda _: self._random())
-        log.info("streams_draining", streams=len(streams), window_seconds=window_seconds)
+        window_seconds = min(window_seconds, len(streams) / CALM_PER_SECOND)
+        log.info("streams draining", streams=len(streams), window_seconds=window_seconds)
         began, ended = self._monotonic(), 0
         try:
             while ended < len(streams):
@@ -286,7 +289,7 @@ class ServerSSEManager:
             for stream in streams[ended:]:  # told not to wait: an open connection would keep the server
                 stream.sink.abort()
                 self.leave(stream)
-        log.info("streams_drained", streams=len(streams))
+        log.info("streams drained", streams=len(streams))
 
     def _end(self, stream: Stream) -> None:
         if (cohort := stream.cohort) is not None:
