@@ -124,7 +124,7 @@ def simulate(
     speed: Annotated[float, typer.Option(help="How many times faster than recorded; 0: at once.", min=0)] = 1.0,
     fault: Annotated[
         list[str] | None,
-        typer.Option(help="Let something go wrong: name[:argument][@after][/every], in seconds; repeatable."),
+        typer.Option(help="Let something go wrong: a name, as in drop:argument@after/every; repeatable."),
     ] = None,
     switch: Annotated[
         list[str] | None, typer.Option(help="Answer a question Deribit leaves open: name=value; repeatable.")

@@ -1,6 +1,7 @@
 """A write that is cancelled, as at a stop, does not stand in the way of the last one."""
 
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 
 import anyio
@@ -15,10 +16,9 @@ async def test_a_cancelled_write_leaves_the_writer_free(tmp_path: Path) -> None:
     async with Store(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}", lock_seconds=0.2) as store:
         await store.migrate()
         epoch = await store.take_epoch()
-        for pause in (0.0, 0.001, 0.005, 0.02, 0.05):
+        for pause, work in product((0.0, 0.001, 0.005, 0.02, 0.05), [(store.insert_missing, many), (store.tidy,)]):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(store.insert_missing, many)
-                tasks.start_soon(store.tidy)
+                tasks.start_soon(*work)
                 await anyio.sleep(pause)
                 tasks.cancel_scope.cancel()
             with anyio.fail_after(2):
