@@ -193,8 +193,7 @@ class Gateway:
             "upstream": Check(fresh, f"{upstream.state}: {upstream.reason}" if upstream.reason else upstream.state),
         }
         if self.settings.deribit_client_id and self._supervisor:
-            known = self._supervisor.authenticated
-            checks["login"] = Check(known, "logged in" if known else "not logged in: public prices only", needed=False)
+            checks["login"] = self._login_check(self._supervisor)
         if self.settings.redis_url:
             checks["redis"] = await self._redis_check(self.settings.redis_url.get_secret_value())
         return Health(checks)
@@ -221,6 +220,12 @@ class Gateway:
         return Response(
             exposition(self.families()), headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}
         )
+
+    @staticmethod
+    def _login_check(supervisor: Supervisor) -> Check:
+        trouble = supervisor.login.statistics()["trouble"]
+        says = "logged in" if supervisor.authenticated else f"public prices only: {trouble or 'not logged in yet'}"
+        return Check(supervisor.authenticated, says, needed=False)
 
     async def _database_check(self) -> Check:
         try:
