@@ -58,6 +58,13 @@ class _Chart(msgspec.Struct, frozen=True):
     close: list[msgspec.Raw] = []
 
 
+class _Volatility(msgspec.Struct, frozen=True):
+    """Bars of (ms, open, high, low, close), and where to go on."""
+
+    data: list[tuple[float, msgspec.Raw, msgspec.Raw, msgspec.Raw, msgspec.Raw]] = []
+    continuation: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Bar:
     """What trades of an instrument were worth within one step that starts at the timestamp, UNIX ms."""
@@ -241,6 +248,24 @@ class Api:
             raise ExchangeUnreachable(f"{method}: the columns of the chart do not match")
         bars = (_bar(*row) for row in zip(*columns, strict=True))
         return sorted((bar for bar in bars if bar and start <= bar.timestamp < end), key=lambda bar: bar.timestamp)
+
+    async def volatility(self, currency: str, start: int, end: int) -> list[tuple[int, Decimal]]:
+        """The volatility index by the minute, oldest first, as (the minute's last UNIX ms, its last value).
+
+        The exchange gives a thousand bars at most, the newest first to come, and says where the older ones end.
+        """
+        method = "public/get_volatility_index_data"
+        points: dict[int, Decimal] = {}
+        until: int | None = end
+        while until is not None and until > start:
+            asked: dict[str, str | int] = {"start_timestamp": start, "end_timestamp": until, "resolution": "60"}
+            found = self._typed(method, _Volatility, await self.call(method, currency=currency, **asked))
+            for stamp, *_, close in found.data:
+                value = number(close)
+                if value is not None and start <= stamp < end:
+                    points[int(stamp) + 59_999] = value
+            until = found.continuation if found.continuation is not None and found.continuation < until else None
+        return sorted(points.items())
 
     def _typed(self, method: str, kind: type[_T], raw: msgspec.Raw) -> _T:
         try:

@@ -31,6 +31,8 @@ AGAIN_SECONDS = 3.0
 RANGES = {"1h": 3_600, "1d": 86_400, "2d": 172_800, "1m": 2_592_000, "1y": 31_536_000, "all": 10**10}
 #: Bars of instruments asked for at once: a day of minutes.
 BARS_SECONDS = 86_400
+#: Indices of volatility have a history of their own, by currency, and a finer one.
+VOLATILITY = {"btcdvol_usdc": "BTC", "ethdvol_usdc": "ETH"}
 #: What will not come by asking again: it was asked, or nobody wants it.
 SETTLED = frozenset({Reason.COARSE, Reason.UNAVAILABLE, Reason.UNASKED, Reason.PRUNED})
 #: Refusals that mean this history does not exist: invalid request or params, not found.
@@ -56,6 +58,9 @@ class Past(Protocol):
 
     async def bars(self, instrument: str, start: int, end: int, /, *, minutes: int) -> Sequence[Bar]:
         """The bars that begin within [start, end), UNIX ms, oldest first."""
+
+    async def volatility(self, currency: str, start: int, end: int, /) -> Points:
+        """The volatility index by the minute, within [start, end), as (the minute's last UNIX ms, its last value)."""
 
 
 class HoleStore(Protocol):
@@ -195,7 +200,8 @@ class Backfill:
     async def fill_ticker(self, ticker: str, holes: Sequence[Interval]) -> int:
         """Fill the holes of one ticker; returns how many slots were."""
         try:
-            return await (self._fill_index if is_index(ticker) else self._fill_instrument)(ticker, holes)
+            by_chart = is_index(ticker) and ticker not in VOLATILITY
+            return await (self._fill_index if by_chart else self._fill_minutes)(ticker, holes)
         except ExchangeRefused as exc:
             if exc.code not in NONEXISTENT:
                 raise
@@ -215,7 +221,8 @@ class Backfill:
                 break
         return filled
 
-    async def _fill_instrument(self, ticker: str, holes: Sequence[Interval]) -> int:
+    async def _fill_minutes(self, ticker: str, holes: Sequence[Interval]) -> int:
+        """Fill from what the exchange keeps by the minute, in windows: bars of instruments, the volatility index."""
         step = self._store.interval
         if step % 60:
             for hole in holes:
@@ -223,18 +230,24 @@ class Backfill:
             return 0
         filled = 0
         for start, end in _windows(holes):
-            asked = int(self._wall()) // 60 * 60  # the bar of this minute may still change
-            bars = await self._past.bars(ticker, start * 1000, end * 1000, minutes=1)
-            # A bar's last price is of its last moment.
-            points = [(bar.timestamp + 59_999, bar.close) for bar in bars if bar.timestamp < (asked - 60) * 1000 + 1]
-            chart = Chart(f"{Source.BACKFILL}:chart", points, 60, start, asked)
+            now = int(self._wall()) // 60 * 60  # the bar of this minute may still change
+            points = [point for point in await self._minutes(ticker, start, end) if point[0] < now * 1000]
+            source = f"{Source.BACKFILL}:{'volatility' if ticker in VOLATILITY else 'chart'}"
             within = [
                 replace(hole, start=max(hole.start, start), end=min(hole.end, end))
                 for hole in holes
                 if hole.start < end and hole.end > start
             ]
-            filled += await self._keep(ticker, fill(ticker, within, step, chart))
+            found = fill(ticker, within, step, Chart(source, points, 60, start, now))
+            filled += await self._keep(ticker, found)
         return filled
+
+    async def _minutes(self, ticker: str, start: int, end: int) -> Points:
+        if ticker in VOLATILITY:
+            return await self._past.volatility(VOLATILITY[ticker], start * 1000, end * 1000)
+        bars = await self._past.bars(ticker, start * 1000, end * 1000, minutes=1)
+        # A bar's last price is of its last moment.
+        return [(bar.timestamp + 59_999, bar.close) for bar in bars]
 
     async def _keep(self, ticker: str, found: Filled) -> int:
         self._pending = self._pending or found.pending

@@ -247,6 +247,10 @@ class World:
         """No instruments here."""
         raise AssertionError(instrument)
 
+    async def volatility(self, currency: str, start: int, end: int) -> Points:
+        """No volatility here."""
+        raise AssertionError(currency)
+
     def backfill(self) -> Backfill:
         """The backfill of this world."""
         return Backfill(self.store, self, wall=lambda: self.now)

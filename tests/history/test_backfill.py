@@ -125,6 +125,17 @@ async def test_fills_a_hole_of_an_instrument(store: Store) -> None:
         assert (await store.coverage("BTC-PERPETUAL", slot_now(3000), slot_now(4))).complete
 
 
+async def test_fills_a_hole_of_the_volatility_index(store: Store) -> None:
+    """The volatility index has its own history, which goes back further than an index's, in pages."""
+    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+        await with_holes(store, "btcdvol_usdc", 1500, 5)
+        assert await Backfill(store, api).fill_all() == 1494
+        assert exchange.state.requests["public/get_volatility_index_data"] > 1
+        coverage = await store.coverage("btcdvol_usdc", slot_now(1500), slot_now(4))
+        assert coverage.complete
+        assert coverage.intervals[1].source == "backfill:volatility"
+
+
 async def test_a_history_that_does_not_exist_is_not_available(store: Store) -> None:
     """A ticker the exchange has no history of keeps its hole, with the reason."""
     async with running_exchange() as exchange, Api(exchange.http_url) as api:

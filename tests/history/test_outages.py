@@ -19,7 +19,7 @@ from ..databases import Postgres
 from .scripts import INTERVAL, TICKERS, World
 from .test_ledger import entries_of
 
-SCRIPTS = int(os.environ.get("CRYPTOMARKET_SCRIPTS", "40"))
+SCRIPTS = int(os.environ.get("CRYPTOMARKET_SCRIPTS", "20"))
 SLOTS = 22
 
 

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import anyio
 import pytest
 
 from cryptomarket.history.queries import Order
@@ -151,13 +152,19 @@ async def test_a_session_reads_and_gives_its_connection_back(store: Store) -> No
             assert await reader.known("btc_usd")
 
 
-async def test_many_rows_are_inserted_fast(store: Store) -> None:
-    """Thirty days of two tickers, as a demo writes them at its start."""
+async def test_many_rows_are_inserted_in_chunks(store: Store) -> None:
+    """A week of two tickers, as a demo writes its past: every row is there, and the recorder had its turn between."""
+    epoch = await store.take_epoch()
     rows = (
-        price(SLOT + 60 * n, ticker=t, source=Source.SIMULATED) for t in ("btc_usd", "eth_usd") for n in range(43_200)
+        price(SLOT + 60 * n, ticker=t, source=Source.SIMULATED) for t in ("btc_usd", "eth_usd") for n in range(10_080)
     )
-    await store.insert_missing(rows)
-    assert (await store.prices("eth_usd", order="desc", limit=1)).data[0].timestamp == SLOT + 60 * 43_199
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(store.insert_missing, rows)
+        while not await store.known("eth_usd"):
+            with anyio.fail_after(2):
+                assert await store.write_live([price(SLOT - 60, epoch=epoch)], epoch)
+    assert (await store.prices("eth_usd", order="desc", limit=1)).data[0].timestamp == SLOT + 60 * 10_079
+    assert (await store.coverage("btc_usd", SLOT - 60, SLOT + 60 * 10_080)).complete
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
