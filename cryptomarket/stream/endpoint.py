@@ -5,6 +5,7 @@ wrong value is a 422 before the stream starts: coming back with it would be no u
 """
 
 import asyncio
+import functools
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -38,6 +39,7 @@ _STREAM_HEADERS = {
     "cache-control": "no-store, no-transform",
     "x-accel-buffering": "no",
 }
+_RAW_HEADERS = [(name.encode(), value.encode()) for name, value in _STREAM_HEADERS.items()]
 
 
 def nobody(_: Request) -> tuple[str | None, Mapping[str, str]]:
@@ -84,6 +86,7 @@ def _single(query: QueryParams, name: str, expected: str) -> str | None:
     return values[0] if values else None
 
 
+@functools.lru_cache(maxsize=4096)
 def counted_address(host: str) -> str:
     """What streams are counted by: the address, or the /64 of an IPv6 address, which one household has all of."""
     try:
@@ -186,10 +189,7 @@ class StreamEndpoint:
         send: Send,
     ) -> None:
         """The stream on the connection itself if the server gives it, else as a response of any ASGI server."""
-        raw = [
-            (name.lower().encode("latin-1"), value.encode("latin-1"))
-            for name, value in (*_STREAM_HEADERS.items(), *headers.items())
-        ]
+        raw = _RAW_HEADERS + [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
         hand_over = (scope.get("extensions") or {}).get(HANDOVER)
         if hand_over is not None:
             sink = SocketSink(self._manager.leave)
@@ -229,7 +229,7 @@ class StreamEndpoint:
 
     def _cors(self, request: Request) -> dict[str, str]:
         """Leave for exactly this origin, if it is an allowed one; never for credentials."""
-        headers = {"Vary": "Origin"}
+        headers = {"Vary": "Origin", "X-Content-Type-Options": "nosniff"}
         origin = request.headers.get("origin")
         if origin is not None and origin in self._origins:
             headers["Access-Control-Allow-Origin"] = origin

@@ -4,9 +4,10 @@ Pure: no socket, no clock. A line break in any field cannot begin another field.
 Specification: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 """
 
-import json
 import re
 from collections.abc import Mapping
+
+import msgspec
 
 from ..model import GapReason, Tick, Upstream
 
@@ -70,7 +71,7 @@ def gap_data(reason: GapReason, *, since: str | None = None, ticker: str | None 
 
 
 def _json(**fields: object) -> str:
-    return json.dumps(fields, separators=(",", ":"))
+    return msgspec.json.encode(fields).decode()
 
 
 def _one_line(text: str) -> str:

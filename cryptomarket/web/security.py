@@ -5,7 +5,6 @@ Pages have no inline script or style and load nothing from elsewhere, so the pol
 
 from collections.abc import Sequence
 
-from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -46,13 +45,17 @@ def _written(policy: dict[str, str]) -> str:
     return "; ".join(f"{name} {value}" for name, value in policy.items())
 
 
+def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
 class SecurityHeaders:
     """Adds the headers to every answer, also to those of errors, so it is the outermost layer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._pages = {**_HEADERS, "Content-Security-Policy": _written(_PAGES)}
-        self._swagger = {**_HEADERS, "Content-Security-Policy": _written(_SWAGGER)}
+        self._pages = _raw({**_HEADERS, "Content-Security-Policy": _written(_PAGES)})
+        self._swagger = _raw({**_HEADERS, "Content-Security-Policy": _written(_SWAGGER)})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything on, and write the headers into the start of the answer."""
@@ -63,9 +66,8 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in wanted.items():
-                    headers.setdefault(name, value)
+                present = {name for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(h for h in wanted if h[0] not in present)]
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
