@@ -102,7 +102,8 @@ class HandoverProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is here: answer it, unless it is one no honest client sends."""
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
+        # What was received is at least the head, and with nothing behind it is just the head.
+        if self._received > HEAD_BYTES and self._head_bytes() > HEAD_BYTES:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             return
         self._in_body, self._received = True, 0
@@ -110,6 +111,9 @@ class HandoverProtocol(HttpToolsProtocol):
         if self.cycle is not None:  # the application's task runs later, so it will find this
             take = functools.partial(_take, weakref.ref(self), weakref.ref(self.cycle))
             self.scope["extensions"] = {HANDOVER: {"take": take}}
+
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def on_message_complete(self) -> None:
         """The request is whole: its time is no longer counted."""

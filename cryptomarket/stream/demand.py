@@ -24,24 +24,22 @@ class Demand:
 
     def room(self, tickers: frozenset[str], most: int) -> bool:
         """Whether no more than ``most`` tickers, configured ones included, would be followed with these."""
+        if tickers <= self._configured:
+            return True
         return len(self._configured.union(tickers, self._counts, self._unwanted)) <= most
 
-    def join(self, tickers: Iterable[str]) -> list[str]:
+    def join(self, tickers: frozenset[str]) -> list[str]:
         """One more stream wants the tickers; gives those that were not followed before."""
         new = []
-        for ticker in tickers:
-            if ticker in self._configured:
-                continue
+        for ticker in tickers - self._configured:
             if ticker not in self._counts and self._unwanted.pop(ticker, None) is None:
                 new.append(ticker)
             self._counts[ticker] = self._counts.get(ticker, 0) + 1
         return new
 
-    def leave(self, tickers: Iterable[str], now: float) -> None:
+    def leave(self, tickers: frozenset[str], now: float) -> None:
         """One stream less wants the tickers."""
-        for ticker in tickers:
-            if ticker in self._configured:
-                continue
+        for ticker in tickers - self._configured:
             self._counts[ticker] -= 1
             if not self._counts[ticker]:
                 del self._counts[ticker]

@@ -7,32 +7,25 @@ wrong value is a 422 before the stream starts: coming back with it would be no u
 import asyncio
 import functools
 import ipaddress
-import re
 from collections.abc import Callable, Iterable, Mapping
 
 import anyio
 from sse_starlette.sse import AppStatus, EventSourceResponse
-from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from ..errors import InvalidParameter, RequestError
 from .audience import Subscription
-from .event import CONNECTION
 from .manager import ServerSSEManager
+from .query import asked
 from .sinks import MailboxSink
 from .socket_sink import HANDOVER, SocketSink
 
-__all__ = ["StreamEndpoint", "counted_address", "nobody", "read_tickers", "read_timer"]
+__all__ = ["StreamEndpoint", "counted_address", "nobody"]
 
-#: One stream may follow this many tickers.
-TICKERS_A_STREAM = 20
 #: Turned away for want of room: all are back within a minute of there being some, and not at once.
 RETURN_SECONDS = (15.0, 45.0)
-
-_TIMER = re.compile(r"([0-9]{1,4})(?:\.([0-9])0*)?")
-_TIMER_EXPECTED = "0 for every tick, or seconds from 0.1 to 3600 in tenths"
 
 _STREAM_HEADERS = {
     "content-type": "text/event-stream",
@@ -45,45 +38,6 @@ _RAW_HEADERS = [(name.encode(), value.encode()) for name, value in _STREAM_HEADE
 def nobody(_: Request) -> tuple[str | None, Mapping[str, str]]:
     """No browser session, and no header to begin one."""
     return None, {}
-
-
-def read_timer(query: QueryParams) -> int:
-    """The timer in tenths of a second; a minute when it is not given. Raises InvalidParameter."""
-    text = _single(query, "timer", _TIMER_EXPECTED)
-    if text is None:
-        return 600
-    match = _TIMER.fullmatch(text)
-    tenths = int(match[1]) * 10 + int(match[2] or 0) if match else -1
-    if not 0 <= tenths <= 36_000:
-        raise InvalidParameter("timer", _TIMER_EXPECTED)
-    return tenths
-
-
-def read_tickers(
-    query: QueryParams, known: Callable[[str], bool], nearest: Callable[[str], list[str]]
-) -> frozenset[str] | None:
-    """The tickers among the channels; None when no channels are given. Raises InvalidParameter."""
-    expected = f"names of tickers separated by commas, {TICKERS_A_STREAM} at most, or {CONNECTION}"
-    text = _single(query, "channels", expected)
-    if text is None:
-        return None
-    channels = {name.strip() for name in text.split(",")}
-    tickers = frozenset(channels - {CONNECTION})
-    if "" in channels or len(tickers) > TICKERS_A_STREAM:
-        raise InvalidParameter("channels", expected)
-    for ticker in sorted(tickers):
-        if not known(ticker):
-            names = ", ".join(nearest(ticker))
-            hint = f"; did you mean {names}?" if names else ""
-            raise InvalidParameter("channels", f"names of tickers, but {ticker[:64]!r} is none{hint}")
-    return tickers
-
-
-def _single(query: QueryParams, name: str, expected: str) -> str | None:
-    values = query.getlist(name)
-    if len(values) > 1:
-        raise InvalidParameter(name, f"one value: {expected}")
-    return values[0] if values else None
 
 
 @functools.lru_cache(maxsize=4096)
@@ -153,14 +107,17 @@ class StreamEndpoint:
         await response(scope, receive, send)
 
     def _read(self, request: Request) -> tuple[Subscription, str | None, Mapping[str, str]]:
-        manager = self._manager
-        tenths = read_timer(request.query_params)
-        tickers = read_tickers(
-            request.query_params, lambda name: name in manager.tickers or self._known(name), self._nearest
-        )
+        tenths, tickers = asked(request.scope["query_string"])
+        if tickers is None:
+            tickers = self._manager.tickers
+        elif unknown := [name for name in tickers - self._manager.tickers if not self._known(name)]:
+            ticker = min(unknown)
+            names = ", ".join(self._nearest(ticker))
+            hint = f"; did you mean {names}?" if names else ""
+            raise InvalidParameter("channels", f"names of tickers, but {ticker[:64]!r} is none{hint}")
         session, headers = self._identify(request)
         address = counted_address(request.client.host) if request.client else None
-        subscription = Subscription(tenths, manager.tickers if tickers is None else tickers, session, address)
+        subscription = Subscription(tenths, tickers, session, address)
         return subscription, request.headers.get("last-event-id"), headers
 
     def _full(self, subscription: Subscription) -> str | None:
