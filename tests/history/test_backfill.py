@@ -9,8 +9,9 @@ from structlog.testing import capture_logs
 from cryptomarket.deribit.api import Api
 from cryptomarket.history.backfill import Backfill, Chart, fill, index_chart, ranges_for
 from cryptomarket.history.gaps import Interval, Kind
+from cryptomarket.history.recorder import Recorder
 from cryptomarket.history.store import Store
-from cryptomarket.model import Price
+from cryptomarket.model import Price, Tick
 from cryptomarket.simulator.exchange import running_exchange
 
 from .test_recorder import until
@@ -162,6 +163,22 @@ async def test_fills_when_the_exchange_is_back_and_says_so_once(sqlite_url: str)
             assert (await store.coverage("btc_usd", slot_now(8), slot_now(3))).complete
     events = [line["event"] for line in logs if line["event"].startswith("holes")]
     assert events == ["holes cannot be filled now, trying again", "holes filled", "holes can be filled again"]
+
+
+async def test_a_hole_is_filled_within_ten_seconds_of_the_return(store: Store) -> None:
+    """The first tick after an outage makes the hole known, and the exchange's own chart fills it at once."""
+    await with_holes(store, "btc_usd", 12)
+    async with running_exchange() as exchange, Api(exchange.http_url) as api, anyio.create_task_group() as tasks:
+        backfill = Backfill(store, api)
+        recorder = Recorder(store, interval=60, epoch=await store.take_epoch(), wrote=backfill.look)
+        await tasks.start(backfill.run)
+        await tasks.start(recorder.run)
+        recorder.receive(Tick("btc_usd", Decimal(1), int(time.time() * 1000), epoch=1))
+        with anyio.fail_after(10):
+            while not (await store.coverage("btc_usd", slot_now(12), slot_now())).complete:
+                await anyio.sleep(0.05)
+        tasks.cancel_scope.cancel()
+    assert len((await store.prices("btc_usd")).data) in (13, 14)
 
 
 async def test_fills_a_range_by_hand(store: Store) -> None:

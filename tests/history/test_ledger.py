@@ -6,14 +6,17 @@ from itertools import pairwise
 
 import anyio
 import pytest
+from alembic import command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import Connection, insert, select
 
-from cryptomarket.history.candles import RESOLUTIONS, Bar, Candle, ToldCandle, combine, fold, minute
+from cryptomarket.history import migrate, statements
+from cryptomarket.history.candles import RESOLUTIONS, Bar, Candle, combine, fold, minute
 from cryptomarket.history.gaps import Coverage, Reason
 from cryptomarket.history.recorder import Recorder
 from cryptomarket.history.schema import ledger
+from cryptomarket.history.schema import prices as prices_table
 from cryptomarket.history.store import Store
 from cryptomarket.model import Price, Source, Tick, Upstream, UpstreamState
 
@@ -210,44 +213,32 @@ async def test_a_killed_process_leaves_candles_to_make(store: Store, database_ur
     assert candle.partial
 
 
-def test_migrates_forward_with_data_in_place(sqlite_url: str) -> None:
+async def test_migrates_forward_with_data_in_place(database_url: str) -> None:
     """Rows of the first release get their ledger and their candles."""
-
-    async def start() -> tuple[list[tuple[int, int, str]], list[ToldCandle]]:
-        async with Store(sqlite_url) as store:
-            await store.migrate()
-            async with store.reading() as reader:
-                return await whole(store, 8), await reader.candles("btc_usd", "15m")
-
-    engine = create_engine(sqlite_url.replace("+aiosqlite", ""))
-    with engine.begin() as connection:
-        connection.execute(text(FIRST_RELEASE))
-        connection.execute(text("CREATE TABLE leader (id INTEGER PRIMARY KEY, epoch BIGINT NOT NULL)"))
-        connection.execute(text("INSERT INTO leader VALUES (1, 7)"))
-        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)"))
-        connection.execute(text("INSERT INTO alembic_version VALUES ('0001')"))
-        for n, source in [(0, "live"), (1, "live"), (2, "simulated"), (5, "live"), (6, "live")]:
-            row = {"t": SLOT + 60 * n, "e": (SLOT + 60 * n) * 1000, "s": source}
-            connection.execute(text("INSERT INTO prices VALUES ('btc_usd', :t, '1.50', :e, :s, 7)"), row)
-    engine.dispose()
-    known, candles = anyio.run(start)
-    assert known == [
-        (0, 2, "observed"),
-        (2, 3, "backfilled:simulated"),
-        (3, 5, "missing:unrecorded"),
-        (5, 7, "observed"),
-        (7, 8, "missing:unrecorded"),
-    ]
-    assert [candle.count for candle in candles] == [5]
+    async with Store(database_url) as store:
+        async with store._database.writers.begin() as connection:
+            await connection.run_sync(first_release)
+            for n, source in [(0, "live"), (1, "live"), (2, "simulated"), (5, "live"), (6, "live")]:
+                row = price(SLOT + 60 * n, "1.50", source=source)
+                await connection.execute(insert(prices_table), statements.parameters([row]))
+        await store.migrate()
+        assert await whole(store, 8) == [
+            (0, 2, "observed"),
+            (2, 3, "backfilled:simulated"),
+            (3, 5, "missing:unrecorded"),
+            (5, 7, "observed"),
+            (7, 8, "missing:unrecorded"),
+        ]
+        async with store.reading() as reader:
+            assert [candle.count for candle in await reader.candles("btc_usd", "15m")] == [5]
 
 
-FIRST_RELEASE = """
-CREATE TABLE prices (
-    ticker VARCHAR(64) NOT NULL, timestamp BIGINT NOT NULL, price VARCHAR NOT NULL,
-    exchange_timestamp BIGINT NOT NULL, source VARCHAR(32) NOT NULL, epoch BIGINT NOT NULL,
-    PRIMARY KEY (ticker, timestamp)
-) WITHOUT ROWID
-"""
+def first_release(connection: Connection) -> None:
+    """The database as the first release made it."""
+    config = migrate._config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0001")
+
 
 rows = st.lists(
     st.tuples(
