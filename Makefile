@@ -46,7 +46,8 @@ lint: $(VENV)/test.stamp ## ruff and mypy --strict
 check: lint test ## All that must hold before a commit: lint and test
 
 bench: $(VENV)/test.stamp ## Measure beside the field's usual answers; loopback only, some minutes
-	@$(BIN)/python -m tests.benchmarks.history $(ARGS)
+	@$(BIN)/python -m tests.benchmarks.fanout --only ours,nchan,streaming,sse-starlette,ours-asgi
+	@$(BIN)/python -m tests.benchmarks.history
 
 fuzz: $(VENV)/test.stamp ## A million broken frames through the reader of the exchange (ARGS="--count N" for more)
 	@$(BIN)/python -m tests.deribit.fuzz $(ARGS)

@@ -1,0 +1,158 @@
+"""The servers that are measured, each a process: `python -m tests.benchmarks.servers NAME PORT`.
+
+All are uvicorn on uvloop with httptools, all send the same 150 bytes to every reader; they differ in how.
+"""
+
+import asyncio
+import http.client
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
+from typing import Any
+
+import anyio
+import uvicorn
+import uvloop
+from sse_starlette import EventSourceResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from cryptomarket.board import Board
+from cryptomarket.cluster.bus import LocalBus
+from cryptomarket.history.store import Store
+from cryptomarket.model import Tick
+from cryptomarket.server import Server, bound_socket, http_protocol
+from cryptomarket.stream.endpoint import StreamEndpoint
+from cryptomarket.stream.manager import ServerSSEManager
+from cryptomarket.web.app import create_app
+from cryptomarket.web.health import Health
+
+from .publisher import EVENT, message, publish_as_told
+
+
+def serving(app: Any, http: Any, drain: Callable[[], Any]) -> Server:
+    """uvicorn as the gateway configures it."""
+    config = uvicorn.Config(
+        app, http=http, ws="none", log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
+    )
+    return Server(config, drain)
+
+
+async def ours(port: int, http: Any) -> None:
+    """The whole application of the gateway, and the manager behind it; ticks come from a local bus."""
+    board = Board([EVENT], monotonic=time.monotonic, wall=time.time)
+    manager = ServerSSEManager(EVENT, "connection", board=board)
+    endpoint = StreamEndpoint(
+        manager,
+        known=lambda _: False,
+        nearest=lambda _: [],
+        problem=lambda _, error: Response(str(error), 422),
+        max_streams=100_000,
+        max_streams_per_address=100_000,
+    )
+
+    class Nothing:
+        def known(self, _: str) -> bool:
+            return False
+
+        def nearest(self, _: str) -> list[str]:
+            return []
+
+        def names(self) -> list[str]:
+            return []
+
+    async def health() -> Health:
+        return Health({})
+
+    app = create_app(
+        tickers=[EVENT],
+        board=board,
+        store=Store("sqlite+aiosqlite:///unopened.db"),
+        stream=endpoint,
+        catalogue=Nothing(),
+        interval=60,
+        health=health,
+    )
+    bus = LocalBus(1)
+    bus.subscribe(board.receive)
+    bus.subscribe(manager.receive)
+    last, bid, ask = Decimal("64250.13"), Decimal("64250.12"), Decimal("64250.14")
+
+    def publish(number: int, made_ns: int) -> None:
+        price = Decimal(f"{made_ns // 10**9}.{made_ns % 10**9:09d}")
+        bus.publish(Tick(EVENT, price, number, last, bid, ask))
+
+    server = serving(app, http, lambda: manager.drain(0))
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(manager.run)
+        tasks.start_soon(server.serve, [bound_socket("127.0.0.1", port)])
+        await publish_as_told(port, publish)
+        tasks.cancel_scope.cancel()
+
+
+async def queue_each(
+    port: int, respond: Callable[[AsyncIterator[Any]], Response], pack: Callable[[int, str], Any]
+) -> None:
+    """The usual way: a queue for every client, which the publisher fills and the response empties."""
+    queues: set[asyncio.Queue[Any]] = set()
+    newest: list[Any] = []
+
+    async def items(queue: asyncio.Queue[Any]) -> AsyncIterator[Any]:
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            queues.discard(queue)
+
+    async def stream(_: Request) -> Response:
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        for item in newest:
+            queue.put_nowait(item)
+        queues.add(queue)
+        return respond(items(queue))
+
+    def publish(number: int, made_ns: int) -> None:
+        newest[:] = [pack(number, message(number, made_ns))]
+        for queue in queues:
+            queue.put_nowait(newest[0])
+
+    async def nothing() -> None:
+        return
+
+    server = serving(Starlette(routes=[Route("/sse/", stream)]), "httptools", nothing)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve, [bound_socket("127.0.0.1", port)])
+        await publish_as_told(port, publish)
+        tasks.cancel_scope.cancel()
+
+
+async def post(port: int) -> None:
+    """The publisher of a server that is another program: it posts each event to it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+
+    def publish(number: int, made_ns: int) -> None:
+        connection.request("POST", "/pub", message(number, made_ns), {"X-EventSource-Event": EVENT})
+        connection.getresponse().read()
+
+    await publish_as_told(port, publish)
+
+
+SERVERS: dict[str, Callable[[int], Any]] = {
+    "ours": lambda port: ours(port, http_protocol()),
+    "ours-asgi": lambda port: ours(port, "httptools"),
+    "sse-starlette": lambda port: queue_each(
+        port, EventSourceResponse, lambda number, data: {"id": f"1-{number}", "event": EVENT, "data": data}
+    ),
+    "streaming": lambda port: queue_each(
+        port,
+        lambda items: StreamingResponse(items, media_type="text/event-stream"),
+        lambda number, data: f"id: 1-{number}\nevent: {EVENT}\ndata: {data}\n\n".encode(),
+    ),
+    "post": post,
+}
+
+if __name__ == "__main__":
+    uvloop.run(SERVERS[sys.argv[1]](int(sys.argv[2])))
