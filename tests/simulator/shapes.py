@@ -33,9 +33,14 @@ def differences(recorded: Shape, simulated: Shape, path: str = "") -> set[str]:
         # Every recorded element must find a simulated one like it; the nearest one is shown when none is.
         found = set()
         for element in recorded if simulated else ():
-            found |= min((differences(element, other, f"{path}[]") for other in simulated), key=len)
+            found |= min((differences(element, other, f"{path}[]") for other in simulated), key=_distance)
         return found
     return set() if recorded == simulated else {f"{path}: {_name(recorded)} is {_name(simulated)}"}
+
+
+def _distance(found: set[str]) -> float:
+    """How far two shapes are apart; two kinds of number are nearer than a number and a text."""
+    return sum(0.5 if difference.endswith((": int is float", ": float is int")) else 1 for difference in found)
 
 
 def _name(one: Shape) -> str:
