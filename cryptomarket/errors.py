@@ -10,7 +10,9 @@
     │   ├── ExchangeRefused      it answered with an error code
     │   └── ExchangeUnreachable  it did not answer, or the connection is gone
     ├── InvalidPrice             a number that is no price
-    └── DatabaseUnavailable      the database does not answer; the work can be repeated later
+    ├── DatabaseUnavailable      the database does not answer; the work can be repeated later
+    ├── CacheUnavailable         Redis does not answer; the work can be repeated later
+    └── NoLeader                 no node answered an errand in time
 
 Facts are attributes, the sentence is ``str(error)``. No message carries a secret. This file imports nothing of ours.
 """
@@ -18,6 +20,7 @@ Facts are attributes, the sentence is ``str(error)``. No message carries a secre
 from collections.abc import Sequence
 
 __all__ = [
+    "CacheUnavailable",
     "CryptomarketError",
     "DatabaseUnavailable",
     "ExchangeError",
@@ -25,6 +28,7 @@ __all__ = [
     "ExchangeUnreachable",
     "InvalidParameter",
     "InvalidPrice",
+    "NoLeader",
     "RequestError",
     "SettingsError",
     "StartError",
@@ -109,3 +113,11 @@ class InvalidPrice(CryptomarketError, ValueError):
 
 class DatabaseUnavailable(CryptomarketError):
     """The database cannot be reached or is locked; nothing was written, and the work can be repeated."""
+
+
+class CacheUnavailable(CryptomarketError):
+    """The cache (Redis) did not answer in time, or refused; the work can be repeated."""
+
+
+class NoLeader(CryptomarketError):
+    """No node answered an errand in time: there is no leader, or it is cut off."""

@@ -15,6 +15,7 @@ __all__ = [
     "Gap",
     "GapReason",
     "Message",
+    "News",
     "Price",
     "Rhythm",
     "Source",
@@ -173,8 +174,20 @@ class Gap:
     reason: GapReason = GapReason.REFUSED
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """Something changed for the person of these browser sessions; each node that has their streams looks what.
+
+    It names sessions by their fingerprints and carries nothing private. ``reason`` is a sentence for the person.
+    """
+
+    sessions: tuple[str, ...]
+    kind: str
+    reason: str = ""
+
+
 #: What travels on the bus, from the leader to every node.
-Message = Tick | Upstream | Gap
+Message = Tick | Upstream | Gap | News
 
 
 class Receiver(Protocol):
