@@ -7,10 +7,10 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..model import plain
 
-__all__ = ["HEAD", "ExactPrice", "bars", "candles", "jobs", "leader", "ledger", "metadata", "prices"]
+__all__ = ["HEAD", "ExactPrice", "bars", "candles", "jobs", "leader", "ledger", "metadata", "persons", "prices"]
 
 #: The revision this program works with; a test compares it with the newest of the migrations.
-HEAD = "0002"
+HEAD = "0003"
 
 
 class ExactPrice(TypeDecorator[Decimal]):
@@ -114,5 +114,17 @@ jobs = Table(
     Column("name", String(32), primary_key=True),
     Column("day", BigInteger, nullable=False),  # the midnight it was due at, UNIX seconds
     Column("finished", BigInteger, nullable=False),  # UNIX seconds
+    sqlite_with_rowid=False,
+)
+
+#: Persons who logged in, for the operator: when first and last (UNIX seconds), and never anything secret.
+persons = Table(
+    "persons",
+    metadata,
+    Column("person_id", String(64), primary_key=True),
+    Column("username", String(256), nullable=False),
+    Column("email", String(320), nullable=False),
+    Column("first_seen", BigInteger, nullable=False),
+    Column("last_seen", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
