@@ -185,6 +185,7 @@ class Delivery:
     def _deliver_ahead(self, cohort: Cohort, entries: list[Entry]) -> int:
         """Those that joined or woke since the last delivery have seen some of it already."""
         frames: dict[int, bytes] = {}
+        taken = 0
         for stream, position in list(cohort.ahead.items()):
             rest = [entry for entry in entries if entry.order > position]
             if not rest:
@@ -194,12 +195,13 @@ class Delivery:
                 frame = frames[len(rest)] = cohort.framed(b"".join([entry.data for entry in rest]))
                 self._counters.frames += 1
             if stream.sink.write(frame):
+                taken += 1
                 self._wrote(rest, 1)
                 if not cohort.bucket.immediate:
                     self._counters.conflated += self._missed(cohort, position, rest)
             else:
                 self._block(stream, cohort, position)
-        return len(frames)
+        return taken
 
     def tell(self, cohort: Cohort, event: bytes) -> int:
         """Write an event of the connection channel to every stream of the cohort that can take it; gives how many."""

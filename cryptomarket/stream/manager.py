@@ -28,8 +28,8 @@ __all__ = ["ServerSSEManager"]
 
 log = structlog.get_logger(__name__)
 
-#: Writes between two moments in which the event loop may do something else.
-SLICE = 500
+#: Writes between two moments in which the event loop may do something else: about 10 ms.
+SLICE = 2_000
 #: How often the state of upstream, heartbeats and the long blocked are looked at.
 LOOK_SECONDS = 0.25
 #: How often a drain ends the streams whose turn has come.
@@ -81,6 +81,7 @@ class ServerSSEManager:
         self._gaps: list[Gap] = []
         self._upstream = self._board.upstream()
         self._told = 0
+        self._served = 0
         self._next_look = monotonic()
         self._wake_up = anyio.Event()
 
@@ -219,7 +220,6 @@ class ServerSSEManager:
                 if writes >= SLICE:
                     writes = 0
                     yield
-                    writes += sum(map(self._delivery.deliver, self._audience.immediate()))
 
     def _serve_gaps(self) -> Iterator[int]:
         gaps, self._gaps = self._gaps, []
@@ -241,9 +241,16 @@ class ServerSSEManager:
                     yield self._delivery.tell(cohort, event)
 
     def _serve_prices(self) -> Iterator[int]:
-        yield from map(self._delivery.deliver, self._audience.immediate())
+        yield from self._serve_immediate()
         due = self._audience.wheel.due(self._monotonic())
-        yield from map(self._delivery.deliver, self._audience.cohorts(due))
+        for cohort in self._audience.cohorts(due):
+            if self._feed.position > self._served:  # whoever gets every tick at once does not wait for the others
+                yield from self._serve_immediate()
+            yield self._delivery.deliver(cohort)
+
+    def _serve_immediate(self) -> Iterator[int]:
+        self._served = self._feed.position
+        yield from map(self._delivery.deliver, self._audience.immediate())
 
     def _serve_rest(self) -> Iterator[int]:
         now = self._monotonic()

@@ -21,8 +21,9 @@ __all__ = ["HANDOVER", "SocketSink"]
 #: The extension of the server; its "take" is given the new protocol of the connection, and gives its transport.
 HANDOVER = "cryptomarket.handover"
 
-#: What the process keeps for a reader that is behind, beside the kernel's part, before the sink refuses.
-HIGH_WATER_BYTES = 16_384
+#: What the process keeps for a reader that is behind, beside the kernel's part and the rest of one frame. With nothing
+#: allowed to wait, uvloop writes at once and not at the end of its turn: the first of a crowd does not wait for the last.
+HIGH_WATER_BYTES = 0
 #: The kernel doubles it for its own accounting. Left alone, it would hold megabytes of old prices for a slow reader.
 SEND_BUFFER_BYTES = 16_384
 #: A reader that vanished without a word is noticed by the kernel after this, just after a blocked one is closed by us.
