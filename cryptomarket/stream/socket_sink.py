@@ -22,7 +22,7 @@ __all__ = ["HANDOVER", "SocketSink"]
 HANDOVER = "cryptomarket.handover"
 
 #: What the process keeps for a reader that is behind, beside the kernel's part and the rest of one frame. With nothing
-#: allowed to wait, uvloop writes at once and not at the end of its turn: the first of a crowd does not wait for the last.
+#: allowed to wait, uvloop writes at once and not at the end of its turn: the first of a crowd need not await the last.
 HIGH_WATER_BYTES = 0
 #: The kernel doubles it for its own accounting. Left alone, it would hold megabytes of old prices for a slow reader.
 SEND_BUFFER_BYTES = 16_384
