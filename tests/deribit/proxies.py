@@ -1,16 +1,16 @@
-"""Proxies of the tests: HTTP CONNECT and SOCKS5 that count, one relay that spoils bytes, and one that swallows."""
+"""Proxies of the tests: HTTP CONNECT and SOCKS5 that count, and a relay that swallows what is not a ping."""
 
 import base64
 import ipaddress
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import SocketStream
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -19,7 +19,9 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-__all__ = ["Proxy", "Relay", "SwallowingRelay", "authority", "http_proxy", "relay", "socks_proxy", "swallowing_relay"]
+from ..tcp_proxy import listening, pump
+
+__all__ = ["Proxy", "SwallowingRelay", "authority", "http_proxy", "socks_proxy", "swallowing_relay"]
 
 USER, PASSWORD = "traveller", "proxy-canary"
 
@@ -33,37 +35,11 @@ class Proxy:
         self.port = 0
 
 
-async def _pump(
-    source: SocketStream, sink: SocketStream, spoil: Callable[[bytes], list[bytes]] = lambda b: [b]
-) -> None:
-    """Pass bytes on until one side ends, then end the other; ``spoil`` says how they are cut and changed."""
-    try:
-        async for chunk in source:
-            for part in spoil(chunk):
-                await sink.send(part)
-                if len(part) == 1:
-                    await anyio.lowlevel.checkpoint()
-        await sink.send_eof()
-    except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
-        await sink.aclose()
-
-
 async def _join(client: SocketStream, port: int) -> None:
     """Connect the client with the local port, until both are done."""
     async with await anyio.connect_tcp("127.0.0.1", port) as server, anyio.create_task_group() as tasks:
-        tasks.start_soon(_pump, client, server)
-        tasks.start_soon(_pump, server, client)
-
-
-@asynccontextmanager
-async def _listening(handle: Callable[[SocketStream], object]) -> AsyncIterator[int]:
-    async with (
-        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
-        anyio.create_task_group() as tasks,
-    ):
-        tasks.start_soon(listener.serve, handle)
-        yield listener.extra(SocketAttribute.local_port)
-        tasks.cancel_scope.cancel()
+        tasks.start_soon(pump, client, server)
+        tasks.start_soon(pump, server, client)
 
 
 @asynccontextmanager
@@ -90,7 +66,7 @@ async def http_proxy(port: int) -> AsyncIterator[Proxy]:
             else:
                 await _forward(client, head, port)
 
-    async with _listening(handle) as proxy.port:
+    async with listening(handle) as proxy.port:
         yield proxy
 
 
@@ -101,8 +77,8 @@ async def _forward(client: SocketStream, head: bytes, port: int) -> None:
     async with await anyio.connect_tcp("127.0.0.1", port) as server:
         await server.send(b" ".join((verb, path, rest)))
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_pump, client, server)
-            tasks.start_soon(_pump, server, client)
+            tasks.start_soon(pump, client, server)
+            tasks.start_soon(pump, server, client)
 
 
 @asynccontextmanager
@@ -132,44 +108,8 @@ async def socks_proxy(port: int) -> AsyncIterator[Proxy]:
             await client.send(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
             await _join(client, port)
 
-    async with _listening(handle) as proxy.port:
+    async with listening(handle) as proxy.port:
         yield proxy
-
-
-class Relay:
-    """A TCP relay; ``spoil`` cuts and changes what the server says."""
-
-    def __init__(self) -> None:
-        self.spoil: Callable[[bytes], list[bytes]] = lambda chunk: [chunk]
-        self.clients: set[SocketStream] = set()
-        self.port = 0
-
-    def reset(self) -> None:
-        """Break every connection at once, without a goodbye."""
-        for client in list(self.clients):
-            client.extra(SocketAttribute.raw_socket)  # it exists
-            transport = client._transport  # type: ignore[attr-defined]
-            transport.abort()
-
-
-@asynccontextmanager
-async def relay(port: int) -> AsyncIterator[Relay]:
-    """A relay to the local port."""
-    found = Relay()
-
-    async def handle(client: SocketStream) -> None:
-        found.clients.add(client)
-        try:
-            async with client, await anyio.connect_tcp("127.0.0.1", port) as server, anyio.create_task_group() as tasks:
-                tasks.start_soon(_pump, client, server)
-                tasks.start_soon(_pump, server, client, lambda chunk: found.spoil(chunk))
-        except* (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
-            pass
-        finally:
-            found.clients.discard(client)
-
-    async with _listening(handle) as found.port:
-        yield found
 
 
 class SwallowingRelay:

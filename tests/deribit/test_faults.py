@@ -19,8 +19,9 @@ from cryptomarket.deribit.patience import Patience
 from cryptomarket.model import UpstreamState
 from cryptomarket.simulator.exchange import running_exchange
 
+from ..tcp_proxy import slices, tcp_proxy
 from .following import QUICK, following
-from .proxies import authority, relay, swallowing_relay
+from .proxies import authority, swallowing_relay
 from .scripted import scripted_exchange
 
 LIVE, CONNECTING, DOWN = UpstreamState.LIVE, UpstreamState.CONNECTING, UpstreamState.DOWN
@@ -28,7 +29,7 @@ LIVE, CONNECTING, DOWN = UpstreamState.LIVE, UpstreamState.CONNECTING, UpstreamS
 
 async def test_fault_1_a_reset_costs_less_than_a_second() -> None:
     """Reconnect, resubscribe, first tick within 1 s of each of 10 resets, with the pauses used in earnest."""
-    async with running_exchange(hurry=10) as exchange, relay(exchange.port) as line:
+    async with running_exchange(hurry=10) as exchange, tcp_proxy(exchange.port) as line:
         url = f"ws://127.0.0.1:{line.port}/ws/api/v2"
         options = {"patience": Patience(), "attempts": Attempts(most=100)}
         async with following(url, "btc_usd", "eth_usd", **options) as follower:
@@ -96,8 +97,8 @@ async def test_fault_3_a_redirect_is_not_followed() -> None:
 
 async def test_fault_4_frames_cut_into_bytes_are_read_the_same() -> None:
     """The server's stream arrives byte by byte, then glued together: every price is one that was sent."""
-    async with scripted_exchange() as exchange, relay(int(urlsplit(exchange.url).port or 0)) as line:
-        line.spoil = lambda chunk: [chunk[index : index + 1] for index in range(len(chunk))]
+    async with scripted_exchange() as exchange, tcp_proxy(int(urlsplit(exchange.url).port or 0)) as line:
+        line.spoil = slices(1)
         async with following(f"ws://127.0.0.1:{line.port}/") as follower:
             await follower.tick_of("btc_usd")
             sent = [100.5 + number for number in range(20)]
@@ -111,7 +112,7 @@ async def test_fault_4_frames_cut_into_bytes_are_read_the_same() -> None:
 async def test_fault_4_corrupted_bytes_give_no_price(seed: int, tmp_path: Path) -> None:
     """Flipped bits and cut streams on the encrypted line: only prices that were sent come out, and no crash."""
     chance, (context, ca_file) = random.Random(seed), authority(tmp_path)
-    async with scripted_exchange(ssl=context) as exchange, relay(int(urlsplit(exchange.url).port or 0)) as line:
+    async with scripted_exchange(ssl=context) as exchange, tcp_proxy(int(urlsplit(exchange.url).port or 0)) as line:
         url, quick = f"wss://127.0.0.1:{line.port}/", {"ca_file": ca_file, "attempts": Attempts(most=1000)}
         async with following(url, **quick) as follower:
             await follower.tick_of("btc_usd")
