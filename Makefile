@@ -55,7 +55,9 @@ fuzz: $(VENV)/test.stamp ## A million broken frames through the reader of the ex
 lock: $(VENV)/lock.stamp ## Write requirements/ anew from pyproject.toml (UPGRADE=--upgrade for newer versions)
 	@$(COMPILE) --extra test --group build pyproject.toml --output-file requirements/test.txt
 	@$(COMPILE) --constraints requirements/test.txt pyproject.toml --output-file requirements/run.txt
+	@$(COMPILE) --constraints requirements/test.txt --extra celery pyproject.toml --output-file requirements/celery.txt
 	@$(COMPILE) --constraints requirements/test.txt --group build --output-file requirements/build.txt
+	@$(COMPILE) --constraints requirements/test.txt --group audit --output-file requirements/audit.txt
 	@$(COMPILE) --group node --output-file requirements/node.txt
 	@$(COMPILE) --group lock --output-file requirements/lock.txt
 

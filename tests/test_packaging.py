@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
-LOCKS = ("build", "lock", "node", "run", "test")
+LOCKS = ("audit", "build", "celery", "lock", "node", "run", "test")
 #: What an installation depends on beside the locks.
 BUILT = ("pyproject.toml", "hatch_build.py", "cryptomarket/web/frontend/package-lock.json")
 COMMANDS = {"help", "demo", "run", "test", "lint", "check", "bench", "fuzz", "lock", "clean"}
@@ -84,6 +84,9 @@ def test_locks_name_no_place(name: str) -> None:
         ("test", lambda: project()["dependency-groups"]["build"]),
         ("build", lambda: project()["dependency-groups"]["build"]),
         ("build", lambda: project()["build-system"]["requires"]),
+        ("celery", lambda: project()["project"]["dependencies"]),
+        ("celery", lambda: project()["project"]["optional-dependencies"]["celery"]),
+        ("audit", lambda: project()["dependency-groups"]["audit"]),
         ("lock", lambda: project()["dependency-groups"]["lock"]),
     ],
 )
@@ -97,13 +100,13 @@ def test_locks_satisfy_what_the_project_asks_for(name: str, wanted: Any) -> None
     assert not stale, f"requirements/{name}.txt is stale, run `make lock`: {', '.join(stale)}"
 
 
-@pytest.mark.parametrize("name", ["run", "build"])
+@pytest.mark.parametrize("name", ["run", "build", "celery"])
 def test_tests_run_with_what_is_delivered(name: str) -> None:
     """The environment of the tests holds that of the product, package by package in the same version."""
     assert locked(name).items() <= locked("test").items()
 
 
-@pytest.mark.parametrize("name", ["run", "test"])
+@pytest.mark.parametrize("name", ["run", "celery", "test"])
 def test_locks_stand_above_known_vulnerabilities(name: str) -> None:
     """No locked package is older than its floor, and the multipart parser nobody needs is absent."""
     low = [
