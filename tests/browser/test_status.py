@@ -7,6 +7,8 @@ from playwright.async_api import expect
 from cryptomarket.model import UpstreamState
 from cryptomarket.web.health import Check
 
+from tests.web.site import NOON
+
 from .chromium import chromium
 from .market import moving_site
 
@@ -44,6 +46,16 @@ async def test_the_state_of_a_node_is_live(tmp_path: Path) -> None:
         site.market.cancel()
         site.upstream(UpstreamState.DOWN)
         await expect(page.locator("#state")).to_have_text("The exchange cannot be reached")
+
+
+async def test_moments_are_told_as_times(tmp_path: Path) -> None:
+    """A day and a moment are written as such, not as counts of seconds; what is empty is left out."""
+    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+        site.counters["maintenance"] = lambda: {"upkeep": {"day": 1_763_596_800, "finished": NOON, "failure": None}}
+        page = await window.open("/status")
+        row = page.locator("#part-maintenance tr")
+        await expect(row).to_contain_text("for 20 Nov 2025, done 20 Nov 2025, 12:00")
+        await expect(row).not_to_contain_text("failed")
 
 
 async def test_a_broken_node_says_so_on_its_page(tmp_path: Path) -> None:

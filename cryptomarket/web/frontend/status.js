@@ -13,10 +13,15 @@ import { readWords } from "./words.js";
 const ASK_MS = 2000;
 const COVERAGE_MS = 60_000;
 const DAY = 86_400;
+/** Counters that are UNIX seconds: of a day, or of a moment. */
+const DAYS = ["day"];
+const MOMENTS = ["finished"];
 
 const words = await readWords();
 startTheme(words);
 const number = new Intl.NumberFormat(words.language, { maximumFractionDigits: 1 });
+const days = new Intl.DateTimeFormat(words.dates, { dateStyle: "medium", timeZone: "UTC" });
+const moments = new Intl.DateTimeFormat(words.dates, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
 const refusal = find("#refusal", HTMLElement);
 const sheets = find("#sheets", HTMLElement);
 /** @type {string[]} */
@@ -60,14 +65,22 @@ function label(name) {
   return text === `count.${name}` ? name.replaceAll("_", " ") : text;
 }
 
-/** @param {unknown} value @returns {string} */
-function shown(value) {
+/** A counter by its name. @param {unknown} value @param {string} [name] @returns {string} */
+function shown(value, name = "") {
+  if (typeof value === "number" && DAYS.includes(name)) return days.format(value * 1000);
+  if (typeof value === "number" && MOMENTS.includes(name)) return moments.format(value * 1000);
   if (typeof value === "number") return number.format(value);
   if (typeof value === "boolean") return words.say(value ? "status.yes" : "status.no");
   if (value === null || value === undefined || value === "") return "—";
   if (typeof value !== "object") return String(value);
-  const entries = Object.entries(value).map(([key, one]) => (Array.isArray(value) ? shown(one) : `${label(key)} ${shown(one)}`));
-  return entries.join(", ") || "—";
+  if (Array.isArray(value)) return value.map((one) => shown(one)).join(", ") || "—";
+  const told = Object.entries(value).map(([key, one]) => [label(key), shown(one, key)]);
+  return told.filter(([, text]) => text !== "—").map((pair) => pair.join(" ")).join(", ") || "—";
+}
+
+/** @param {Record<string, number>} counts by reason */
+function sum(counts) {
+  return Object.values(counts ?? {}).reduce((all, one) => all + one, 0);
 }
 
 /** @param {Record<string, any>} streams */
@@ -77,7 +90,7 @@ function showStreams(streams) {
     const term = document.createElement("dt");
     const value = document.createElement("dd");
     term.textContent = label(name);
-    value.textContent = shown(streams[name]);
+    value.textContent = name === "shed" ? number.format(sum(streams.shed)) : shown(streams[name]);
     const pair = document.createElement("div");
     pair.append(term, value);
     return [pair];
@@ -106,7 +119,7 @@ function showParts(parts) {
       section.setAttribute("aria-labelledby", title.id);
       sheets.append(made);
     }
-    fillTable(find("tbody", HTMLElement, section), Object.entries(counters).map(([key, value]) => [label(key), shown(value)]));
+    fillTable(find("tbody", HTMLElement, section), Object.entries(counters).map(([key, value]) => [label(key), shown(value, key)]));
   }
 }
 
