@@ -1,9 +1,10 @@
 """uvicorn's HTTP protocol with two things it lacks: budgets for a request, and a door for streams.
 
 Why it exists: a stream that stays an ASGI response keeps a task, a scope, a parser and several events for as long as it
-is open, 44 KB in all. So the endpoint of the streams, once a request is checked and the head of its answer is sent, may
-take the connection itself (`scope["extensions"]["cryptomarket.handover"]["take"]`), and nothing here stays behind.
-What it bypasses: uvicorn's flow control, keep-alive and shutdown for that connection; its new owner has its own.
+is open, 44 KB in all. So the endpoint of the streams, with a request checked, may take the connection and the head of
+its answer, to write it with the first chunk (`scope["extensions"]["cryptomarket.handover"]["take"]`), and nothing here
+stays behind. What it bypasses: uvicorn's flow control, keep-alive and shutdown for that connection; its new owner has
+its own.
 
 It leans on names of uvicorn that are not public. `fits` checks that they are there; where they are not, uvicorn's own
 protocol serves the same application, and streams stay ASGI responses.
@@ -11,8 +12,9 @@ protocol serves the same application, and streams stay ASGI responses.
 
 import asyncio
 import functools
+import re
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -29,6 +31,8 @@ HEAD_BYTES = 32_768
 #: The only bodies are log-ins of a few hundred bytes.
 BODY_BYTES = 65_536
 
+_UNPRINTABLE = re.compile(rb"[\x00-\x1f\x7f]")
+
 _PROTOCOL_NAMES = {
     "connections",
     "cycle",
@@ -41,7 +45,14 @@ _PROTOCOL_NAMES = {
     "server_state",
 }
 _METHODS = {"_unset_keepalive_if_required", "handle_websocket_upgrade", "on_body", "on_headers_complete"}
-_CYCLE_NAMES = {"disconnected", "message_event", "response_complete", "response_started"}
+_CYCLE_NAMES = {
+    "default_headers",
+    "disconnected",
+    "keep_alive",
+    "message_event",
+    "response_complete",
+    "response_started",
+}
 
 
 def fits() -> bool:
@@ -57,21 +68,36 @@ def _assigned(cls: type) -> set[str]:
     return set(cls.__init__.__code__.co_names)  # type: ignore[misc]
 
 
+Headers = Iterable[tuple[bytes, bytes]]
+Taken = tuple[asyncio.Transport, bytes]
+
+
 def _take(
     http: "Callable[[], HandoverProtocol | None]",
     cycle: Callable[[], RequestResponseCycle | None],
     protocol: asyncio.Protocol,
-) -> asyncio.Transport | None:
+    headers: Headers,
+) -> Taken | None:
     """The door: it holds nothing alive, as the scope it stands in would otherwise be part of a cycle."""
     owner, response = http(), cycle()
-    return owner._hand_over(response, protocol) if owner is not None and response is not None else None
+    return owner._hand_over(response, protocol, headers) if owner is not None and response is not None else None
+
+
+@functools.lru_cache(maxsize=256)
+def _head(headers: tuple[tuple[bytes, bytes], ...], keep_alive: bool) -> bytes:
+    """The head of a stream as uvicorn would write it, remembered, since a crowd that returns gets the same."""
+    lines = [b"%b: %b" % (name.lower(), value) for name, value in headers]
+    if any(_UNPRINTABLE.search(line) for line in lines):
+        raise ValueError("a header with a control character")
+    lines += [] if keep_alive else [b"connection: close"]
+    return b"\r\n".join((b"HTTP/1.1 200 OK", *lines, b"transfer-encoding: chunked", b"", b""))
 
 
 class HandoverProtocol(HttpToolsProtocol):
     """uvicorn's HTTP with two things it lacks: budgets for a request, and a door for a stream to take the connection.
 
     A request must be complete within a time and a size, whoever drips it. And `scope["extensions"]` has a function that
-    makes another protocol the owner of the connection once the head of the response is sent; nothing here stays behind.
+    makes another protocol the owner of the connection and of the head of the response; nothing here stays behind.
     """
 
     request_seconds = REQUEST_SECONDS
@@ -152,14 +178,15 @@ class HandoverProtocol(HttpToolsProtocol):
             )
         self.transport.close()
 
-    def _hand_over(self, cycle: RequestResponseCycle, protocol: asyncio.Protocol) -> asyncio.Transport | None:
+    def _hand_over(self, cycle: RequestResponseCycle, protocol: asyncio.Protocol, headers: Headers) -> Taken | None:
         """Make the protocol the owner of the connection, and let go of everything; None when the client is gone.
 
-        The response of the cycle must have begun, with a chunked body; its end is the new owner's to write.
+        The response must not have begun. Its head comes with the transport, so that it travels with the first chunk;
+        head, chunks and end are the new owner's to write.
         """
-        transport = self.transport
-        gone = cycle.disconnected or transport.is_closing() or not cycle.response_started
-        cycle.response_complete = True  # as far as uvicorn is concerned
+        transport, gone = self.transport, cycle.disconnected or self.transport.is_closing() or cycle.response_started
+        head = _head((*cycle.default_headers, *headers), cycle.keep_alive)
+        cycle.response_started = cycle.response_complete = True  # as far as uvicorn is concerned
         if gone:
             return None
         cycle.message_event.set()
@@ -172,4 +199,4 @@ class HandoverProtocol(HttpToolsProtocol):
         # Each of these leads back to this object; without them it is freed at once, and not when a collector runs.
         self.pipeline.clear()
         self.parser = self.scope = self.cycle = self.flow = self.transport = None  # type: ignore[assignment]
-        return transport
+        return transport, head

@@ -24,6 +24,9 @@ log = structlog.get_logger(__name__)
 
 #: Streams are gone by then; what is left are REST answers, and no client is worth waiting longer for.
 GRACE_SECONDS = 5
+#: A client that vanished without a word is noticed by the kernel after this: what it does not acknowledge is not kept
+#: for longer. A stream that is behind is closed just before.
+UNACKNOWLEDGED_MS = 75_000
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -31,6 +34,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # each accepted connection inherits it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
     try:
         listener.bind((host, port))
         listener.listen(2048)

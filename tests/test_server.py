@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from cryptomarket.errors import StartError
-from cryptomarket.server import bound_socket
+from cryptomarket.server import UNACKNOWLEDGED_MS, bound_socket
 
 
 def test_a_port_in_use_is_named() -> None:
@@ -26,3 +26,13 @@ def test_a_free_port_listens() -> None:
     """Port 0 takes a free one, and a connection is accepted before anybody serves."""
     with bound_socket("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         pass
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system has no such option")
+def test_a_client_that_vanishes_is_noticed() -> None:
+    """An accepted connection has the limit of its listener for what is not acknowledged."""
+    with bound_socket("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        listener.setblocking(True)
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == UNACKNOWLEDGED_MS

@@ -32,7 +32,7 @@ _STREAM_HEADERS = {
     "cache-control": "no-store, no-transform",
     "x-accel-buffering": "no",
 }
-_RAW_HEADERS = [(name.encode(), value.encode()) for name, value in _STREAM_HEADERS.items()]
+_NO_CORS = {"Vary": "Origin", "X-Content-Type-Options": "nosniff"}
 
 
 def nobody(_: Request) -> tuple[str | None, Mapping[str, str]]:
@@ -87,27 +87,29 @@ class StreamEndpoint:
             await send({"type": "websocket.close", "code": 1000})
             return
         request = Request(scope, receive)
-        cors = self._cors(request)
-        if request.method not in ("GET", "HEAD"):
+        cors = self._cors(scope)
+        if scope["method"] not in ("GET", "HEAD"):
             response = self._not_a_read(request)
         else:
             try:
-                subscription, last_event_id, headers = self._read(request)
-                if request.method == "HEAD":
+                subscription, headers = self._read(request)
+                if scope["method"] == "HEAD":
                     response = Response(headers={**_STREAM_HEADERS, **headers})
                     del response.headers["content-length"]
                 elif reason := self._full(subscription):
                     response = self._come_back_later(reason)
                 else:
-                    await self._stream(subscription, last_event_id, {**headers, **cors}, scope, receive, send)
+                    raw = [*_RAW_HEADERS, *_raw(headers), *_raw(cors)]
+                    await self._stream(subscription, raw, scope, receive, send)
                     return
             except RequestError as exc:
                 response = self._problem(request, exc)
         response.headers.update(cors)
         await response(scope, receive, send)
 
-    def _read(self, request: Request) -> tuple[Subscription, str | None, Mapping[str, str]]:
-        tenths, tickers = asked(request.scope["query_string"])
+    def _read(self, request: Request) -> tuple[Subscription, Mapping[str, str]]:
+        scope = request.scope
+        tenths, tickers = asked(scope["query_string"])
         if tickers is None:
             tickers = self._manager.tickers
         elif unknown := [name for name in tickers - self._manager.tickers if not self._known(name)]:
@@ -116,9 +118,8 @@ class StreamEndpoint:
             hint = f"; did you mean {names}?" if names else ""
             raise InvalidParameter("channels", f"names of tickers, but {ticker[:64]!r} is none{hint}")
         session, headers = self._identify(request)
-        address = counted_address(request.client.host) if request.client else None
-        subscription = Subscription(tenths, tickers, session, address)
-        return subscription, request.headers.get("last-event-id"), headers
+        address = counted_address(scope["client"][0]) if scope.get("client") else None
+        return Subscription(tenths, tickers, session, address), headers
 
     def _full(self, subscription: Subscription) -> str | None:
         """Why no further stream can be taken now, if so."""
@@ -139,33 +140,31 @@ class StreamEndpoint:
     async def _stream(
         self,
         subscription: Subscription,
-        last_event_id: str | None,
-        headers: Mapping[str, str],
+        headers: list[tuple[bytes, bytes]],
         scope: Scope,
         receive: Receive,
         send: Send,
     ) -> None:
         """The stream on the connection itself if the server gives it, else as a response of any ASGI server."""
-        raw = _RAW_HEADERS + [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
+        last_event_id = _header(scope, b"last-event-id")
         hand_over = (scope.get("extensions") or {}).get(HANDOVER)
         if hand_over is not None:
             sink = SocketSink(self._manager.leave)
             stream = sink.stream = self._manager.join(sink, subscription, last_event_id)
-            transport: asyncio.Transport | None = None
+            taken: tuple[asyncio.Transport, bytes] | None = None
             try:
-                await send({"type": "http.response.start", "status": 200, "headers": raw})
-                transport = hand_over["take"](sink)
+                taken = hand_over["take"](sink, headers)
             finally:
-                if transport is None:  # its reader is gone already
+                if taken is None:  # its reader is gone already
                     self._manager.leave(stream)
                 else:
-                    sink.attach(transport)
+                    sink.attach(*taken)
             return
         with anyio.CancelScope() as response_scope:
             mailbox = MailboxSink(on_abort=response_scope.cancel)
             stream = self._manager.join(mailbox, subscription, last_event_id)
             response = EventSourceResponse(mailbox.frames(), ping=0, sep="\n")
-            response.raw_headers = raw
+            response.raw_headers = headers
             try:
                 await response(scope, receive, send)
             finally:
@@ -184,12 +183,26 @@ class StreamEndpoint:
         }
         return JSONResponse(problem, 405, {"Allow": "GET, HEAD"}, media_type="application/problem+json")
 
-    def _cors(self, request: Request) -> dict[str, str]:
+    def _cors(self, scope: Scope) -> Mapping[str, str]:
         """Leave for exactly this origin, if it is an allowed one; never for credentials."""
-        headers = {"Vary": "Origin", "X-Content-Type-Options": "nosniff"}
-        origin = request.headers.get("origin")
-        if origin is not None and origin in self._origins:
-            headers["Access-Control-Allow-Origin"] = origin
-            if request.method == "OPTIONS":
-                headers["Access-Control-Allow-Headers"] = "Last-Event-ID, Cache-Control"
+        origin = _header(scope, b"origin")
+        if origin is None or origin not in self._origins:
+            return _NO_CORS
+        headers = {**_NO_CORS, "Access-Control-Allow-Origin": origin}
+        if scope["method"] == "OPTIONS":
+            headers["Access-Control-Allow-Headers"] = "Last-Event-ID, Cache-Control"
         return headers
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            return value.decode("latin-1")  # type: ignore[no-any-return]
+    return None
+
+
+def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+_RAW_HEADERS = _raw(_STREAM_HEADERS)

@@ -3,8 +3,8 @@
 Under ASGI a stream costs a task, a scope, a parser and several events for as long as it is open; every write wakes a
 task: 44 KB and 62 microseconds an event were measured for it. Where the server offers to hand the connection over
 (`scope["extensions"]`, see `cryptomarket.handover`), this object becomes the transport's protocol and everything else
-of the request is let go: under 2 KB, and a write is one call. The head of the response has been sent by then, in the
-usual way, so status, headers and middleware are the same; only the chunks of the body are written here. It bypasses
+of the request is let go: under 2 KB, and a write is one call. The server gives the head of the response with it, which
+is what any stream's is, and travels with the first chunk, as two packets would cost twice as much. It bypasses
 `sse_starlette` and uvicorn's flow control, and brings its own: the transport says when it is full and when it is empty.
 """
 
@@ -18,16 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["HANDOVER", "SocketSink"]
 
-#: The extension of the server; its "take" is given the new protocol of the connection, and gives its transport.
+#: The extension of the server; its "take" is given the new protocol of the connection and the headers of the response,
+#: and gives the transport and the head.
 HANDOVER = "cryptomarket.handover"
 
-#: What the process keeps for a reader that is behind, beside the kernel's part and the rest of one frame. With nothing
-#: allowed to wait, uvloop writes at once and not at the end of its turn: the first of a crowd need not await the last.
+#: With the kernel's part full, a reader is behind: the process keeps the rest of one frame for it, and nothing more.
 HIGH_WATER_BYTES = 0
 #: The kernel doubles it for its own accounting. Left alone, it would hold megabytes of old prices for a slow reader.
 SEND_BUFFER_BYTES = 16_384
-#: A reader that vanished without a word is noticed by the kernel after this, just after a blocked one is closed by us.
-UNACKNOWLEDGED_MS = 75_000
 #: A reader that does not take the farewell is not waited for longer than this.
 LINGER_SECONDS = 2.0
 
@@ -70,18 +68,21 @@ class SocketSink(asyncio.Protocol):
     def __repr__(self) -> str:
         return f"<SocketSink{' behind' if self._paused else ''}{' ended' if self._writer is _AFTER else ''}>"
 
-    def attach(self, transport: asyncio.Transport) -> None:
-        """The connection is ours: write to it from now on."""
+    def attach(self, transport: asyncio.Transport, head: bytes) -> None:
+        """The connection is ours: write to it from now on, first the head."""
         before, self._transport = self._transport, transport
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=0)
-        _tune(transport)
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         if isinstance(before, _Before):
-            for frame in before:
-                transport.write(frame)
+            transport.write(b"".join((head, *before)))
         if self._writer is _AFTER:
             self._hang_up()
         else:
             self._writer = transport
+            # Had it been full before it was ours, it would not say so again.
+            self._paused = transport.get_write_buffer_size() > 0
 
     @staticmethod
     def framed(data: bytes) -> bytes:
@@ -147,12 +148,3 @@ class SocketSink(asyncio.Protocol):
         stream, self.stream = self.stream, None
         if stream is not None:
             self._leave(stream)
-
-
-def _tune(transport: asyncio.Transport) -> None:
-    connection = transport.get_extra_info("socket")
-    if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)

@@ -36,7 +36,14 @@ from .publisher import EVENT, message, publish_as_told
 def serving(app: Any, http: Any, drain: Callable[[], Any]) -> Server:
     """uvicorn as the gateway configures it."""
     config = uvicorn.Config(
-        app, http=http, ws="none", log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        app,
+        http=http,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
     )
     return Server(config, drain)
 

@@ -146,6 +146,8 @@ async def test_a_stream_that_ends_before_its_connection_is_handed_over_is_ended(
         def write(self, data: bytes | bytearray | memoryview) -> None:
             self.written.append(bytes(data))
 
+        def get_extra_info(self, name: str, default: Any = None) -> Any: ...
+
         def close(self) -> None:
             self.written.append(b"closed")
 
@@ -155,8 +157,8 @@ async def test_a_stream_that_ends_before_its_connection_is_handed_over_is_ended(
     assert sink.write(b"first")
     sink.close(b"farewell")
     assert sink.write(b"never")
-    sink.attach(transport)
-    assert transport.written == [b"first", b"farewell0\r\n\r\n", b"closed"]
+    sink.attach(transport, b"head")
+    assert transport.written == [b"headfirstfarewell0\r\n\r\n", b"closed"]
     assert repr(sink) == "<SocketSink ended>"
 
 
