@@ -15,10 +15,11 @@ import httpx2
 import msgspec
 
 from ..errors import ExchangeRefused, ExchangeUnreachable
+from ..model import Tick, is_index
 from .backoff import delays
 from .credits import Budget, Group, group_of
 from .failures import Verdict, verdict_of
-from .messages import ErrorBody, Unreadable, decode_as, number
+from .messages import ErrorBody, Unreadable, decode_as, number, read_price
 from .transport import checked_proxy, trust
 
 __all__ = ["Api", "Bar", "Catalogue", "ChartRange", "Instrument", "result_of"]
@@ -36,6 +37,7 @@ ChartRange = str  # one of 1h 1d 2d 1m 1y all
 class _Answer(msgspec.Struct, frozen=True):
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    us_out: int | None = msgspec.field(name="usOut", default=None)
 
 
 class Instrument(msgspec.Struct, frozen=True):
@@ -46,6 +48,12 @@ class Instrument(msgspec.Struct, frozen=True):
     is_active: bool = True
     state: str = ""
     expiration_timestamp: int | float | None = None
+
+
+class _IndexPrice(msgspec.Struct, frozen=True):
+    """The present price of an index; it carries no time stamp."""
+
+    index_price: msgspec.Raw
 
 
 class _Chart(msgspec.Struct, frozen=True):
@@ -102,6 +110,11 @@ class Catalogue:
 
 def result_of(method: str, status: int, body: bytes) -> msgspec.Raw:
     """The result in an HTTP answer; raises ExchangeRefused for the exchange's errors, else ExchangeUnreachable."""
+    return timed_result_of(method, status, body)[0]
+
+
+def timed_result_of(method: str, status: int, body: bytes) -> tuple[msgspec.Raw, int | None]:
+    """The same, and the moment at which the exchange answered by its own clock, UNIX ms."""
     try:
         answer = decode_as(_Answer, body)
         error = decode_as(ErrorBody, answer.error) if answer.error is not msgspec.UNSET else None
@@ -112,7 +125,7 @@ def result_of(method: str, status: int, body: bytes) -> msgspec.Raw:
         raise ExchangeRefused(method, error.code, error.message, error.reason)
     if status >= 400 or answer.result is msgspec.UNSET:
         raise ExchangeUnreachable(f"{method}: HTTP {status} without a result")
-    return answer.result
+    return answer.result, None if answer.us_out is None else answer.us_out // 1000
 
 
 class Api:
@@ -157,6 +170,9 @@ class Api:
 
     async def call(self, method: str, **params: str | int | bool) -> msgspec.Raw:
         """The raw result of a public call; raises ExchangeRefused or ExchangeUnreachable."""
+        return (await self._timed_call(method, **params))[0]
+
+    async def _timed_call(self, method: str, **params: str | int | bool) -> tuple[msgspec.Raw, int | None]:
         pauses = delays(random=self._random)
         for left in reversed(range(self._tries)):
             try:
@@ -174,7 +190,7 @@ class Api:
             self._budget.slow_down(self._monotonic())
         return verdict_of(error.code) in (Verdict.WAIT, Verdict.SLOW)
 
-    async def _once(self, method: str, params: dict[str, Any]) -> msgspec.Raw:
+    async def _once(self, method: str, params: dict[str, Any]) -> tuple[msgspec.Raw, int | None]:
         await self._turn(group_of(method))
         words = {key: str(value).lower() if isinstance(value, bool) else value for key, value in params.items()}
         try:
@@ -182,7 +198,7 @@ class Api:
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
             # Without the cause's text: it can hold the proxy's address.
             raise ExchangeUnreachable(f"{method}: no answer over HTTP ({type(exc).__name__})") from None
-        return result_of(method, status, body)
+        return timed_result_of(method, status, body)
 
     async def _turn(self, group: Group) -> None:
         """Wait until the budget allows a request; others may take the credits first, hence the loop."""
@@ -224,6 +240,23 @@ class Api:
             except Unreadable:
                 continue
         return found
+
+    async def newest(self, ticker: str) -> Tick | None:
+        """The price of a ticker now; None while it has none.
+
+        The exchange gives an index price without a time; the moment of its answer, by its own clock, stands for it.
+        """
+        if not is_index(ticker):
+            method = "public/ticker"
+            raw = await self.call(method, instrument_name=ticker)
+            try:
+                return read_price(ticker, raw).tick
+            except Unreadable as exc:
+                raise ExchangeUnreachable(f"{method}: {exc}") from None
+        method = "public/get_index_price"
+        raw, answered = await self._timed_call(method, index_name=ticker)
+        price = number(self._typed(method, _IndexPrice, raw).index_price)
+        return Tick(ticker, price, answered) if answered is not None and price is not None and price > 0 else None
 
     async def index_chart(self, index: str, chart_range: ChartRange = "1h") -> list[tuple[int, Decimal]]:
         """Average prices of an index, oldest first, as (UNIX ms, price); points without a price are left out."""

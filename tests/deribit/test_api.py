@@ -1,5 +1,7 @@
 """The exchange over HTTP."""
 
+import time
+
 import pytest
 
 from cryptomarket.deribit.api import Api, Catalogue
@@ -26,6 +28,18 @@ async def test_the_index_chart_is_sorted_and_exact() -> None:
         points = await api.index_chart("btc_usd", "1h")
         assert points == sorted(points)
         assert len(points) > 100
+
+
+@pytest.mark.parametrize("ticker", ["btc_usd", "BTC-PERPETUAL"])
+async def test_the_newest_price_has_the_exchanges_time(ticker: str) -> None:
+    """Of an index, whose answer carries no time stamp, it is the moment of the answer."""
+    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+        first, second = await api.newest(ticker), await api.newest(ticker)
+        assert first is not None
+        assert second is not None
+        assert first.price > 0
+        assert abs(first.exchange_timestamp - time.time() * 1000) < 60_000
+        assert second.exchange_timestamp >= first.exchange_timestamp
 
 
 async def test_an_error_answer_is_a_refusal_with_its_code() -> None:
