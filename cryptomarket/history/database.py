@@ -15,6 +15,7 @@ from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from ..errors import DatabaseUnavailable, StartError
 
@@ -132,10 +133,14 @@ def permanent(error: DatabaseUnavailable) -> bool:
 
 
 class Database:
-    """Two pools on one database: `readers`, in autocommit, and `writers`, one transaction at a time on SQLite."""
+    """Two pools on one database: `readers`, in autocommit, and `writers`, one transaction at a time on SQLite.
 
-    def __init__(self, text: str, *, lock_seconds: float = LOCK_SECONDS) -> None:
+    Not `pooled`, each use opens a connection and closes it: for work whose event loop ends with it.
+    """
+
+    def __init__(self, text: str, *, lock_seconds: float = LOCK_SECONDS, pooled: bool = True) -> None:
         self.url = parse_url(text)
+        self._pooled = pooled
         self.place = shown(self.url)
         self.dialect = self.url.get_backend_name()
         self._lock_seconds = lock_seconds
@@ -162,9 +167,11 @@ class Database:
                 "command_timeout": STATEMENT_SECONDS,
                 "server_settings": {"application_name": "cryptomarket"},
             }
-        return create_async_engine(
-            self.url, pool_size=size, max_overflow=0, pool_timeout=POOL_SECONDS, connect_args=arguments, **options
-        )
+        if self._pooled:
+            options |= {"pool_size": size, "max_overflow": 0, "pool_timeout": POOL_SECONDS}
+        else:
+            options["poolclass"] = NullPool
+        return create_async_engine(self.url, connect_args=arguments, **options)
 
     async def close(self) -> None:
         """Close the connections of both pools."""

@@ -144,12 +144,14 @@ class Store:
     """The database of prices; use it as an async context manager, then `migrate()` before anything else.
 
     `interval` is the slot in force, seconds, with which the ledger is kept. `lock_seconds` is how long a write waits
-    for another process that writes into the same SQLite file.
+    for another process that writes into the same SQLite file. Not `pooled`, it keeps no connection between two uses.
     """
 
-    def __init__(self, url: str, *, interval: int = 60, lock_seconds: float = LOCK_SECONDS) -> None:
+    def __init__(
+        self, url: str, *, interval: int = 60, lock_seconds: float = LOCK_SECONDS, pooled: bool = True
+    ) -> None:
         self.interval = interval
-        self._database = Database(url, lock_seconds=lock_seconds)
+        self._database = Database(url, lock_seconds=lock_seconds, pooled=pooled)
 
     def __repr__(self) -> str:
         return f"<Store {self._database.place}>"
