@@ -6,7 +6,6 @@ from playwright.async_api import expect
 
 from cryptomarket.model import UpstreamState
 from cryptomarket.web.health import Check
-
 from tests.web.site import NOON
 
 from .chromium import chromium
