@@ -5,6 +5,8 @@
     ├── StartError               the operator: something needed at the start is not there
     ├── RequestError             the caller: a request cannot be answered
     │   ├── InvalidParameter     a parameter is missing or wrong
+    │   ├── NotLoggedIn          it needs a person who is logged in
+    │   ├── RequestRefused       it cannot be taken as it is; carries the HTTP status
     │   └── UnknownTicker        a ticker that is neither configured, stored nor in the catalogue
     ├── ExchangeError            the exchange
     │   ├── ExchangeRefused      it answered with an error code
@@ -29,7 +31,9 @@ __all__ = [
     "InvalidParameter",
     "InvalidPrice",
     "NoLeader",
+    "NotLoggedIn",
     "RequestError",
+    "RequestRefused",
     "SettingsError",
     "StartError",
     "UnknownTicker",
@@ -69,6 +73,23 @@ class InvalidParameter(RequestError):
 
     def __str__(self) -> str:
         return f"{self.parameter}: expected {self.expected}"
+
+
+class NotLoggedIn(RequestError):
+    """The request needs a person, and there is none, or not any more."""
+
+
+class RequestRefused(RequestError):
+    """A request that cannot be taken as it is: the HTTP status, what was expected, and when to come back (seconds)."""
+
+    def __init__(self, status: int, expected: str, *, retry_after: int | None = None) -> None:
+        super().__init__(status, expected, retry_after)
+        self.status = status
+        self.expected = expected
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"expected {self.expected}"
 
 
 class UnknownTicker(RequestError):

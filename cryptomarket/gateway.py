@@ -5,13 +5,16 @@ A tick comes from the supervisor onto the bus; the bus feeds the board, the stre
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
 
 import anyio
 import structlog
 import uvicorn
 from anyio.abc import TaskStatus
+from msgspec import Raw
 from prometheus_client.core import Metric
 from redis import RedisError
 from redis.asyncio import Redis
@@ -23,17 +26,26 @@ from . import measures
 from .board import Board
 from .catalogue import Catalogue
 from .cluster.bus import LocalBus
+from .cluster.desk import LocalDesk
 from .deribit.api import Api
 from .deribit.auth import Credentials, Secret
-from .deribit.credits import Budget
+from .deribit.credits import Budget, Priority
 from .deribit.supervisor import Supervisor
-from .errors import DatabaseUnavailable
+from .errors import DatabaseUnavailable, ExchangeUnreachable
 from .history.backfill import Backfill
-from .history.maintenance import Maintenance, Retention, housekeeping
+from .history.maintenance import Job, Maintenance, Retention, housekeeping
+from .history.persons import Seen
 from .history.recorder import Recorder
 from .history.store import Store
 from .metrics import CONTENT_TYPE, LoopLag, exposition
-from .model import UpstreamState
+from .model import News, UpstreamState
+from .persons.cache import MemoryCache
+from .persons.keys import file_keys, key_file, split_keys
+from .persons.office import Office
+from .persons.redis_cache import RedisCache
+from .persons.roster import Entry, Roster
+from .persons.service import Service
+from .persons.vault import Vault
 from .server import GRACE_SECONDS, Server, bound_socket, http_protocol, streams_allowed
 from .settings import Settings
 from .stream.endpoint import StreamEndpoint
@@ -67,8 +79,16 @@ class Gateway:
         )
         self.catalogue = Catalogue(self.exchange.tickers, always=settings.tickers)
         self.manager = ServerSSEManager(
-            *settings.tickers, "connection", board=self.board, demand=self._want, max_tickers=settings.max_tickers
+            *settings.tickers,
+            "connection",
+            board=self.board,
+            demand=self._want,
+            arrived=lambda session: self.office.announcer.arrived(session),
+            max_tickers=settings.max_tickers,
         )
+        self.desk = LocalDesk()
+        self.office = self._new_office()
+        self.roster = Roster(self.office.sessions.persons, self._write_seen)
         self.app = create_app(
             tickers=settings.tickers,
             board=self.board,
@@ -79,12 +99,17 @@ class Gateway:
             health=self.health,
             allowed_origins=settings.allowed_origins,
             routes=[Route("/metrics", self._metrics)],
+            office=self.office,
             statistics=self.statistics,
             bars=lambda ticker: self._recorder.bars(ticker) if self._recorder else (),
         )
         self.lag = LoopLag()
-        self.maintenance = Maintenance(self.store, housekeeping(self.store, Retention()))
+        self.maintenance = Maintenance(
+            self.store, [*housekeeping(self.store, Retention()), Job("persons", self.roster.work)]
+        )
         self._supervisor: Supervisor | None = None
+        self._service: Service | None = None
+        self._bus: LocalBus | None = None
         self._recorder: Recorder | None = None
         self._wanted: frozenset[str] = frozenset()
         self._stopping = False
@@ -99,7 +124,36 @@ class Gateway:
             allowed_origins=self.settings.allowed_origins,
             max_streams=self.settings.max_streams or streams_allowed(),
             max_streams_per_address=self.settings.max_streams_per_address,
+            identify=self.office.front.browser,
         )
+
+    def _new_office(self) -> Office:
+        settings = self.settings
+        redis, keys = settings.redis_url, settings.secret_key
+        fixed = split_keys(keys.get_secret_value()) if keys else None
+        place = Path(settings.secret_key_file or key_file(settings.database_url.get_secret_value()))
+        return Office(
+            RedisCache(redis.get_secret_value()) if redis else MemoryCache(),
+            Vault((lambda: fixed) if fixed else file_keys(place)),
+            ask=self.desk.ask,
+            publish=self._tell,
+            send=self.manager.send,
+            present=self.manager.has_session,
+            logins_per_minute=settings.logins_per_minute,
+        )
+
+    def _tell(self, news: News) -> None:
+        if self._bus:
+            self._bus.publish(news)
+
+    async def _write_seen(self, entries: Sequence[Entry]) -> None:
+        await self.store.write_seen([Seen(*entry) for entry in entries])
+
+    async def _call(self, method: str, params: Mapping[str, Any]) -> Raw:
+        """A call for a person over the one connection: after everything that prices need, before the history."""
+        if self._supervisor is None:
+            raise ExchangeUnreachable("not connected")
+        return await self._supervisor.call(method, dict(params), priority=Priority.PERSON)
 
     def _want(self, tickers: frozenset[str]) -> None:
         for ticker in self._wanted - tickers:
@@ -119,13 +173,16 @@ class Gateway:
         """
         async with self.store, self.exchange:
             await self.store.migrate()
+            self.office.vault.load()
             epoch = await self.store.take_epoch()
-            bus = LocalBus(epoch)
+            bus = self._bus = LocalBus(epoch)
             self._supervisor = self._new_supervisor(bus)
             backfill = Backfill(self.store, self.exchange)
             self._recorder = recorder = self._new_recorder(epoch, backfill)
-            for receiver in (self.board.receive, self.manager.receive, recorder.receive):
+            receivers = (self.board.receive, self.manager.receive, recorder.receive, self.office.announcer.receive)
+            for receiver in receivers:
                 bus.subscribe(receiver)
+            self._service = service = self.office.service(self._call, met=self.roster.met)
             async with anyio.create_task_group() as tasks:
                 own: list[Part] = [
                     self.manager.run,
@@ -135,11 +192,16 @@ class Gateway:
                     backfill.run,
                     self.maintenance.run,
                     self.lag.run,
+                    self.office.front.run,
+                    self.office.announcer.run,
+                    service.run,
+                    partial(self.desk.serve, service.handle),
                 ]
                 for part in [*own, *parts]:
                     await tasks.start(self._guarded, part, crashed)
                 yield
                 tasks.cancel_scope.cancel()
+            await self.office.cache.aclose()
         if self._crash:
             raise self._crash
 
@@ -205,6 +267,8 @@ class Gateway:
             found["recorder"] = self._recorder.statistics()
         if self._supervisor:
             found["upstream"] = self._supervisor.statistics()
+        if self._service:
+            found["persons"] = self._service.statistics() | self.office.announcer.statistics()
         return found
 
     def families(self) -> list[Metric]:

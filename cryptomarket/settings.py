@@ -7,6 +7,7 @@ Only `cli`, `gateway`, `tasks` and the migrations' environment may import this f
 import re
 from typing import Annotated, Any
 
+from cryptography.fernet import Fernet
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -66,6 +67,17 @@ def _not_empty(value: SecretStr | None) -> SecretStr | None:
     return value if value and value.get_secret_value() else None
 
 
+def _keys(value: SecretStr | None) -> SecretStr | None:
+    if value is None or not value.get_secret_value():
+        return None
+    for key in value.get_secret_value().split(","):
+        try:
+            Fernet(key.strip())
+        except ValueError:
+            raise ValueError("32 random bytes in URL-safe base64, several with commas, the newest first") from None
+    return value
+
+
 #: A list written with commas, not as JSON.
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
@@ -101,8 +113,15 @@ class Settings(BaseSettings):
         SecretStr("sqlite+aiosqlite:///cryptomarket.db"), description="SQLite or PostgreSQL, as a SQLAlchemy address"
     )
     redis_url: Annotated[SecretStr | None, _secret_url("redis", "rediss", "unix")] = Field(
-        None, description="Redis beside the gateway; watched by /readyz and doctor, not yet used"
+        None, description="Redis, the cache of logins; empty: they are kept in memory and end with the process"
     )
+    secret_key: Annotated[SecretStr | None, AfterValidator(_keys)] = Field(
+        None, description="what seals logins: a Fernet key, or several with commas, the newest first"
+    )
+    secret_key_file: Annotated[str | None, BeforeValidator(_or_none)] = Field(
+        None, description="where the key is kept if none is set; empty: a file cryptomarket.key beside the database"
+    )
+    logins_per_minute: int = Field(20, ge=1, description="log-ins one address may try within a minute")
     host: str = Field("127.0.0.1", min_length=1, description="the address to listen on")
     port: int = Field(8000, ge=0, le=65_535, description="the port to listen on; 0 takes a free one")
     max_streams: Annotated[int | None, BeforeValidator(_or_none)] = Field(

@@ -18,7 +18,7 @@ __all__ = ["Desk", "Handler", "LocalDesk"]
 Handler = Callable[[bytes], Awaitable[bytes]]
 
 #: Errands done at the same time. Their calls wait for the budget of the exchange anyway.
-AT_ONCE = 64
+AT_ONCE = 256
 
 
 class Desk(Protocol):

@@ -46,7 +46,8 @@ class Priority(IntEnum):
     HEARTBEAT = 0
     LOGIN = 1
     SUBSCRIBE = 2
-    BACKFILL = 3
+    PERSON = 3
+    BACKFILL = 4
 
 
 class Budget:

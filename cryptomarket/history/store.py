@@ -22,6 +22,7 @@ from .candles import Bar, ToldCandle
 from .database import LOCK_SECONDS, Database, check_place, permanent, translated
 from .gaps import Coverage, Interval, Kind
 from .migrate import bring_forward
+from .persons import Seen, prune_persons, write_seen
 from .queries import Form, Order
 from .reading import Hole, Page, TextPage
 from .writing import Why, unrecorded
@@ -286,6 +287,14 @@ class Store:
     async def finish_job(self, name: str, day: int, finished: int) -> None:
         """Note that a daily job ended well."""
         await self._write(writing.finish_job, name, day, finished)
+
+    async def write_seen(self, seen: Sequence[Seen]) -> None:
+        """Enter persons who were seen."""
+        await self._write(write_seen, seen)
+
+    async def prune_persons(self, before: int) -> None:
+        """Delete persons who were not seen since a moment, UNIX seconds."""
+        await self._write(prune_persons, before)
 
     async def session(self) -> AsyncIterator[Reader]:
         """A reader on a pooled connection, for `Depends(store.session)`; given back when the request ends."""

@@ -174,6 +174,10 @@ class ServerSSEManager:
             self._delivery.give(stream, event)
         return len(streams)
 
+    def has_session(self, session: str) -> bool:
+        """Whether the browser session has a stream here."""
+        return bool(self._audience.of_session(session))
+
     # What streams are told beside prices
 
     def _ages(self, tickers: frozenset[str]) -> dict[str, int]:

@@ -16,13 +16,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..board import Board
 from ..history.candles import Bar
 from ..history.store import Store
+from ..persons.intake import Intake
+from ..persons.office import Office
+from ..stream.endpoint import counted_address, nobody
 from .api import price_router
 from .candles import candle_router
 from .exports import export_router
 from .health import Health, health_routes
 from .pages import page_routes
 from .parts import Catalogue, Parts, no_bars
-from .problems import HANDLERS
+from .persons import person_router
+from .problems import HANDLERS, problem_response
 from .schemas import SCHEMAS
 from .security import CrossOrigin, SecurityHeaders
 from .status import Watched, status_router
@@ -50,6 +54,7 @@ def create_app(
     lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None,
     allowed_origins: Sequence[str] = (),
     routes: Sequence[BaseRoute] = (),
+    office: Office | None = None,
     bars: Callable[[str], Sequence[Bar]] = no_bars,
     statistics: Callable[[], Mapping[str, object]] = dict,
     wall: Callable[[], float] = time.time,
@@ -57,7 +62,7 @@ def create_app(
     """The application over the given parts.
 
     ``routes`` are further ones that need nothing from here; ``bars`` gives the minutes of a ticker not stored yet,
-    ``statistics`` the counters of each part of this node by its name.
+    ``statistics`` the counters of each part of this node by its name. Without an ``office`` nobody can log in.
     """
     app = FastAPI(
         title="cryptomarket",
@@ -72,15 +77,27 @@ def create_app(
     parts = Parts(tickers, board, store, catalogue, interval, wall, bars)
     for router in (price_router, candle_router, export_router, udf_router):
         app.include_router(router(parts))
+    if office is not None:
+        app.include_router(person_router(office.front))
     app.include_router(status_router(Watched(board, health, statistics, wall)))
     app.router.routes += [
         Route("/sse/", stream),  # answered before, see below; here it is found without its last slash
         *health_routes(health),
         *routes,
-        *page_routes(tickers, board, version("cryptomarket"), interval),
+        *page_routes(tickers, board, version("cryptomarket"), interval, office.front.browser if office else nobody),
     ]
     _describe(app)
-    return _First("/sse/", stream, SecurityHeaders(CrossOrigin(app, allowed_origins)))
+    inner: ASGIApp = CrossOrigin(app, allowed_origins)
+    if office is not None:
+        inner = Intake(
+            inner,
+            cache=office.cache,
+            vault=office.vault,
+            limits=office.limits,
+            problem=problem_response,
+            address=counted_address,
+        )
+    return _First("/sse/", stream, SecurityHeaders(inner))
 
 
 class _First:

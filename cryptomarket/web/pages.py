@@ -4,7 +4,7 @@ A page is complete without a script but for what moves; it says nothing a templa
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,14 @@ def _tile(ticker: str, board: Board) -> _Tile:
     return _Tile(ticker, base, quote, whole, point + fraction)
 
 
-def page_routes(tickers: Sequence[str], board: Board, version: str, interval: int) -> list[BaseRoute]:
-    """Routes of the pages and of everything they load."""
+def page_routes(
+    tickers: Sequence[str],
+    board: Board,
+    version: str,
+    interval: int,
+    browser: Callable[[Request], tuple[str | None, Mapping[str, str]]],
+) -> list[BaseRoute]:
+    """Routes of the pages and of everything they load; ``browser`` gives a header that begins a browser session."""
     templates = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=select_autoescape(default=True, default_for_string=True),
@@ -86,6 +92,9 @@ def page_routes(tickers: Sequence[str], board: Board, version: str, interval: in
             "path": request.url.path,
         }
         response = HTMLResponse(templates.get_template(name).render(**common, **values), headers=_PAGE_HEADERS)
+        _, begins = browser(request)
+        for header, value in begins.items():
+            response.headers.append(header, value)
         if request.query_params.get("lang") == language:
             response.set_cookie(LANGUAGE_COOKIE, language, max_age=YEAR_SECONDS, samesite="lax")
         return response

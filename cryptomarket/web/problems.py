@@ -15,7 +15,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..errors import DatabaseUnavailable, InvalidParameter, RequestError, UnknownTicker
+from ..errors import (
+    CacheUnavailable,
+    DatabaseUnavailable,
+    InvalidParameter,
+    NoLeader,
+    NotLoggedIn,
+    RequestError,
+    RequestRefused,
+    UnknownTicker,
+)
 
 __all__ = ["HANDLERS", "PROBLEM_SCHEMA", "NoPriceYet", "Problem", "problem", "problem_response"]
 
@@ -65,8 +74,11 @@ TABLE: dict[type[Exception], tuple[int, str, str]] = {
     RequestValidationError: (422, "invalid-parameter", "A parameter is missing or wrong"),
     UnknownTicker: (404, "unknown-ticker", "Nobody knows this ticker"),
     NoPriceYet: (404, "no-price-yet", "No price has arrived yet"),
+    NotLoggedIn: (401, "not-logged-in", "Nobody is logged in here"),
     RequestError: (400, "bad-request", "The request cannot be answered"),
     DatabaseUnavailable: (503, "database-unavailable", "The database does not answer"),
+    CacheUnavailable: (503, "cache-unavailable", "Redis does not answer"),
+    NoLeader: (503, "no-leader", "No node reaches the exchange now"),
     Exception: (500, "internal-error", "Something here is broken"),
 }
 
@@ -85,12 +97,25 @@ def problem(error: Exception) -> Problem:
             return Problem(status, name, title, detail, _invalid(invalid))
         case UnknownTicker():
             return Problem(status, name, title, str(error), {"parameter": "ticker", "nearest": list(error.nearest)})
+        case RequestRefused():
+            return _refused(error)
+        case NotLoggedIn():
+            return Problem(status, name, title, str(error), headers={"WWW-Authenticate": "Bearer"})
         case RequestError():
             return Problem(status, name, title, str(error))
         case DatabaseUnavailable():
             headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
             return Problem(status, name, title, "stored prices cannot be read now; ask again later", headers=headers)
+        case CacheUnavailable() | NoLeader():
+            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+            return Problem(status, name, title, "persons cannot be served now; prices flow; try again", headers=headers)
     return Problem(status, name, title, "the request was fine; the log of the server says more")
+
+
+def _refused(error: RequestRefused) -> Problem:
+    phrase = HTTPStatus(error.status).phrase
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return Problem(error.status, phrase.lower().replace(" ", "-"), phrase, str(error), headers=headers)
 
 
 def problem_response(request: Request, error: Exception) -> Response:

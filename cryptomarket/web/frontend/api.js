@@ -2,7 +2,7 @@
 
 /** @typedef {import("./slots.js").Slot} Slot */
 
-const DECIMAL = /("(?:price|open|high|low|close)":)(-?\d+(?:\.\d+)?)/g;
+const DECIMAL = /("(?:price|open|high|low|close|equity|balance|available_funds)":)(-?\d+(?:\.\d+)?)(?![\d.eE])/g;
 
 /**
  * The answer to a GET, its prices as text; throws the detail of the problem document when it is refused.
@@ -11,9 +11,26 @@ const DECIMAL = /("(?:price|open|high|low|close)":)(-?\d+(?:\.\d+)?)/g;
 export async function ask(path, query, signal) {
   // Of the gateway this script came from: it may be embedded in a page of another site.
   const response = await fetch(new URL(address(path, query), import.meta.url), signal ? { signal } : {});
+  if (!response.ok) throw await refusal(response);
   const text = await response.text();
-  if (!response.ok) throw new Error(JSON.parse(text).detail ?? String(response.status));
   return JSON.parse(text.replace(DECIMAL, '$1"$2"'));
+}
+
+/**
+ * Ask this gateway to do something; throws as `ask` does. Where the answer says when to come back, so does the error.
+ * @param {"POST" | "DELETE"} method @param {string} path @param {unknown} [body]
+ */
+export async function send(method, path, body) {
+  const headers = { "content-type": "application/json" };
+  const content = body === undefined ? {} : { headers, body: JSON.stringify(body) };
+  const response = await fetch(`/api/v1/${path}`, { method, credentials: "same-origin", cache: "no-store", ...content });
+  if (!response.ok) throw await refusal(response);
+}
+
+/** The error of a problem document, or of an answer that is none. @param {Response} response */
+async function refusal(response) {
+  const problem = await response.json().catch(() => ({}));
+  return Object.assign(new Error(problem.detail ?? String(response.status)), { status: response.status });
 }
 
 /** Where to ask; what is null or empty is left out. @param {string} path @param {Record<string, string | number | null>} query */

@@ -2,6 +2,7 @@
 
 import { find } from "./dom.js";
 import { Panel } from "./panel.js";
+import { startPerson } from "./person.js";
 import { startPicker } from "./picker.js";
 import { startState } from "./state.js";
 import { CryptoMarketStream } from "./stream.js";
@@ -105,6 +106,8 @@ const state = startState(feed, words, (text) => {
   announce(text);
   refresh();
 });
+
+startPerson(feed, words, announce);
 
 function refresh() {
   const believed = !["lost", "down", "connecting"].includes(state());

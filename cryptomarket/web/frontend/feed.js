@@ -102,7 +102,9 @@ export class Feed extends EventTarget {
   /** @param {string} text */
   said(text) {
     this.heardSomething();
-    this.dispatchEvent(new CustomEvent("connection", { detail: JSON.parse(text) }));
+    // The token is for programs; a page is known by its cookie, and what a page does not have it cannot lose.
+    const { token: _, ...detail } = JSON.parse(text);
+    this.dispatchEvent(new CustomEvent("connection", { detail }));
   }
 
   /** @param {string} text */

@@ -15,9 +15,11 @@ export class SharedFeed {
     this.newest = new Map();
     /** @type {any} */
     this.upstream = null;
+    /** Who is logged in, as the present stream said. @type {any} */
+    this.person = null;
     this.feed.addEventListener("price", (event) => this.price(/** @type {CustomEvent} */ (event).detail));
     this.feed.addEventListener("connection", (event) => this.connection(/** @type {CustomEvent} */ (event).detail));
-    this.feed.addEventListener("link", () => this.all({ kind: "link", detail: this.feed.link }));
+    this.feed.addEventListener("link", () => this.linked(this.feed.link));
   }
 
   /** A reader joins, or follows other tickers; it hears at once what is known. @param {unknown} key @param {Reader} reader */
@@ -25,6 +27,7 @@ export class SharedFeed {
     const before = this.readers.get(key)?.tickers ?? [];
     this.readers.set(key, reader);
     reader.tell({ kind: "link", detail: this.feed.link });
+    if (this.person) reader.tell({ kind: "connection", detail: this.person });
     if (this.upstream) reader.tell({ kind: "connection", detail: this.upstream });
     for (const ticker of reader.tickers) {
       const price = this.newest.get(ticker);
@@ -59,7 +62,15 @@ export class SharedFeed {
   /** @param {any} said */
   connection(said) {
     if (said.kind === "upstream") this.upstream = said;
+    if (said.kind === "person") this.person = said;
+    else if (said.kind === "logged_out") this.person = null;
     this.all({ kind: "connection", detail: said });
+  }
+
+  /** @param {string} link */
+  linked(link) {
+    if (link === "lost") this.person = null; // the next stream says whether anybody still is
+    this.all({ kind: "link", detail: link });
   }
 
   /** @param {Said} said */

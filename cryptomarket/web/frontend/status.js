@@ -4,6 +4,7 @@ import { ask } from "./api.js";
 import { inWords } from "./coverage.js";
 import { find } from "./dom.js";
 import { Course } from "./course.js";
+import { startPerson } from "./person.js";
 import { startState } from "./state.js";
 import { CryptoMarketStream } from "./stream.js";
 import { fillTable } from "./table.js";
@@ -27,7 +28,9 @@ const sheets = find("#sheets", HTMLElement);
 /** @type {string[]} */
 const tickers = JSON.parse(sheets.dataset.tickers ?? "[]");
 const stream = new CryptoMarketStream({ tickers, timer: 1 });
-startState(stream, words, (text) => (find("#announcer", HTMLElement).textContent = text));
+const announce = (/** @type {string} */ text) => (find("#announcer", HTMLElement).textContent = text);
+startState(stream, words, announce);
+startPerson(stream, words, announce);
 const course = await Course.open(words);
 
 /** @type {Map<string, number>} */

@@ -15,6 +15,7 @@ export class Words {
     this.decimal = parts.find((part) => part.type === "decimal")?.value ?? ".";
     this.clock = new Intl.DateTimeFormat(this.dates, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     this.share = new Intl.NumberFormat(language, { style: "percent", maximumSignificantDigits: 2 });
+    this.plain = new Intl.NumberFormat(language, { maximumSignificantDigits: 15 });
     this.percent = new Intl.NumberFormat(language, {
       style: "percent",
       minimumFractionDigits: 2,
@@ -42,6 +43,16 @@ export class Words {
   wholePrice(digits) {
     const { whole, fraction } = this.price(digits);
     return whole + fraction;
+  }
+
+  /** The same, or something else where there is no text of that name. @param {string} name @param {string} otherwise */
+  sayElse(name, otherwise) {
+    return this.texts[name] ?? otherwise;
+  }
+
+  /** An amount as it was sent, every digit of it. @param {string | number} amount */
+  amount(amount) {
+    return typeof amount === "string" && amount.includes(".") ? this.wholePrice(amount) : this.plain.format(Number(amount));
   }
 
   /** How long ago, in words. @param {number} milliseconds */

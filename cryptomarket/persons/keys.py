@@ -1,0 +1,87 @@
+"""The operator's keys: from the setting, else from a file beside the database that only its owner can read."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import structlog
+from cryptography.fernet import Fernet
+
+from ..errors import StartError
+
+__all__ = ["add_key", "file_keys", "key_file", "split_keys"]
+
+log = structlog.get_logger(__name__)
+
+
+def key_file(database: str) -> Path:
+    """Where the keys are kept if nobody says where: beside the file of SQLite, else in the working directory."""
+    scheme, _, path = database.partition(":///")
+    beside = Path(path.partition("?")[0]) if scheme.startswith("sqlite") and path else Path()
+    return beside.with_name("cryptomarket.key") if beside.name else Path("cryptomarket.key")
+
+
+def split_keys(text: str) -> tuple[str, ...]:
+    """The keys of a list with commas, the newest first; raises ValueError when one is no Fernet key."""
+    keys = tuple(word.strip() for word in text.replace("\n", ",").split(",") if word.strip())
+    for key in keys:
+        try:
+            Fernet(key)
+        except ValueError:
+            raise ValueError("Fernet keys: 32 random bytes in URL-safe base64, separated by commas") from None
+    if not keys:
+        raise ValueError("at least one Fernet key")
+    return keys
+
+
+def file_keys(path: Path) -> Callable[[], Sequence[str]]:
+    """Reads the keys of the file whenever asked; the first time makes the file if there is none, and says so.
+
+    What it gives raises StartError when the file cannot be made or read, holds no key, or can be read by others.
+    """
+
+    def keys() -> Sequence[str]:
+        if not path.exists():
+            _make(path)
+        return _read(path)
+
+    return keys
+
+
+def _make(path: Path) -> None:
+    fresh = _write(path, [Fernet.generate_key().decode()])
+    try:
+        os.link(fresh, path)
+        log.warning("no CRYPTOMARKET_SECRET_KEY: made one, keep this file as safe as the database", file=path.name)
+    except FileExistsError:
+        pass  # another process was faster
+    finally:
+        fresh.unlink()
+
+
+def add_key(path: Path) -> None:
+    """Put a new key before those of the file; it wraps from now on, and the others still open."""
+    keys = [Fernet.generate_key().decode(), *_read(path)]
+    _write(path, keys).replace(path)  # readers see the old file or the new one, never half
+
+
+def _write(path: Path, keys: Sequence[str]) -> Path:
+    """The keys in a file beside the given one, that nobody else could ever read."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+            file.write("\n".join(keys) + "\n")
+    except OSError as exc:
+        raise StartError(f"cannot write the key file {path.name} beside the database: {exc.strerror}") from exc
+    return fresh
+
+
+def _read(path: Path) -> tuple[str, ...]:
+    try:
+        if path.stat().st_mode & 0o077:
+            raise StartError(f"the key file {path.name} can be read by others: chmod 600 it")
+        return split_keys(path.read_text(encoding="ascii"))
+    except OSError as exc:
+        raise StartError(f"cannot read the key file {path.name}: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise StartError(f"the key file {path.name} should hold {exc}") from exc

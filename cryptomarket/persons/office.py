@@ -1,0 +1,61 @@
+"""The office: everything one node does for persons, put together over a cache, a desk and a bus."""
+
+import time
+from collections.abc import Callable
+
+from ..model import News
+from .cache import Cache
+from .front import Ask, Front
+from .limits import Limits
+from .login import Call, Login
+from .news import Announcer
+from .service import Service
+from .sessions import Person, Sessions
+from .vault import Vault
+
+__all__ = ["Office"]
+
+
+class Office:
+    """The parts of persons on one node.
+
+    ``front`` answers requests and ``announcer`` tells streams, on every node; ``service`` makes what the leader does.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        vault: Vault,
+        *,
+        ask: Ask,
+        publish: Callable[[News], None],
+        send: Callable[[str, str], int],
+        present: Callable[[str], bool],
+        logins_per_minute: int,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.cache = cache
+        self.vault = vault
+        self.limits = Limits(cache, per_minute=logins_per_minute, wall=wall)
+        self.sessions = Sessions(cache, vault, wall=wall)
+        self.front = Front(cache, vault, self.sessions, ask=ask, publish=publish)
+        self.announcer = Announcer(
+            cache, vault, self.sessions, send=send, present=present, monotonic=monotonic, wall=wall
+        )
+        self._publish = publish
+        self._monotonic, self._wall = monotonic, wall
+
+    def service(self, call: Call, *, met: Callable[[Person], None] = lambda _: None) -> Service:
+        """What the leader does for persons, over its connection to the exchange."""
+        login = Login(call, self.cache, self.vault, self.sessions, self.limits, wall=self._wall)
+        return Service(
+            call,
+            self.cache,
+            self.sessions,
+            login,
+            publish=self._publish,
+            met=met,
+            monotonic=self._monotonic,
+            wall=self._wall,
+        )

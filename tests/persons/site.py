@@ -1,0 +1,101 @@
+"""Persons as browsers meet them: a gateway and its exchange over real sockets, and a browser with cookies."""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+
+from cryptomarket.gateway import Gateway
+from cryptomarket.handover import HandoverProtocol
+from cryptomarket.settings import read_settings
+from cryptomarket.simulator.accounts import Account
+from cryptomarket.simulator.exchange import Exchange, running_exchange
+
+from ..processes import eventually
+from ..reader import Reader, reading
+from ..web.site import running_server
+
+__all__ = ["ADA", "BOB", "Browser", "Persons", "running_persons", "told"]
+
+ADA = Account("ada-key", "kQ3vX9-secret-of-ada_7Zp", "ada@example.com", "ada")
+BOB = Account("bob-key", "wW8tY2-secret-of-bob_4Rm", "bob@example.com", "bob")
+
+
+@dataclass
+class Browser:
+    """One browser: its cookies, and the calls that its pages make."""
+
+    url: str
+    client: httpx2.AsyncClient
+
+    async def log_in(self, account: Account, secret: str | None = None, **headers: str) -> httpx2.Response:
+        """Post the key of the account, or the account's id with another secret."""
+        body = {"client_id": account.client_id, "client_secret": secret or account.client_secret}
+        return await self.client.post("/api/v1/persons/login", json=body, headers=headers)
+
+    async def me(self, **headers: str) -> httpx2.Response:
+        """Ask who is logged in."""
+        return await self.client.get("/api/v1/persons/me", headers=headers)
+
+    @contextlib.asynccontextmanager
+    async def stream(self) -> AsyncIterator[Reader]:
+        """A tab: an open stream with the cookies of the browser."""
+        cookies = "; ".join(f"{name}={value}" for name, value in self.client.cookies.items())
+        async with reading(f"{self.url}/sse/?timer=3600", cookie=cookies) as reader:
+            yield reader
+
+
+async def told(reader: Reader, *kinds: str, seconds: float = 20.0) -> dict[str, Any]:
+    """The next event of the connection channel that is of one of the kinds."""
+    with anyio.fail_after(seconds):
+        while True:
+            event = json.loads((await reader.next("connection")).data)
+            if event["kind"] in kinds:
+                return dict(event)
+
+
+@dataclass
+class Persons:
+    """A gateway with its exchange, and the browsers in front of it."""
+
+    gateway: Gateway
+    exchange: Exchange
+    url: str
+    stack: contextlib.AsyncExitStack = field(repr=False)
+
+    async def browser(self) -> Browser:
+        """A browser that has opened the page."""
+        client = await self.stack.enter_async_context(httpx2.AsyncClient(base_url=self.url, timeout=20))
+        await client.get("/")
+        assert client.cookies.get("cryptomarket_session")
+        return Browser(self.url, client)
+
+
+@contextlib.asynccontextmanager
+async def running_persons(
+    folder: Path,
+    *,
+    accounts: Sequence[Account] = (ADA, BOB),
+    exchange: Mapping[str, Any] | None = None,
+    **settings: object,
+) -> AsyncIterator[Persons]:
+    """The whole gateway on real sockets, connected; settings are those of the gateway."""
+    async with running_exchange(accounts=accounts, **(exchange or {})) as upstream:
+        values = {
+            "database_url": f"sqlite+aiosqlite:///{folder / 'x.db'}",
+            "deribit_ws_url": upstream.ws_url,
+            "deribit_http_url": upstream.http_url,
+            "logins_per_minute": 1_000,
+            "drain_seconds": 0,
+        }
+        gateway = Gateway(read_settings(**{**values, **settings}))
+        async with gateway.running(), running_server(gateway.app, http=HandoverProtocol) as url:
+            await eventually(lambda: gateway.board.tick("btc_usd"), "prices flow")
+            async with contextlib.AsyncExitStack() as stack:
+                yield Persons(gateway, upstream, url, stack)
+                await gateway.drain()
