@@ -84,7 +84,14 @@ def create_app(
         Route("/sse/", stream),  # answered before, see below; here it is found without its last slash
         *health_routes(health),
         *routes,
-        *page_routes(tickers, board, version("cryptomarket"), interval, office.front.browser if office else nobody),
+        *page_routes(
+            tickers,
+            board,
+            version("cryptomarket"),
+            interval,
+            office.front.browser if office else nobody,
+            persons=office is not None,
+        ),
     ]
     _describe(app)
     inner: ASGIApp = CrossOrigin(app, allowed_origins)

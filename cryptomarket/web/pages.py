@@ -68,8 +68,12 @@ def page_routes(
     version: str,
     interval: int,
     browser: Callable[[Request], tuple[str | None, Mapping[str, str]]],
+    persons: bool,
 ) -> list[BaseRoute]:
-    """Routes of the pages and of everything they load; ``browser`` gives a header that begins a browser session."""
+    """Routes of the pages and of everything they load; ``browser`` gives a header that begins a browser session.
+
+    With ``persons`` they offer to log in.
+    """
     templates = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=select_autoescape(default=True, default_for_string=True),
@@ -88,6 +92,7 @@ def page_routes(
             "words": words,
             "version": version,
             "theme": request.cookies.get("theme") if request.cookies.get("theme") in ("light", "dark") else None,
+            "persons": persons,
             "places": PLACES,
             "path": request.url.path,
         }
