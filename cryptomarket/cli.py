@@ -84,7 +84,7 @@ def serve(host: Host = None, port: Port = None) -> None:
     from .gateway import serve as serve_gateway
 
     settings = read_settings(host=host, port=port)
-    configure_logs(settings.log_level, settings.log_format)
+    configure_logs(settings.log_level, settings.log_format, node=settings.node)
     _run(functools.partial(serve_gateway, settings))
 
 
@@ -105,10 +105,10 @@ def demo(host: Host = None, port: Port = None) -> None:
 
     async def run() -> None:
         async with demo_world() as world:
-            await serve_gateway(read_settings(host=host, port=port, **world), past)
+            await serve_gateway(read_settings(host=host, port=port, node=settings.node, **world), past)
 
     settings = read_settings(host=host, port=port)
-    configure_logs(settings.log_level, settings.log_format)
+    configure_logs(settings.log_level, settings.log_format, node=settings.node)
     _run(run)
 
 
@@ -249,7 +249,7 @@ def backfill(ticker: Ticker, start: From, end: To = None) -> None:
     from .history.store import Store
 
     settings = read_settings()
-    configure_logs("WARNING", settings.log_format)
+    configure_logs("WARNING", settings.log_format, node=settings.node)
     within = asked_range(start, end, ("--from", "--to"))
     first, last = within.start or 0, within.end or int(time.time())
 
@@ -273,6 +273,26 @@ def backfill(ticker: Ticker, start: From, end: To = None) -> None:
 
 
 @app.command()
+def migrate() -> None:
+    """Bring the database forward to this program's revision; the gateway does it at its start too.
+
+    Example: cryptomarket migrate
+    """
+    from .history.store import Store
+
+    settings = read_settings()
+    configure_logs(settings.log_level, settings.log_format, node=settings.node)
+
+    async def run() -> str:
+        url = _revealed(settings.database_url) or ""
+        async with Store(url, interval=settings.snapshot_interval, pooled=False) as store:
+            await store.migrate()
+            return store.place
+
+    print(f"{_run(run)} is up to date")
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what is configured and what of it can be reached; exit code 1 when something needed cannot.
 
@@ -281,7 +301,7 @@ def doctor(as_json: Json = False) -> None:
     from .doctor import examine
 
     settings = read_settings()
-    configure_logs(settings.log_level, settings.log_format)
+    configure_logs(settings.log_level, settings.log_format, node=settings.node)
     run = functools.partial(
         examine,
         address=(settings.host, settings.port),

@@ -178,15 +178,16 @@ class Gateway:
             bus = self._bus = LocalBus(epoch)
             self._supervisor = self._new_supervisor(bus)
             backfill = Backfill(self.store, self.exchange)
-            self._recorder = recorder = self._new_recorder(epoch, backfill)
-            receivers = (self.board.receive, self.manager.receive, recorder.receive, self.office.announcer.receive)
-            for receiver in receivers:
+            recorders = [self._new_recorder(epoch, backfill)] if self.settings.recorder else []
+            self._recorder = next(iter(recorders), None)
+            receivers = (self.board.receive, self.manager.receive, self.office.announcer.receive)
+            for receiver in (*receivers, *(recorder.receive for recorder in recorders)):
                 bus.subscribe(receiver)
             self._service = service = self.office.service(self._call, met=self.roster.met)
             async with anyio.create_task_group() as tasks:
                 own: list[Part] = [
                     self.manager.run,
-                    recorder.run,
+                    *(recorder.run for recorder in recorders),
                     self._supervisor.run,
                     self.catalogue.run,
                     backfill.run,

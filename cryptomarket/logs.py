@@ -20,8 +20,19 @@ def _without_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]
     return event
 
 
-def configure_logs(level: str = "INFO", form: str = "text", stream: TextIO | None = None) -> None:
-    """Send our own lines and those of the libraries through one form to the stream, standard error by default."""
+def _naming(node: str) -> structlog.typing.Processor:
+    def name(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["node"] = node
+        return event
+
+    return name
+
+
+def configure_logs(level: str = "INFO", form: str = "text", stream: TextIO | None = None, *, node: str = "") -> None:
+    """Send our own lines and those of the libraries through one form to the stream, standard error by default.
+
+    As JSON each line names the node, so that the lines of several can be told apart when they are collected.
+    """
     stream = stream or sys.stderr
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
@@ -29,6 +40,8 @@ def configure_logs(level: str = "INFO", form: str = "text", stream: TextIO | Non
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _without_secrets,
     ]
+    if node and form == "json":
+        shared.append(_naming(node))
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,

@@ -5,6 +5,7 @@ Only `cli`, `gateway`, `tasks` and the migrations' environment may import this f
 """
 
 import re
+import secrets
 from typing import Annotated, Any
 
 from cryptography.fernet import Fernet
@@ -128,11 +129,14 @@ class Settings(BaseSettings):
         None, ge=1, description="open streams a process holds, more are asked to come back; empty: by the file limit"
     )
     max_streams_per_address: int = Field(100, ge=1, description="open streams one address may hold")
+    recorder: bool = Field(True, description="on: this process stores prices; off: another does, such as Celery")
+    celery_interval: float = Field(45.0, ge=1, le=3600, description="seconds between two snapshots under Celery")
     max_tickers: int = Field(200, ge=1, le=10_000, description="tickers followed at once, configured or asked for")
     allowed_origins: Annotated[Names, AfterValidator(_origins)] = Field(
         (), description="other sites whose pages may read prices, separated by commas"
     )
     drain_seconds: float = Field(5.0, ge=0, le=300, description="over how many seconds streams end at a stop")
+    node: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,64}$", description="this process in logs; empty: a random name")
     log_level: Annotated[str, AfterValidator(str.upper)] = Field(
         "INFO", pattern="(?i)^(debug|info|warning|error)$", description="debug, info, warning or error"
     )
@@ -142,10 +146,12 @@ class Settings(BaseSettings):
 def read_settings(**values: Any) -> Settings:
     """The settings in force: the given values over the environment over `.env` over the defaults.
 
-    Raises SettingsError naming every variable at fault and what was expected; it never shows the value of a secret.
+    A node without a name gets a random one. Raises SettingsError naming every variable at fault and what was expected;
+    it never shows the value of a secret.
     """
     try:
-        return Settings(**{name: value for name, value in values.items() if value is not None})
+        found = Settings(**{name: value for name, value in values.items() if value is not None})
+        return found if found.node else found.model_copy(update={"node": secrets.token_hex(4)})
     except ValidationError as exc:
         raise SettingsError([_problem(error) for error in exc.errors(include_url=False)]) from None
 

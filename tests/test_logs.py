@@ -54,3 +54,12 @@ def test_a_secret_passed_by_mistake_is_starred(form: str) -> None:
         structlog.get_logger().exception("failed", access_token="hunter2", Authorization="Bearer hunter2")
     assert "broken" in out.getvalue()
     assert "hunter2" not in out.getvalue().replace('failing("hunter2")', "")
+
+
+def test_each_json_line_names_its_node() -> None:
+    """Lines of several processes in one place can be told apart; lines of libraries too."""
+    out = io.StringIO()
+    configure_logs(form="json", stream=out, node="n1")
+    structlog.get_logger("cryptomarket.test").info("ours")
+    logging.getLogger("uvicorn.error").warning("theirs")
+    assert [json.loads(line)["node"] for line in out.getvalue().splitlines()] == ["n1", "n1"]
