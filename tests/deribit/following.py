@@ -1,33 +1,82 @@
 """A supervisor that runs within a block, and what it published, so that a test can wait for things."""
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import anyio
 
+from cryptomarket.deribit.credits import Budget, Group
 from cryptomarket.deribit.patience import Patience
 from cryptomarket.deribit.supervisor import Supervisor
 from cryptomarket.model import Gap, Message, Tick, Upstream, UpstreamState
 
-__all__ = ["QUICK", "Follower", "following"]
+__all__ = ["QUICK", "WATCHFUL", "Clock", "Follower", "Noting", "following", "held_up"]
 
-#: A tenth of the real patience: tests see the same order of things sooner.
+#: What we do ourselves comes sooner than in earnest; what others are allowed stays long: a busy machine is no fault.
 QUICK = Patience(
-    connect=2,
-    greeting=1,
-    answer=3,
+    connect=20,
+    greeting=20,
+    answer=20,
     silence=0.5,
-    probe=0.3,
-    rhythm=0.3,
-    first=0.5,
-    starvation=3,
+    probe=20,
+    rhythm=20,
+    first=20,
+    starvation=60,
     retry=0.1,
     look=0.02,
     first_pause=0.02,
     answered=0.2,
     stopped=0.5,
 )
+#: For tests of silence: channels and lines that say nothing are noticed at once.
+WATCHFUL = replace(QUICK, probe=0.3, rhythm=0.3, first=0.5, starvation=3)
+
+
+class Clock:
+    """A monotonic clock that a test may set forward."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self._ahead
+
+    def jump(self, seconds: float) -> None:
+        """So much time passes at once."""
+        self._ahead += seconds
+
+
+class Noting(Budget):
+    """A budget that keeps when which request was let go: exact, however late a busy peer reads it."""
+
+    def __init__(self, *, hurry: float) -> None:
+        super().__init__(hurry=hurry)
+        self.taken: list[tuple[Group, float]] = []
+
+    def take(self, group: Group, now: float) -> None:
+        self.taken.append((group, now))
+        super().take(group, now)
+
+
+@asynccontextmanager
+async def held_up() -> AsyncIterator[Callable[[], float]]:
+    """Tells for how many seconds this process could not run, which are nobody's fault: subtract them from a time."""
+    lost = 0.0
+
+    async def watch() -> None:
+        nonlocal lost
+        while True:
+            before = time.monotonic()
+            await anyio.sleep(0.05)
+            lost += max(0.0, time.monotonic() - before - 0.06)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch)
+        yield lambda: lost
+        tasks.cancel_scope.cancel()
 
 
 class Follower:
@@ -55,18 +104,22 @@ class Follower:
     def gaps(self) -> list[str]:
         return [m.ticker for m in self.messages if isinstance(m, Gap)]
 
+    def ticks_of(self, ticker: str) -> int:
+        """How many ticks of the ticker came so far."""
+        return sum(tick.ticker == ticker for tick in self.ticks)
+
     def ticks_since(self, start: int) -> list[Tick]:
         """The ticks among the messages from that place on."""
         return [m for m in self.messages[start:] if isinstance(m, Tick)]
 
-    async def until(self, holds: Callable[[], Any], within: float = 5.0) -> None:
+    async def until(self, holds: Callable[[], Any], within: float = 30.0) -> None:
         """Wait until something holds, looking at each message and now and then."""
         with anyio.fail_after(within):
             while not holds():
                 with anyio.move_on_after(0.02):
                     await self._news.wait()
 
-    async def tick_of(self, ticker: str, within: float = 5.0) -> Tick:
+    async def tick_of(self, ticker: str, within: float = 30.0) -> Tick:
         """The next tick of the ticker from now on."""
         start = len(self.messages)
         await self.until(lambda: any(self._ticks_from(start, ticker)), within)

@@ -9,7 +9,7 @@ from cryptomarket.deribit.auth import Credentials, Secret
 from cryptomarket.deribit.outputs import InstrumentChanged
 from cryptomarket.model import Upstream, UpstreamState
 
-from .following import QUICK, Follower, following
+from .following import QUICK, WATCHFUL, Clock, Follower, following
 from .scripted import SILENT, Refuse, Scripted, scripted_exchange
 
 LIVE, CONNECTING, STALE, DOWN = (
@@ -25,20 +25,29 @@ def last(follower: Follower) -> Upstream:
     return [m for m in follower.messages if isinstance(m, Upstream)][-1]
 
 
-async def silence(exchange: Scripted, seconds: float = 1.2) -> None:
-    """Twice as long as the watchdog's patience."""
-    await anyio.sleep(seconds)
+#: Silence of a channel is noticed at once, on a clock that tests set forward; the line itself is given time.
+NOTICING = replace(WATCHFUL, probe=20, starvation=20)
+
+
+async def silence(exchange: Scripted, follower: Follower, clock: Clock) -> None:
+    """Two minutes in which nothing comes, far beyond any patience; each ends with the question whether we are alone."""
+    for _ in range(2):
+        asked = len(exchange.asked("public/test"))
+        await follower.until(lambda: follower.supervisor.session.protocol.in_flight == 0)
+        clock.jump(60)
+        await follower.until(lambda seen=asked: len(exchange.asked("public/test")) > seen)  # type: ignore[misc]
     assert exchange.peers
 
 
 async def test_maintenance_is_shown_as_such_and_nothing_is_asked_again() -> None:
     """The line stays, no channel is subscribed anew, and prices make it live again."""
-    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+    options = {"patience": NOTICING, "monotonic": (clock := Clock())}
+    async with scripted_exchange() as exchange, following(exchange.url, **options) as follower:
         await follower.tick_of("btc_usd")
         await exchange.notify("platform_state", {"maintenance": True})
         await follower.until(lambda: last(follower).state is STALE)
         assert last(follower).reason == "the exchange is in maintenance"
-        await silence(exchange)
+        await silence(exchange, follower, clock)
         assert exchange.asked("public/unsubscribe") == []
         assert exchange.connections == 1
         await exchange.notify("platform_state", {"maintenance": False})
@@ -48,13 +57,15 @@ async def test_maintenance_is_shown_as_such_and_nothing_is_asked_again() -> None
 
 async def test_maintenance_that_is_announced_late_ends_no_connection() -> None:
     """The silence before it had already been asked about; what follows is rest, not starvation."""
+    options = {"patience": NOTICING, "monotonic": (clock := Clock())}
     async with scripted_exchange() as exchange:
-        async with following(exchange.url, patience=replace(QUICK, starvation=0.9)) as follower:
+        async with following(exchange.url, **options) as follower:
             await follower.tick_of("btc_usd")
             exchange.first_values = False
             await follower.until(lambda: len(exchange.asked("public/subscribe")) == 2)
             await exchange.notify("platform_state", {"maintenance": True})
-            await silence(exchange)
+            await follower.until(lambda: last(follower).state is STALE)
+            await silence(exchange, follower, clock)
         assert exchange.connections == 1
 
 
@@ -79,12 +90,13 @@ async def test_a_disconnect_during_maintenance_is_explained_by_it() -> None:
 @pytest.mark.parametrize("locked", ["btc_usd", "sol_usdc"])
 async def test_a_lock_counts_for_those_who_follow_the_index(locked: str) -> None:
     """A locked index of ours is said; one that nobody follows is none of our news."""
-    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+    options = {"patience": NOTICING, "monotonic": (clock := Clock())}
+    async with scripted_exchange() as exchange, following(exchange.url, **options) as follower:
         await follower.tick_of("btc_usd")
         await exchange.notify("platform_state", {"price_index": locked, "locked": True})
         if locked == "btc_usd":
             await follower.until(lambda: last(follower).reason == "locked by the exchange: btc_usd")
-            await silence(exchange)
+            await silence(exchange, follower, clock)
             assert exchange.asked("public/unsubscribe") == []
         else:
             await anyio.sleep(0.1)
@@ -93,13 +105,14 @@ async def test_a_lock_counts_for_those_who_follow_the_index(locked: str) -> None
 
 async def test_a_settling_instrument_rests() -> None:
     """The state in its own ticker says so; the next open one ends it."""
-    async with scripted_exchange() as exchange, following(exchange.url, "BTC-PERPETUAL") as follower:
+    options = {"patience": NOTICING, "monotonic": (clock := Clock())}
+    async with scripted_exchange() as exchange, following(exchange.url, "BTC-PERPETUAL", **options) as follower:
         await follower.tick_of("BTC-PERPETUAL")
         data = {"timestamp": exchange.stamp, "instrument_name": "BTC-PERPETUAL", "mark_price": 5, "state": "settlement"}
         await exchange.notify("ticker.BTC-PERPETUAL.100ms", data)
         await follower.until(lambda: last(follower).state is STALE)
         assert "BTC-PERPETUAL (settlement)" in last(follower).reason
-        await silence(exchange)
+        await silence(exchange, follower, clock)
         assert exchange.asked("public/unsubscribe") == []
         await exchange.notify("ticker.BTC-PERPETUAL.100ms", {**data, "state": "open"})
         await follower.until(lambda: last(follower).state is LIVE)
@@ -117,7 +130,7 @@ async def test_an_instrument_that_appears_is_asked_for_again() -> None:
             exchange.answers["public/subscribe"] = lambda params: exchange.accept(params["channels"])
             change = {"timestamp": 1, "instrument_name": "BTC-1JAN30", "state": "created"}
             await exchange.notify("instrument.state.any.any", change)
-            await follower.tick_of("BTC-1JAN30")
+            await follower.until(lambda: follower.ticks_of("BTC-1JAN30"))
     assert [(one.ticker, one.state) for one in heard] == [("BTC-1JAN30", "created")]
 
 
@@ -132,11 +145,12 @@ async def test_unauthenticated_requests_switched_off_is_said() -> None:
 
 async def test_an_exchange_that_answers_but_sends_no_price_is_left_in_the_end() -> None:
     """Resubscribing did not help: a new connection may."""
-    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+    patience = replace(WATCHFUL, probe=20, starvation=1.5)
+    async with scripted_exchange() as exchange, following(exchange.url, patience=patience) as follower:
         await follower.tick_of("btc_usd")
         exchange.first_values = False
-        await follower.until(lambda: exchange.connections >= 2, within=10)
-        assert len(exchange.asked("public/unsubscribe")) >= 2
+        await follower.until(lambda: exchange.connections >= 2)
+        assert exchange.asked("public/unsubscribe")
 
 
 async def test_a_login_that_never_answers_keeps_no_price_waiting() -> None:
@@ -144,7 +158,7 @@ async def test_a_login_that_never_answers_keeps_no_price_waiting() -> None:
     key = Credentials("demo", Secret("demo-secret"))
     async with scripted_exchange() as exchange:
         exchange.answers["public/auth"] = lambda _: SILENT
-        async with following(exchange.url, credentials=key) as follower:
+        async with following(exchange.url, credentials=key, patience=replace(QUICK, greeting=0.3)) as follower:
             await follower.tick_of("btc_usd")
             assert follower.supervisor.statistics()["degraded"] is True
 

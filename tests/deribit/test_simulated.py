@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 
 import anyio
 
@@ -11,7 +12,7 @@ from cryptomarket.deribit.credits import Budget
 from cryptomarket.simulator.exchange import Exchange, Switches, running_exchange
 from cryptomarket.simulator.faults import FAULTS
 
-from .following import Follower, following
+from .following import WATCHFUL, Follower, following
 
 #: Every point that the exchange's documents leave open, answered otherwise than the simulator's default.
 OTHERWISE = (
@@ -45,12 +46,13 @@ ARGUMENTS = {
 }
 FELT_BY_THE_NEXT = ("unanswered", "error", "refuse", "refuse_login")
 TICKERS = ("btc_usd", "eth_usd", "BTC-PERPETUAL")
+IMPATIENT = replace(WATCHFUL, greeting=3, answer=3)
 
 
-async def all_tick(follower: Follower, within: float = 10.0) -> None:
+async def all_tick(follower: Follower) -> None:
     """Every ticker speaks from here on."""
     start = len(follower.messages)
-    await follower.until(lambda: {t.ticker for t in follower.ticks_since(start)} >= set(TICKERS), within)
+    await follower.until(lambda: {t.ticker for t in follower.ticks_since(start)} >= set(TICKERS), 40)
 
 
 def key_of(exchange: Exchange) -> Credentials:
@@ -82,10 +84,10 @@ async def failures_of(scenario: Callable[[str], Awaitable[None]], names: Iterabl
 async def survive(switch: str) -> None:
     """Login, prices, a drop, a garbage frame, an overdraft, and prices again."""
     async with running_exchange(hurry=5, switches=Switches.parse([switch])) as exchange:
-        options = {"credentials": key_of(exchange), "raw": True}
+        options = {"credentials": key_of(exchange), "raw": True, "patience": IMPATIENT}
         async with following(exchange.ws_url, *TICKERS, **options) as follower:
             await all_tick(follower)
-            assert follower.supervisor.authenticated
+            await follower.until(lambda: follower.supervisor.authenticated)
             for fault in ("drop", "garbage", "too_many"):
                 connections = exchange.connections
                 exchange.strike(fault)
@@ -109,8 +111,8 @@ def test_every_open_question_is_tried_otherwise() -> None:
 async def heal(fault: str) -> None:
     """Prices, the fault for a while, its end, prices."""
     async with running_exchange(hurry=5) as exchange:
-        options = {"credentials": key_of(exchange), "attempts": Attempts(most=1000), "budget": Budget(hurry=3)}
-        async with following(exchange.ws_url, *TICKERS, **options) as follower:
+        options = {"attempts": Attempts(most=1000), "budget": Budget(hurry=3), "patience": IMPATIENT}
+        async with following(exchange.ws_url, *TICKERS, credentials=key_of(exchange), **options) as follower:
             await all_tick(follower)
             exchange.strike(fault, ARGUMENTS.get(fault, ""))
             if fault in FELT_BY_THE_NEXT:
@@ -120,7 +122,7 @@ async def heal(fault: str) -> None:
             exchange.strike("clear")
             if fault == "refuse":  # asked again a minute later, or by the next connection
                 exchange.strike("reset")
-            await all_tick(follower, within=20)
+            await all_tick(follower)
         assert exchange.most_at_once == 1
         assert all(tick.price > 0 for tick in follower.ticks)
 

@@ -79,6 +79,7 @@ async def test_reconnects_after_the_exchange_drops_us() -> None:
         await follower.tick_of("eth_usd")
         for link in list(exchange.links):
             link.transport.abort()
+        await follower.until(lambda: exchange.connections == 2)
         await follower.until(lambda: follower.states[-2:] == [CONNECTING, LIVE])
         await follower.tick_of("btc_usd")
         await follower.tick_of("eth_usd")

@@ -4,6 +4,9 @@ The threads belong to cryptofeed, ccxt, nautilus_trader and others; each test is
 """
 
 import json
+import socket
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +19,7 @@ from cryptomarket.deribit.link import Link
 from cryptomarket.model import UpstreamState
 from cryptomarket.simulator.exchange import Switches, running_exchange
 
-from .following import following
+from .following import WATCHFUL, Clock, Follower, following
 from .scripted import SILENT, Refuse, Scripted, scripted_exchange
 
 LIVE, CONNECTING, DOWN = UpstreamState.LIVE, UpstreamState.CONNECTING, UpstreamState.DOWN
@@ -25,16 +28,14 @@ BTC = "deribit_price_index.btc_usd"
 ETH = "deribit_price_index.eth_usd"
 
 
-def chatter(exchange: Scripted, *channels: str, pause: float = 0.05) -> Any:
-    """A coroutine that sends prices on the channels for ever."""
-
-    async def run() -> None:
-        while True:
-            for channel in channels:
-                await exchange.price(channel)
-            await anyio.sleep(pause)
-
-    return run
+async def chatter(exchange: Scripted, follower: Follower, clock: Clock, until: Callable[[], Any]) -> None:
+    """The bitcoin index speaks ten times a second, on a clock that waits for it to be heard, until something holds."""
+    with anyio.fail_after(30):
+        while not until():
+            heard = follower.ticks_of("btc_usd")
+            await exchange.price(BTC)
+            await follower.until(lambda seen=heard: follower.ticks_of("btc_usd") > seen)  # type: ignore[misc]
+            clock.jump(0.1)
 
 
 async def test_thread_01_refused_raw_channels_fall_back_and_are_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,7 +167,7 @@ async def test_thread_17_the_first_index_price_after_demand_is_delivered() -> No
     async with running_exchange(hurry=10) as exchange, following(exchange.ws_url) as follower:
         await follower.tick_of("btc_usd")
         follower.supervisor.want(["eth_usd"])
-        assert (await follower.tick_of("eth_usd", within=1)).price > 0
+        assert (await follower.tick_of("eth_usd")).price > 0
 
 
 async def test_thread_18_authenticated_is_never_stale() -> None:
@@ -174,11 +175,18 @@ async def test_thread_18_authenticated_is_never_stale() -> None:
     async with scripted_exchange() as exchange, following(exchange.url, credentials=KEY) as follower:
         await follower.tick_of("btc_usd")
         assert follower.supervisor.authenticated
-        exchange.answers["public/auth"] = lambda _: SILENT
+        opened = anyio.Event()
+
+        async def hesitate(method: str, params: dict[str, Any]) -> None:
+            if method == "public/auth":
+                await opened.wait()
+
+        exchange.before_answer = hesitate
         for peer in list(exchange.peers):
             await peer.close()
-        await follower.until(lambda: exchange.connections == 2)
+        await follower.until(lambda: len(exchange.asked("public/auth")) == 2)
         assert not follower.supervisor.authenticated
+        opened.set()
         await follower.tick_of("btc_usd")
         order = [m for m, _ in exchange.requests if m != "public/test"]
         assert order[4:] == ["public/hello", "public/auth", "public/set_heartbeat", "public/subscribe"]
@@ -186,7 +194,7 @@ async def test_thread_18_authenticated_is_never_stale() -> None:
 
 async def test_thread_19_the_heartbeat_is_set_and_answered_so_that_nobody_hangs_up() -> None:
     """An exchange that closes on an unanswered test_request keeps us for many intervals."""
-    switches = Switches(test_request_seconds=0.5)
+    switches = Switches(test_request_seconds=10)
     async with running_exchange(hurry=10, switches=switches) as exchange, following(exchange.ws_url) as follower:
         await follower.tick_of("btc_usd")
         (session,) = exchange.sessions
@@ -198,16 +206,22 @@ async def test_thread_19_the_heartbeat_is_set_and_answered_so_that_nobody_hangs_
         for _ in range(5):
             before = answers()
             session.ask()
-            with anyio.fail_after(1):
+            with anyio.fail_after(30):
                 while answers() == before:
                     await follower.tick_of("btc_usd")
         assert exchange.connections == 1
 
 
-async def test_thread_20_a_name_that_does_not_resolve_is_tried_again() -> None:
+async def test_thread_20_a_name_that_does_not_resolve_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """No failure of the resolver ends in a state without a way out."""
+
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    # The resolver of the machine may take its time to say so.
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     async with following("ws://exchange.invalid/ws/api/v2") as follower:
-        await follower.until(lambda: len(follower.supervisor.attempts) >= 3, within=10)
+        await follower.until(lambda: len(follower.supervisor.attempts) >= 3)
         assert follower.states == [CONNECTING, DOWN]
         assert (
             follower.supervisor.statistics()["reason"] == "cannot connect: the name of the exchange cannot be resolved"
@@ -240,29 +254,27 @@ async def test_thread_25_an_outage_is_said_and_not_hidden() -> None:
     async with scripted_exchange() as exchange, following(exchange.url) as follower:
         await follower.tick_of("btc_usd")
         await exchange.peers[0].close(1011)
-        await follower.tick_of("btc_usd")
+        await follower.until(lambda: follower.ticks_of("btc_usd") == 2)
         await follower.until(lambda: follower.states[-1] is LIVE)
         assert follower.states == [CONNECTING, LIVE, CONNECTING, LIVE]
 
 
 async def test_thread_26_a_line_that_looks_open_and_carries_nothing_is_replaced() -> None:
     """Pongs of the WebSocket library still come; answers and data do not."""
-    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+    async with scripted_exchange() as exchange, following(exchange.url, patience=WATCHFUL) as follower:
         await follower.tick_of("btc_usd")
         exchange.answers["public/test"] = lambda _: SILENT
-        await follower.until(lambda: exchange.connections == 2)
-        await follower.until(lambda: follower.states == [CONNECTING, LIVE, CONNECTING, LIVE])
+        await follower.until(lambda: exchange.connections >= 2)
+        await follower.until(lambda: follower.states[:4] == [CONNECTING, LIVE, CONNECTING, LIVE])
 
 
 async def test_thread_27_one_silent_channel_is_subscribed_again_alone() -> None:
     """Its sibling ticks on, on the same connection, undisturbed."""
-    async with scripted_exchange() as exchange, following(exchange.url, "btc_usd", "eth_usd") as follower:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(chatter(exchange, BTC))
-            await follower.tick_of("eth_usd")
-            await follower.until(lambda: exchange.asked("public/unsubscribe"))
-            await follower.tick_of("eth_usd")
-            tasks.cancel_scope.cancel()
+    clock = Clock()
+    options = {"patience": replace(WATCHFUL, probe=20), "monotonic": clock}
+    async with scripted_exchange() as exchange, following(exchange.url, "btc_usd", "eth_usd", **options) as follower:
+        await follower.until(lambda: follower.ticks_of("btc_usd") and follower.ticks_of("eth_usd"))
+        await chatter(exchange, follower, clock, lambda: follower.ticks_of("eth_usd") == 2)
         assert exchange.asked("public/unsubscribe")[0] == {"channels": [ETH]}
         assert exchange.asked("public/subscribe")[1] == {"channels": [ETH]}
         assert exchange.connections == 1
@@ -277,22 +289,22 @@ async def test_thread_28_watching_many_tickers_leaves_nothing_behind() -> None:
             await anyio.lowlevel.checkpoint()
         await follower.tick_of("coin299_usd")
         subscriptions, session = follower.supervisor.subscriptions, follower.supervisor.session
-        await follower.until(lambda: len(subscriptions.confirmed()) == 5, within=30)
+        await follower.until(lambda: len(subscriptions.confirmed()) == 5)
         await follower.until(lambda: session.protocol.in_flight == 0)
-        assert len(session._watchdog._watches) <= 5
+        await follower.until(lambda: len(session._watchdog._watches) <= 5)
 
 
 async def test_thread_29_a_confirmed_channel_that_never_speaks_is_asked_again() -> None:
     """The first event has a deadline of its own."""
     async with scripted_exchange() as exchange:
         exchange.first_values = False
-        async with following(exchange.url, "btc_usd", "eth_usd") as follower, anyio.create_task_group() as tasks:
-            await follower.until(lambda: BTC in exchange.subscribed)
-            tasks.start_soon(chatter(exchange, BTC))
-            await follower.until(lambda: exchange.asked("public/unsubscribe"))
+        clock = Clock()
+        options = {"patience": replace(WATCHFUL, probe=20), "monotonic": clock}
+        async with following(exchange.url, "btc_usd", "eth_usd", **options) as follower:
+            await follower.until(lambda: BTC in follower.supervisor.subscriptions.confirmed())
+            await chatter(exchange, follower, clock, lambda: exchange.asked("public/unsubscribe"))
             exchange.first_values = True
-            await follower.tick_of("eth_usd")
-            tasks.cancel_scope.cancel()
+            await chatter(exchange, follower, clock, lambda: follower.ticks_of("eth_usd"))
         assert exchange.asked("public/unsubscribe")[0] == {"channels": [ETH]}
 
 
