@@ -80,6 +80,8 @@ class ServerSSEManager:
         self._refused: dict[str, Gap] = {}
         self._gaps: list[Gap] = []
         self._upstream = self._board.upstream()
+        self._looked = -1
+        self._said: dict[frozenset[str], bytes] = {}
         self._told = 0
         self._served = 0
         self._next_look = monotonic()
@@ -100,6 +102,7 @@ class ServerSSEManager:
         """Take what the bus delivers, after the board did; nothing is written here, so no reader is waited for."""
         if self._own_board:
             self._board.receive(message)
+        self._looked = -1
         match message:
             case Tick():
                 self._refused.pop(message.ticker, None)
@@ -184,7 +187,11 @@ class ServerSSEManager:
         return {ticker: age for ticker, age in self._board.ages().items() if ticker in tickers}
 
     def _state(self, tickers: frozenset[str]) -> bytes:
-        return connection_event(state_data(self._upstream, self._ages(tickers)))
+        self._look()
+        said = self._said.get(tickers)
+        if said is None:
+            said = self._said[tickers] = connection_event(state_data(self._upstream, self._ages(tickers)))
+        return said
 
     def _heartbeat(self, tickers: frozenset[str]) -> bytes:
         return connection_event(heartbeat_data(int(self._wall() * 1000), self._ages(tickers)))
@@ -194,7 +201,16 @@ class ServerSSEManager:
         return connection_event(gap_data(gap.reason, since=tick.id if tick else None, ticker=gap.ticker))
 
     def _look(self) -> None:
-        """Notice a change of upstream; every cohort is told in the next turn."""
+        """Notice a change of upstream; every cohort is told in the next turn.
+
+        What is found holds for the millisecond, the grain of what is told: a crowd joins in one, and looking takes
+        longer the more tickers there are.
+        """
+        moment = int(self._monotonic() * 1000)
+        if moment == self._looked:
+            return
+        self._looked = moment
+        self._said.clear()
         upstream = self._board.upstream()
         if upstream.state is not self._upstream.state:
             self._delivery.version += 1
@@ -237,12 +253,10 @@ class ServerSSEManager:
     def _serve_state(self) -> Iterator[int]:
         if self._told != self._delivery.version:
             self._told = self._delivery.version
-            events: dict[frozenset[str], bytes] = {}
             for cohort in list(self._audience):
                 if cohort.version != self._delivery.version:
-                    event = events.get(cohort.tickers) or events.setdefault(cohort.tickers, self._state(cohort.tickers))
                     cohort.version = self._delivery.version
-                    yield self._delivery.tell(cohort, event)
+                    yield self._delivery.tell(cohort, self._state(cohort.tickers))
 
     def _serve_prices(self) -> Iterator[int]:
         yield from self._serve_immediate()
