@@ -1,0 +1,244 @@
+"""The canary scanner: finds known secrets, in whatever form they were written, in whatever place they may have leaked to.
+
+It looks for fragments too. Every form of every secret is cut into all its windows of eight bytes; the data is read in
+aligned words of eight, which are looked up in the set of windows by one pass in C. So a fragment of 15 bytes or more
+cannot be missed, and 200 secrets cost what one costs: some hundred megabytes take seconds.
+"""
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote_from_bytes
+
+from redis.asyncio import Redis
+
+__all__ = ["Canary", "Find", "Memory", "forms"]
+
+WORD = 8
+#: So many bytes of a secret, in whatever form, are a leak; fewer may be chance.
+LEAST = 12
+#: How much of a file or of a memory is looked at with one call, and what is kept of it for the next: more than any form.
+CHUNK, CARRY = 2**23, 2**12
+
+
+def forms(secret: bytes) -> dict[str, bytes]:
+    """The secret as it may stand somewhere, by the name of the form."""
+    hexed = [f"{byte:02x}" for byte in secret]
+    found = {
+        "raw": secret,
+        "reversed": secret[::-1],
+        "hex": "".join(hexed).encode(),
+        "HEX": "".join(hexed).upper().encode(),
+        "URL": quote_from_bytes(secret, safe="").encode(),
+        "URL, every byte": "".join(f"%{byte}" for byte in hexed).encode(),
+        "URL, every BYTE": "".join(f"%{byte.upper()}" for byte in hexed).encode(),
+        "JSON": json.dumps(secret.decode("latin-1"))[1:-1].encode(),
+        "JSON, every byte": "".join(f"\\u00{byte}" for byte in hexed).encode(),
+        "JSON, every BYTE": "".join(f"\\u00{byte.upper()}" for byte in hexed).encode(),
+        "two bytes a letter": secret.decode("latin-1").encode("utf-16-le"),
+        "four bytes a letter": secret.decode("latin-1").encode("utf-32-le"),
+    }
+    for offset in range(3):
+        # Letters at both ends hold bits of the neighbours: only those in between are the secret's alone.
+        padded = base64.b64encode(bytes(offset) + secret)
+        text = padded[(0, 2, 3)[offset] : (offset + len(secret)) * 8 // 6]
+        found[f"base64, offset {offset}"] = text
+        found[f"base64url, offset {offset}"] = text.translate(bytes.maketrans(b"+/", b"-_"))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """A secret, or a fragment of one, where it should not be; ``around`` is what stands there."""
+
+    secret: str
+    form: str
+    place: str
+    offset: int
+    length: int
+    around: bytes = field(repr=False)
+
+
+@dataclass
+class Memory:
+    """What was read of a process: the mappings by kind, those that could not be read, and the finds."""
+
+    mappings: Counter[str] = field(default_factory=Counter)
+    unreadable: Counter[str] = field(default_factory=Counter)
+    size: int = 0
+    finds: list[Find] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.mappings.most_common())
+        return f"{self.size / 2**20:.0f} MiB of memory in {kinds}; {self.unreadable.total()} unreadable"
+
+
+class Canary:
+    """Looks for the given secrets, each of at least 15 bytes, by their names."""
+
+    def __init__(self, secrets: Mapping[str, bytes]) -> None:
+        self._forms: list[tuple[str, str, bytes, int]] = []
+        self._windows: dict[int, list[tuple[int, int]]] = {}
+        for name, secret in secrets.items():
+            assert len(secret) >= 2 * WORD - 1, f"{name} is too short to be looked for"
+            for form, text in forms(secret).items():
+                if text == secret and form != "raw":
+                    continue
+                self._add(name, form, text, least=LEAST * len(text) // len(secret))
+        self._words = frozenset(self._windows)
+
+    def _add(self, name: str, form: str, text: bytes, least: int) -> None:
+        number = len(self._forms)
+        self._forms.append((name, form, text, least))
+        for at in range(len(text) - WORD + 1):
+            self._windows.setdefault(int.from_bytes(text[at : at + WORD], "little"), []).append((number, at))
+
+    def scan(self, data: bytes, place: str, *, base: int = 0) -> list[Find]:
+        """Every fragment in the data; ``base`` is where the data begins in its place."""
+        data = bytes(data) + bytes(-len(data) % WORD)
+        with memoryview(data) as view, view.cast("Q") as words:
+            hits = self._words.intersection(words)
+        found = {}
+        for word in hits:
+            needle = word.to_bytes(WORD, "little")
+            at = data.find(needle)
+            while at >= 0:
+                for find in self._at(data, at, word, place, base):
+                    found[find.secret, find.offset, find.length] = find
+                at = data.find(needle, at + 1)
+        return sorted(found.values(), key=lambda find: find.offset)
+
+    def _at(self, data: bytes, at: int, word: int, place: str, base: int) -> Iterator[Find]:
+        """The fragments that a word in the data is part of: as far as the data agrees with the form on both sides."""
+        for number, within in self._windows[word]:
+            name, form, text, least = self._forms[number]
+            start, end = within, within + WORD
+            while start > 0 and at - within + start > 0 and data[at - within + start - 1] == text[start - 1]:
+                start -= 1
+            while end < len(text) and at - within + end < len(data) and data[at - within + end] == text[end]:
+                end += 1
+            if end - start >= least:
+                first, last = at - within + start, at - within + end
+                around = data[max(0, first - 64) : last + 64]
+                yield Find(name, form, place, base + first, end - start, around)
+
+    def scan_pieces(self, pieces: Iterable[bytes], place: str, *, base: int = 0) -> list[Find]:
+        """The same over pieces of something large, whose borders may lie within a secret."""
+        found: dict[tuple[str, str, int], Find] = {}
+        carry = b""
+        for piece in pieces:
+            data = carry + piece
+            for find in self.scan(data, place, base=base):
+                known = found.get((find.secret, find.form, find.offset))
+                if known is None or known.length < find.length:
+                    found[find.secret, find.form, find.offset] = find
+            carry = data[-min(len(data), CARRY) :]
+            base += len(data) - len(carry)
+        return list(found.values())
+
+    # Places
+
+    def in_files(self, *paths: Path) -> list[Find]:
+        """In the files, and in all files of the folders, their names included."""
+        found: list[Find] = []
+        for path in paths:
+            inside = [path, *sorted(path.rglob("*"))] if path.is_dir() else [path]
+            for one in inside:
+                found += self.scan(str(one).encode(), f"the name of {one.name}")
+                if one.is_file():
+                    with one.open("rb") as file:
+                        found += self.scan_pieces(iter(lambda file=file: file.read(CHUNK), b""), one.name)  # type: ignore[misc]
+        return found
+
+    def in_process(self, pid: int) -> list[Find]:
+        """In what everybody with a shell sees of a process: its arguments and its environment."""
+        found = []
+        for name in ("cmdline", "environ"):
+            found += self.scan(Path(f"/proc/{pid}/{name}").read_bytes(), name)
+        return found
+
+    def in_memory(self, pid: int) -> Memory:
+        """In everything that the live process can read of its own memory; raises PermissionError if we may not."""
+        memory = Memory()
+        lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+        with open(f"/proc/{pid}/mem", "rb", buffering=0) as file:
+            for line in lines:
+                extent, rights, *_, name = (line.split(maxsplit=5) + [""])[:6]
+                kind = _kind_of(name)
+                if "r" not in rights:
+                    continue
+                start, end = (int(part, 16) for part in extent.split("-"))
+                try:
+                    pieces = list(_pieces(file, start, end)) if end - start <= CHUNK else _pieces(file, start, end)
+                    memory.finds += self.scan_pieces(pieces, f"{kind} {rights} {name}".strip(), base=start)
+                except OSError:  # [vvar], or unmapped meanwhile
+                    memory.unreadable[kind] += 1
+                    continue
+                memory.mappings[kind] += 1
+                memory.size += end - start
+        return memory
+
+    async def in_redis(self, url: str) -> list[Find]:
+        """In the names, the values of every type, the dumps, and the commands that Redis remembers as slow."""
+        found: list[Find] = []
+        async with Redis.from_url(url) as redis:
+            async for name in redis.scan_iter(count=1_000):
+                found += self.scan(name, "the name of a key")
+                for part in await _parts(redis, name):
+                    found += self.scan(part, f"the value of {name.decode(errors='replace')}")
+                found += self.scan(await redis.dump(name) or b"", f"the dump of {name.decode(errors='replace')}")
+            for slow in await redis.slowlog_get(1_000):
+                found += self.scan(slow["command"], "the slow log")
+        return found
+
+
+def _kind_of(name: str) -> str:
+    if not name:
+        return "anonymous"
+    if name.startswith("["):
+        return name
+    return "file"
+
+
+def _pieces(file: object, start: int, end: int) -> Iterator[bytes]:
+    file.seek(start)  # type: ignore[attr-defined]
+    while start < end:
+        piece = file.read(min(CHUNK, end - start))  # type: ignore[attr-defined]
+        if not piece:
+            return
+        yield piece
+        start += len(piece)
+
+
+async def _parts(redis: Redis, name: bytes) -> list[bytes]:
+    """All byte strings in a value, of whatever type."""
+    kind = (await redis.type(name)).decode()
+    if kind == "string":
+        value: object = await redis.get(name)
+    elif kind == "hash":
+        value = await redis.hgetall(name)  # type: ignore[misc]
+    elif kind == "list":
+        value = await redis.lrange(name, 0, -1)  # type: ignore[misc]
+    elif kind == "set":
+        value = await redis.smembers(name)  # type: ignore[misc]
+    elif kind == "zset":
+        value = await redis.zrange(name, 0, -1)
+    elif kind == "stream":
+        value = await redis.xrange(name)
+    else:
+        return []
+    return list(_strings(value))
+
+
+def _strings(value: object) -> Iterator[bytes]:
+    if isinstance(value, bytes):
+        yield value
+    elif isinstance(value, Mapping):
+        for pair in value.items():
+            yield from _strings(pair)
+    elif isinstance(value, (list, tuple, set)):
+        for one in value:
+            yield from _strings(one)
