@@ -236,18 +236,15 @@ def _made(
 
 
 def _expiries(now_ms: int) -> list[tuple[str, int]]:
-    """The next daily, weekly and quarterly expiry, no moment twice."""
+    """The next daily expiry, the weekly one after it and the quarterly one after that: three on any day of the year."""
     first = (now_ms - EXPIRY_MS) // DAY_MS * DAY_MS + EXPIRY_MS + DAY_MS
     day = datetime.fromtimestamp(first / 1000, UTC)
-    weekly = day + timedelta(days=(4 - day.weekday()) % 7)
-    quarterly = weekly
+    weekly = day + timedelta(days=(3 - day.weekday()) % 7 + 1)
+    quarterly = weekly + timedelta(days=7)
     while not (quarterly.month % 3 == 0 and (quarterly + timedelta(days=7)).month != quarterly.month):
         quarterly += timedelta(days=7)
-    moments = {
-        int(moment.timestamp()) * 1000: period
-        for period, moment in (("day", day), ("week", weekly), ("month", quarterly))
-    }
-    return [(period, moment) for moment, period in moments.items()]
+    found = (("day", day), ("week", weekly), ("month", quarterly))
+    return [(period, int(moment.timestamp()) * 1000) for period, moment in found]
 
 
 def _date(expiry_ms: int) -> str:

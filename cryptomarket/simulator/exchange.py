@@ -145,12 +145,14 @@ class Exchange:
         for moment in due[:STEPS_AT_ONCE]:
             self.feed.step(moment)
             self._stepped_ms = moment
-        self._announce(now_ms)
+        behind = len(due) > STEPS_AT_ONCE
+        if not behind:  # what an instrument said before its end is not said after it
+            self._announce(now_ms)
         now = self.state.monotonic()
         self._strike_due(now)
         for session in self.sessions:
             session.step(now)
-        return len(due) > STEPS_AT_ONCE
+        return behind
 
     def strike(self, name: str, argument: str = "") -> None:
         """Let a fault of the table in ``faults`` happen now; raises ValueError for one that does not exist."""

@@ -138,9 +138,13 @@ class Session:
 
     def step(self, now: float) -> None:
         """Send held answers that are due, and heartbeats (monotonic seconds)."""
-        due = [frame for at, frame in self._held if at <= now]
-        self._held = [held for held in self._held if held[0] > now]
-        for frame in reversed(due) if self._state.trouble.reorder else due:
+        reorder = self._state.trouble.reorder
+        if reorder and self._held and self._held[0][0] <= now:
+            due, self._held = [frame for _, frame in reversed(self._held)], []  # with those that followed near enough
+        else:
+            due = [frame for at, frame in self._held if at <= now]
+            self._held = [held for held in self._held if held[0] > now]
+        for frame in due:
             self._send(frame)
         self._beat(now)
 

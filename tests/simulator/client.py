@@ -48,7 +48,7 @@ class Client:
 
     async def text(self) -> str:
         """The next frame as text."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             return str(await self.socket.recv())
 
     async def read(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ async def http(
     exchange: Exchange, target: str, *, verb: str = "GET", body: bytes = b"", headers: str = ""
 ) -> tuple[int, str]:
     """Status and body of one HTTP request, made by hand."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with await anyio.connect_tcp(exchange.host, exchange.port) as stream:
             head = (
                 f"{verb} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {len(body)}\r\n"

@@ -1,5 +1,6 @@
 """The exchange over real sockets: framing, subscriptions, heartbeats, HTTP."""
 
+import itertools
 import json
 from itertools import pairwise
 
@@ -39,7 +40,10 @@ async def test_subscribing_drops_the_unknown_and_greets_with_the_present() -> No
 
 async def test_no_tick_of_an_index_is_lost() -> None:
     """Every tick after the greeting arrives once, 1007 ms after the one before."""
-    async with running_exchange(hurry=20) as exchange, connected(exchange) as client:
+    passing = itertools.count(
+        1_795_161_600.0, 0.004
+    ).__next__  # each look at the clock takes a moment, whatever it took
+    async with running_exchange(hurry=20, wall=passing) as exchange, connected(exchange) as client:
         await client.result("public/subscribe", channels=[INDEX])
         stamps = [(await client.notification(INDEX))["params"]["data"]["timestamp"] for _ in range(15)]
         assert {later - earlier for earlier, later in pairwise(stamps)} == {50}
@@ -109,7 +113,7 @@ async def test_too_many_requests_end_the_session() -> None:
         for _ in range(10):
             await client.result("public/subscribe", channels=[INDEX])
         assert await client.error("public/subscribe", channels=[INDEX]) == 10028
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await client.socket.wait_closed()
 
 
@@ -149,7 +153,7 @@ async def test_http_answers_the_same_methods() -> None:
     [
         ("public/get_index_chart_data?index_name=btc_usd&range=1h", 600),
         ("public/get_index_price_names", 70),
-        ("public/get_instruments?currency=any", 100),
+        ("public/get_instruments?currency=any", 131),
         ("public/get_delivery_prices?index_name=btc_usd&count=30", 1),
         (
             "public/get_volatility_index_data?currency=BTC&start_timestamp=0&end_timestamp=99999999999999&resolution=60",

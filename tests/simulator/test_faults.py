@@ -16,7 +16,7 @@ INDEX, TICKER = "deribit_price_index.btc_usd", "ticker.BTC-PERPETUAL.100ms"
 
 
 async def _closed(client: Client) -> ConnectionClosed:
-    with pytest.raises(ConnectionClosed) as closed, anyio.fail_after(5):
+    with pytest.raises(ConnectionClosed) as closed, anyio.fail_after(30):
         await _drain(client)
     return closed.value
 
@@ -51,12 +51,12 @@ async def test_a_half_open_connection_answers_pings_and_nothing_else() -> None:
     async with running_exchange(hurry=50) as exchange, connected(exchange) as client:
         await client.result("public/subscribe", channels=[INDEX])
         exchange.strike("half_open")
-        await anyio.wait_all_tasks_blocked()
-        with anyio.move_on_after(0.2):
-            await _drain(client)
-        await client.send({"jsonrpc": "2.0", "id": 99, "method": "public/test", "params": {}})
-        with anyio.fail_after(2):
-            await (await client.socket.ping())
+        for _ in range(2):
+            with anyio.fail_after(30):
+                await (await client.socket.ping())  # whatever was said before is here now
+            with anyio.move_on_after(0.2):
+                await _drain(client)
+            await client.send({"jsonrpc": "2.0", "id": 99, "method": "public/test", "params": {}})
         assert await _silent(client)
 
 

@@ -16,10 +16,9 @@ async def test_five_thousand_notifications_a_second_fit_into_one_core() -> None:
         names = exchange.state.market.index_names
         await client.result("public/subscribe", channels=[f"deribit_price_index.{name}" for name in names])
         sent, spent = exchange.feed.sent, time.process_time()
-        with anyio.move_on_after(1):
-            while True:
+        with anyio.fail_after(60):
+            while exchange.feed.sent < sent + 5000:
                 await client.socket.recv()
-        assert exchange.feed.sent - sent > 500
         assert (exchange.feed.sent - sent) / (time.process_time() - spent) > 5000
 
 
@@ -33,12 +32,12 @@ async def test_a_reader_that_does_not_read_is_thrown_out() -> None:
                 b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: Lf+ad6dtrn1VTJtkwsLCFg==\r\n\r\n"
             )
             await slow.receive(10)
-            with anyio.fail_after(5):
+            with anyio.fail_after(30):
                 while len(exchange.sessions) < 2:
                     await other.result("public/test")
             stalled = exchange.opened_sessions[-1]
             frame = b"\x81\x7f" + (2**20).to_bytes(8, "big") + b"x" * 2**20
-            with anyio.fail_after(5):
+            with anyio.fail_after(30):
                 while stalled in exchange.sessions:
                     stalled.deliver("announcements", frame)
                     await anyio.lowlevel.checkpoint()

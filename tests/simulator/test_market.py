@@ -54,6 +54,17 @@ def test_what_is_traded_follows_the_calendar() -> None:
     assert {found.expires for found in after.values()} & {expiry} == set()
 
 
+def test_as_much_is_traded_on_any_day() -> None:
+    """On Fridays and in the last week of a quarter too there are three expiries, each later than the one before."""
+    for day in range(120):
+        expiries = [
+            found.expires for found in instruments_on(NOW + day * 86_400_000).values() if found.kind == "option"
+        ]
+        assert len(expiries) == 120
+        assert len(set(expiries)) == 3
+        assert expiries == sorted(expiries)
+
+
 @pytest.mark.parametrize("name", ["BTC-25DEC26-76000-C", "BTC-25DEC26", "SOL_USDC-9MAR24-1d02-C", "ETH-6APR21-2400-P"])
 def test_the_name_of_an_instrument_can_be_read(name: str) -> None:
     """Names carry coin, expiry, strike and side."""
