@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 from anyio.abc import Process
 
-__all__ = ["Program", "eventually", "run_program", "running_program"]
+__all__ = ["Program", "environment", "eventually", "run_program", "running_command", "running_program"]
 
 
 async def eventually(condition: Callable[[], Any], what: str, seconds: float = 15.0) -> Any:
@@ -80,12 +80,20 @@ def environment(folder: Path, **settings: object) -> dict[str, str]:
 @asynccontextmanager
 async def running_program(folder: Path, *arguments: str, **settings: object) -> AsyncIterator[Program]:
     """A running `cryptomarket` with its working directory in the folder; it is gone when the block is left."""
+    command = [sys.executable, "-W", "error", "-m", "cryptomarket", *arguments]
+    async with running_command(folder, command, environment(folder, **settings)) as program:
+        yield program
+
+
+@asynccontextmanager
+async def running_command(folder: Path, command: list[str], env: dict[str, str]) -> AsyncIterator[Program]:
+    """Any command, run in the folder with that environment; it is gone when the block is left."""
     number = len(list(folder.glob("*.log")))
     log_path, out_path = folder / f"{number}.log", folder / f"{number}.out"
     with log_path.open("wb") as log, out_path.open("wb") as out:
         process = await anyio.open_process(
-            [sys.executable, "-W", "error", "-m", "cryptomarket", *arguments],
-            env=environment(folder, **settings),
+            command,
+            env=env,
             cwd=folder,
             stdin=None,
             stdout=out,

@@ -1,0 +1,38 @@
+"""The snapshot as a task of Celery: each run has an event loop, a connection and a transaction of its own."""
+
+import asyncio
+from collections.abc import Sequence
+
+from celery import shared_task
+
+from ...deribit.api import Api
+from ...errors import DatabaseUnavailable, ExchangeUnreachable
+from ...history.store import Store
+from ..snapshot import snapshot
+from . import SNAPSHOT, settings
+
+__all__ = ["task_celery_monitoring_currency"]
+
+
+@shared_task(  # type: ignore[untyped-decorator]
+    name=SNAPSHOT,
+    autoretry_for=(DatabaseUnavailable, ExchangeUnreachable),
+    retry_backoff=2,
+    retry_backoff_max=30,
+    retry_jitter=True,
+    max_retries=4,
+)
+def task_celery_monitoring_currency(tickers: Sequence[str] | None = None) -> int:
+    """Store the price of now of each ticker, by default those of the settings; how many were stored."""
+    wanted = settings.tickers if tickers is None else tuple(tickers)
+    return asyncio.run(_take(wanted)) if wanted else 0
+
+
+async def _take(tickers: Sequence[str]) -> int:
+    proxy = settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None
+    async with (
+        Store(settings.database_url.get_secret_value(), interval=settings.snapshot_interval, pooled=False) as store,
+        Api(settings.deribit_http_url, proxy=proxy, ca_file=settings.deribit_ca_file) as exchange,
+    ):
+        await store.migrate()
+        return await snapshot(store, exchange.newest, tickers)
