@@ -1,0 +1,187 @@
+"""Logging in from a page, against a whole gateway and its exchange."""
+
+import re
+from pathlib import Path
+
+import anyio
+import pytest
+from playwright.async_api import Page, expect
+
+from cryptomarket.persons.login import REASONS
+from cryptomarket.simulator.accounts import Account
+from tests.frontend import FRONTEND
+from tests.persons.site import ADA, BOB, running_persons
+
+from .chromium import THEMES, chromium
+from .test_accessibility import offences
+
+
+async def log_in(page: Page, account: Account, secret: str | None = None) -> None:
+    """What a person does: open the dialog, fill it in, press Enter."""
+    await page.locator("#person-open").click()
+    await page.get_by_label("Client ID").fill(account.client_id)
+    await page.get_by_label("Client secret").fill(secret or account.client_secret)
+    await page.get_by_label("Client secret").press("Enter")
+
+
+async def person_is(page: Page, name: str) -> None:
+    """Wait until the head of the page names that person, or offers to log in."""
+    await expect(page.locator("#person-open")).to_have_text(name, timeout=20_000)
+
+
+async def kept(page: Page) -> str:
+    """All that scripts of the page could find again: its fields, its storage, its cookies, its address, its text."""
+    found: str = await page.evaluate(
+        """() => [...document.querySelectorAll('input')].map(input => input.value).join(' ')
+            + JSON.stringify(localStorage) + JSON.stringify(sessionStorage) + JSON.stringify(history.state)
+            + document.cookie + location.href + document.documentElement.outerHTML"""
+    )
+    return found
+
+
+async def test_a_person_logs_in_sees_the_account_and_logs_out(tmp_path: Path) -> None:
+    """Name, e-mail and balances come after the right secret, of which the page keeps nothing; log-out ends it."""
+    async with running_persons(tmp_path) as site, chromium(site.url) as window:
+        page = await window.open()
+        await person_is(page, "Log in")
+        await log_in(page, ADA)
+        assert await page.get_by_label("Client secret").input_value() == ""
+        await person_is(page, "ada")
+        card = page.locator("#person")
+        await expect(card).to_contain_text("ada@example.com")
+        await expect(card.locator("#accounts")).to_contain_text(re.compile(r"BTC\s*10"))
+        left = await kept(page)
+        assert ADA.client_secret not in left
+        assert "gAAAA" not in left  # how every Fernet token begins
+        assert all(cookie.get("httpOnly") for cookie in await window.context.cookies() if "session" in cookie["name"])
+        await page.reload()
+        await person_is(page, "ada")
+        await page.locator("#person-open").click()
+        await page.get_by_role("button", name="Log out").click()
+        await person_is(page, "Log in")
+        await expect(page.locator("#person-answer")).to_have_text("Logged out: as you asked.")
+        assert await page.evaluate("fetch('/api/v1/tickers').then(answer => answer.status)") == 200
+
+
+async def test_a_wrong_secret_is_answered_in_words(tmp_path: Path) -> None:
+    """The dialog says what to do, with the field empty and in focus; the right one then works."""
+    async with running_persons(tmp_path) as site, chromium(site.url) as window:
+        page = await window.open()
+        await log_in(page, ADA, "not-the-secret")
+        answer = page.locator("#person-answer")
+        await expect(answer).to_contain_text("check the client id and the secret", timeout=20_000)
+        await expect(page.get_by_label("Client secret")).to_be_focused()
+        assert await page.get_by_label("Client secret").input_value() == ""
+        window.expected = ("status of 429",)  # after a failure the next try has to wait two seconds
+        with anyio.fail_after(30):
+            while await page.locator("#login").is_visible():
+                await page.get_by_label("Client secret").fill(ADA.client_secret)
+                await page.get_by_label("Client secret").press("Enter")
+                await expect(answer).not_to_have_text("Asking the exchange…", timeout=20_000)
+                await page.wait_for_timeout(500)
+        await person_is(page, "ada")
+
+
+async def test_two_persons_in_two_browsers_never_see_each_other(tmp_path: Path) -> None:
+    """Each context has its own person; what one does changes nothing for the other."""
+    async with (
+        running_persons(tmp_path) as site,
+        chromium(site.url) as window,
+        chromium(site.url) as elsewhere,
+    ):
+        one, other = await window.open(), await elsewhere.open("/status")
+        await log_in(one, ADA)
+        await person_is(one, "ada")
+        await expect(other.locator("#person-open")).to_have_text("Log in")
+        await log_in(other, BOB)
+        await person_is(other, "bob")
+        await expect(other.locator("#person")).to_contain_text("bob@example.com")
+        assert "ada" not in await other.locator("#person").inner_text()
+        await one.get_by_role("button", name="Log out").click()
+        await person_is(one, "Log in")
+        await person_is(other, "bob")
+
+
+async def test_all_tabs_know_who_is_logged_in(tmp_path: Path) -> None:
+    """Six tabs and one stream: a log-in in one is seen in all, with whatever timer, and so is the log-out."""
+    async with running_persons(tmp_path) as site, chromium(site.url) as window:
+        tabs = [await window.open("/?timer=60") for _ in range(5)] + [await window.open("/status")]
+        await log_in(tabs[0], ADA)
+        for tab in tabs:
+            await person_is(tab, "ada")
+        late = await window.open("/?timer=60")
+        await person_is(late, "ada")
+        assert len(site.gateway.manager) == 2  # one a timer, however many tabs
+        await tabs[-1].locator("#person-open").click()
+        await tabs[-1].get_by_role("button", name="Log out").click()
+        for tab in [*tabs, late]:
+            await person_is(tab, "Log in")
+
+
+async def test_a_login_that_nobody_answers_is_given_up(tmp_path: Path) -> None:
+    """After 20 s without an outcome the dialog says so, and can be used again."""
+    async with running_persons(tmp_path) as site, chromium(site.url) as window:
+        page = await window.open("/status")
+        await person_is(page, "Log in")
+        await page.route("**/api/v1/persons/login", lambda route: route.fulfill(status=202, json={"login": "lost"}))
+        await page.clock.install()
+        await log_in(page, ADA)
+        await expect(page.locator("#person-answer")).to_have_text("Asking the exchange…")
+        await expect(page.get_by_label("Client ID")).to_be_disabled()
+        await page.clock.fast_forward(20_500)
+        await expect(page.locator("#person-answer")).to_have_text("No answer within 20 seconds. Try again.")
+        await expect(page.get_by_label("Client ID")).to_be_enabled()
+
+
+async def test_a_refused_login_says_why(tmp_path: Path) -> None:
+    """What the server answers instead of taking it is shown, such as too many attempts."""
+    async with running_persons(tmp_path, logins_per_minute=1) as site, chromium(site.url) as window:
+        window.expected = ("status of 429",)
+        page = await window.open()
+        await log_in(page, ADA, "not-the-secret")
+        answer = page.locator("#person-answer")
+        await expect(answer).to_contain_text("check the client id", timeout=20_000)
+        await page.get_by_label("Client secret").fill("not-this-either")
+        await page.get_by_label("Client secret").press("Enter")
+        await expect(answer).to_contain_text("Not logged in:")
+        await expect(answer).not_to_contain_text("check the client id")
+        await expect(answer).not_to_contain_text("Asking")
+
+
+async def test_the_dialog_is_for_everybody(tmp_path: Path) -> None:
+    """axe finds nothing in it, in both themes; Escape closes it and gives the focus back; pictures are kept."""
+    async with running_persons(tmp_path) as site, chromium(site.url) as window:
+        page = await window.open()
+        await expect(page.locator("#person-open")).to_be_visible()
+        await page.locator("#person-open").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_label("Client ID")).to_be_focused()
+        for theme in THEMES:
+            await page.emulate_media(color_scheme=theme)
+            assert await offences(window, page) == [], theme
+        await window.pictures(page, "login")
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#person")).to_be_hidden()
+        await expect(page.locator("#person-open")).to_be_focused()
+        await log_in(page, ADA)
+        await expect(page.locator("#accounts")).to_contain_text("BTC", timeout=20_000)
+        for theme in THEMES:
+            await page.emulate_media(color_scheme=theme)
+            assert await offences(window, page) == [], theme
+        await window.pictures(page, "person")
+
+
+async def test_the_dialog_speaks_russian(tmp_path: Path) -> None:
+    """The reason of a failure is told in the language of the page as well."""
+    async with running_persons(tmp_path) as site, chromium(site.url, locale="ru-RU") as window:
+        page = await window.open()
+        await person_is(page, "Войти")
+        await log_in(page, ADA, "not-the-secret")
+        await expect(page.locator("#person-answer")).to_contain_text("биржа не принимает этот ключ", timeout=20_000)
+
+
+@pytest.mark.parametrize("reason", sorted(set(REASONS.values())))
+def test_every_reason_is_translated(reason: str) -> None:
+    """A sentence about a failed log-in that the exchange causes has its words in each language."""
+    for path in (FRONTEND / "words").glob("*.json"):
+        assert f'"said.{reason}"' in path.read_text(), path.name
