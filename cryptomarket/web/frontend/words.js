@@ -52,7 +52,7 @@ export class Words {
 
   /** An amount as it was sent, every digit of it. @param {string | number} amount */
   amount(amount) {
-    return typeof amount === "string" && amount.includes(".") ? this.wholePrice(amount) : this.plain.format(Number(amount));
+    return typeof amount === "string" ? this.wholePrice(amount) : this.plain.format(Number(amount));
   }
 
   /** How long ago, in words. @param {number} milliseconds */
