@@ -19,6 +19,7 @@ __all__ = [
     "Form",
     "Order",
     "bounds",
+    "candle_lines",
     "candles",
     "covering",
     "first_line_part",
@@ -106,6 +107,25 @@ def candles(order: Order) -> Select[Any]:
     of_series = (c.ticker == _ticker, c.resolution == bindparam("resolution", type_=Integer))
     wanted = select(c.timestamp, *prices, c.count).where(*of_series, c.timestamp >= _low, c.timestamp < _high)
     return wanted.order_by(c.timestamp if order == "asc" else c.timestamp.desc()).limit(_limit)
+
+
+@cache
+def candle_lines(order: Order) -> Select[Any]:
+    """Candles as (text, number, first and last position, whether more follow): the members of a JSON array."""
+    row = candles(order).subquery()
+    words = [cast(column, Text) for column in row.c]
+    line: Any = literal('{"timestamp":', Text) + words[0]
+    for name, word in zip(("open", "high", "low", "close", "count"), words[1:], strict=True):
+        line = line + f',"{name}":' + word
+    slot = row.c.timestamp
+    texts = func.aggregate_strings(line + "}", ",").label("text")
+    ends = (func.min(slot).label("first"), func.max(slot).label("last"))
+    whole = select(texts, func.count().label("count"), *ends).subquery()
+    c = candle_table.c
+    of_series = (c.ticker == _ticker, c.resolution == bindparam("resolution", type_=Integer))
+    beyond = (c.timestamp > whole.c.last, c.timestamp < _high) if order == "asc" else (c.timestamp < whole.c.first,)
+    more = select(literal(1)).where(*of_series, c.timestamp >= _low, *beyond).exists()
+    return select(*whole.c, more)
 
 
 @cache

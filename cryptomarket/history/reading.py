@@ -19,6 +19,7 @@ __all__ = [
     "Hole",
     "Page",
     "TextPage",
+    "candle_text",
     "candles",
     "coverage",
     "holes",
@@ -143,15 +144,39 @@ def candles(
     """Candles that begin in [start, end), after the position `after`; those with missing time in them are partial."""
     seconds = RESOLUTIONS[resolution]
     asked = {**queries.bounds(ticker, start, end, after, limit, order), "resolution": seconds}
-    found = [ToldCandle(*row) for row in connection.execute(queries.candles(order), asked)]
+    found = [ToldCandle(*row) for row in connection.execute(queries.candles(order), asked).all()]
     if not found:
         return found
-    first = min(found[0].timestamp, found[-1].timestamp)
-    last = max(found[0].timestamp, found[-1].timestamp) + seconds
-    known = coverage(connection, ticker, first, last).intervals
-    # What was pruned had been rolled up before.
-    lacking = [i for i in known if i.kind is Kind.MISSING and i.reason != Reason.PRUNED]
+    first, last = sorted((found[0].timestamp, found[-1].timestamp))
+    lacking = _lacking(connection, ticker, first, last + seconds)
     if not lacking:
         return found
     wanting = {m for hole in lacking for m in range(hole.start - hole.start % seconds, hole.end, seconds)}
     return [replace(candle, partial=True) if candle.timestamp in wanting else candle for candle in found]
+
+
+def candle_text(
+    connection: Connection,
+    ticker: str,
+    resolution: str,
+    start: int | None,
+    end: int | None,
+    limit: int,
+    after: int | None,
+    order: Order,
+) -> TextPage | None:
+    """The same candles as JSON, written by the database; None when one may be partial, which it does not know."""
+    seconds = RESOLUTIONS[resolution]
+    asked = {**queries.bounds(ticker, start, end, after, limit, order), "resolution": seconds}
+    text, count, first, last, more = connection.execute(queries.candle_lines(order), asked).one()
+    if not count:
+        return TextPage("", 0)
+    if _lacking(connection, ticker, first, last + seconds):
+        return None
+    return TextPage(text, count, (last if order == "asc" else first) if more else None)
+
+
+def _lacking(connection: Connection, ticker: str, start: int, end: int) -> list[Interval]:
+    """The missing time of a range that a candle lacks; what was pruned had been rolled up before."""
+    known = coverage(connection, ticker, start, end).intervals
+    return [i for i in known if i.kind is Kind.MISSING and i.reason != Reason.PRUNED]

@@ -136,6 +136,20 @@ class Reader:
         """Candles that begin in [start, end), after the position `after`; those with missing time are partial."""
         return await self.ask(reading.candles, ticker, resolution, start, end, limit, after, order)
 
+    async def candle_text(
+        self,
+        ticker: str,
+        resolution: str,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int = 1_000,
+        after: int | None = None,
+        order: Order = "asc",
+    ) -> TextPage | None:
+        """The same candles as JSON, written by the database; None when one may be partial."""
+        return await self.ask(reading.candle_text, ticker, resolution, start, end, limit, after, order)
+
     async def holes(self, since: int) -> list[Hole]:
         """Every missing interval that ends after a moment, of all tickers, the newest first."""
         return await self.ask(reading.holes, since)

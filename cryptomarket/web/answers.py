@@ -1,7 +1,7 @@
 """How an answer from history may be kept: for ever, not at all, or with a question first.
 
 A closed range that is complete never changes, so any cache may keep it; a closed one with holes may still be filled,
-so it is asked again by its ETag; an open one is new each time.
+and one without a start may begin earlier some day, so they are asked again by their ETag; an open one is new each time.
 """
 
 from hashlib import blake2b

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..model import is_index
-from .answers import Kept, history_answer, next_link
+from .answers import history_answer, next_link
 from .lists import Asked, after, cursor, list_json
 from .moments import asked_range
 from .parameters import Cursor, Direction, Limit, Moment, NameLimit, Search, StartDate
@@ -42,8 +42,7 @@ def price_router(parts: Parts) -> APIRouter:
         complete = await parts.complete(ticker, within, db)
         following = None if page.next is None else cursor(page.next, asked.order)
         text = list_json(ticker, page.text, following=following, complete=complete)
-        kept = Kept(closed=parts.closed(within), complete=complete)
-        return history_answer(request, text, kept, link=next_link(request, following))
+        return history_answer(request, text, parts.kept(within, complete), link=next_link(request, following))
 
     @router.get("/prices", summary="Stored prices", responses=LIST, response_class=Response)
     async def prices(

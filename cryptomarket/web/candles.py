@@ -8,12 +8,13 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..history.candles import RESOLUTIONS, ToldCandle, overlay
+from ..history.candles import RESOLUTIONS, Bar, ToldCandle, overlay
 from ..history.gaps import Coverage, due
-from .answers import Kept, history_answer, next_link
+from ..history.reading import TextPage
+from .answers import history_answer, next_link
 from .lists import Asked, after, list_json
 from .lists import cursor as position
-from .moments import asked_range
+from .moments import Range, asked_range
 from .parameters import Cursor, Direction, Limit, Moment, Resolution
 from .parts import Parts, Reader, json_answer, known_ticker
 from .schemas import CANDLES, COVERAGE, PROBLEMS
@@ -44,13 +45,12 @@ def candle_router(parts: Parts) -> APIRouter:
         `partial` marks one with missing or future time in it; the newest is the one still open.
         """
         asked = Asked(asked_range(start, end), order, limit, after(cursor, order))
-        page, more = await candle_page(parts, db, ticker, resolution, asked)
-        following = position(page[-1].timestamp, order) if more else None
-        complete = await parts.complete(ticker, asked.within, db)
-        data = ",".join(candle.json() for candle in page)
-        text = list_json(ticker, data, following=following, complete=complete, resolution=resolution)
-        kept = Kept(closed=parts.closed(asked.within), complete=complete)
-        return history_answer(request, text, kept, link=next_link(request, following))
+        page = await _text(parts, db, ticker, resolution, asked)
+        following = position(page.next, order) if page.next is not None else None
+        covered = _covered(asked.within, RESOLUTIONS[resolution])
+        complete = await parts.complete(ticker, covered, db)
+        text = list_json(ticker, page.text, following=following, complete=complete, resolution=resolution)
+        return history_answer(request, text, parts.kept(covered, complete), link=next_link(request, following))
 
     @router.get("/coverage", summary="What is known, and what is missing", responses=COVERAGE, response_class=Response)
     async def coverage(ticker: Known, db: Database, start: Moment = None, end: Moment = None) -> Response:
@@ -71,6 +71,29 @@ def candle_router(parts: Parts) -> APIRouter:
     return router
 
 
+async def _text(parts: Parts, db: Reader, ticker: str, resolution: str, asked: Asked) -> TextPage:
+    """The candles of a page as JSON: by the database where all are whole and stored, which is twice as fast."""
+    if not _unstored(parts, ticker, RESOLUTIONS[resolution], asked):
+        whole = await db.candle_text(
+            ticker,
+            resolution,
+            start=asked.within.start,
+            end=asked.within.end,
+            limit=asked.limit,
+            after=asked.after,
+            order=asked.order,
+        )
+        if whole is not None:
+            return whole
+    page, more = await candle_page(parts, db, ticker, resolution, asked)
+    return TextPage(",".join([candle.json() for candle in page]), len(page), page[-1].timestamp if more else None)
+
+
+def _covered(within: Range, seconds: int) -> Range:
+    """The time that the candles which begin in a range are made of: the last one reaches beyond its end."""
+    return within if within.end is None else Range(within.start, -(-within.end // seconds) * seconds)
+
+
 async def candle_page(
     parts: Parts, db: Reader, ticker: str, resolution: str, asked: Asked
 ) -> tuple[list[ToldCandle], bool]:
@@ -86,9 +109,12 @@ async def candle_page(
         order=asked.order,
     )
     if asked.after is None if newest_first else len(page) <= asked.limit:
-        fresh = [bar for bar in parts.bars(ticker) if _wanted(bar.timestamp - bar.timestamp % seconds, asked)]
-        page = overlay(page, fresh, seconds)[:: -1 if newest_first else 1]
+        page = overlay(page, _unstored(parts, ticker, seconds, asked), seconds)[:: -1 if newest_first else 1]
     return list(page[: asked.limit]), len(page) > asked.limit
+
+
+def _unstored(parts: Parts, ticker: str, seconds: int, asked: Asked) -> list[Bar]:
+    return [bar for bar in parts.bars(ticker) if _wanted(bar.timestamp - bar.timestamp % seconds, asked)]
 
 
 def _wanted(moment: int, asked: Asked) -> bool:

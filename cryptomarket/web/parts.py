@@ -15,6 +15,7 @@ from ..history.gaps import Coverage
 from ..history.queries import Form
 from ..history.reading import TextPage
 from ..model import Price
+from .answers import Kept
 from .lists import Order, closed, due_part
 from .moments import Range
 from .parameters import Ticker
@@ -59,6 +60,17 @@ class Reader(Protocol):
         after: int | None,
         order: Order,
     ) -> Sequence[ToldCandle]: ...
+    async def candle_text(
+        self,
+        ticker: str,
+        resolution: str,
+        *,
+        start: int | None,
+        end: int | None,
+        limit: int,
+        after: int | None,
+        order: Order,
+    ) -> TextPage | None: ...
 
 
 class PriceStore(Protocol):
@@ -99,9 +111,10 @@ class Parts:
         start, end = part
         return start >= end or (await db.coverage(ticker, start, end)).complete
 
-    def closed(self, within: Range) -> bool:
-        """Whether nothing new falls into the range any more."""
-        return closed(within, step=self.interval, now=self.wall())
+    def kept(self, within: Range, complete: bool) -> Kept:
+        """How the answer about a range may be kept: for ever only if neither its end nor its beginning can grow."""
+        over = closed(within, step=self.interval, now=self.wall())
+        return Kept(closed=over, complete=complete and within.start is not None)
 
 
 def known_ticker(parts: Parts) -> Callable[..., Coroutine[Any, Any, str]]:

@@ -255,15 +255,22 @@ class Bench:
 
         async def candles(n: int) -> None:
             async with self.store.reading() as reader:
-                found = await reader.candles(TICKER, "1m", start=START + 60 * n, limit=1000)
-                assert len(",".join(candle.json() for candle in found)) > 1000
+                found = await reader.candle_text(TICKER, "1m", start=START + 60 * n, limit=1000)
+                assert found is not None
+                assert found.count == 1000
+
+        async def request(n: int) -> None:
+            within = f"start={START + 60 * n}&end={START + 60 * (n + 1000)}"
+            assert await ask(self.app, "/api/v1/candles", f"ticker={TICKER}&limit=1000&{within}") == 200
 
         async def coverage(_: int) -> None:
             async with self.store.reading() as reader:
                 assert (await reader.coverage(TICKER, START, year)).complete
 
         await times(candles, 20)
-        self.say("1,000 candles, p99", p99(await times(candles, self.rounds)), "ms", 3)
+        self.say("1,000 candles as JSON, p99", p99(await times(candles, self.rounds)), "ms", 3)
+        await times(request, 20)
+        self.say("1,000 candles, whole request, p99", p99(await times(request, self.rounds)), "ms", 5)
         self.say("coverage of a year, p99", p99(await times(coverage, self.rounds)), "ms", 1)
 
     async def export(self) -> None:

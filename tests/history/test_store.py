@@ -187,3 +187,24 @@ async def test_pages_written_by_the_database_are_the_same_pages(store: Store, or
         assert after is None
         empty = await reader.text_page("json", "sol_usd")
         assert (empty.text, empty.count, empty.next) == ("", 0, None)
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_candles_written_by_the_database_are_the_same_candles(store: Store, order: Order) -> None:
+    """The text has the candles, the digits and the order of the objects; where one may be partial there is none."""
+    await store.insert_missing(price(SLOT + 60 * n, f"{n}.50") for n in range(14) if n != 12)
+    after = None
+    async with store.reading() as reader:
+        for _ in range(3):
+            page = await reader.candles("btc_usd", "1m", end=SLOT + 720, limit=4, after=after, order=order)
+            text = await reader.candle_text("btc_usd", "1m", end=SLOT + 720, limit=4, after=after, order=order)
+            assert text is not None
+            assert text.text == ",".join(candle.json() for candle in page)
+            assert text.count == len(page) == 4
+            after = text.next
+            assert after in (None, page[-1].timestamp)
+        assert after is None
+        assert await reader.candle_text("btc_usd", "5m", order=order) is None
+        empty = await reader.candle_text("sol_usd", "1m", order=order)
+        assert empty is not None
+        assert (empty.text, empty.count, empty.next) == ("", 0, None)

@@ -82,3 +82,16 @@ async def test_a_resolution_nobody_has_is_named(tmp_path: Path) -> None:
     assert answer.status_code == 422
     assert answer.json()["parameter"] == "resolution"
     assert "'15m'" in answer.json()["expected"]
+
+
+async def test_a_candle_that_is_still_open_is_not_kept(tmp_path: Path) -> None:
+    """A range that ends within a candle is closed when the candle is, not when the range ends."""
+    async with running_site(tmp_path, prices("btc_usd", NOON, 120)) as site:
+        site.now = NOON + 7200
+        asked = {"ticker": "btc_usd", "start": NOON, "end": NOON + 3600}
+        hours = await site.get("/api/v1/candles", resolution="1h", **asked)
+        day = await site.get("/api/v1/candles", resolution="1d", **{**asked, "start": NOON - 43_200})
+    assert hours.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert hours.json()["complete"]
+    assert day.headers["cache-control"] == "no-store"
+    assert day.json()["data"][0]["partial"]

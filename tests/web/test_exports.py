@@ -120,17 +120,20 @@ async def test_a_closed_complete_range_may_be_kept_for_ever(tmp_path: Path) -> N
 
 
 async def test_a_range_that_may_change_is_not_kept(tmp_path: Path) -> None:
-    """A closed range with a hole is asked about each time, an open one is never kept."""
+    """A closed range that may get other rows is asked again by its ETag, an open one is never kept."""
     stored = prices("btc_usd", NOON, 10)
     del stored[3]
     async with running_site(tmp_path, stored) as site:
         site.now = NOON + 3600
         with_hole = await site.get("/api/v1/prices", ticker="btc_usd", start=NOON, end=NOON + 600)
         still_open = await site.get("/api/v1/prices", ticker="btc_usd", start=NOON)
+        without_start = await site.get("/api/v1/prices", ticker="btc_usd", end=NOON + 180)
     assert with_hole.headers["cache-control"] == "no-cache"
     assert "etag" in with_hole.headers
     assert still_open.headers["cache-control"] == "no-store"
     assert "etag" not in still_open.headers
+    assert without_start.json()["complete"]
+    assert without_start.headers["cache-control"] == "no-cache"
 
 
 async def test_a_page_links_to_the_next(tmp_path: Path) -> None:
