@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 SLICE = 2_000
 #: How often the state of upstream, heartbeats and the long blocked are looked at.
 LOOK_SECONDS = 0.25
+#: The pause before reconnecting is drawn from these.
+RETRY_SECONDS = (1.0, 5.0)
 #: How often a drain ends the streams whose turn has come.
 DRAIN_STEP_SECONDS = 0.05
 #: So many may end in a second without being a herd: a handful of readers need not keep a process for the whole window.
@@ -165,7 +167,7 @@ class ServerSSEManager:
         """Count a stream that was not taken."""
         self._counters.turned_away(reason)
 
-    def draw_retry(self, low_seconds: float = 1.0, high_seconds: float = 5.0) -> bytes:
+    def draw_retry(self, low_seconds: float = RETRY_SECONDS[0], high_seconds: float = RETRY_SECONDS[1]) -> bytes:
         """A pause before reconnecting, drawn for one stream, because browsers add no jitter."""
         return retry(round(1000 * (low_seconds + (high_seconds - low_seconds) * self._random())))
 
@@ -292,7 +294,11 @@ class ServerSSEManager:
     # The end
 
     async def drain(self, window_seconds: float) -> None:
-        """End every stream with its own pause before reconnecting, evenly over the window; no new ones are taken."""
+        """End every stream with its own pause before reconnecting, evenly over the window; no new ones are taken.
+
+        To come back before the window is over would be in vain on a node alone, and who is refused comes back again and
+        again, all in the first second that the next process is there. So all come after it, spread as their ends were.
+        """
         self.draining = True
         streams = [stream for cohort in self._audience for stream in cohort.members()]
         streams += self._delivery.blocked_since(self._monotonic())
@@ -300,13 +306,15 @@ class ServerSSEManager:
         streams.sort(key=lambda _: self._random())
         window_seconds = min(window_seconds, len(streams) / CALM_PER_SECOND)
         log.info("streams draining", streams=len(streams), window_seconds=window_seconds)
+        spread = max(RETRY_SECONDS[1] - RETRY_SECONDS[0] - window_seconds, window_seconds)
         began, ended = self._monotonic(), 0
         try:
             while ended < len(streams):
                 passed = self._monotonic() - began
                 share = 1.0 if window_seconds <= 0 else min(1.0, passed / window_seconds)
+                back = max(0.0, window_seconds - passed) + RETRY_SECONDS[0]
                 for stream in streams[ended : int(share * len(streams))]:
-                    self._end(stream)
+                    self._end(stream, self.draw_retry(back, back + spread))
                 ended = int(share * len(streams))
                 if ended < len(streams):
                     await anyio.sleep(min(DRAIN_STEP_SECONDS, window_seconds))
@@ -316,9 +324,9 @@ class ServerSSEManager:
                 self.leave(stream)
         log.info("streams drained", streams=len(streams))
 
-    def _end(self, stream: Stream) -> None:
+    def _end(self, stream: Stream, pause: bytes) -> None:
         if (cohort := stream.cohort) is not None:
-            stream.sink.close(cohort.framed(self.draw_retry() + b"\n"))
+            stream.sink.close(cohort.framed(pause + b"\n"))
             self.leave(stream)
 
     def statistics(self) -> StreamStatistics:

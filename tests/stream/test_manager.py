@@ -1,5 +1,7 @@
 """The manager under a clock of our own: what each stream is told, and when."""
 
+import random
+
 import anyio
 import anyio.lowlevel
 import pytest
@@ -360,23 +362,50 @@ async def test_a_drain_ends_every_stream_with_its_own_retry(room: Room) -> None:
     assert room.manager.draining
 
 
+async def drained_in_steps(manager: ServerSSEManager, readers: list[Reader], moments: list[float]) -> list[float]:
+    """When each reader comes back, of a drain of two seconds under a clock that stands at the moments in turn."""
+    back: dict[Reader, float] = {}
+    moment = [0.0]
+    manager._monotonic = lambda: moment[0]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(manager.drain, 2)
+        with anyio.fail_after(20):
+            while not manager.draining:
+                await anyio.lowlevel.checkpoint()
+            for moment[0] in moments:
+                while len(manager) > len(readers) * (1 - moment[0] / 2):
+                    await anyio.lowlevel.checkpoint()
+                manager.receive(tick(price=1 + int(10 * moment[0])).at(1, 1 + int(10 * moment[0])))
+                for _ in manager.turn():
+                    pass
+                for reader in readers:
+                    if reader.closed:
+                        back.setdefault(reader, moment[0] + (reader.parser.retry or 0) / 1000)
+    return list(back.values())
+
+
 async def test_a_drain_is_spread_over_its_window() -> None:
     """Half of the streams are left at half time, and they still get prices."""
     manager = ServerSSEManager("btc_usd")
     readers = [Reader() for _ in range(200)]
     for reader in readers:
         manager.join(reader, Subscription(0, manager.tickers))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(manager.drain, 0.6)
-        with anyio.fail_after(5):
-            while len(manager) > 100:
-                await anyio.lowlevel.checkpoint()
-        assert 60 <= len(manager) <= 100
-        manager.receive(tick().at(1, 1))
-        for _ in manager.turn():
-            pass
-    assert sum(reader.prices() == [1] for reader in readers) >= 60
+    await drained_in_steps(manager, readers, [0.5, 1, 1.5, 2])
+    assert [sum(price in reader.prices() for reader in readers) for price in (6, 11, 16, 21)] == [150, 100, 50, 0]
     assert all(reader.closed for reader in readers)
+
+
+async def test_who_was_ended_comes_back_after_the_window_and_as_evenly() -> None:
+    """On a node alone nobody would take them before, and the next process is not met by all of them at once."""
+    manager = ServerSSEManager("btc_usd", random=random.Random(7).random)
+    readers = [Reader() for _ in range(400)]
+    for reader in readers:
+        manager.join(reader, Subscription(600, manager.tickers))
+    back = await drained_in_steps(manager, readers, [step / 8 for step in range(1, 17)])
+    assert 3 <= min(back) < 3.1
+    assert 4.9 < max(back) <= 5
+    quarters = [sum(low <= moment < low + 0.5 for moment in back) for low in (3, 3.5, 4, 4.5)]
+    assert max(quarters) <= 1.5 * len(back) / 4, quarters
 
 
 async def test_the_coroutine_serves_ticks_and_timers() -> None:
