@@ -10,7 +10,7 @@ import functools
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -25,7 +25,7 @@ from rich.progress import Progress
 from .errors import CryptomarketError, SettingsError, StartError
 from .logs import configure_logs
 from .model import plain
-from .settings import read_settings
+from .settings import Settings, read_settings
 from .web.moments import asked_range
 
 __all__ = ["app", "main"]
@@ -260,7 +260,7 @@ def backfill(ticker: Ticker, start: From, end: To = None) -> None:
         proxy = _revealed(settings.deribit_proxy)
         async with (
             Store(url, interval=settings.snapshot_interval) as store,
-            Api(settings.deribit_http_url, proxy=proxy) as api,
+            Api(settings.deribit_http_url, proxy=proxy, ca_file=settings.deribit_ca_file) as api,
         ):
             await store.migrate()
             with Progress(console=Console(stderr=True)) as progress:
@@ -292,6 +292,104 @@ def migrate() -> None:
     print(f"{_run(run)} is up to date")
 
 
+@app.command("rotate-keys")
+def rotate_keys() -> None:
+    """Seal the logins in Redis with a new key, while gateways run; nobody is logged out.
+
+    With a key file a new key is put before the others; gateways read it by themselves. With CRYPTOMARKET_SECRET_KEY put
+    the new key before the old one first, and restart the gateways. Keep the old key for 27 hours: browsers hold tokens.
+
+    Example: cryptomarket rotate-keys
+    """
+    from .persons.keys import add_key, file_keys
+    from .persons.redis_cache import RedisCache
+    from .persons.upkeep import rewrap_all
+    from .persons.vault import Vault
+
+    settings = read_settings()
+    keys, redis = _keys(settings), _revealed(settings.redis_url)
+    if settings.secret_key is None:
+        file_keys(_key_place(settings))()  # the first one, where there is none yet
+        add_key(_key_place(settings))
+    elif len(keys()) < 2:
+        raise StartError("CRYPTOMARKET_SECRET_KEY holds one key: put the new one before it, with a comma")
+    if redis is None:
+        print("a new key is in force from the next start; logins are in the memory of the gateway", file=sys.stderr)
+        return
+
+    async def run() -> tuple[int, int]:
+        async with contextlib.aclosing(RedisCache(redis)) as cache:
+            return await rewrap_all(cache, Vault(keys))
+
+    done, refused = _run(run)
+    print(f"{done} records sealed with the newest key")
+    if refused:
+        raise StartError(f"{refused} records do not open with any of the keys and were left alone")
+
+
+persons = typer.Typer(help="Persons who logged in: list them, forget one.", no_args_is_help=True)
+app.add_typer(persons, name="persons")
+
+
+@persons.command("list")
+def list_persons(as_json: Json = False) -> None:
+    """Print who was seen, and when first and last; the table is written once a day.
+
+    Example: cryptomarket persons list --json
+    """
+    from .history.persons import all_seen
+    from .history.synchronous import synchronously
+
+    for seen in synchronously(_revealed(read_settings().database_url) or "", all_seen):
+        if as_json:
+            print(json.dumps(dataclasses.asdict(seen)))
+        else:
+            first, last = (datetime.fromtimestamp(at, UTC).isoformat() for at in (seen.first, seen.last))
+            print(f"{seen.person_id}  {seen.username}  {seen.email}  {first}  {last}")
+
+
+@persons.command("forget")
+def forget_person(who: Annotated[str, typer.Argument(help="The person's id, username or e-mail.")]) -> None:
+    """Erase a person from the database, and end its logins in Redis; exit code 1 when nobody is known by that name.
+
+    Example: cryptomarket persons forget ada@example.com
+    """
+    from .history.persons import forget_person as erase
+    from .history.synchronous import synchronously
+    from .persons.redis_cache import RedisCache
+    from .persons.sessions import Sessions
+    from .persons.upkeep import forget
+    from .persons.vault import Vault
+
+    settings = read_settings()
+    redis = _revealed(settings.redis_url)
+    erased = synchronously(_revealed(settings.database_url) or "", erase, who, writes=True)
+
+    async def run() -> list[str]:
+        if redis is None:
+            return []
+        async with contextlib.aclosing(RedisCache(redis)) as cache:
+            return await forget(Sessions(cache, Vault(_keys(settings))), who)
+
+    ended = _run(run)
+    if not erased and not ended:
+        raise StartError("nobody is known by that id, username or e-mail")
+    print(f"{len(erased)} erased from the database, {len(ended)} logins ended")
+
+
+def _key_place(settings: Settings) -> Path:
+    from .persons.keys import key_file
+
+    return Path(settings.secret_key_file or key_file(_revealed(settings.database_url) or ""))
+
+
+def _keys(settings: Settings) -> Callable[[], Sequence[str]]:
+    from .persons.keys import file_keys, split_keys
+
+    fixed = _revealed(settings.secret_key)
+    return (lambda: split_keys(fixed)) if fixed else file_keys(_key_place(settings))
+
+
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what is configured and what of it can be reached; exit code 1 when something needed cannot.
@@ -309,6 +407,7 @@ def doctor(as_json: Json = False) -> None:
         database_url=_revealed(settings.database_url) or "",
         exchange_url=settings.deribit_http_url,
         proxy=_revealed(settings.deribit_proxy),
+        ca_file=settings.deribit_ca_file,
         redis_url=_revealed(settings.redis_url),
         login=bool(settings.deribit_client_id),
     )

@@ -279,6 +279,8 @@ class Gateway:
             families += measures.of_recorder(self._recorder.statistics())
         if self._supervisor:
             families += measures.of_upstream(self._supervisor.statistics())
+        if self._service:
+            families += measures.of_persons(self._service.statistics() | self.office.announcer.statistics())
         return families
 
     async def _metrics(self, _: Request) -> Response:
@@ -325,7 +327,8 @@ async def serve(settings: Settings, parts: Callable[[Gateway], Sequence[Part]] =
             access_log=False,
             lifespan="off",
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
             timeout_keep_alive=5,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )

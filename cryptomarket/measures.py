@@ -10,7 +10,7 @@ from .metrics import counter, gauge, histogram
 from .model import UpstreamState
 from .stream.statistics import AGE_BOUNDS, StreamStatistics
 
-__all__ = ["of_board", "of_recorder", "of_streams", "of_upstream"]
+__all__ = ["of_board", "of_persons", "of_recorder", "of_streams", "of_upstream"]
 
 
 def of_streams(found: StreamStatistics) -> list[Metric]:
@@ -68,6 +68,18 @@ def of_upstream(found: Mapping[str, object]) -> list[Metric]:
         gauge("upstream_channels_confirmed", "Channels the exchange confirmed", _number(found["confirmed"])),
         gauge("upstream_calls_waiting", "Calls that wait for credits or an answer", _number(found["waiting_calls"])),
         gauge("upstream_login_degraded", "1 while the application's key is refused", float(bool(found["degraded"]))),
+    ]
+
+
+def of_persons(found: Mapping[str, int]) -> list[Metric]:
+    """Log-ins, and who is here."""
+    return [
+        gauge("persons", "Persons whose tokens are kept fresh by this node", found["persons"]),
+        gauge("person_sessions", "Browser sessions with a stream here that are logged in", found["sessions"]),
+        counter("logins", "Log-ins that ended well", found["logged_in"]),
+        counter("logins_failed", "Log-ins that came to nothing", found["failed"]),
+        counter("tokens_refreshed", "Tokens of persons renewed", found["refreshed"]),
+        counter("logins_ended", "Logins that the exchange ended", found["ended"]),
     ]
 
 

@@ -6,12 +6,12 @@ Plain synchronous functions over a connection, each inside the transaction it is
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, case, delete, or_
+from sqlalchemy import Connection, case, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .schema import persons
 
-__all__ = ["Seen", "forget_person", "prune_persons", "write_seen"]
+__all__ = ["Seen", "all_seen", "forget_person", "prune_persons", "write_seen"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +59,8 @@ def forget_person(connection: Connection, who: str) -> list[str]:
     """Delete a person by id, username or e-mail; the ids of those that were deleted."""
     chosen = or_(persons.c.person_id == who, persons.c.username == who, persons.c.email == who)
     return [row.person_id for row in connection.execute(delete(persons).where(chosen).returning(persons.c.person_id))]
+
+
+def all_seen(connection: Connection) -> list[Seen]:
+    """Everybody, the last to be seen first."""
+    return [Seen(*row) for row in connection.execute(select(persons).order_by(persons.c.last_seen.desc()))]
