@@ -4,6 +4,7 @@ Each row is a name, a default and a sentence; `.env.example` and the README list
 Only `cli`, `gateway`, `tasks` and the migrations' environment may import this file.
 """
 
+import ipaddress
 import re
 import secrets
 from typing import Annotated, Any
@@ -43,6 +44,16 @@ def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
     if any(not re.match(r"https?://[^/*\s]+\Z", origin) for origin in value):
         raise ValueError("origins such as https://example.com, separated by commas, without a path and never *")
     return value
+
+
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(
+            str(ipaddress.ip_network(network)) if "/" in network else str(ipaddress.ip_address(network))
+            for network in value
+        )
+    except ValueError:
+        raise ValueError("addresses or networks such as 10.0.0.7,172.16.0.0/12, separated by commas") from None
 
 
 def _url(*schemes: str) -> AfterValidator:
@@ -132,6 +143,9 @@ class Settings(BaseSettings):
     recorder: bool = Field(True, description="on: this process stores prices; off: another does, such as Celery")
     celery_interval: float = Field(45.0, ge=1, le=3600, description="seconds between two snapshots under Celery")
     max_tickers: int = Field(200, ge=1, le=10_000, description="tickers followed at once, configured or asked for")
+    trusted_proxies: Annotated[Names, AfterValidator(_networks)] = Field(
+        (), description="proxies whose word for the address of a browser is taken, addresses or networks with commas"
+    )
     allowed_origins: Annotated[Names, AfterValidator(_origins)] = Field(
         (), description="other sites whose pages may read prices, separated by commas"
     )
