@@ -81,7 +81,7 @@ class Exchange:
             budgets or BUDGETS,
         )
         self.accounts = tuple(accounts)
-        self.feed = Feed(recorded=channels)
+        self.feed = Feed(self.state.now_ms(), recorded=channels)
         self.feed.joined = self._joined
         self.links: set[Link] = set()
         #: The newest sessions ever opened, closed ones too, and how many were open at once: tests look at them.

@@ -36,17 +36,19 @@ class Feed:
     ``recorded`` are channels whose frames come from a replay: the walk is silent on them.
     """
 
-    def __init__(self, *, recorded: frozenset[str] = frozenset()) -> None:
+    def __init__(self, now_ms: int, *, recorded: frozenset[str] = frozenset()) -> None:
         self.recorded = recorded
         self.entries: dict[str, Entry] = {}
         self.sent = 0
+        self._stepped_ms = now_ms
         self.joined: Callable[[str], Any] = lambda _: None
 
     def join(self, channel: Channel, listener: Listener, now_ms: int) -> Entry:
         """The listener gets the channel from now on: the next change is the first it may miss if nobody greets it."""
         entry = self.entries.get(channel.key)
         if entry is None:
-            moment = -1 if channel.moment is None else channel.moment(now_ms)
+            # After a hold-up the present is told when its turn comes, or time would go back after a greeting.
+            moment = -1 if channel.moment is None else channel.moment(min(now_ms, self._stepped_ms))
             entry = self.entries[channel.key] = Entry(channel, moment)
         entry.listeners[id(listener)] = listener
         self.joined(channel.name)
@@ -67,6 +69,7 @@ class Feed:
 
     def step(self, now_ms: int) -> None:
         """Send what has changed since the last step."""
+        self._stepped_ms = now_ms
         for entry in list(self.entries.values()):
             channel = entry.channel
             if channel.moment is None or now_ms < entry.due_ms or channel.name in self.recorded:
