@@ -307,6 +307,7 @@ def rotate_keys() -> None:
     from .persons.vault import Vault
 
     settings = read_settings()
+    configure_logs("WARNING", settings.log_format, node=settings.node)
     keys, redis = _keys(settings), _revealed(settings.redis_url)
     if settings.secret_key is None:
         file_keys(_key_place(settings))()  # the first one, where there is none yet
@@ -362,6 +363,7 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
     from .persons.vault import Vault
 
     settings = read_settings()
+    configure_logs("WARNING", settings.log_format, node=settings.node)
     redis = _revealed(settings.redis_url)
     erased = synchronously(_revealed(settings.database_url) or "", erase, who, writes=True)
 

@@ -33,7 +33,7 @@ from .deribit.credits import Budget, Priority
 from .deribit.supervisor import Supervisor
 from .errors import DatabaseUnavailable, ExchangeUnreachable
 from .history.backfill import Backfill
-from .history.maintenance import Job, Maintenance, Retention, housekeeping
+from .history.maintenance import DAY, Job, Maintenance, Retention, housekeeping
 from .history.persons import Seen
 from .history.recorder import Recorder
 from .history.store import Store
@@ -148,6 +148,8 @@ class Gateway:
 
     async def _write_seen(self, entries: Sequence[Entry]) -> None:
         await self.store.write_seen([Seen(*entry) for entry in entries])
+        if days := self.settings.keep_persons_days:
+            await self.store.prune_persons(int(time.time()) - days * DAY)
 
     async def _call(self, method: str, params: Mapping[str, Any]) -> Raw:
         """A call for a person over the one connection: after everything that prices need, before the history."""

@@ -133,6 +133,9 @@ class Settings(BaseSettings):
     secret_key_file: Annotated[str | None, BeforeValidator(_or_none)] = Field(
         None, description="where the key is kept if none is set; empty: a file cryptomarket.key beside the database"
     )
+    keep_persons_days: Annotated[int | None, BeforeValidator(_or_none)] = Field(
+        365, ge=1, description="days that persons seen stay in the database; empty: until they are forgotten"
+    )
     logins_per_minute: int = Field(20, ge=1, description="log-ins one address may try within a minute")
     host: str = Field("127.0.0.1", min_length=1, description="the address to listen on")
     port: int = Field(8000, ge=0, le=65_535, description="the port to listen on; 0 takes a free one")
