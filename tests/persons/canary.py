@@ -1,4 +1,4 @@
-"""The canary scanner: finds known secrets, in whatever form they were written, in whatever place they may have leaked to.
+"""The canary scanner: finds known secrets, in whatever form they were written, wherever they may have leaked to.
 
 It looks for fragments too. Every form of every secret is cut into all its windows of eight bytes; the data is read in
 aligned words of eight, which are looked up in the set of windows by one pass in C. So a fragment of 15 bytes or more
@@ -8,9 +8,10 @@ cannot be missed, and 200 secrets cost what one costs: some hundred megabytes ta
 import base64
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 from urllib.parse import quote_from_bytes
 
 from redis.asyncio import Redis
@@ -20,7 +21,7 @@ __all__ = ["Canary", "Find", "Memory", "forms"]
 WORD = 8
 #: So many bytes of a secret, in whatever form, are a leak; fewer may be chance.
 LEAST = 12
-#: How much of a file or of a memory is looked at with one call, and what is kept of it for the next: more than any form.
+#: How much of something large is looked at with one call, and what is kept of it for the next: more than any form.
 CHUNK, CARRY = 2**23, 2**12
 
 
@@ -62,6 +63,40 @@ class Find:
     around: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Form:
+    """One form of one secret, with the windows at each of its bytes."""
+
+    secret: str
+    name: str
+    text: bytes
+    least: int
+    windows: list[int]
+
+    def may_be_in(self, words: Set[int], within: int) -> bool:
+        """Whether enough of its windows in a row, the one given among them, are among the words of the data.
+
+        Two letters of a wide form fill a word, and every two letters stand somewhere.
+        """
+        needed = max(1, (self.least - WORD + 1) // WORD)
+        first = last = within
+        while first >= WORD and self.windows[first - WORD] in words:
+            first -= WORD
+        while last + WORD < len(self.windows) and self.windows[last + WORD] in words:
+            last += WORD
+        return (last - first) // WORD + 1 >= needed
+
+    def extent(self, data: bytes, at: int, within: int) -> tuple[int, int]:
+        """As far as the data agrees with the form on both sides of a window: from where to where."""
+        text, start, end = self.text, within, within + WORD
+        shift = at - within
+        while start > 0 and shift + start > 0 and data[shift + start - 1] == text[start - 1]:
+            start -= 1
+        while end < len(text) and shift + end < len(data) and data[shift + end] == text[end]:
+            end += 1
+        return shift + start, shift + end
+
+
 @dataclass
 class Memory:
     """What was read of a process: the mappings by kind, those that could not be read, and the finds."""
@@ -80,8 +115,7 @@ class Canary:
     """Looks for the given secrets, each of at least 15 bytes, by their names."""
 
     def __init__(self, secrets: Mapping[str, bytes]) -> None:
-        self._forms: list[tuple[str, str, bytes, int]] = []
-        self._windows: dict[int, list[tuple[int, int]]] = {}
+        self._windows: dict[int, list[tuple[_Form, int]]] = {}
         for name, secret in secrets.items():
             assert len(secret) >= 2 * WORD - 1, f"{name} is too short to be looked for"
             for form, text in forms(secret).items():
@@ -91,10 +125,10 @@ class Canary:
         self._words = frozenset(self._windows)
 
     def _add(self, name: str, form: str, text: bytes, least: int) -> None:
-        number = len(self._forms)
-        self._forms.append((name, form, text, least))
-        for at in range(len(text) - WORD + 1):
-            self._windows.setdefault(int.from_bytes(text[at : at + WORD], "little"), []).append((number, at))
+        windows = [int.from_bytes(text[at : at + WORD], "little") for at in range(len(text) - WORD + 1)]
+        made = _Form(name, form, text, least, windows)
+        for at, window in enumerate(windows):
+            self._windows.setdefault(window, []).append((made, at))
 
     def scan(self, data: bytes, place: str, *, base: int = 0) -> list[Find]:
         """Every fragment in the data; ``base`` is where the data begins in its place."""
@@ -103,27 +137,16 @@ class Canary:
             hits = self._words.intersection(words)
         found = {}
         for word in hits:
-            needle = word.to_bytes(WORD, "little")
-            at = data.find(needle)
-            while at >= 0:
-                for find in self._at(data, at, word, place, base):
-                    found[find.secret, find.offset, find.length] = find
-                at = data.find(needle, at + 1)
+            likely = [(form, within) for form, within in self._windows[word] if form.may_be_in(hits, within)]
+            needle, at = word.to_bytes(WORD, "little"), -1
+            while likely and (at := data.find(needle, at + 1)) >= 0:
+                for form, within in likely:
+                    first, last = form.extent(data, at, within)
+                    if last - first >= form.least:
+                        around = data[max(0, first - 64) : last + 64]
+                        find = Find(form.secret, form.name, place, base + first, last - first, around)
+                        found[find.secret, find.offset, find.length] = find
         return sorted(found.values(), key=lambda find: find.offset)
-
-    def _at(self, data: bytes, at: int, word: int, place: str, base: int) -> Iterator[Find]:
-        """The fragments that a word in the data is part of: as far as the data agrees with the form on both sides."""
-        for number, within in self._windows[word]:
-            name, form, text, least = self._forms[number]
-            start, end = within, within + WORD
-            while start > 0 and at - within + start > 0 and data[at - within + start - 1] == text[start - 1]:
-                start -= 1
-            while end < len(text) and at - within + end < len(data) and data[at - within + end] == text[end]:
-                end += 1
-            if end - start >= least:
-                first, last = at - within + start, at - within + end
-                around = data[max(0, first - 64) : last + 64]
-                yield Find(name, form, place, base + first, end - start, around)
 
     def scan_pieces(self, pieces: Iterable[bytes], place: str, *, base: int = 0) -> list[Find]:
         """The same over pieces of something large, whose borders may lie within a secret."""
@@ -150,7 +173,7 @@ class Canary:
                 found += self.scan(str(one).encode(), f"the name of {one.name}")
                 if one.is_file():
                     with one.open("rb") as file:
-                        found += self.scan_pieces(iter(lambda file=file: file.read(CHUNK), b""), one.name)  # type: ignore[misc]
+                        found += self.scan_pieces(_pieces(file, 0, one.stat().st_size), one.name)
         return found
 
     def in_process(self, pid: int) -> list[Find]:
@@ -166,13 +189,13 @@ class Canary:
         lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
         with open(f"/proc/{pid}/mem", "rb", buffering=0) as file:
             for line in lines:
-                extent, rights, *_, name = (line.split(maxsplit=5) + [""])[:6]
-                kind = _kind_of(name)
+                extent, rights, _, _, _, name = [*line.split(maxsplit=5), ""][:6]
+                kind = name if name.startswith("[") else "file" if name else "anonymous"
                 if "r" not in rights:
                     continue
                 start, end = (int(part, 16) for part in extent.split("-"))
                 try:
-                    pieces = list(_pieces(file, start, end)) if end - start <= CHUNK else _pieces(file, start, end)
+                    pieces = _pieces(file, start, end)
                     memory.finds += self.scan_pieces(pieces, f"{kind} {rights} {name}".strip(), base=start)
                 except OSError:  # [vvar], or unmapped meanwhile
                     memory.unreadable[kind] += 1
@@ -195,18 +218,10 @@ class Canary:
         return found
 
 
-def _kind_of(name: str) -> str:
-    if not name:
-        return "anonymous"
-    if name.startswith("["):
-        return name
-    return "file"
-
-
-def _pieces(file: object, start: int, end: int) -> Iterator[bytes]:
-    file.seek(start)  # type: ignore[attr-defined]
+def _pieces(file: IO[bytes], start: int, end: int) -> Iterator[bytes]:
+    file.seek(start)
     while start < end:
-        piece = file.read(min(CHUNK, end - start))  # type: ignore[attr-defined]
+        piece = file.read(min(CHUNK, end - start))
         if not piece:
             return
         yield piece
@@ -215,22 +230,16 @@ def _pieces(file: object, start: int, end: int) -> Iterator[bytes]:
 
 async def _parts(redis: Redis, name: bytes) -> list[bytes]:
     """All byte strings in a value, of whatever type."""
-    kind = (await redis.type(name)).decode()
-    if kind == "string":
-        value: object = await redis.get(name)
-    elif kind == "hash":
-        value = await redis.hgetall(name)  # type: ignore[misc]
-    elif kind == "list":
-        value = await redis.lrange(name, 0, -1)  # type: ignore[misc]
-    elif kind == "set":
-        value = await redis.smembers(name)  # type: ignore[misc]
-    elif kind == "zset":
-        value = await redis.zrange(name, 0, -1)
-    elif kind == "stream":
-        value = await redis.xrange(name)
-    else:
-        return []
-    return list(_strings(value))
+    reading = {
+        b"string": lambda: redis.get(name),
+        b"hash": lambda: redis.hgetall(name),
+        b"list": lambda: redis.lrange(name, 0, -1),
+        b"set": lambda: redis.smembers(name),
+        b"zset": lambda: redis.zrange(name, 0, -1),
+        b"stream": lambda: redis.xrange(name),
+    }
+    kind: Any = await redis.type(name)
+    return list(_strings(await reading[kind]())) if kind in reading else []  # gone meanwhile: "none"
 
 
 def _strings(value: object) -> Iterator[bytes]:

@@ -1,5 +1,6 @@
 """The scanner finds what was planted, in every form and in every place, and nothing where nothing is."""
 
+import base64
 import random
 import subprocess
 import sys
@@ -37,8 +38,6 @@ def test_every_form_is_found_wherever_it_begins(form: str, before: int) -> None:
 @pytest.mark.parametrize("offset", range(3))
 def test_base64_of_a_larger_text_is_found(name: str, offset: int) -> None:
     """The secret in the middle of something that was encoded as a whole, as in an Authorization header."""
-    import base64
-
     encode = base64.b64encode if name == "base64" else base64.urlsafe_b64encode
     assert CANARY.scan(encode(b"x" * offset + b"id:" + SECRET + b"tail"), "here")
 
@@ -79,7 +78,7 @@ def test_files_of_a_folder_are_searched(tmp_path: Path) -> None:
     (tmp_path / "deep" / "down.tmp").write_bytes(forms(SECRET)["HEX"])
     assert {find.place for find in CANARY.in_files(tmp_path)} == {"x.db-wal", "down.tmp"}
     (tmp_path / OTHER.decode().replace("/", "%2F")).touch()
-    assert len(CANARY.in_files(tmp_path)) == 3
+    assert any(find.place.startswith("the name of") for find in CANARY.in_files(tmp_path))
 
 
 async def test_redis_is_searched(tmp_path: Path) -> None:
@@ -87,12 +86,12 @@ async def test_redis_is_searched(tmp_path: Path) -> None:
     async with running_redis(tmp_path) as server, Redis.from_url(server.url) as redis:
         await redis.config_set("slowlog-log-slower-than", 0)
         await redis.set("plain", noise(500))
-        await redis.hset("table", "field", noise(500).hex())  # type: ignore[misc]
+        await redis.hset("table", "field", noise(500).hex())
         assert await CANARY.in_redis(server.url) == []
         await redis.set("string", b"x" + SECRET)
-        await redis.hset("hash", "field", OTHER)  # type: ignore[misc]
-        await redis.rpush("list", SECRET.hex())  # type: ignore[misc]
-        await redis.sadd("set", OTHER[::-1])  # type: ignore[misc]
+        await redis.hset("hash", "field", OTHER)
+        await redis.rpush("list", SECRET.hex())
+        await redis.sadd("set", OTHER[::-1])
         await redis.zadd("zset", {SECRET: 1.0})
         await redis.xadd("stream", {"field": OTHER})
         await redis.set(SECRET, "in the name")
@@ -135,8 +134,11 @@ def test_the_memory_of_a_live_process_is_searched(sleeper: subprocess.Popen[byte
 
 def test_arguments_and_environment_are_searched() -> None:
     """What a process was started with."""
-    sleep = [sys.executable, "-c", "input()", SECRET.decode()]
-    with subprocess.Popen(sleep, stdin=subprocess.PIPE, env={"KEY": OTHER.decode()}) as process:
+    sleep = [sys.executable, "-c", "print(1, flush=True); input()", SECRET.decode()]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(sleep, stdin=pipe, stdout=pipe, env={"KEY": OTHER.decode()}) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
         places = {(find.place, find.secret) for find in CANARY.in_process(process.pid)}
         process.kill()
     assert places == {("cmdline", "one"), ("environ", "other")}
