@@ -53,7 +53,7 @@ class Catalogue:
 
     def nearest(self, name: str) -> list[str]:
         """At most three known tickers that somebody who wrote ``name`` may have meant, likeliest first."""
-        folded = {known.lower(): known for known in self._names}
+        folded = {known.lower(): known for known in sorted(self._names)}
         # A name nobody could have meant is not worth comparing with thousands.
         return [folded[match] for match in get_close_matches(name[:64].lower(), folded, n=3, cutoff=0.6)]
 

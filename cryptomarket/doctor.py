@@ -34,6 +34,7 @@ async def examine(
     database_url: str,
     exchange_url: str,
     proxy: str | None,
+    ca_file: str | None,
     redis_url: str | None,
     login: bool,
 ) -> list[Check]:
@@ -41,7 +42,7 @@ async def examine(
     return [
         await _checked("port", lambda: _port(*address)),
         await _checked("database", lambda: _database(database_url)),
-        await _checked("exchange", lambda: _exchange(exchange_url, proxy, tickers, login)),
+        await _checked("exchange", lambda: _exchange(exchange_url, proxy, ca_file, tickers, login)),
         await _checked("redis", lambda: _redis(redis_url)),
     ]
 
@@ -67,9 +68,9 @@ async def _database(url: str) -> str:
         return f"{store.place} answers"
 
 
-async def _exchange(url: str, proxy: str | None, tickers: Iterable[str], login: bool) -> str:
-    async with Api(url, proxy=proxy) as api:
-        known = (await api.catalogue()).tickers
+async def _exchange(url: str, proxy: str | None, ca_file: str | None, tickers: Iterable[str], login: bool) -> str:
+    async with Api(url, proxy=proxy, ca_file=ca_file) as api:
+        known = await api.tickers()
     if unknown := [ticker for ticker in tickers if ticker not in known]:
         raise CryptomarketError(f"{url} answers, but does not know {', '.join(unknown)}")
     return f"{url} answers and knows {len(known)} tickers; {'an API key is set' if login else 'public prices only'}"

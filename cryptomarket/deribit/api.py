@@ -1,6 +1,5 @@
 """The exchange over HTTP: what is too large or too slow for the one WebSocket, the catalogue and past prices."""
 
-import difflib
 import random as random_module
 import re
 import time
@@ -22,7 +21,7 @@ from .failures import Verdict, verdict_of
 from .messages import ErrorBody, Unreadable, decode_as, number, read_price
 from .transport import checked_proxy, trust
 
-__all__ = ["Api", "Bar", "Catalogue", "ChartRange", "Instrument", "result_of"]
+__all__ = ["Api", "Bar", "ChartRange", "Instrument", "result_of"]
 
 #: All instruments are some megabytes; more than this is no answer of the exchange.
 MOST_BYTES = 64 * 2**20
@@ -91,21 +90,6 @@ def _bar(stamp: int, *prices: msgspec.Raw) -> Bar | None:
         return None
     sane = low <= min(opened, closed) and max(opened, closed) <= high
     return Bar(stamp, opened, high, low, closed) if sane else None
-
-
-@dataclass(frozen=True, slots=True)
-class Catalogue:
-    """Every ticker the exchange has at a moment, taken from its own lists."""
-
-    tickers: frozenset[str]
-
-    def __contains__(self, ticker: object) -> bool:
-        return ticker in self.tickers
-
-    def nearest(self, name: str, *, most: int = 3) -> list[str]:
-        """The tickers that look most like a name, best first."""
-        by_lower = {ticker.lower(): ticker for ticker in sorted(self.tickers)}
-        return [by_lower[near] for near in difflib.get_close_matches(name.lower()[:64], by_lower, n=most, cutoff=0.6)]
 
 
 def result_of(method: str, status: int, body: bytes) -> msgspec.Raw:
@@ -216,15 +200,11 @@ class Api:
             return response.status_code, bytes(body)
 
     async def tickers(self) -> frozenset[str]:
-        """Every ticker the exchange lists now."""
-        return (await self.catalogue()).tickers
-
-    async def catalogue(self) -> Catalogue:
         """Every index and every instrument that is listed now."""
         indices = await self.index_names()
         instruments = await self.instruments()
         names = {*indices, *(instrument.instrument_name for instrument in instruments)}
-        return Catalogue(frozenset(name for name in names if _NAME.match(name)))
+        return frozenset(name for name in names if _NAME.match(name))
 
     async def index_names(self) -> list[str]:
         """The names of all indices."""

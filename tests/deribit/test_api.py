@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from cryptomarket.deribit.api import Api, Catalogue
+from cryptomarket.deribit.api import Api
 from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
 from cryptomarket.simulator.exchange import running_exchange
 
@@ -12,14 +12,7 @@ from cryptomarket.simulator.exchange import running_exchange
 async def test_the_catalogue_holds_indices_and_instruments() -> None:
     """Both kinds of ticker come from the exchange's own lists."""
     async with running_exchange() as exchange, Api(exchange.http_url) as api:
-        catalogue = await api.catalogue()
-        assert {"btc_usd", "BTC-PERPETUAL"} <= catalogue.tickers
-        assert "btc_usd" in catalogue.nearest("btc_us")
-
-
-def test_the_nearest_names_are_found_without_regard_to_case() -> None:
-    """People mistype case first of all."""
-    assert Catalogue(frozenset({"BTC-PERPETUAL", "eth_usd"})).nearest("btc-perpetal") == ["BTC-PERPETUAL"]
+        assert {"btc_usd", "BTC-PERPETUAL"} <= await api.tickers()
 
 
 async def test_the_index_chart_is_sorted_and_exact() -> None:

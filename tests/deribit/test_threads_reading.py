@@ -52,7 +52,7 @@ async def listed(*instruments: Any) -> frozenset[str]:
         return ["btc_usd"] if "get_index_price_names" in target else [PERPETUAL, *instruments]
 
     async with answering(answer) as api:
-        return (await api.catalogue()).tickers
+        return await api.tickers()
 
 
 async def test_thread_08_a_new_kind_of_instrument_is_listed() -> None:
