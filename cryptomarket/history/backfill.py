@@ -16,10 +16,22 @@ from anyio.abc import TaskStatus
 
 from ..errors import DatabaseUnavailable, ExchangeError, ExchangeRefused
 from ..model import Price, Source, is_index
-from .gaps import Coverage, Interval, Kind, Reason, runs
+from .gaps import Coverage, Interval, Kind, Reason, kept_since, runs
 from .reading import Hole
 
-__all__ = ["Backfill", "Bar", "Chart", "Filled", "HoleStore", "Past", "fill", "index_chart", "ranges_for", "slots_of"]
+__all__ = [
+    "Backfill",
+    "Bar",
+    "Chart",
+    "Filled",
+    "HoleStore",
+    "Past",
+    "fill",
+    "fillable",
+    "index_chart",
+    "ranges_for",
+    "slots_of",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -136,6 +148,26 @@ def ranges_for(holes: Sequence[Interval], now: float) -> list[str]:
     return wanted
 
 
+def fillable(holes: Sequence[Hole]) -> dict[str, list[Interval]]:
+    """By ticker, the holes that may still be filled: none that is settled, nothing before what was pruned."""
+    kept = _since(holes)
+    found: dict[str, list[Interval]] = {}
+    for hole in holes:
+        interval, since = hole.interval, kept.get(hole.ticker, 0)
+        if interval.reason not in SETTLED and interval.end > since:
+            found.setdefault(hole.ticker, []).append(replace(interval, start=max(interval.start, since)))
+    return found
+
+
+def _since(holes: Sequence[Hole]) -> dict[str, int]:
+    """Since when the prices of a ticker are kept, where older ones were pruned."""
+    since: dict[str, int] = {}
+    for hole in holes:
+        if hole.interval.reason == Reason.PRUNED:
+            since[hole.ticker] = max(since.get(hole.ticker, 0), kept_since(hole.interval.end))
+    return since
+
+
 class Backfill:
     """Fills holes behind live traffic: on start, whenever `look()` is called, and now and then."""
 
@@ -170,15 +202,18 @@ class Backfill:
     async def fill_all(self) -> int:
         """Fill the holes of all tickers that can be filled; returns how many slots were."""
         self._pending = False
-        of_ticker: dict[str, list[Interval]] = {}
-        for hole in await self._store.holes(0):
-            if hole.interval.reason not in SETTLED:
-                of_ticker.setdefault(hole.ticker, []).append(hole.interval)
+        of_ticker = fillable(await self._store.holes(0))
         filled = 0
+        refused: ExchangeRefused | None = None
         for ticker, holes in of_ticker.items():
-            filled += await self.fill_ticker(ticker, holes)
+            try:
+                filled += await self.fill_ticker(ticker, holes)
+            except ExchangeRefused as exc:  # of this ticker, not of the next
+                refused = exc
         if filled:
             log.info("holes filled", slots=filled, tickers=len(of_ticker))
+        if refused:
+            raise refused
         return filled
 
     async def fill_range(
@@ -187,11 +222,11 @@ class Backfill:
         """Fill what is missing of a range, also what could not be filled before; returns how many slots were."""
         step = self._store.interval
         start, end = start - start % step, min(end, int(self._wall()) // step * step)
+        since = _since(await self._store.holes(0)).get(ticker, 0)
         filled = 0
-        for edge in range(start, end, BARS_SECONDS):
+        for edge in range(max(start, since), end, BARS_SECONDS):
             coverage = await self._store.coverage(ticker, edge, min(edge + BARS_SECONDS, end))
-            missing = (interval for interval in coverage.intervals if interval.kind is Kind.MISSING)
-            holes = [interval for interval in missing if interval.reason != Reason.PRUNED]
+            holes = [interval for interval in coverage.intervals if interval.kind is Kind.MISSING]
             if holes:
                 filled += await self.fill_ticker(ticker, holes)
             progress(min(edge + BARS_SECONDS, end) - start)

@@ -19,9 +19,14 @@ __all__ = [
     "due",
     "enter",
     "explain",
+    "kept_since",
     "paint",
+    "pruned",
     "runs",
 ]
+
+
+DAY = 86_400
 
 
 class Kind(StrEnum):
@@ -121,6 +126,25 @@ def enter(ledger: Sequence[Interval], new: Interval, why: Explain) -> list[Inter
     if ledger and new.end < ledger[0].start:
         entries = paint(entries, Interval(new.end, ledger[0].start, Kind.MISSING, new.step, reason=Reason.UNRECORDED))
     return paint(entries, new)
+
+
+def pruned(ledger: Sequence[Interval], before: int) -> list[Interval]:
+    """The ledger once the prices before a moment are gone: they are missing now, and what lacked before still does."""
+    pieces: list[Interval] = []
+    for entry in ledger:
+        if entry.kind is Kind.MISSING or entry.start >= before:
+            pieces.append(entry)
+            continue
+        gone = replace(entry, end=min(entry.end, before), kind=Kind.MISSING, source=None, reason=Reason.PRUNED)
+        pieces.append(gone)
+        if entry.end > before:
+            pieces.append(replace(entry, start=before))
+    return _joined(pieces)
+
+
+def kept_since(pruned_until: int | None) -> int:
+    """Since when prices are kept: whole days are pruned, so nothing comes back into the day the last of them was of."""
+    return 0 if pruned_until is None else -(-pruned_until // DAY) * DAY
 
 
 def runs(slots: Iterable[int], step: int) -> list[tuple[int, int]]:

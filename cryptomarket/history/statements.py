@@ -23,16 +23,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..model import Price, Source
-from .candles import Bar, Candle
-from .gaps import Interval, Kind
+from .candles import RESOLUTIONS, Bar, Candle
+from .gaps import Interval, Kind, Reason
 from .schema import bars, candles, jobs, leader, ledger, prices
 
 __all__ = [
     "bar_rows",
     "bars_between",
+    "candle_counts",
     "candle_rows",
     "candles_between",
-    "cut_ledger",
     "enter_entries",
     "entry_keys",
     "entry_rows",
@@ -49,8 +49,8 @@ __all__ = [
     "prices_between",
     "prune_bars",
     "prune_candles",
-    "prune_ledger",
     "prune_prices",
+    "pruned_until",
     "write_bars",
     "write_candles",
     "write_live",
@@ -229,6 +229,14 @@ def candles_between(tickers: Sequence[str], resolution: int, start: int, end: in
     )
 
 
+def candle_counts(ticker: str, start: int, end: int) -> Select[Any]:
+    """Of each resolution that has candles of a ticker in [start, end), how many prices they count."""
+    c = candles.c
+    of_ticker = (c.ticker == ticker, c.resolution.in_(RESOLUTIONS.values()))
+    counted = select(func.sum(c["count"])).where(*of_ticker, c.timestamp >= start, c.timestamp < end)
+    return counted.group_by(c.resolution)
+
+
 def finish_job(dialect: str, name: str, day: int, finished: int) -> Insert:
     """Note that a daily job ended well."""
     return _replace(dialect, jobs).values(name=name, day=day, finished=finished)
@@ -245,15 +253,9 @@ def prune_bars(ticker: str, start: int, end: int) -> Any:
     return delete(bars).where(bars.c.ticker == ticker, bars.c.timestamp >= start, bars.c.timestamp < end)
 
 
-def prune_ledger(ticker: str, end: int) -> Any:
-    """Delete the entries of a ticker that end by a moment."""
-    return delete(ledger).where(ledger.c.ticker == ticker, ledger.c.end <= end)
-
-
-def cut_ledger(ticker: str, moment: int) -> Any:
-    """Let the entry of a ticker that lies across a moment begin there."""
-    across = (ledger.c.ticker == ticker, ledger.c.start < moment, ledger.c.end > moment)
-    return update(ledger).where(*across).values(start=moment)
+def pruned_until(ticker: str) -> Select[Any]:
+    """Where the prices of a ticker that were pruned end."""
+    return select(func.max(ledger.c.end)).where(ledger.c.ticker == ticker, ledger.c.reason == Reason.PRUNED.value)
 
 
 def prune_candles(resolution: int, end: int) -> Any:

@@ -281,7 +281,7 @@ class Store:
         """Delete prices older than a moment, a day at a time, and candles of a resolution older than theirs."""
         if prices_before is not None:
             for ticker in await self.tickers():
-                while await self._write(writing.prune_prices, ticker, prices_before, self.interval):
+                while await self._write(writing.prune_prices, ticker, prices_before):
                     pass
         for resolution, before in candles_before.items():
             await self._write(writing.prune_candles, resolution, before)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from ..model import Price
 from . import queries, statements
 from .candles import MINUTE, RESOLUTIONS, Bar, Candle, clusters, combine, fold, minute
-from .gaps import Interval, Kind, Reason, enter, runs
+from .gaps import Interval, Kind, Reason, enter, kept_since, pruned, runs
 
 __all__ = [
     "Why",
@@ -76,10 +76,14 @@ def write_live(
 
 
 def insert_missing(connection: Connection, rows: Sequence[Price], step: int) -> None:
-    """Insert prices where nothing stands, enter them into the ledger as filled in, and correct the candles."""
+    """Insert prices where nothing stands, enter them into the ledger as filled in, and correct the candles.
+
+    What was pruned stays so: its candles could not be made again of the few prices that would come back.
+    """
+    _lock(connection)
+    rows = _not_pruned(connection, rows)
     if not rows:
         return
-    _lock(connection)
     connection.execute(statements.insert_missing(connection.dialect.name), statements.parameters(rows))
     slots: dict[tuple[str, str], list[int]] = defaultdict(list)
     minutes: dict[str, set[int]] = defaultdict(set)
@@ -89,7 +93,23 @@ def insert_missing(connection: Connection, rows: Sequence[Price], step: int) -> 
     for (ticker, source), of_source in slots.items():
         for start, end in runs(of_source, step):
             claim(connection, ticker, Interval(start, end, Kind.BACKFILLED, step, source=source), unrecorded(step))
+    _take_whole_days(connection, minutes)
     roll_up(connection, minutes, step)
+
+
+def _not_pruned(connection: Connection, rows: Sequence[Price]) -> list[Price]:
+    tickers = {row.ticker for row in rows}
+    since = {name: kept_since(connection.execute(statements.pruned_until(name)).scalar()) for name in tickers}
+    return [row for row in rows if row.timestamp >= since[row.ticker]]
+
+
+def _take_whole_days(connection: Connection, minutes: Mapping[str, set[int]]) -> None:
+    """Where shorter candles were pruned before the longer ones, these are made of every minute of their day."""
+    for ticker, of_ticker in minutes.items():
+        for day in {moment - moment % DAY for moment in of_ticker}:
+            counts = connection.execute(statements.candle_counts(ticker, day, day + DAY)).scalars().all()
+            if counts and (len(counts) < len(RESOLUTIONS) or len(set(counts)) > 1):
+                of_ticker.update(range(day, day + DAY, MINUTE))
 
 
 def catch_up(connection: Connection, ticker: str, step: int, most: int) -> bool:
@@ -133,7 +153,10 @@ def claim_locked(connection: Connection, ticker: str, new: Interval, why: Why) -
 def claim(connection: Connection, ticker: str, new: Interval, why: Why) -> None:
     """Enter one claim into the ledger of a ticker, where a stronger one does not stand."""
     entries = _intervals(connection.execute(statements.neighbours(ticker, new.start, new.end)))
-    after = enter(entries, new, partial(why, ticker))
+    _change(connection, ticker, entries, enter(entries, new, partial(why, ticker)))
+
+
+def _change(connection: Connection, ticker: str, entries: Sequence[Interval], after: Sequence[Interval]) -> None:
     gone = [entry for entry in entries if entry not in after]
     come = [entry for entry in after if entry not in entries]
     if gone:
@@ -201,22 +224,20 @@ def _combined(
     return found
 
 
-def prune_prices(connection: Connection, ticker: str, before: int, step: int) -> bool:
+def prune_prices(connection: Connection, ticker: str, before: int) -> bool:
     """Delete the oldest day of a ticker's prices and bars before a moment; False when there are none left.
 
     The ledger says from then on that they were pruned, never that they are there.
     """
+    _lock(connection)
     first = connection.execute(statements.first_price(ticker)).scalar()
     if first is None or first >= before:
         return False
-    _lock(connection)
-    start = connection.execute(queries.span(), {"ticker": ticker}).one()[0]
     end = min(first - first % DAY + DAY, before)
     connection.execute(statements.prune_prices(ticker, first, end))
     connection.execute(statements.prune_bars(ticker, 0, end))
-    connection.execute(statements.prune_ledger(ticker, end))
-    connection.execute(statements.cut_ledger(ticker, end))
-    claim(connection, ticker, Interval(start, end, Kind.MISSING, step, reason=Reason.PRUNED), unrecorded(step))
+    entries = _intervals(connection.execute(statements.neighbours(ticker, first, end)))
+    _change(connection, ticker, entries, pruned(entries, end))
     return True
 
 

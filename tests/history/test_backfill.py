@@ -8,7 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from cryptomarket.deribit.api import Api
-from cryptomarket.history.backfill import Backfill, Chart, fill, index_chart, ranges_for
+from cryptomarket.errors import ExchangeRefused
+from cryptomarket.history.backfill import Backfill, Chart, Points, fill, index_chart, ranges_for
 from cryptomarket.history.gaps import Interval, Kind
 from cryptomarket.history.recorder import Recorder
 from cryptomarket.history.store import Store
@@ -155,6 +156,30 @@ async def test_a_history_that_does_not_exist_is_not_available(store: Store) -> N
         assert await Backfill(store, api).fill_all() == 0
         coverage = await store.coverage("nosuch_usd", slot_now(30), slot_now(1))
         assert [interval.reason for interval in coverage.intervals] == [None, "unavailable", None]
+
+
+async def test_a_refusal_of_one_ticker_holds_no_other_up(store: Store) -> None:
+    """What the exchange refuses for a passing reason is asked again, after the others were filled."""
+
+    class Refusing:
+        """Answers for all but one ticker, which comes first."""
+
+        def __init__(self, api: Api) -> None:
+            self.volatility, self.bars, self._api = api.volatility, api.bars, api
+
+        async def index_chart(self, index: str, chart_range: str, /) -> Points:
+            """The exchange's answer, or its refusal."""
+            if index == "btc_usd":
+                raise ExchangeRefused("public/get_index_chart_data", 10_041, "settlement_in_progress")
+            return await self._api.index_chart(index, chart_range)
+
+    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+        await with_holes(store, "btc_usd", 10, 3)
+        await with_holes(store, "eth_usd", 10, 3)
+        with pytest.raises(ExchangeRefused):
+            await Backfill(store, Refusing(api)).fill_all()
+        assert (await store.coverage("eth_usd", slot_now(10), slot_now(2))).complete
+        assert not (await store.coverage("btc_usd", slot_now(10), slot_now(2))).complete
 
 
 async def test_fills_when_the_exchange_is_back_and_says_so_once(sqlite_url: str) -> None:

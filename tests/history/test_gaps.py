@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryptomarket.history.gaps import Interval, Kind, Outage, cover, enter, explain, paint, runs
+from cryptomarket.history.gaps import Interval, Kind, Outage, cover, enter, explain, kept_since, paint, pruned, runs
 
 RANK = {Kind.MISSING: 1, Kind.BACKFILLED: 2, Kind.OBSERVED: 3}
 
@@ -72,6 +72,22 @@ def test_explains_each_slot_by_the_outage_that_touched_it() -> None:
         missing(30, 50, "upstream"),
         missing(50, 70, "silent"),
     ]
+
+
+def test_what_is_pruned_is_missing_and_says_so() -> None:
+    """What was there before the moment is gone; what lacked keeps its reason, and what is younger stays."""
+    ledger = [missing(0, 10, "pruned"), observed(10, 20), filled(20, 30), missing(30, 40), observed(40, 90)]
+    assert pruned(ledger, 60) == [
+        missing(0, 30, "pruned"),
+        missing(30, 40),
+        missing(40, 60, "pruned"),
+        observed(60, 90),
+    ]
+
+
+def test_prices_are_kept_since_a_midnight() -> None:
+    """Whole days are pruned, wherever in it the last price was."""
+    assert [kept_since(until) for until in (None, 86_400, 86_460, 2 * 86_400)] == [0, 86_400, 172_800, 172_800]
 
 
 def test_runs_join_neighbouring_slots() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from cryptomarket.errors import DatabaseUnavailable
+from cryptomarket.history.backfill import fillable
 from cryptomarket.history.gaps import Kind
 from cryptomarket.history.maintenance import DAY, Job, Maintenance, Retention, housekeeping
 from cryptomarket.history.store import Store
@@ -77,13 +78,57 @@ async def test_what_is_pruned_is_not_called_complete(store: Store) -> None:
     rows = (await store.prices("btc_usd")).data
     assert (rows[0].timestamp, len(rows)) == (MIDNIGHT - DAY, 48)
     coverage = await store.coverage("btc_usd", MIDNIGHT - 3 * DAY, MIDNIGHT)
-    assert coverage.intervals[0].kind is Kind.MISSING
-    assert (coverage.intervals[0].end, coverage.intervals[0].reason) == (MIDNIGHT - DAY, "pruned")
-    assert not coverage.complete
+    assert not any(
+        interval.kind is not Kind.MISSING for interval in coverage.intervals if interval.end <= rows[0].timestamp
+    )
+    assert [interval.end for interval in coverage.intervals if interval.reason == "pruned"][-1] == MIDNIGHT - DAY - 3540
     async with store.reading() as reader:
         assert len(await reader.candles("btc_usd", "1h")) == 72
         assert len(await reader.candles("btc_usd", "1d")) == 4
         assert (await reader.candles("btc_usd", "1m"))[0].timestamp == MIDNIGHT - DAY
+
+
+async def test_what_lacked_before_it_was_pruned_still_does(store: Store) -> None:
+    """Candles outlive their prices, so a partial one must stay partial, and whole ones whole."""
+    day = MIDNIGHT - 3 * DAY
+    await store.insert_missing(price(day + 60 * n) for n in range(180) if n != 70)
+    async with store.reading() as reader:
+        before = await reader.candles("btc_usd", "1h")
+    await store.prune(MIDNIGHT, {})
+    async with store.reading() as reader:
+        assert await reader.candles("btc_usd", "1h") == before
+        assert [candle.partial for candle in before] == [False, True, False]
+    reasons = [(i.start - day, i.reason) for i in (await store.coverage("btc_usd", day, day + 10_800)).intervals]
+    assert reasons == [(0, "pruned"), (4200, "unrecorded"), (4260, "pruned")]
+
+
+async def test_a_late_filling_spoils_no_candle_whose_parts_were_pruned(store: Store) -> None:
+    """A longer candle is made of all prices of its day again, not of the few minutes that came back."""
+    day = MIDNIGHT - 3 * DAY
+    await store.insert_missing(price(day + 60 * n, str(100 + n)) for n in range(180) if n != 70)
+    await store.prune(None, {60: MIDNIGHT, 300: MIDNIGHT})
+    await store.insert_missing([price(day + 4200, "999")])
+    async with store.reading() as reader:
+        hours = await reader.candles("btc_usd", "1h")
+        [whole] = await reader.candles("btc_usd", "1d")
+    assert [(c.open, c.high, c.close, c.count) for c in hours] == [
+        ("100", "159", "159", 60),
+        ("160", "999", "219", 60),
+        ("220", "279", "279", 60),
+    ]
+    assert (whole.open, whole.high, whole.low, whole.close, whole.count) == ("100", "999", "100", "279", 180)
+
+
+async def test_what_was_pruned_is_not_filled_again(store: Store) -> None:
+    """Neither asked for nor taken: it would spoil the candles that were made of it, and go the next night."""
+    day = MIDNIGHT - 3 * DAY
+    await store.insert_missing(price(day + 60 * n) for n in range(10) if n != 5)
+    await store.insert_missing(price(day + DAY + 60 * n) for n in range(10) if n != 5)
+    await store.prune(day + DAY, {})
+    await store.insert_missing([price(day + 300), price(day + DAY + 300)])
+    assert [row.timestamp - day - DAY for row in (await store.prices("btc_usd")).data] == [60 * n for n in range(10)]
+    await store.mark_missing("btc_usd", day - DAY, day, "upstream")
+    assert fillable(await store.holes(0)) == {}
 
 
 @pytest.mark.parametrize("days", [0, 1])
