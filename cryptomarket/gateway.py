@@ -155,7 +155,8 @@ class Gateway:
         """A call for a person over the one connection: after everything that prices need, before the history."""
         if self._supervisor is None:
             raise ExchangeUnreachable("not connected")
-        return await self._supervisor.call(method, dict(params), priority=Priority.PERSON)
+        priority = Priority.NEWCOMER if method == "public/auth" else Priority.PERSON
+        return await self._supervisor.call(method, dict(params), priority=priority)
 
     def _want(self, tickers: frozenset[str]) -> None:
         for ticker in self._wanted - tickers:

@@ -47,7 +47,8 @@ class Priority(IntEnum):
     LOGIN = 1
     SUBSCRIBE = 2
     PERSON = 3
-    BACKFILL = 4
+    NEWCOMER = 4  # a person's login: those under way are brought to their end first
+    BACKFILL = 5
 
 
 class Budget:
