@@ -22,6 +22,9 @@ PREFIX = "CRYPTOMARKET_"
 #: Deribit's names: letters, digits, `_` and `-`; at most as long as its longest combo names.
 _TICKER = re.compile(r"[A-Za-z0-9_-]{2,64}\Z")
 
+#: So many days of candles of a resolution, which the history names and a test compares.
+_KEPT = re.compile(r"(1m|5m|15m|1h|4h|1d)\s*=\s*([1-9][0-9]{0,4})\Z")
+
 
 def _split(value: object) -> object:
     """`a, b` as ("a", "b"); anything that is no text passes."""
@@ -38,6 +41,19 @@ def _tickers(value: tuple[str, ...]) -> tuple[str, ...]:
     if "connection" in value:
         raise ValueError("ticker names; `connection` is a channel that is always there")
     return tuple(dict.fromkeys(value))
+
+
+def _days(value: object) -> object:
+    """`1m=90,5m=365` as {"1m": 90, "5m": 365}; anything that is no text passes."""
+    if not isinstance(value, str):
+        return value
+    found: dict[str, int] = {}
+    for word in filter(None, map(str.strip, value.split(","))):
+        match = _KEPT.match(word)
+        if match is None:
+            raise ValueError("days by resolution (1m, 5m, 15m, 1h, 4h, 1d), such as 1m=90,5m=365")
+        found[match[1]] = int(match[2])
+    return found
 
 
 def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -135,6 +151,12 @@ class Settings(BaseSettings):
     )
     keep_persons_days: Annotated[int | None, BeforeValidator(_or_none)] = Field(
         365, ge=1, description="days that persons seen stay in the database; empty: until they are forgotten"
+    )
+    keep_prices_days: Annotated[int | None, BeforeValidator(_or_none)] = Field(
+        None, ge=1, description="days that stored prices are kept; empty: for ever"
+    )
+    keep_candles_days: Annotated[dict[str, int], NoDecode, BeforeValidator(_days)] = Field(
+        {}, description="days that candles are kept, by resolution, such as 1m=90,5m=365; for ever what is not named"
     )
     logins_per_minute: int = Field(20, ge=1, description="log-ins one address may try within a minute")
     host: str = Field("127.0.0.1", min_length=1, description="the address to listen on")

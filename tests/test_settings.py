@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cryptomarket.errors import SettingsError
+from cryptomarket.history.candles import RESOLUTIONS
 from cryptomarket.settings import PREFIX, Settings, read_settings
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +37,15 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_settings().tickers == ("btc_usd", "BTC-PERPETUAL")
 
 
+def test_candles_are_kept_by_resolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every resolution of the history can be named, and none must be."""
+    assert (read_settings().keep_prices_days, read_settings().keep_candles_days) == (None, {})
+    monkeypatch.setenv("CRYPTOMARKET_KEEP_PRICES_DAYS", "30")
+    monkeypatch.setenv("CRYPTOMARKET_KEEP_CANDLES_DAYS", ", ".join(f"{name}=90" for name in RESOLUTIONS))
+    assert read_settings().keep_prices_days == 30
+    assert read_settings().keep_candles_days == dict.fromkeys(RESOLUTIONS, 90)
+
+
 def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """An argument beats the environment, which beats `.env`."""
     Path(".env").write_text("CRYPTOMARKET_PORT=1\nCRYPTOMARKET_HOST=0.0.0.0\nUNKNOWN=1\n")
@@ -56,6 +66,9 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> 
         ("ALLOWED_ORIGINS", "*", "https://example.com"),
         ("TRUSTED_PROXIES", "*", "172.16.0.0/12"),
         ("TRUSTED_PROXIES", "10.0.0.1/8", "172.16.0.0/12"),
+        ("KEEP_PRICES_DAYS", "0", "greater than or equal to 1"),
+        ("KEEP_CANDLES_DAYS", "2m=90", "1m=90,5m=365"),
+        ("KEEP_CANDLES_DAYS", "1m=0", "1m=90,5m=365"),
         ("NODE", "a b", "this process in logs"),
         ("LOG_LEVEL", "loud", "debug, info, warning or error"),
         ("LOG_FORMAT", "xml", "json"),
