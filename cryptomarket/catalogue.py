@@ -38,10 +38,16 @@ class Catalogue:
         self._names = self._always
         self._wall = wall
         self._sleep = sleep
-        self.fetched_at: float | None = None
+        self._fetched_at: float | None = None
+        self._failure: str | None = None
 
     def __repr__(self) -> str:
         return f"<Catalogue {len(self._names)} tickers>"
+
+    def statistics(self) -> dict[str, object]:
+        """How many tickers are known, when they were last fetched (UNIX seconds), why the last try failed."""
+        fetched = None if self._fetched_at is None else int(self._fetched_at)
+        return {"tickers": len(self._names), "finished": fetched, "failure": self._failure}
 
     def names(self) -> frozenset[str]:
         """Every known ticker."""
@@ -72,6 +78,7 @@ class Catalogue:
             try:
                 self._names = self._always | frozenset(await self._fetch())
             except ExchangeError as exc:
+                self._failure = str(exc)
                 if pause == RETRY_SECONDS:
                     log.warning(
                         "catalogue not refreshed; known tickers stay", tickers=len(self._names), reason=str(exc)
@@ -79,7 +86,7 @@ class Catalogue:
                 await self._sleep(pause)
                 pause = min(pause * 2, 3600.0)
                 continue
-            self.fetched_at = self._wall()
+            self._fetched_at, self._failure = self._wall(), None
             log.info("catalogue refreshed", tickers=len(self._names))
             pause = RETRY_SECONDS
-            await self._sleep(DAY - self.fetched_at % DAY + 1)
+            await self._sleep(DAY - self._fetched_at % DAY + 1)

@@ -104,8 +104,9 @@ class Gateway:
             bars=lambda ticker: self._recorder.bars(ticker) if self._recorder else (),
         )
         self.lag = LoopLag()
+        retention = Retention(settings.keep_prices_days, settings.keep_candles_days)
         self.maintenance = Maintenance(
-            self.store, [*housekeeping(self.store, Retention()), Job("persons", self.roster.work)]
+            self.store, [*housekeeping(self.store, retention), Job("persons", self.roster.work)]
         )
         self._supervisor: Supervisor | None = None
         self._service: Service | None = None
@@ -266,7 +267,7 @@ class Gateway:
 
     def statistics(self) -> dict[str, object]:
         """The counters of each part of this node, by its name."""
-        found: dict[str, object] = {"streams": self.manager.statistics(), "maintenance": self.maintenance.statistics()}
+        found: dict[str, object] = {"streams": self.manager.statistics(), "maintenance": self._daily()}
         if self._recorder:
             found["recorder"] = self._recorder.statistics()
         if self._supervisor:
@@ -274,6 +275,10 @@ class Gateway:
         if self._service:
             found["persons"] = self._service.statistics() | self.office.announcer.statistics()
         return found
+
+    def _daily(self) -> dict[str, object]:
+        """The work of each day: the database's is done once for all nodes, each node has a catalogue of its own."""
+        return {**self.maintenance.statistics(), "catalogue": self.catalogue.statistics()}
 
     def families(self) -> list[Metric]:
         """Everything that can be measured of this node now."""

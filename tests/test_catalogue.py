@@ -41,7 +41,7 @@ class Finished(Exception):
 async def played(failures: int, sleeps: int) -> tuple[Script, Catalogue]:
     script = Script(failures, sleeps)
     catalogue = script.catalogue()
-    with pytest.raises(Finished), anyio.fail_after(5):
+    with pytest.raises(Finished), anyio.fail_after(60):
         await catalogue.run()
     return script, catalogue
 
@@ -56,7 +56,10 @@ async def test_configured_tickers_are_known_before_anything_is_fetched() -> None
 
 async def test_a_refresh_is_tried_again_with_growing_pauses() -> None:
     """The exchange is asked again, ever more rarely, until it answers."""
+    script, catalogue = await played(failures=3, sleeps=3)
+    assert catalogue.statistics() == {"tickers": 2, "finished": None, "failure": "no route"}
     script, catalogue = await played(failures=3, sleeps=4)
+    assert catalogue.statistics() == {"tickers": 7, "finished": int(10 * DAY + 5), "failure": None}
     assert script.slept[:3] == [15, 30, 60]
     assert catalogue.known("sol_usdc")
     assert catalogue.known("my_index")

@@ -1,6 +1,9 @@
 """The composition: what the parts do together and what happens when one of them fails."""
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
 
 import anyio
@@ -9,7 +12,7 @@ from anyio.abc import TaskStatus
 
 from cryptomarket.errors import StartError
 from cryptomarket.gateway import Gateway, serve
-from cryptomarket.model import UpstreamState
+from cryptomarket.model import Price, UpstreamState
 from cryptomarket.settings import Settings, read_settings
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 
@@ -37,7 +40,7 @@ async def test_a_crashed_part_ends_the_program_with_its_error(tmp_path: Path) ->
         raise Bug
 
     async with running_exchange() as exchange:
-        with anyio.fail_after(10), pytest.raises(Bug):
+        with anyio.fail_after(60), pytest.raises(Bug):
             await serve(settings_for(tmp_path, exchange), lambda _: [broken])
 
 
@@ -51,6 +54,27 @@ async def test_each_start_takes_a_higher_epoch(tmp_path: Path) -> None:
                 await eventually(lambda board=gateway.board: board.tick("btc_usd"), "a tick arrives")
                 epochs.append(gateway.board.epoch)
     assert epochs == [1, 2]
+
+
+async def test_the_daily_work_is_made_up_at_the_start(tmp_path: Path) -> None:
+    """What an operator does not want to keep is gone soon after a start, and the status says what was done when."""
+    async with running_exchange() as exchange:
+        gateway = Gateway(settings_for(tmp_path, exchange, keep_prices_days=3, keep_candles_days="1m=3"))
+        async with gateway.store as store:
+            await store.migrate()
+            await store.insert_missing([Price("btc_usd", 1_700_000_040, Decimal(1), 1_700_000_041_000, "backfill")])
+        async with gateway.running():
+
+            def done() -> bool:
+                jobs = json.loads(json.dumps(gateway.statistics()["maintenance"], default=asdict))
+                wanted = {"roll-ups", "retention", "upkeep", "persons", "catalogue"}
+                return wanted <= {name for name, job in jobs.items() if job["finished"] and not job["failure"]}
+
+            await eventually(done, "the work of the day is done")
+            async with gateway.store.reading() as reader:
+                assert (await reader.prices("btc_usd", end=1_700_000_100)).data == []
+                assert await reader.candles("btc_usd", "1m", end=1_700_000_100) == []
+                assert len(await reader.candles("btc_usd", "1h", end=1_700_000_100)) == 1
 
 
 async def test_readiness_follows_the_exchange(tmp_path: Path) -> None:
