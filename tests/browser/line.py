@@ -14,8 +14,8 @@ __all__ = ["Line"]
 class Line:
     """Carries connections to a port, remembers what was asked for, and can be cut and led elsewhere."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self.host, self.port = host, port
         #: The request heads, as they came.
         self.asked: list[str] = []
         self.retries: list[int] = []
@@ -41,7 +41,7 @@ class Line:
             self._scopes.add(scope)
             async with browser:
                 with contextlib.suppress(OSError, anyio.BrokenResourceError):
-                    server = await anyio.connect_tcp("127.0.0.1", self.port)
+                    server = await anyio.connect_tcp(self.host, self.port)
                     async with server, anyio.create_task_group() as tasks:
                         tasks.start_soon(self._up, browser, server)
                         await self._down(server, browser)

@@ -9,7 +9,7 @@ from .replayed import replayed
 
 #: No last event id on an event that has none of its own, though it is kept; a CR at the very end waits for more.
 NPM = {"field-id", "field-id-alone", "field-id-null", "price", "newlines-cr"}
-#: An event without data is heard, where a browser keeps still; a byte order mark is taken for a part of the first field.
+#: An event without data is heard, where a browser keeps still; a byte order mark is part of the first field.
 HTTPX_SSE = {"field-id-alone", "field-event-alone", "field-retry", "bom"}
 #: Ids are not kept, an unfinished last event is heard, and an event ends at two line ends of one kind alone.
 SSECLIENT = {

@@ -1,0 +1,75 @@
+"""The same questions to our stream on both of its ways, to sse-starlette's own response, and to a careless server."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from sse_starlette import EventSourceResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from cryptomarket.handover import HandoverProtocol
+from tests.browser.market import moving_site
+from tests.web.site import running_server
+
+from .examine import examine
+
+
+async def failing(address: str) -> set[str]:
+    """The rows that do not hold; the table is printed."""
+    with anyio.fail_after(120):
+        found = await examine(address)
+    for finding in found:
+        print("pass" if finding.holds else "FAIL", finding.row, finding.seen)
+    assert len(found) > 10
+    return {finding.row for finding in found if not finding.holds}
+
+
+@pytest.mark.parametrize("http", ["httptools", HandoverProtocol], ids=["asgi", "socket"])
+async def test_our_stream_owes_its_readers_nothing(tmp_path: Path, http: Any) -> None:
+    """Every row holds, for all readers, whichever way the bytes go."""
+    async with moving_site(tmp_path, hours=1, http=http) as site:
+        assert await failing(f"{site.address}/sse/?timer=0") == set()
+
+
+async def test_what_the_bare_response_of_sse_starlette_leaves_open(tmp_path: Path) -> None:
+    """The answer that most would write: right in its bytes, silent about when to come back."""
+
+    async def numbers() -> AsyncIterator[dict[str, str]]:
+        for i in range(1_000):
+            yield {"id": str(i), "event": "number", "data": str(i)}
+            await anyio.sleep(0.1)
+
+    async def stream(_: Request) -> Response:
+        return EventSourceResponse(numbers())
+
+    async with running_server(Starlette(routes=[Route("/sse/", stream)])) as address:
+        assert await failing(f"{address}/sse/?") == {"no proxy transforms it", "it says when to come back"}
+
+
+async def test_a_careless_server_is_found_out() -> None:
+    """A wrong type, a mark before the first byte, strange fields and ids: each is a row of its own."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"\xef\xbb\xbfretry: soon\nnumber: 1\nid: <1>\ndata: x\n\n"
+        await anyio.sleep(0.2)
+
+    async def stream(_: Request) -> Response:
+        allowed = {"access-control-allow-origin": "*", "access-control-allow-credentials": "true"}
+        return StreamingResponse(pieces(), media_type="text/plain", headers=allowed)
+
+    async with running_server(Starlette(routes=[Route("/sse/", stream)])) as address:
+        found = await failing(f"{address}/sse/?")
+    assert found >= {
+        "the type is that of an event stream",
+        "no cache keeps it",
+        "nginx is told not to buffer",
+        "there is no byte order mark",
+        "a browser knows every field",
+        "ids can be sent back",
+        "it says when to come back",
+    }
