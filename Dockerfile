@@ -5,11 +5,13 @@ FROM python:3.13.16-slim-trixie AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /source
 # The locked packages first: they change less often than the code, so their layer is kept.
-COPY requirements/build.txt requirements/node.txt requirements/run.txt requirements/
+# What the image can do beside serving: `celery` for a worker and a beat.
+ARG REQUIREMENTS=run
+COPY requirements/build.txt requirements/node.txt requirements/${REQUIREMENTS}.txt requirements/
 RUN python -m venv /build \
     && /build/bin/python -m pip install --require-hashes --only-binary :all: -r requirements/build.txt -r requirements/node.txt \
     && python -m venv --without-pip /app \
-    && python -m pip --python /app/bin/python install --require-hashes --only-binary :all: -r requirements/run.txt
+    && python -m pip --python /app/bin/python install --require-hashes --only-binary :all: -r requirements/${REQUIREMENTS}.txt
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY cryptomarket cryptomarket
 RUN /build/bin/python -m hatchling build --target wheel --directory /wheel \

@@ -23,11 +23,11 @@ BUILT := pyproject.toml hatch_build.py cryptomarket/web/frontend/package-lock.js
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help demo run test lint check bench fuzz lock clean
+.PHONY: help demo run test lint check check-compose bench fuzz audit sbom lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made
-	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1@/' | awk -F@ '{ printf "%-14s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1@/' | awk -F@ '{ printf "%-14s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/run.stamp ## A simulated exchange, the gateway, SQLite and the page; no network, no account
 	@$(BIN)/cryptomarket demo $(ARGS)
@@ -44,6 +44,9 @@ lint: $(VENV)/test.stamp ## ruff and mypy --strict
 	@$(BIN)/mypy
 
 check: lint test ## All that must hold before a commit: lint and test
+
+check-compose: $(VENV)/test.stamp ## The compose file and what it mounts; by docker itself where there is one
+	@$(BIN)/python -m pytest --quiet tests/test_compose.py
 
 bench: $(VENV)/test.stamp ## Measure beside the field's usual answers; loopback only, some minutes
 	@$(BIN)/python -m tests.benchmarks.fanout --only ours,nchan,streaming,sse-starlette,ours-asgi

@@ -1,4 +1,4 @@
-"""The image and the compose file: exact versions, no root, nothing writable, databases out of reach."""
+"""The image: exact versions, no root, a health check that follows the port."""
 
 import functools
 import json
@@ -10,21 +10,19 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from packaging.version import Version
 
-from cryptomarket.settings import PREFIX, Settings
+from cryptomarket.settings import PREFIX
+
+from .composition import composition
+from .test_compose import above_floor
 
 ROOT = Path(__file__).parents[1]
 
 #: Older images have published vulnerabilities.
 IMAGE_FLOORS = {
     "python": ["3.12.9", "3.13.13", "3.14.4"],  # CVE-2024-12254: asyncio writes without backpressure
-    "redis": ["8.2.9", "8.4.6", "8.6.6", "8.8.2", "8.10.1"],  # CVE-2026-81934 and those before it
-    "postgres": ["17.10", "18.4"],  # CVE-2026-6473, CVE-2026-6637
 }
 
 
@@ -46,23 +44,11 @@ def final_stage() -> list[tuple[str, str]]:
     return instructions()[starts[-1] :]
 
 
-@functools.cache
-def compose() -> dict[str, Any]:
-    loaded = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    assert isinstance(loaded, dict)
-    return loaded
-
-
-def images() -> list[str]:
-    from_dockerfile = [rest.split()[0] for word, rest in instructions() if word == "FROM"]
-    return from_dockerfile + [service["image"] for service in compose()["services"].values() if "build" not in service]
-
-
 def test_the_image_does_not_run_as_root() -> None:
     """The process has a number of its own, which Kubernetes can check too."""
     (user,) = [rest for word, rest in final_stage() if word == "USER"]
     assert int(user) > 0
-    assert compose()["services"]["gateway"]["user"].split(":")[0] == user
+    assert composition().services["gateway"].user.split(":")[0] == user
 
 
 def test_the_image_starts_the_gateway_for_others() -> None:
@@ -139,78 +125,9 @@ def _check_health(port: int) -> int:
     return done.returncode
 
 
-def test_images_are_pinned_above_known_vulnerabilities() -> None:
-    """Each image names one exact version, at or above the floor of its line."""
-    for image in images():
-        name, _, tag = image.partition(":")
-        match = re.match(r"\d+(?:\.\d+)+", tag)
-        assert match, f"{image} names no exact version"
-        version = Version(match[0])
-        assert version >= min(map(Version, IMAGE_FLOORS[name])), image
-        of_line = [
-            Version(floor) for floor in IMAGE_FLOORS[name] if Version(floor).release[:-1] == version.release[:-1]
-        ]
-        assert all(version >= floor for floor in of_line), f"{image} is below {of_line[0]}"
-
-
-@pytest.mark.parametrize("name", ["gateway", "postgres", "redis"])
-def test_every_service_is_confined(name: str) -> None:
-    """A broken service can neither write its image, gain rights, eat the machine, nor stay down."""
-    service = compose()["services"][name]
-    assert service["read_only"] is True
-    assert service["cap_drop"] == ["ALL"]
-    assert "cap_add" not in service
-    assert "privileged" not in service
-    assert "no-new-privileges:true" in service["security_opt"]
-    assert service["user"].split(":")[0] not in ("0", "root")
-    assert service["mem_limit"]
-    assert service["pids_limit"]
-    assert service["restart"] == "unless-stopped"
-    assert any(place.startswith("/tmp:") and "size=" in place for place in service["tmpfs"])
-
-
-def test_services_wait_for_each_other() -> None:
-    """The gateway starts when the databases answer; its own check is that of the image."""
-    services = compose()["services"]
-    assert set(services) == {"gateway", "postgres", "redis"}
-    assert all(services[name]["healthcheck"]["test"] for name in ("postgres", "redis"))
-    assert services["gateway"]["depends_on"] == {
-        name: {"condition": "service_healthy"} for name in ("postgres", "redis")
-    }
-
-
-def test_the_databases_are_out_of_reach() -> None:
-    """Only the gateway has a port outside, for this machine alone; the databases have no way out either."""
-    services = compose()["services"]
-    assert [name for name, service in services.items() if "ports" in service] == ["gateway"]
-    assert all(port.startswith("127.0.0.1:") for port in services["gateway"]["ports"])
-    assert services["postgres"]["networks"] == services["redis"]["networks"] == ["databases"]
-    assert compose()["networks"]["databases"]["internal"] is True
-
-
-def test_every_variable_of_the_compose_file_is_a_setting() -> None:
-    """A setting that was renamed is renamed here too."""
-    text = (ROOT / "docker-compose.yml").read_text() + (ROOT / "Dockerfile").read_text()
-    settings = {PREFIX + name.upper() for name in Settings.model_fields}
-    assert set(re.findall(PREFIX + r"[A-Z_]*[A-Z]", text)) <= settings
-
-
-@pytest.mark.parametrize("password", [None, "s3cret"])
-def test_the_gateway_accepts_what_compose_gives_it(monkeypatch: pytest.MonkeyPatch, password: str | None) -> None:
-    """The addresses and the port of the compose file pass the check of the settings, with and without `.env`."""
-    chosen = {"POSTGRES_PASSWORD": password, "REDIS_PASSWORD": password} if password else {}
-    for name, value in compose()["services"]["gateway"]["environment"].items():
-        monkeypatch.setenv(name, re.sub(r"\$\{(\w+):-(\w*)\}", lambda match: chosen.get(match[1], match[2]), value))
-    settings = Settings(_env_file=None)  # type: ignore[call-arg]
-    assert settings.database_url.get_secret_value() == (
-        f"postgresql+asyncpg://cryptomarket:{password or 'cryptomarket'}@postgres/cryptomarket"
-    )
-    assert settings.redis_url is not None
-    assert settings.redis_url.get_secret_value() == f"redis://:{password or 'cryptomarket'}@redis:6379/0"
-    assert settings.port == 8000
-
-
-def test_the_container_outlives_its_drain() -> None:
-    """The streams get their clean end before the container is killed."""
-    grace = compose()["services"]["gateway"]["stop_grace_period"]
-    assert float(grace.removesuffix("s")) > Settings.model_fields["drain_seconds"].default + 10
+def test_the_image_stands_on_a_pinned_one() -> None:
+    """Each base names one exact version, at or above the floor of its line."""
+    for word, rest in instructions():
+        if word == "FROM":
+            name, _, tag = rest.split()[0].partition(":")
+            above_floor(name, tag, IMAGE_FLOORS[name])

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 LOCKS = ("audit", "build", "celery", "lock", "node", "run", "test")
 #: What an installation depends on beside the locks.
 BUILT = ("pyproject.toml", "hatch_build.py", "cryptomarket/web/frontend/package-lock.json")
-COMMANDS = {"help", "demo", "run", "test", "lint", "check", "bench", "fuzz", "lock", "clean"}
+COMMANDS = {"help", "demo", "run", "test", "lint", "check", "check-compose", "bench", "fuzz", "lock", "clean"}
 
 #: Older ones have published vulnerabilities, or lack behaviour we rely on.
 FLOORS = {

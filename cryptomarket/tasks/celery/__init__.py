@@ -3,7 +3,10 @@
 A gateway beside it is told `CRYPTOMARKET_RECORDER=off`; even when it is not, a slot is stored once.
 """
 
+import logging
 import ssl
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from celery import Celery, signals
@@ -14,12 +17,14 @@ from ...errors import SettingsError
 from ...logs import configure_logs
 from ...settings import Settings, read_settings
 
-__all__ = ["MAINTENANCE", "PREFIX", "SNAPSHOT", "app", "configuration", "settings"]
+__all__ = ["MAINTENANCE", "PREFIX", "SIGN_OF_LIFE", "SNAPSHOT", "app", "configuration", "settings"]
 
 #: Of every key in Redis, so that one account can be allowed these and nothing else.
 PREFIX = "cryptomarket:celery:"
 SNAPSHOT = "cryptomarket.tasks.celery.task_add_every_60_seconds.task_celery_monitoring_currency"
 MAINTENANCE = "cryptomarket.tasks.celery.task_maintain_every_day.task_celery_maintenance"
+#: Touched by every piece of work; `docker-compose.yml` looks how old it is.
+SIGN_OF_LIFE = Path(tempfile.gettempdir(), "cryptomarket.celery")
 #: How long a message that a dead worker had taken is gone before another gets it.
 TAKEN_SECONDS = 300
 
@@ -47,6 +52,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
         },
         "task_ignore_result": True,
         "timezone": "UTC",
+        # Nobody commands a worker over the broker, so nobody who reaches the broker can.
+        "worker_enable_remote_control": False,
         "worker_send_task_events": False,
         "worker_redirect_stdouts": False,
         "beat_schedule": {
@@ -67,7 +74,17 @@ app = Celery("cryptomarket")
 app.conf.update(configuration(settings))
 
 
+@signals.worker_ready.connect  # type: ignore[untyped-decorator]
+@signals.task_postrun.connect  # type: ignore[untyped-decorator]
+@signals.after_task_publish.connect  # type: ignore[untyped-decorator]
+def _live(**_: object) -> None:
+    """A worker lives by what it does, a beat by what it sends; a process that hangs leaves its sign to grow old."""
+    SIGN_OF_LIFE.touch()
+
+
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
 def _speak(**_: object) -> None:
     """Our own form of logs instead of Celery's, so that one reader understands all processes."""
     configure_logs(settings.log_level, settings.log_format, node=settings.node)
+    for name in ("celery.beat", "celery.worker.strategy"):  # a line for each message, beside the line for its result
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,132 @@
+"""The compose file as data: every key that is used there is known here, so that a slip of the pen is an error."""
+
+import functools
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["FILE", "Composition", "Service", "composition", "environment", "megabytes"]
+
+ROOT = Path(__file__).parents[1]
+FILE = ROOT / "docker-compose.yml"
+
+_SIZE = r"^[1-9]\d*[kmg]$"
+_SPAN = r"^[1-9]\d*s$"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Build(_Strict):
+    """What an image is built from."""
+
+    context: str
+    args: dict[str, str] = {}
+
+
+class EnvFile(_Strict):
+    """A file of settings."""
+
+    path: str
+    required: bool
+
+
+class Condition(_Strict):
+    """What another service must have reached."""
+
+    condition: Literal["service_healthy", "service_completed_successfully"]
+
+
+class HealthCheck(_Strict):
+    """A command inside the container."""
+
+    disable: bool = False
+    test: list[str] = []
+    interval: str = Field("30s", pattern=_SPAN)
+    timeout: str = Field("30s", pattern=_SPAN)
+    start_period: str = Field("0s", pattern=r"^\d+s$")
+    retries: int = 3
+
+
+class Logging(_Strict):
+    """Where the log goes, and how large it grows."""
+
+    driver: str
+    options: dict[str, str]
+
+
+class Service(_Strict):
+    """One service."""
+
+    image: str
+    build: str | Build | None = None
+    profiles: list[str] = []
+    user: str
+    entrypoint: list[str] | None = None
+    command: list[str] | None = None
+    env_file: list[EnvFile] = []
+    environment: dict[str, str] = {}
+    ports: list[str] = []
+    networks: list[str]
+    volumes: list[str] = []
+    tmpfs: list[str]
+    shm_size: str = Field("64m", pattern=_SIZE)
+    mem_limit: str = Field(pattern=_SIZE)
+    pids_limit: int
+    ulimits: dict[Literal["nofile"], int] = {}
+    stop_grace_period: str = Field("10s", pattern=_SPAN)
+    depends_on: dict[str, Condition] = {}
+    healthcheck: HealthCheck | None = None
+    restart: Literal["unless-stopped", "no"]
+    read_only: bool
+    cap_drop: list[str]
+    security_opt: list[str]
+    logging: Logging
+
+
+class Network(_Strict):
+    """A network of its own."""
+
+    internal: bool = False
+
+
+class Composition(BaseModel):
+    """The whole file; what begins with `x-` is taken apart by its anchors."""
+
+    name: str
+    services: dict[str, Service]
+    networks: dict[str, Network]
+    volumes: dict[str, _Strict]
+
+    def together(self, profile: str | None = None) -> dict[str, Service]:
+        """What runs for good with a profile: `minimal` alone, the others beside the default services."""
+        running = {name: service for name, service in self.services.items() if service.restart != "no"}
+        if profile == "minimal":
+            return {"minimal": running["minimal"]}
+        return {name: s for name, s in running.items() if not s.profiles or profile in s.profiles}
+
+
+@functools.cache
+def composition() -> Composition:
+    """The compose file of this project."""
+    return Composition.model_validate(yaml.safe_load(FILE.read_text()))
+
+
+def environment(service: str, chosen: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a service, with `${NAME:-default}` filled in as compose does."""
+    return {name: filled(value, chosen or {}) for name, value in composition().services[service].environment.items()}
+
+
+def filled(value: Any, chosen: Mapping[str, str]) -> str:
+    """The text with its variables replaced."""
+    return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda match: chosen.get(match[1]) or match[2], str(value))
+
+
+def megabytes(size: str) -> float:
+    """`256m` as 256."""
+    return int(size[:-1]) * {"k": 1 / 1024, "m": 1, "g": 1024}[size[-1]]

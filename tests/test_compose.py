@@ -1,0 +1,202 @@
+"""The compose file and what it mounts: confined services, one gigabyte, databases out of reach, settings that exist."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.version import Version
+
+from cryptomarket.settings import PREFIX, Settings
+
+from .composition import FILE, composition, environment, filled, megabytes
+
+ROOT = Path(__file__).parents[1]
+SERVICES = sorted(composition().services)
+PROFILES = sorted({profile for service in composition().services.values() for profile in service.profiles})
+
+#: Older images have published vulnerabilities, or get no more corrections.
+IMAGE_FLOORS = {
+    "redis": ["8.2.9", "8.4.6", "8.6.6", "8.8.2", "8.10.1"],  # CVE-2026-81934 and those before it
+    "postgres": ["17.10", "18.4"],  # CVE-2026-6473, CVE-2026-6637
+    "nginx": ["1.30.2", "1.31.1"],  # CVE-2026-42945, CVE-2026-9256, CVE-2026-42926
+    "prom/prometheus": ["3.13.0"],
+    "grafana/grafana": ["13.2.0"],  # CVE-2026-17183
+}
+
+
+def test_the_profiles_are_those_of_the_readme() -> None:
+    """What can be started is what is described."""
+    assert PROFILES == ["celery", "minimal", "observability", "scale"]
+    readme = (ROOT / "README.md").read_text()
+    assert [profile for profile in PROFILES if f"`{profile}`" not in readme] == []
+    assert set(composition().together()) == {"gateway", "postgres", "redis"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_confined(name: str) -> None:
+    """A broken service can neither write its image, gain rights, eat the machine, nor stay down."""
+    service = composition().services[name]
+    assert service.read_only is True
+    assert service.cap_drop == ["ALL"]
+    assert "no-new-privileges:true" in service.security_opt
+    assert service.user.split(":")[0].isdigit()
+    assert service.user.split(":")[0] != "0"
+    assert service.pids_limit <= 256
+    assert any(place.startswith("/tmp:") and "size=" in place for place in service.tmpfs)
+    assert {"max-size", "max-file"} <= service.logging.options.keys()
+
+
+@pytest.mark.parametrize("profile", [None, *PROFILES])
+def test_what_runs_together_fits_into_a_gigabyte(profile: str | None) -> None:
+    """The limits of the default services and of one profile sum to no more than 1 GB."""
+    assert sum(megabytes(service.mem_limit) for service in composition().together(profile).values()) <= 1024
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_says_whether_it_is_well(name: str) -> None:
+    """By a check of its own or its image's; what runs once says it by its end."""
+    service = composition().services[name]
+    if service.restart == "no":
+        assert service.healthcheck is not None
+        assert service.healthcheck.disable
+    elif service.healthcheck is None:
+        assert service.build == "."  # our image has one, and runs its own command
+        assert service.command is None
+    else:
+        assert service.healthcheck.test[0] in ("CMD", "CMD-SHELL")
+        assert len(service.healthcheck.test) > 1
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_services_wait_for_what_they_need(name: str) -> None:
+    """Each other service exists and can reach the condition; databases are migrated once, before anybody uses them."""
+    services = composition().services
+    service = services[name]
+    for other, wanted in service.depends_on.items():
+        once = services[other].restart == "no"
+        assert wanted.condition == ("service_completed_successfully" if once else "service_healthy")
+        assert set(services[other].profiles) <= set(service.profiles)
+    if "postgres" in service.environment.get("CRYPTOMARKET_DATABASE_URL", ""):
+        assert ("postgres" if name == "migrate" else "migrate") in service.depends_on
+
+
+def test_the_databases_are_out_of_reach() -> None:
+    """Ports outside are for this machine alone; the databases and the numbers have no way out either."""
+    services, networks = composition().services, composition().networks
+    with_ports = {name for name, service in services.items() if service.ports}
+    assert with_ports == {"gateway", "minimal", "front", "grafana"}
+    for service in services.values():
+        assert all(filled(port, {}).startswith("127.0.0.1:") for port in service.ports)
+        assert set(service.networks) <= networks.keys()
+    assert services["postgres"].networks == services["redis"].networks == ["databases"]
+    assert services["prometheus"].networks == ["metrics"]
+    assert networks["databases"].internal
+    assert networks["metrics"].internal
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_is_mounted_exists(name: str) -> None:
+    """Each file is in the tree and read only, each volume is declared; certificates are the operator's."""
+    for mount in composition().services[name].volumes:
+        source, target, *mode = mount.split(":")
+        assert target.startswith("/")
+        if source.startswith("./"):
+            assert mode == ["ro"]
+            assert (ROOT / source).exists() or source == "./deploy/certificates"
+        else:
+            assert source in composition().volumes
+
+
+def test_every_variable_of_the_compose_file_is_a_setting() -> None:
+    """A setting that was renamed is renamed here too; `CRYPTOMARKET_FRONT` is compose's own."""
+    text = FILE.read_text() + (ROOT / "Dockerfile").read_text()
+    settings = {PREFIX + name.upper() for name in Settings.model_fields}
+    assert set(re.findall(PREFIX + r"[A-Z_]*[A-Z]", text)) - settings == {"CRYPTOMARKET_FRONT"}
+
+
+@pytest.mark.parametrize("password", [None, "s3cret"])
+@pytest.mark.parametrize("name", ["gateway", "gateway-2", "minimal", "migrate", "worker", "beat"])
+def test_our_programs_accept_what_compose_gives_them(
+    monkeypatch: pytest.MonkeyPatch, name: str, password: str | None
+) -> None:
+    """The addresses, the port and the rest pass the check of the settings, with and without `.env`."""
+    chosen = {"POSTGRES_PASSWORD": password, "REDIS_PASSWORD": password} if password else {}
+    for variable, value in environment(name, chosen).items():
+        monkeypatch.setenv(variable, value)
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    database, redis = settings.database_url.get_secret_value(), settings.redis_url
+    assert settings.port == 8000
+    if name == "minimal":
+        assert (database, redis) == ("sqlite+aiosqlite:////data/cryptomarket.db", None)
+        return
+    assert database == f"postgresql+asyncpg://cryptomarket:{password or 'cryptomarket'}@postgres/cryptomarket"
+    account = "celery" if name in ("worker", "beat") else "cryptomarket"
+    assert redis is not None
+    assert redis.get_secret_value() == f"redis://{account}:{password or 'cryptomarket'}@redis:6379/0"
+
+
+def test_two_gateways_share_the_key_that_seals_logins() -> None:
+    """A person who logged in at one is known at the other."""
+    services = composition().services
+    assert services["gateway"].volumes == services["gateway-2"].volumes == ["keys:/data"]
+
+
+def test_the_container_outlives_its_drain() -> None:
+    """The streams get their clean end before the container is killed."""
+    for name in ("gateway", "gateway-2", "minimal"):
+        grace = float(composition().services[name].stop_grace_period.removesuffix("s"))
+        assert grace > Settings.model_fields["drain_seconds"].default + 10
+
+
+def test_images_are_pinned_above_known_vulnerabilities() -> None:
+    """Each image names one exact version, at or above the floor of its line."""
+    for service in composition().services.values():
+        if service.build is None:
+            name, _, tag = service.image.partition(":")
+            above_floor(name, tag, IMAGE_FLOORS[name])
+
+
+def above_floor(name: str, tag: str, floors: list[str]) -> None:
+    match = re.match(r"v?(\d+(?:\.\d+)+)", tag)
+    assert match, f"{name}:{tag} is no exact version"
+    version, lines = Version(match[1]), [Version(floor) for floor in floors]
+    assert version >= min(lines), f"{name}:{tag}"
+    of_line = [floor for floor in lines if floor.release[:-1] == version.release[:-1]]
+    assert all(version >= floor for floor in of_line), f"{name}:{tag} is below {of_line[0]}"
+
+
+def test_compose_itself_accepts_the_file() -> None:
+    """Where there is a docker client with compose, it reads every profile without a word."""
+    docker = shutil.which("docker")
+    if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, timeout=60).returncode:
+        pytest.skip("no docker compose here")
+    command = [docker, "compose", "--file", str(FILE), "--profile", "*", "config", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_prometheus_asks_the_gateways() -> None:
+    """By the names and the port of the compose file, on the path that is there."""
+    (job,) = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())["scrape_configs"]
+    (found,) = job["dns_sd_configs"]
+    assert set(found["names"]) == {name for name in SERVICES if name.startswith("gateway")}
+    assert str(found["port"]) == environment("gateway")["CRYPTOMARKET_PORT"]
+    assert job.get("metrics_path", "/metrics") == "/metrics"
+
+
+def test_grafana_finds_its_dashboard() -> None:
+    """The provisioned folder is the mounted one, and the source of the numbers is the one the dashboard names."""
+    folder = ROOT / "deploy" / "grafana"
+    (provider,) = yaml.safe_load((folder / "provisioning/dashboards/cryptomarket.yml").read_text())["providers"]
+    assert any(
+        mount.split(":")[1] == provider["options"]["path"] for mount in composition().services["grafana"].volumes
+    )
+    (source,) = yaml.safe_load((folder / "provisioning/datasources/prometheus.yml").read_text())["datasources"]
+    dashboard = json.loads((folder / "dashboards" / "cryptomarket.json").read_text())
+    assert {target["datasource"]["uid"] for panel in dashboard["panels"] for target in panel["targets"]} == {
+        source["uid"]
+    }
