@@ -29,5 +29,6 @@ async def _work() -> None:
     url = settings.database_url.get_secret_value()
     async with Store(url, interval=settings.snapshot_interval, pooled=False) as store:
         await store.migrate()
-        if not await Maintenance(store, housekeeping(store, Retention())).work():
+        retention = Retention(settings.keep_prices_days, settings.keep_candles_days)
+        if not await Maintenance(store, housekeeping(store, retention)).work():
             raise DatabaseUnavailable("some of the daily work was not done")
