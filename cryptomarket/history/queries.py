@@ -22,6 +22,7 @@ __all__ = [
     "candle_lines",
     "candles",
     "covering",
+    "first_candle",
     "first_line_part",
     "has_ticker",
     "holes",
@@ -174,6 +175,14 @@ def last_candle() -> Select[Any]:
     c = candle_table.c
     of_series = (c.ticker == _ticker, c.resolution == bindparam("resolution", type_=Integer))
     return select(func.max(c.timestamp)).where(*of_series)
+
+
+@cache
+def first_candle() -> Select[Any]:
+    """Where the oldest candle of a ticker and a resolution begins."""
+    c = candle_table.c
+    of_series = (c.ticker == _ticker, c.resolution == bindparam("resolution", type_=Integer))
+    return select(func.min(c.timestamp)).where(*of_series)
 
 
 @cache

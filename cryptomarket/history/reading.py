@@ -22,6 +22,7 @@ __all__ = [
     "candle_text",
     "candles",
     "coverage",
+    "first_candle",
     "holes",
     "jobs",
     "known",
@@ -174,6 +175,13 @@ def candle_text(
     if _lacking(connection, ticker, first, last + seconds):
         return None
     return TextPage(text, count, (last if order == "asc" else first) if more else None)
+
+
+def first_candle(connection: Connection, ticker: str, resolution: str) -> int | None:
+    """Where the oldest candle of a ticker begins: older ones may have been pruned."""
+    asked = {"ticker": ticker, "resolution": RESOLUTIONS[resolution]}
+    found: int | None = connection.execute(queries.first_candle(), asked).scalar()
+    return found
 
 
 def _lacking(connection: Connection, ticker: str, start: int, end: int) -> list[Interval]:

@@ -17,10 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..errors import DatabaseUnavailable, StartError
 from ..model import Price
-from . import reading, writing
+from . import lease, reading, writing
 from .candles import Bar, ToldCandle
 from .database import LOCK_SECONDS, Database, check_place, permanent, translated
 from .gaps import Coverage, Interval, Kind
+from .lock import hold_lock
 from .migrate import bring_forward
 from .persons import Seen, prune_persons, write_seen
 from .queries import Form, Order
@@ -150,6 +151,10 @@ class Reader:
         """The same candles as JSON, written by the database; None when one may be partial."""
         return await self.ask(reading.candle_text, ticker, resolution, start, end, limit, after, order)
 
+    async def first_candle(self, ticker: str, resolution: str) -> int | None:
+        """Where the oldest candle of a ticker begins."""
+        return await self.ask(reading.first_candle, ticker, resolution)
+
     async def holes(self, since: int) -> list[Hole]:
         """Every missing interval that ends after a moment, of all tickers, the newest first."""
         return await self.ask(reading.holes, since)
@@ -249,6 +254,25 @@ class Store:
     async def take_epoch(self) -> int:
         """Become the newest leader: count the epoch up, return it; writes under a lower one are refused from now on."""
         return await self._write(writing.take_epoch)
+
+    async def claim_lease(self, holder: str, session: int | None) -> int | None:
+        """The next epoch, if no node leads any more; ``session`` is that of the database which holds the lock."""
+        return await self._write(lease.claim, holder, session)
+
+    async def renew_lease(self, holder: str, epoch: int, session: int | None) -> bool:
+        """Lead for some more seconds; False when another node leads now."""
+        return await self._write(lease.renew, holder, epoch, session)
+
+    async def release_lease(self, holder: str, epoch: int) -> None:
+        """Lead no more."""
+        await self._write(lease.release, holder, epoch)
+
+    async def hold_lock(self, held: Callable[[int | None], None]) -> None:
+        """Wait for the leader's lock in a session of our own, tell its number, and hold it until cancelled.
+
+        None is told when the session is lost. SQLite has no such lock: there the lease alone decides.
+        """
+        await hold_lock(self._database, held)
 
     async def write_live(
         self, prices: Sequence[Price], epoch: int, *, bars: Sequence[Bar] = (), why: Why | None = None

@@ -48,7 +48,7 @@ def candle_router(parts: Parts) -> APIRouter:
         page = await _text(parts, db, ticker, resolution, asked)
         following = position(page.next, order) if page.next is not None else None
         covered = _covered(asked.within, RESOLUTIONS[resolution])
-        complete = await parts.complete(ticker, covered, db)
+        complete = await parts.complete(ticker, covered, db, resolution)
         text = list_json(ticker, page.text, following=following, complete=complete, resolution=resolution)
         return history_answer(request, text, parts.kept(covered, complete), link=next_link(request, following))
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from ..board import Board
 from ..errors import UnknownTicker
-from ..history.candles import Bar, ToldCandle
+from ..history.candles import RESOLUTIONS, Bar, ToldCandle
 from ..history.gaps import Coverage
 from ..history.queries import Form
 from ..history.reading import TextPage
@@ -49,6 +49,7 @@ class Reader(Protocol):
         after: int | None,
         order: Order,
     ) -> TextPage: ...
+    async def first_candle(self, ticker: str, resolution: str) -> int | None: ...
     async def candles(
         self,
         ticker: str,
@@ -103,13 +104,22 @@ class Parts:
             return ticker
         raise UnknownTicker(ticker, self.catalogue.nearest(ticker))
 
-    async def complete(self, ticker: str, within: Range, db: Reader) -> bool:
-        """Whether nothing is missing from the part of the range that could be recorded by now."""
+    async def complete(self, ticker: str, within: Range, db: Reader, resolution: str | None = None) -> bool:
+        """Whether nothing is missing from the part of the range that could be recorded by now.
+
+        With a resolution also none of its candles, which may be kept for a shorter time than the prices.
+        """
         part = due_part(within, await db.span(ticker), step=self.interval, now=self.wall())
         if part is None:
             return False
         start, end = part
-        return start >= end or (await db.coverage(ticker, start, end)).complete
+        if start >= end:
+            return True
+        if resolution is not None:
+            first = await db.first_candle(ticker, resolution)
+            if first is None or first >= start + max(self.interval, RESOLUTIONS[resolution]):
+                return False
+        return (await db.coverage(ticker, start, end)).complete
 
     def kept(self, within: Range, complete: bool) -> Kept:
         """How the answer about a range may be kept: for ever only if neither its end nor its beginning can grow."""

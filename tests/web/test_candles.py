@@ -55,6 +55,23 @@ async def test_the_open_minute_is_the_last_candle(tmp_path: Path) -> None:
     assert [candle["timestamp"] for candle in past.json()["data"]] == [NOON, NOON + 60]
 
 
+async def test_pruned_candles_make_a_list_incomplete(tmp_path: Path) -> None:
+    """Prices may be kept longer than their candles: then the prices are complete, and the candles are not."""
+    async with running_site(tmp_path, prices("btc_usd", NOON, 180)) as site:
+        site.now = NOON + 20_000
+        await site.store.prune(None, {60: NOON + 3600})
+        asked = {"ticker": "btc_usd", "end": NOON + 10_800}
+        found = {
+            (resolution, hour): (
+                await site.get("/api/v1/candles", resolution=resolution, start=NOON + 3600 * hour, **asked)
+            ).json()["complete"]
+            for resolution, hour in [("1m", 0), ("1m", 1), ("1h", 0)]
+        }
+        stored = (await site.get("/api/v1/prices", start=NOON, **asked)).json()["complete"]
+    assert found == {("1m", 0): False, ("1m", 1): True, ("1h", 0): True}
+    assert stored
+
+
 async def test_coverage_tells_what_is_known_and_what_is_missing(tmp_path: Path) -> None:
     """The stretches fill the range without overlap, a hole has its reason, and the future is left out."""
     stored = prices("btc_usd", NOON, 10)
