@@ -10,7 +10,7 @@ from ..model import plain
 __all__ = ["HEAD", "ExactPrice", "bars", "candles", "jobs", "leader", "ledger", "metadata", "persons", "prices"]
 
 #: The revision this program works with; a test compares it with the newest of the migrations.
-HEAD = "0003"
+HEAD = "0004"
 
 
 class ExactPrice(TypeDecorator[Decimal]):
@@ -57,6 +57,10 @@ leader = Table(
     metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="leader_is_one_row"), primary_key=True, autoincrement=False),
     Column("epoch", BigInteger, nullable=False),
+    # The lease, where nodes share the database: who leads, until when (ms), by which session of PostgreSQL.
+    Column("holder", String(64)),
+    Column("expires", BigInteger, nullable=False, server_default="0"),
+    Column("session", BigInteger),
 )
 
 #: What is known of each ticker, as intervals without overlap or hole; written in the transaction of the rows.
