@@ -16,7 +16,7 @@ from anyio.abc import Process
 __all__ = ["Program", "environment", "eventually", "run_program", "running_command", "running_program"]
 
 
-async def eventually(condition: Callable[[], Any], what: str, seconds: float = 15.0) -> Any:
+async def eventually(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """Wait until the condition gives something true, and return that."""
     with anyio.move_on_after(seconds):
         while True:
@@ -57,7 +57,7 @@ class Program:
         assert isinstance(found, dict), f"exited with {self.process.returncode}: {self.log}"
         return str(found["url"]).rstrip("/")
 
-    async def stop(self, sig: signal.Signals = signal.SIGTERM, seconds: float = 15.0) -> int:
+    async def stop(self, sig: signal.Signals = signal.SIGTERM, seconds: float = 60.0) -> int:
         """Send the signal and give the exit code."""
         self.process.send_signal(sig)
         with anyio.fail_after(seconds):
@@ -112,6 +112,6 @@ async def running_command(folder: Path, command: list[str], env: dict[str, str])
 async def run_program(folder: Path, *arguments: str, **settings: object) -> tuple[int, str, str]:
     """Run a command to its end and give its exit code, output and log."""
     async with running_program(folder, *arguments, **settings) as program:
-        with anyio.fail_after(60):
+        with anyio.fail_after(120):
             code = await program.process.wait()
         return code, program.out, program.log

@@ -67,7 +67,7 @@ async def reading(url: str, last_event_id: str = "", **headers: str) -> AsyncIte
     if last_event_id:
         headers["Last-Event-ID"] = last_event_id
     async with (
-        httpx2.AsyncClient(timeout=httpx2.Timeout(10, read=60)) as client,
+        httpx2.AsyncClient(timeout=httpx2.Timeout(60)) as client,
         client.stream("GET", url, headers=headers) as response,
     ):
         assert response.status_code == 200, await response.aread()

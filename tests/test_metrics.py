@@ -62,7 +62,7 @@ async def test_a_gateway_measures_what_it_does(tmp_path: Path) -> None:
         assert found["cryptomarket_event_age_seconds_count", ()] >= 4
         assert found["cryptomarket_upstream_state", ("live",)] == 1
         assert found["cryptomarket_upstream_connections_total", ()] == 1
-        assert found["cryptomarket_ticker_age_seconds", ("btc_usd",)] < 5
+        assert found["cryptomarket_ticker_age_seconds", ("btc_usd",)] < 60
         assert found["cryptomarket_loop_lag_seconds_count", ()] >= 1
 
 

@@ -66,7 +66,7 @@ async def replayed(
 
 async def prices(reader: Reader, done: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    with anyio.move_on_after(40):
+    with anyio.move_on_after(120):
         while not done(found):
             event = await reader.event()
             if event.event != "connection":

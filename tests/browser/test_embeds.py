@@ -32,7 +32,7 @@ async def page_elsewhere(gateway: list[str]) -> AsyncIterator[str]:
 
 async def streams_become(site: Site, count: int) -> None:
     """Wait until the gateway has so many streams."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while len(site.manager) != count:
             await anyio.sleep(0.05)
 

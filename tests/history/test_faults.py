@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal
@@ -158,7 +159,7 @@ async def test_the_recorder_is_cheap_to_feed(store: Store) -> None:
     """A tick costs the event loop some microseconds, so a thousand a second are nothing."""
     recorder = Recorder(store, interval=60, epoch=await store.take_epoch())
     ticks = [tick(n / 100, "64250.13", ticker=f"t{n % 60}") for n in range(20_000)]
-    used = asyncio.get_running_loop().time()
+    used = time.process_time()
     for each in ticks:
         recorder.receive(each)
-    assert asyncio.get_running_loop().time() - used < 2
+    assert time.process_time() - used < 2

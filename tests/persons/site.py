@@ -70,7 +70,7 @@ class Persons:
 
     async def browser(self) -> Browser:
         """A browser that has opened the page."""
-        client = await self.stack.enter_async_context(httpx2.AsyncClient(base_url=self.url, timeout=20))
+        client = await self.stack.enter_async_context(httpx2.AsyncClient(base_url=self.url, timeout=60))
         await client.get("/")
         assert client.cookies.get("cryptomarket_session")
         return Browser(self.url, client)

@@ -58,7 +58,7 @@ async def test_an_outcome_waits_for_a_stream(tmp_path: Path) -> None:
     async with running_persons(tmp_path) as site:
         browser = await site.browser()
         await browser.log_in(ADA, "wrong")
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while site.gateway.statistics()["persons"]["failed"] == 0:  # type: ignore[index]
                 await anyio.sleep(0.02)
         async with browser.stream() as tab:

@@ -38,7 +38,7 @@ class QuietServer(uvicorn.Server):
         yield
 
 
-async def eventually(condition: Callable[[], object], seconds: float = 5) -> None:
+async def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait until the condition holds."""
     with anyio.fail_after(seconds):
         while not condition():
@@ -81,7 +81,7 @@ class Connection:
 
     async def read_head(self) -> None:
         """Read status and headers."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while b"\r\n\r\n" not in self._buffer:
                 self._buffer += await self.socket.receive()
         self.head, self._buffer = self._buffer.split(b"\r\n\r\n", 1)
@@ -126,14 +126,14 @@ class Connection:
 
     async def until(self, count: int) -> list[Event]:
         """Read until so many events came."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while len(self.events) < count:
                 assert await self.read(), f"the stream ended after {self.events}"
         return self.events
 
     async def to_end(self) -> bytes:
         """Read until the body or the connection ends."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while await self.read():
                 pass
         return self.body
@@ -204,7 +204,7 @@ async def served(
     async with anyio.create_task_group() as tasks:
         await tasks.start(stream_manager.run)
         tasks.start_soon(server.serve)
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while not server.started:
                 await anyio.lowlevel.checkpoint()
         port = server.servers[0].sockets[0].getsockname()[1]

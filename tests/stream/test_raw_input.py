@@ -15,7 +15,7 @@ from .server import Connection, Serving, eventually, served
 class Hasty(HandoverProtocol):
     """Our protocol, with less patience."""
 
-    request_seconds = 0.2
+    request_seconds = 0.5
 
 
 hasty: Serving = functools.partial(served, Hasty)
@@ -32,7 +32,7 @@ def no_error_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 async def hung_up(connection: Connection) -> bytes:
     """What is said until the other side hangs up."""
     said = connection._buffer
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         while True:
             try:
                 said += await connection.socket.receive()
@@ -137,7 +137,7 @@ async def test_a_dripping_request_is_cut_off() -> None:
     """A byte now and then does not prolong its time."""
     async with hasty() as site:
         connection = await site.connect()
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             for byte in REQUEST * 10:
                 try:
                     await connection.send(byte)
@@ -170,7 +170,7 @@ async def test_a_slow_answer_is_not_cut_off() -> None:
     async with hasty() as site:
         stream = await site.get("/sse/?timer=0")
         await stream.until(1)
-        await anyio.sleep(0.4)
+        await anyio.sleep(0.8)
         site.publish(1)
         await stream.until(2)
 

@@ -52,7 +52,7 @@ async def running_server(app: Any, port: int = 0, http: Any = "auto") -> AsyncIt
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(serve)
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while not server.started:
                 await anyio.lowlevel.checkpoint()
         try:
@@ -168,7 +168,7 @@ async def running_site(
         )
         async with (
             running_server(app, port, http) as address,
-            httpx2.AsyncClient(base_url=address, timeout=10) as client,
+            httpx2.AsyncClient(base_url=address, timeout=60) as client,
             anyio.create_task_group() as tasks,
         ):
             await tasks.start(manager.run)

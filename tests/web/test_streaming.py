@@ -15,7 +15,7 @@ async def read(site: Site, count: int, last_event_id: str = "") -> list[Event]:
     parser, found = EventSourceParser(), []
     headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
     query = "/sse/?timer=0&channels=btc_usd,BTC-PERPETUAL"
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with site.client.stream("GET", query, headers=headers) as answer:
             async for chunk in answer.aiter_bytes():
                 found += parser.feed(chunk)
