@@ -219,15 +219,17 @@ def gaps(ticker: Ticker, start: From = None, end: To = None, as_json: Json = Fal
     Example: cryptomarket gaps --ticker btc_usd --from 2026-11-01 --json
     """
     from .history import reading
-    from .history.gaps import Kind
+    from .history.gaps import Kind, due
     from .history.synchronous import synchronously
 
-    url, within = _revealed(read_settings().database_url) or "", asked_range(start, end, ("--from", "--to"))
+    settings = read_settings()
+    url, within = _revealed(settings.database_url) or "", asked_range(start, end, ("--from", "--to"))
     known = synchronously(url, reading.span, ticker)
     if known is None:
         raise StartError(f"nothing was ever recorded of {ticker}")
     first = known[0] if within.start is None else within.start
-    last = known[1] if within.end is None else within.end
+    last = due(time.time(), settings.snapshot_interval)  # what came after the last record is missing as well
+    last = last if within.end is None else min(within.end, last)
     found = synchronously(url, reading.coverage, ticker, first, last)
     missing = [interval for interval in found.intervals if interval.kind is Kind.MISSING]
     for interval in missing:

@@ -12,7 +12,7 @@ from cryptomarket.simulator.exchange import running_exchange
 
 from .processes import run_program
 
-HOUR = 1_795_208_400  # 2026-11-20T21:00:00Z
+HOUR = 1_732_136_400  # 2024-11-20T21:00:00Z
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ async def stored(database_url: str) -> str:
 
 async def test_history_prints_the_newest_of_a_range_oldest_first(tmp_path: Path, stored: str) -> None:
     """JSON lines with every digit; a range is cut where it was asked."""
-    arguments = ["--ticker", "btc_usd", "--to", "2026-11-20T21:04", "--limit", "2", "--json"]
+    arguments = ["--ticker", "btc_usd", "--to", "2024-11-20T21:04", "--limit", "2", "--json"]
     code, out, log = await run_program(tmp_path, "history", *arguments, database_url=stored)
     assert code == 0, log
     prices = [json.loads(line, parse_float=Decimal) for line in out.splitlines()]
@@ -50,11 +50,12 @@ async def test_export_writes_a_file(tmp_path: Path, stored: str) -> None:
 
 
 async def test_gaps_names_what_is_missing(tmp_path: Path, stored: str) -> None:
-    """A missing minute is a line and exit code 1; a whole range is neither."""
+    """A missing minute and the time since the last record are lines, and exit code 1; a whole range is neither."""
     code, out, log = await run_program(tmp_path, "gaps", "--ticker", "btc_usd", "--json", database_url=stored)
     assert code == 1, log
-    (gap,) = map(json.loads, out.splitlines())
+    gap, since = map(json.loads, out.splitlines())
     assert (gap["start"], gap["end"]) == (HOUR + 240, HOUR + 300)
+    assert (since["start"], since["reason"]) == (HOUR + 600, "unrecorded")
     whole = ["--ticker", "btc_usd", "--from", str(HOUR + 300), "--to", str(HOUR + 600)]
     code, out, _ = await run_program(tmp_path, "gaps", *whole, database_url=stored)
     assert (code, out) == (0, "")
