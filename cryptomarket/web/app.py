@@ -21,6 +21,7 @@ from ..persons.office import Office
 from ..stream.endpoint import counted_address, nobody
 from .api import price_router
 from .candles import candle_router
+from .described import MORE_SCHEMAS, OPERATION_PATHS
 from .exports import export_router
 from .health import Health, health_routes
 from .pages import page_routes
@@ -119,14 +120,22 @@ class _First:
         await (self._first if first else self._others)(scope, receive, send)
 
 
+def _present(app: FastAPI, paths: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the paths that the application answers."""
+    answered = {route.path for route in app.router.routes if isinstance(route, Route)}
+    return {path: operation for path, operation in paths.items() if path in answered}
+
+
 def _describe(app: FastAPI) -> None:
     """Complete the OpenAPI document with the schemas that our own codec writes, and with the stream."""
     written = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = written()
-        document.setdefault("components", {}).setdefault("schemas", {}).update({**SCHEMAS, **STREAM_SCHEMAS})
-        document["paths"] = {**STREAM_PATHS, **document["paths"]}
+        document.setdefault("components", {}).setdefault("schemas", {}).update(
+            {**SCHEMAS, **MORE_SCHEMAS, **STREAM_SCHEMAS}
+        )
+        document["paths"] = {**STREAM_PATHS, **document["paths"], **_present(app, OPERATION_PATHS)}
         return document
 
     app.openapi_version = "3.2.0"  # the first that can describe the events of a stream

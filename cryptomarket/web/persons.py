@@ -1,7 +1,5 @@
 """The routes of persons: log in, who I am, what I have, log out. The body of a log-in never comes this far."""
 
-from typing import Any
-
 import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -11,60 +9,10 @@ from ..errors import RequestRefused
 from ..persons.front import Front
 from ..persons.intake import same_site
 from ..persons.sessions import Person
+from .described import ACCOUNT, LOGIN_BODY, LOGIN_TAKEN, PERSON, person_problems
 from .parts import json_answer
-from .problems import MEDIA_TYPE
 
 __all__ = ["person_router"]
-
-_SECRET = {"type": "string", "minLength": 1, "maxLength": 256, "writeOnly": True}
-_LOGIN = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["client_id", "client_secret"],
-                    "properties": {"client_id": {"type": "string", "maxLength": 256}, "client_secret": _SECRET},
-                },
-                "example": {"client_id": "AbCdEfGh", "client_secret": "the secret of a key with account:read"},
-            }
-        },
-    }
-}
-
-
-def _object(required: list[str], **properties: Any) -> dict[str, Any]:
-    schema = {"type": "object", "required": required, "properties": properties}
-    return {"description": "as it is now", "content": {"application/json": {"schema": schema}}}
-
-
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    return {status: {"description": "a problem document", "content": {MEDIA_TYPE: schema}} for status in statuses}
-
-
-_TEXT, _NUMBER = {"type": "string"}, {"type": "number"}
-_PERSON = _object(
-    ["person_id", "username", "email", "scope", "expires_at"],
-    person_id=_TEXT,
-    username=_TEXT,
-    email=_TEXT,
-    scope=_TEXT,
-    expires_at={"type": "integer", "description": "UNIX seconds"},
-)
-_ACCOUNT = _object(
-    ["person_id", "accounts"],
-    person_id=_TEXT,
-    accounts={
-        "type": "array",
-        "items": {
-            "type": "object",
-            "required": ["currency", "equity", "balance", "available_funds"],
-            "properties": {"currency": _TEXT, "equity": _NUMBER, "balance": _NUMBER, "available_funds": _NUMBER},
-        },
-    },
-)
 
 
 def person_router(front: Front) -> APIRouter:
@@ -76,8 +24,8 @@ def person_router(front: Front) -> APIRouter:
         status_code=202,
         summary="Log in with a Deribit key",
         response_class=Response,
-        openapi_extra=_LOGIN,
-        responses={202: _object(["login"], login=_TEXT), **_problems(400, 403, 408, 413, 415, 422, 429, 503)},
+        openapi_extra=LOGIN_BODY,
+        responses={202: LOGIN_TAKEN, **person_problems(400, 403, 408, 413, 415, 422, 429, 503)},
     )
     async def login(request: Request) -> Response:
         """Taken: the outcome comes on the channel `connection` of this browser's streams within 15 seconds."""
@@ -88,7 +36,7 @@ def person_router(front: Front) -> APIRouter:
         return answer
 
     @router.get(
-        "/me", summary="Who is logged in", response_class=Response, responses={200: _PERSON, **_problems(401, 503)}
+        "/me", summary="Who is logged in", response_class=Response, responses={200: PERSON, **person_problems(401, 503)}
     )
     async def me(request: Request) -> Response:
         """The person of the cookie or of the bearer token."""
@@ -98,7 +46,7 @@ def person_router(front: Front) -> APIRouter:
         "/me/account",
         summary="What the person has",
         response_class=Response,
-        responses={200: _ACCOUNT, **_problems(401, 503)},
+        responses={200: ACCOUNT, **person_problems(401, 503)},
     )
     async def account(request: Request) -> Response:
         """Balances by currency, asked of the exchange with the person's own token; a few seconds old at most."""
@@ -111,7 +59,7 @@ def person_router(front: Front) -> APIRouter:
         status_code=204,
         summary="Log out everywhere",
         response_class=Response,
-        responses=_problems(401, 403, 503),
+        responses=person_problems(401, 403, 503),
     )
     async def log_out(request: Request) -> Response:
         """Forget the person, its tokens and all its browser sessions, on every node."""

@@ -208,4 +208,15 @@ PROBLEM_SCHEMA: dict[str, Any] = {
             },
         },
     },
+    "examples": [
+        {
+            "type": "urn:cryptomarket:problem:unknown-ticker",
+            "title": "Nobody knows this ticker",
+            "status": 404,
+            "detail": "unknown ticker 'btc_usdd'; did you mean btc_usd?",
+            "instance": "/api/v1/prices",
+            "parameter": "ticker",
+            "nearest": ["btc_usd"],
+        }
+    ],
 }

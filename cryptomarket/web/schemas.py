@@ -3,6 +3,7 @@
 A binary float has no place in an answer, so no serialiser of the framework touches a price.
 """
 
+import json
 from typing import Any
 
 from .problems import MEDIA_TYPE, PROBLEM_SCHEMA
@@ -65,6 +66,8 @@ _TICKER_LIST: dict[str, Any] = {
     "examples": [{"complete": True, "data": [{"ticker": "btc_usd", "kind": "index", "configured": True}]}],
 }
 
+_BAR = {"timestamp": 1763668800, "open": 64250.13, "high": 64260.5, "low": 64240, "close": 64255.01, "count": 58}
+
 _CANDLE: dict[str, Any] = {
     "type": "object",
     "title": "Candle",
@@ -75,9 +78,7 @@ _CANDLE: dict[str, Any] = {
         "count": {"type": "integer", "description": "how many prices it is made of"},
         "partial": {"type": "boolean", "description": "true when missing or future time is in it, else absent"},
     },
-    "examples": [
-        {"timestamp": 1763668800, "open": 64250.13, "high": 64260.5, "low": 64240, "close": 64255.01, "count": 58}
-    ],
+    "examples": [_BAR],
 }
 
 _CANDLE_LIST: dict[str, Any] = {
@@ -94,6 +95,7 @@ _CANDLE_LIST: dict[str, Any] = {
         "data": {"type": "array", "items": {"$ref": "#/components/schemas/Candle"}},
         "next": {"type": ["string", "null"], "description": "the `cursor` of the page that follows"},
     },
+    "examples": [{"ticker": "btc_usd", "resolution": "1m", "complete": True, "data": [_BAR], "next": None}],
 }
 
 _COVERAGE: dict[str, Any] = {
@@ -165,6 +167,16 @@ _STATUS: dict[str, Any] = {
         },
         "statistics": {"type": "object", "description": "the counters of each part, by its name"},
     },
+    "examples": [
+        {
+            "time": 1763668859123,
+            "status": "ready",
+            "checks": {"database": {"ok": True, "needed": True, "detail": "answers"}},
+            "upstream": {"state": "live", "since": 1763668100000, "reason": "", "ages": {"btc_usd": 412}},
+            "age_bounds": [0.001, 0.01, 0.1, 1.0],
+            "statistics": {"recorder": {"queued": 2, "written": 118, "dropped": 0}},
+        }
+    ],
 }
 
 #: For `components.schemas` of the document.
@@ -185,24 +197,37 @@ def _answer(description: str, schema: str, media_type: str = "application/json")
     return {"description": description, "content": content}
 
 
-def _file(description: str, media_type: str) -> dict[int | str, dict[str, Any]]:
+def _file(description: str, media_type: str, **example: str) -> dict[int | str, dict[str, Any]]:
     """A streamed file, whose bytes no schema describes."""
-    return {200: {"description": description, "content": {media_type: {"schema": {"type": "string"}}}}}
+    return {200: {"description": description, "content": {media_type: {"schema": {"type": "string"}, **example}}}}
 
 
 _NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The asker has it already, by its ETag."}}
 LIST: dict[int | str, dict[str, Any]] = {200: _answer("A page of prices.", "PriceList"), **_NOT_MODIFIED}
 CANDLES: dict[int | str, dict[str, Any]] = {200: _answer("A page of candles.", "CandleList"), **_NOT_MODIFIED}
 COVERAGE: dict[int | str, dict[str, Any]] = {200: _answer("The stretches, oldest first.", "Coverage")}
-CSV = _file("A header and a line a price.", "text/csv")
-NDJSON = _file("A JSON price a line.", "application/x-ndjson")
+CSV = _file(
+    "A header and a line a price.",
+    "text/csv",
+    example="ticker,timestamp,price,exchange_timestamp\nbtc_usd,1763668800,64250.13,1763668859123\n",
+)
+NDJSON = _file("A JSON price a line.", "application/x-ndjson", example=json.dumps(_ONE, separators=(",", ":")) + "\n")
 PARQUET = {
     **_file("A Parquet file.", "application/vnd.apache.parquet"),
     501: _answer("The extra is not installed.", "Problem", MEDIA_TYPE),
 }
-UDF: dict[int | str, dict[str, Any]] = {
-    200: {"description": "As the protocol says.", "content": {"application/json": {"schema": {}}}},
-    404: {"description": "An unknown symbol.", "content": {"application/json": {"schema": {}}}},
+TIME: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "UNIX seconds.",
+        "content": {"text/plain": {"schema": {"type": "string"}, "example": "1763668800"}},
+    }
+}
+FEED: dict[int | str, dict[str, Any]] = {200: _answer("What it can do.", "Datafeed")}
+BARS: dict[int | str, dict[str, Any]] = {200: _answer("Columns, or why there are none.", "Bars")}
+FOUND: dict[int | str, dict[str, Any]] = {200: _answer("The symbols.", "Found")}
+SYMBOL: dict[int | str, dict[str, Any]] = {
+    200: _answer("The symbol.", "Symbol"),
+    404: _answer("An unknown symbol, in the protocol's own form.", "Bars"),
 }
 ONE: dict[int | str, dict[str, Any]] = {200: _answer("The price.", "Price")}
 NAMES: dict[int | str, dict[str, Any]] = {200: _answer("The names.", "TickerList")}

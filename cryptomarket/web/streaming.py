@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from ..model import GapReason, UpstreamState
+from ..persons.news import LOGGED_OUT, LOGIN_FAILED, PERSON_NEWS
+from .described import MORE_SCHEMAS
 from .problems import MEDIA_TYPE
 
 __all__ = ["STREAM_PATHS", "STREAM_SCHEMAS"]
@@ -27,7 +30,7 @@ _UPSTREAM = _connection(
     "upstream",
     "the way to the exchange, on joining and on every change",
     ["state", "since", "ages"],
-    state={"enum": ["live", "connecting", "stale", "down"]},
+    state={"enum": [str(state) for state in UpstreamState]},
     since={"type": "integer", "description": "UNIX milliseconds"},
     ages=_AGES,
 )
@@ -42,10 +45,22 @@ _GAP = _connection(
     "gap",
     "something is missing: what came after an id that cannot be resumed, or a ticker the exchange refuses",
     ["reason"],
-    reason={"enum": ["too_old", "unknown", "epoch", "refused"]},
+    reason={"enum": [str(reason) for reason in GapReason]},
     ticker={"type": "string"},
     **{"from": {"type": ["string", "null"], "description": "the id that was sent"}},
 )
+
+_WHO: dict[str, Any] = MORE_SCHEMAS["Person"]
+_PERSON = _connection(
+    PERSON_NEWS,
+    "to one person alone: who is logged in, on logging in and on joining",
+    [*_WHO["required"], "token"],
+    **_WHO["properties"],
+    token={"type": "string", "description": "for `Authorization: Bearer`; a page is known by its cookie"},
+)
+_SENTENCE = {"type": "string", "description": "a sentence for the person"}
+_LOGIN_FAILED = _connection(LOGIN_FAILED, "to one person alone: why nobody is", ["reason"], reason=_SENTENCE)
+_LOGGED_OUT = _connection(LOGGED_OUT, "to one person alone: why nobody is any more", ["reason"], reason=_SENTENCE)
 
 
 def _event(description: str, event: Any, data: str, **more: Any) -> dict[str, Any]:
@@ -64,7 +79,15 @@ def _event(description: str, event: Any, data: str, **more: Any) -> dict[str, An
 
 #: For `components.schemas`.
 STREAM_SCHEMAS: dict[str, Any] = {
-    "Connection": {"oneOf": [_UPSTREAM, _HEARTBEAT, _GAP]},
+    "Connection": {
+        "oneOf": [_UPSTREAM, _HEARTBEAT, _GAP, _PERSON, _LOGIN_FAILED, _LOGGED_OUT],
+        "examples": [
+            {"kind": "upstream", "state": "live", "since": 1763668100000, "ages": {"btc_usd": 412, "eth_usd": 398}},
+            {"kind": "heartbeat", "time": 1763668815000, "ages": {"btc_usd": 15012}},
+            {"kind": "gap", "from": "6-911", "reason": "epoch"},
+            {"kind": "login_failed", "reason": "the exchange did not answer in time: try again"},
+        ],
+    },
     "StreamEvent": {
         "oneOf": [
             _event(
@@ -74,7 +97,8 @@ STREAM_SCHEMAS: dict[str, Any] = {
                 id={"type": "string", "pattern": "^[0-9]+-[0-9]+$", "examples": ["7-20519"]},
             ),
             _event("News of the connection; it carries no id.", {"const": "connection"}, "Connection"),
-        ]
+        ],
+        "examples": [{"event": "connection", "data": '{"kind":"gap","from":null,"reason":"refused","ticker":"x_usd"}'}],
     },
 }
 

@@ -19,7 +19,7 @@ from .candles import candle_page
 from .lists import Asked
 from .moments import TOO_LATE, Range
 from .parts import Parts, Reader
-from .schemas import PROBLEMS, UDF
+from .schemas import BARS, FEED, FOUND, PROBLEMS, SYMBOL, TIME
 
 __all__ = ["udf_router"]
 
@@ -42,7 +42,7 @@ def udf_router(parts: Parts) -> APIRouter:
     get_db = parts.store.session
     Database = Annotated[Any, Depends(get_db)]  # noqa: N806 - a type; it is a `Reader`, which FastAPI need not know
 
-    @router.get("/config", summary="What the datafeed can do", responses=UDF, response_class=Response)
+    @router.get("/config", summary="What the datafeed can do", responses=FEED, response_class=Response)
     async def config() -> Response:
         """Search and single symbols; resolutions from a minute to a day."""
         return _json(
@@ -58,12 +58,12 @@ def udf_router(parts: Parts) -> APIRouter:
             }
         )
 
-    @router.get("/time", summary="The server's time", response_class=PlainTextResponse)
+    @router.get("/time", summary="The server's time", responses=TIME, response_class=PlainTextResponse)
     async def time() -> Response:
         """UNIX seconds, as text."""
         return PlainTextResponse(str(int(parts.wall())), headers={"Cache-Control": "no-store"})
 
-    @router.get("/symbols", summary="One symbol", responses=UDF, response_class=Response)
+    @router.get("/symbols", summary="One symbol", responses=SYMBOL, response_class=Response)
     async def symbols(symbol: Symbol, db: Database) -> Response:
         """What a chart must know of a ticker."""
         ticker = _ticker(symbol)
@@ -74,24 +74,24 @@ def udf_router(parts: Parts) -> APIRouter:
         newest = parts.board.tick(ticker) or await db.latest(ticker)
         return _json(_symbol(ticker, newest.price if newest else None))
 
-    @router.get("/search", summary="Search symbols", responses=UDF, response_class=Response)
+    @router.get("/search", summary="Search symbols", responses=FOUND, response_class=Response)
     async def search(
-        query: Annotated[str, Query(max_length=80)] = "",
-        type: Annotated[str, Query(max_length=20)] = "",  # noqa: A002 - the protocol's name
-        exchange: Annotated[str, Query(max_length=20)] = "",
-        limit: Annotated[int, Query(ge=1, le=1_000)] = 30,
+        query: Annotated[str, Query(description="Part of a name.", max_length=80, examples=["btc"])] = "",
+        type: Annotated[str, Query(description="A type of the config.", max_length=20)] = "",  # noqa: A002
+        exchange: Annotated[str, Query(description="Deribit, or empty.", max_length=20)] = "",
+        limit: Annotated[int, Query(description="How many at most.", ge=1, le=1_000)] = 30,
     ) -> Response:
         """Tickers whose name contains the query, the configured ones first."""
         return _json(_found(parts, query, type, exchange, limit))
 
-    @router.get("/history", summary="Candles of a symbol", responses=UDF, response_class=Response)
+    @router.get("/history", summary="Candles of a symbol", responses=BARS, response_class=Response)
     async def history(
         symbol: Symbol,
-        resolution: Annotated[str, Query(max_length=8, examples=["60"])],
+        resolution: Annotated[str, Query(description="One of the config.", max_length=8, examples=["60"])],
         start: Annotated[Seconds, Query(alias="from")],
         end: Annotated[Seconds, Query(alias="to")],
         db: Database,
-        countback: Annotated[int | None, Query(ge=1, le=MOST_CANDLES)] = None,
+        countback: Annotated[int | None, Query(description="So many before `to`.", ge=1, le=MOST_CANDLES)] = None,
     ) -> Response:
         """Columns of candles that begin in [from, to), or the last `countback` before `to`; times only rise."""
         ticker = _ticker(symbol)
