@@ -13,6 +13,7 @@ import pytest
 from anyio.abc import Process
 from redis import RedisError
 from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, NoPermissionError
 
 __all__ = ["RedisServer", "running_redis"]
 
@@ -57,7 +58,7 @@ class RedisServer:
             async with Redis.from_url(self.url) as redis:
                 return bool(await redis.ping())
         except RedisError as exc:
-            return "NOAUTH" in str(exc) or "NOPERM" in str(exc)
+            return isinstance(exc, AuthenticationError | NoPermissionError)
         except OSError:
             return False
 

@@ -17,7 +17,7 @@ from cryptomarket.model import Price
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.tasks.snapshot import SOURCE
 
-from ..processes import Program, environment, eventually, running_command, running_program
+from ..processes import Program, environment, eventually, running_command
 from ..redis_server import RedisServer, running_redis
 
 QUEUE = "cryptomarket:celery:high"
@@ -95,18 +95,6 @@ async def test_a_worker_and_a_beat_store_each_slot_once(tmp_path: Path, postgres
         assert max(Counter(row.timestamp for row in rows).values()) == 1
         assert {row.source for row in rows} == {SOURCE}
         assert all(json.loads(line)["node"] == "tasks" for line in program.log.splitlines() if line.startswith("{"))
-
-
-async def test_beside_a_gateway_that_does_not_record(tmp_path: Path, sqlite_url: str) -> None:
-    """With the recorder off the gateway streams and answers; what is stored comes from the worker alone."""
-    async with running_exchange() as exchange, running_redis(tmp_path) as redis:
-        settings = settings_for(sqlite_url, exchange, redis)
-        async with running_program(tmp_path, "serve", recorder="off", **settings) as gateway:
-            await gateway.url()
-            async with beat(tmp_path, **settings), worker(tmp_path, **settings):
-                rows = await until_stored(sqlite_url, SOURCE, 3)
-            assert await gateway.stop() == 0
-        assert {row.source for row in rows} == {SOURCE}
 
 
 async def test_a_task_is_repeated_when_the_exchange_is_away(tmp_path: Path, sqlite_url: str) -> None:

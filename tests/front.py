@@ -1,0 +1,106 @@
+"""The services of the compose file as processes: Redis with its accounts, and nginx in front of gateways."""
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from .composition import composition
+from .processes import Program, running_command
+from .redis_server import RedisServer, running_redis
+
+__all__ = ["account_url", "front_of", "guarded_redis", "refusals", "rendered_accounts"]
+
+ROOT = Path(__file__).parents[1]
+#: Of the tests alone: sees what was refused to the others.
+OVERSEER = "user overseer on nopass ~* &* +@all\n"
+
+
+def rendered_accounts(folder: Path, password: str) -> Path:
+    """The file of Redis' accounts, put together by the compose file's own command."""
+    shell, flag, text = composition().services["redis"].command or []
+    prepare, _, serve = text.partition("&& exec ")
+    assert serve.startswith("redis-server --aclfile /tmp/users.acl")
+    place = folder / "users.acl"
+    prepare = prepare.replace("/etc/redis/users.acl", str(ROOT / "deploy" / "redis.acl")).replace(
+        "/tmp/users.acl", str(place)
+    )
+    subprocess.run([shell, flag, prepare], env={**os.environ, "REDIS_PASSWORD": password}, check=True, timeout=30)
+    return place
+
+
+@contextlib.asynccontextmanager
+async def guarded_redis(folder: Path, password: str = "s3cret") -> AsyncIterator[RedisServer]:
+    """A Redis with the accounts of the compose file, and one that sees what was refused to them."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("no redis-server here")
+    place = rendered_accounts(folder, password)
+    text = place.read_text()
+    if version_of("redis-server", "--version") < (7, 2):  # it knows no such command
+        text = text.replace(" +client|setinfo", "")
+    place.write_text(text + OVERSEER)
+    async with running_redis(folder, "--aclfile", str(place), "--maxmemory", "48mb") as server:
+        yield server
+
+
+def account_url(server: RedisServer, account: str, password: str = "s3cret") -> str:
+    """The address of the server for one of its accounts."""
+    return server.url.replace("redis://", f"redis://{account}:{password}@")
+
+
+async def refusals(server: RedisServer) -> list[str]:
+    """What accounts were refused since the start: who, why, what."""
+    async with Redis.from_url(account_url(server, "overseer"), decode_responses=True) as redis:
+        entries = await redis.acl_log()
+    return [f"{entry['username']} {entry['reason']} {entry['object']}" for entry in entries]
+
+
+def version_of(*command: str) -> tuple[int, ...]:
+    """The first version that a program says of itself."""
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    found = re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr)
+    assert found, command
+    return tuple(map(int, found[0].split(".")))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def certificate(folder: Path) -> None:
+    """A certificate for 127.0.0.1, made as the configuration says."""
+    words = (ROOT / "deploy" / "nginx.conf").read_text().partition("&& openssl ")[2].partition(" && chmod")[0]
+    command = words.replace("#", "").replace("\\\n", " ").replace("deploy/certificates", str(folder)).split()
+    subprocess.run(["openssl", *command], check=True, capture_output=True, timeout=60)
+
+
+@contextlib.asynccontextmanager
+async def front_of(folder: Path, gateways: Sequence[str]) -> AsyncIterator[tuple[str, Program]]:
+    """nginx with the shipped configuration in front of two gateways (host:port); gives its address."""
+    nginx, openssl = shutil.which("nginx"), shutil.which("openssl")
+    if nginx is None or openssl is None:
+        pytest.skip("no nginx or no openssl here")
+    (folder / "certificates").mkdir()
+    certificate(folder / "certificates")
+    port, text = _free_port(), (ROOT / "deploy" / "nginx.conf").read_text()
+    for name, address in zip(("gateway:8000", "gateway-2:8000"), gateways, strict=True):
+        text = text.replace(f"server {name} ", f"server {address} ")
+    text = text.replace("/tmp/", f"{folder}/").replace("/etc/nginx/certificates", str(folder / "certificates"))
+    text = text.replace("127.0.0.1:8081", f"127.0.0.1:{_free_port()}")
+    if version_of(nginx, "-v") < (1, 25, 1):  # the same in the words of its time
+        text = re.sub(r"listen 8443 ssl;\s+http2 on;", "listen 8443 ssl http2;", text)
+    place = folder / "nginx.conf"
+    place.write_text(text.replace("listen 8443", f"listen 127.0.0.1:{port}"))
+    also = "user root;" if os.geteuid() == 0 else ""
+    command = [nginx, "-p", str(folder), "-c", str(place), "-g", f"daemon off; {also}"]
+    async with running_command(folder, command, dict(os.environ)) as program:
+        yield f"https://127.0.0.1:{port}", program

@@ -1,0 +1,155 @@
+"""What docker-compose.yml starts, started by hand: the same programs, commands and environment, on free ports."""
+
+import contextlib
+import os
+import shutil
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import anyio
+import httpx2
+import pytest
+from playwright.async_api import async_playwright
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError
+
+from cryptomarket.history.store import Store
+from cryptomarket.simulator.exchange import Exchange, running_exchange
+from cryptomarket.tasks.snapshot import SOURCE
+
+from .composition import composition, environment
+from .front import account_url, front_of, guarded_redis, refusals
+from .processes import Program, eventually, running_command
+from .redis_server import RedisServer
+
+PASSWORDS = {"POSTGRES_PASSWORD": "s3cret", "REDIS_PASSWORD": "s3cret"}
+
+MANY_STREAMS = """
+(count) => Promise.all(Array.from({length: count}, () => new Promise((resolve) => {
+    const stream = new EventSource("/sse/?timer=1");
+    stream.addEventListener("btc_usd", () => resolve(stream.readyState));
+})))
+"""
+
+
+def surroundings(folder: Path, service: str, database: str, redis: RedisServer, exchange: Exchange) -> dict[str, str]:
+    """The environment of a service, with the addresses of the machine in place of those of the containers."""
+    inside = environment(service, PASSWORDS)
+    address = inside["CRYPTOMARKET_REDIS_URL"].replace("redis:6379", f"127.0.0.1:{redis.port}")
+    here = {
+        "CRYPTOMARKET_DATABASE_URL": database,
+        "CRYPTOMARKET_REDIS_URL": address,
+        "CRYPTOMARKET_PORT": "0",
+        "CRYPTOMARKET_TRUSTED_PROXIES": "127.0.0.0/8",
+        "CRYPTOMARKET_DERIBIT_WS_URL": exchange.ws_url,
+        "CRYPTOMARKET_DERIBIT_HTTP_URL": exchange.http_url,
+        "CRYPTOMARKET_DRAIN_SECONDS": "0.5",
+        "TMPDIR": str(folder),
+    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CRYPTOMARKET_")}
+    return {**kept, **inside, **here}
+
+
+def command_of(service: str) -> list[str]:
+    """The command of a service, run by this Python; without one it is the image's."""
+    program, *arguments = composition().services[service].command or ["cryptomarket", "serve"]
+    return [sys.executable, "-m", program, *arguments]
+
+
+@contextlib.asynccontextmanager
+async def gateways(folder: Path, database: str, redis: RedisServer, exchange: Exchange) -> AsyncIterator[list[Program]]:
+    """The database migrated by its job, then both gateways, with the folder as their shared volume."""
+    surrounded = surroundings(folder, "migrate", database, redis, exchange)
+    async with running_command(folder, command_of("migrate"), surrounded) as job:
+        with anyio.fail_after(60):
+            assert await job.process.wait() == 0, job.log
+    async with AsyncExitStack() as stack:
+        found = []
+        for name in ("gateway", "gateway-2"):
+            surrounded = surroundings(folder, name, database, redis, exchange)
+            found.append(await stack.enter_async_context(running_command(folder, command_of(name), surrounded)))
+            await found[-1].url()
+        yield found
+
+
+async def test_two_gateways_behind_one_front(tmp_path: Path, postgres_url: str) -> None:
+    """Ten streams in one browser, numbers kept inside, and no answer to a stream that would end it for good."""
+    async with (
+        running_exchange() as exchange,
+        guarded_redis(tmp_path) as redis,
+        gateways(tmp_path, postgres_url, redis, exchange) as nodes,
+    ):
+        addresses = [(await node.url()).removeprefix("http://") for node in nodes]
+        trust = ssl.create_default_context()
+        async with front_of(tmp_path, addresses) as (url, front):
+            await eventually(lambda: front.process.returncode is not None or (tmp_path / "nginx.pid").exists(), "nginx")
+            assert front.process.returncode is None, front.log
+            trust.load_verify_locations(tmp_path / "certificates" / "tls.crt")
+            async with httpx2.AsyncClient(verify=trust, base_url=url) as client:
+                assert (await client.get("/readyz")).status_code == 200, front.log
+                assert (await client.get("/metrics")).status_code == 404
+                assert await streams_in_a_browser(url, 10) == [1] * 10
+                for node in nodes:
+                    assert await node.stop() == 0, node.log
+                answer = await client.get("/sse/?timer=1")
+        assert (answer.status_code, answer.text) == (200, "retry: 3000\n\n")
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert await refusals(redis) == []
+
+
+async def streams_in_a_browser(url: str, count: int) -> list[int]:
+    """The state of so many streams of one page, once each of them has brought a price."""
+    path = os.environ.get("CRYPTOMARKET_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("no Chromium on this machine (set CRYPTOMARKET_CHROMIUM)")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        context = await browser.new_context(ignore_https_errors=True)
+        page = await context.new_page()
+        await page.goto(f"{url}/healthz")
+        with anyio.fail_after(60):
+            found = await page.evaluate(MANY_STREAMS, count)
+        await browser.close()
+    return list(found)
+
+
+async def test_a_worker_and_a_beat_beside_a_gateway(tmp_path: Path, sqlite_url: str) -> None:
+    """They store prices with what their account may do, and show that they live; the gateway leaves the history to them."""
+    async with running_exchange() as exchange, guarded_redis(tmp_path) as redis, AsyncExitStack() as stack:
+        async with Store(sqlite_url) as store:
+            await store.migrate()
+        quick = {"CRYPTOMARKET_CELERY_INTERVAL": "1", "CRYPTOMARKET_SNAPSHOT_INTERVAL": "1"}
+        for name in ("gateway", "worker", "beat"):
+            surrounded = surroundings(tmp_path, name, sqlite_url, redis, exchange) | quick
+            surrounded["CRYPTOMARKET_RECORDER"] = "off"
+            command = [word.replace("/tmp/", f"{tmp_path}/") for word in command_of(name)]
+            await stack.enter_async_context(running_command(tmp_path, command, surrounded))
+        async with Store(sqlite_url, interval=1) as store:
+            with anyio.fail_after(90):
+                while len(rows := (await store.prices("btc_usd")).data) < 3:
+                    await anyio.sleep(0.2)
+        assert {row.source for row in rows} == {SOURCE}
+        assert (tmp_path / "cryptomarket.celery").exists()
+        assert await refusals(redis) == []
+
+
+@pytest.mark.parametrize("account", ["cryptomarket", "celery"])
+async def test_an_account_may_do_nothing_else(tmp_path: Path, account: str) -> None:
+    """No command that reads or changes the server, runs programs or sees foreign keys; nobody is let in nameless."""
+    forbidden = ["CONFIG GET *", "FLUSHALL", "KEYS *", "EVAL return(1) 0", "ACL LIST", "SHUTDOWN"]
+    forbidden += ["MONITOR", "REPLICAOF NO ONE", "SCRIPT FLUSH", "MODULE LIST", "CLIENT LIST", "CLIENT KILL x:1"]
+    forbidden += ["GET other", "SET other 1", "MGET deribit:x other", "SUBSCRIBE other", "SAVE", "LASTSAVE"]
+    if account == "celery":
+        forbidden += ["GET deribit:person:1", "GET cryptomarket:board", "PUBLISH cryptomarket:news 1"]
+    async with guarded_redis(tmp_path) as server:
+        async with Redis.from_url(account_url(server, account)) as redis:
+            assert await redis.set("cryptomarket:celery:x", "1")
+            for command in forbidden:
+                with pytest.raises(NoPermissionError):
+                    await redis.execute_command(*command.split())  # type: ignore[no-untyped-call]
+        async with Redis.from_url(server.url) as stranger:
+            with pytest.raises(Exception, match="Authentication required"):
+                await stranger.get("cryptomarket:celery:x")
