@@ -1,10 +1,13 @@
+import json
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from cryptomarket.history.candles import Bar
+from cryptomarket.history.gaps import Reason
 from cryptomarket.model import Price, Tick
+from cryptomarket.web.pages import FRONTEND
 
 from .site import NOON, prices, running_site
 
@@ -90,6 +93,19 @@ async def test_coverage_tells_what_is_known_and_what_is_missing(tmp_path: Path) 
     ]
     assert all(stretch["reason"] for stretch in missing)
     assert (nothing["complete"], nothing["intervals"]) == (False, [])
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_every_reason_has_words(language: str) -> None:
+    """A page says of everything that is missing why it is."""
+    words = json.loads((FRONTEND / "words" / f"{language}.json").read_text())
+    assert {f"reason.{reason}" for reason in Reason} <= set(words)
+
+
+def test_every_reason_is_explained() -> None:
+    """The README says what each means."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert [reason for reason in Reason if f"| `{reason}` |" not in readme] == []
 
 
 async def test_a_resolution_nobody_has_is_named(tmp_path: Path) -> None:
