@@ -1,0 +1,300 @@
+"""The bus of many nodes on Redis: what the leader publishes reaches every receiver of every node.
+
+A node's own receivers are called first and always, so a leader's streams never wait for Redis. The others get batches
+by Pub/Sub, which loses what it cannot deliver: batches are numbered, and who misses one reads the board, the newest
+tick of each ticker, which the leader keeps in Redis beside.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+from redis import RedisError
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from ..model import Message, News, Receiver, Tick, Upstream, UpstreamState
+from .wire import Batch, Garbled, decode_batch, decode_tick, encode_batch, encode_tick
+
+__all__ = ["RedisBus"]
+
+log = structlog.get_logger(__name__)
+
+CHANNEL, BOARD = "cryptomarket:bus", "cryptomarket:board"
+#: A Redis that has not answered by then is treated as one that is not there.
+COMMAND_SECONDS = 0.5
+#: Messages wait so long for company; a command of Redis costs as much as twenty messages.
+GATHER_SECONDS = 0.005
+#: How often every node speaks, whether it has something to say or not.
+BEAT_SECONDS = 1.0
+#: A leader that was silent for so long is not there.
+SILENT_SECONDS = 2.5
+#: A node that was silent for so long wants nothing any more.
+GONE_SECONDS = 10.0
+#: Messages that wait for Redis; beyond that the board tells the rest.
+MOST_WAITING = 5_000
+BOARD_SECONDS = 86_400
+RETRY_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Peer:
+    """Another node, as far as it was heard."""
+
+    heard: float
+    epoch: int = 0
+    wanted: frozenset[str] = field(default_factory=frozenset)
+
+
+def _anybody(_: int) -> None:
+    """No leadership to tell."""
+
+
+class RedisBus:
+    """The bus of a node named ``node``.
+
+    While it leads, ``lead`` was called, and ``sure`` says before each message whether it still may. ``heard`` is told
+    the epochs of others; ``wanted`` gives the tickers that streams here ask for.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        node: str,
+        *,
+        heard: Callable[[int], None] = _anybody,
+        sure: Callable[[], bool] = lambda: True,
+        wanted: Callable[[], frozenset[str]] = frozenset,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.node = node
+        self._redis: Redis = Redis.from_url(
+            url,
+            socket_timeout=COMMAND_SECONDS,
+            socket_connect_timeout=COMMAND_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._heard_epoch, self._sure, self._wanted = heard, sure, wanted
+        self._monotonic, self._wall = monotonic, wall
+        self._receivers: list[Receiver] = []
+        self.epoch = 0  # ours while we lead, else 0
+        self.sequence = 0
+        self._number = 0
+        self._state: Upstream | None = None
+        self._ticks: dict[str, Tick] = {}
+        self._outbox: list[Message] = []
+        self._unwritten: dict[str, Tick] = {}
+        self._wake_up = anyio.Event()
+        self._newest_epoch = 0
+        self._last: dict[str, tuple[int, int]] = {}
+        self._next_number: dict[int, int] = {}
+        self._leader_heard = monotonic()
+        self._lonely = False
+        self._connected = True
+        self.peers: dict[str, Peer] = {}
+        self.counts = dict.fromkeys(("batches", "healed", "refused", "dropped"), 0)
+
+    def __repr__(self) -> str:
+        return f"<RedisBus of {self.node}: {'leads' if self.epoch else 'follows'}>"
+
+    # Speaking
+
+    def lead(self, epoch: int) -> None:
+        """From now on the ticks of this node are the ticks of all."""
+        self.epoch, self.sequence, self._number = epoch, 0, 0
+        self._newest_epoch = max(self._newest_epoch, epoch)
+        self._lonely = False
+
+    def follow(self) -> None:
+        """From now on another node's ticks are ours."""
+        self.epoch, self._state = 0, None
+        self._leader_heard = self._monotonic()
+
+    def subscribe(self, receiver: Receiver) -> None:
+        """Deliver everything published from now on, here or elsewhere, to the receiver."""
+        self._receivers.append(receiver)
+
+    def publish(self, message: Message) -> None:
+        """Deliver the message here and to the other nodes; only news may come from a node that does not lead."""
+        if not isinstance(message, News):
+            if not self.epoch or not self._sure():
+                self.counts["dropped"] += 1
+                return
+            if isinstance(message, Tick):
+                self.sequence += 1
+                message = message.at(self.epoch, self.sequence)
+                self._ticks[message.ticker] = self._unwritten[message.ticker] = message
+            elif isinstance(message, Upstream):
+                self._state = message
+        self._deliver(message)
+        if len(self._outbox) < MOST_WAITING:
+            self._outbox.append(message)
+        else:
+            self._number += 1  # so that the loss is noticed
+        self._wake_up.set()
+
+    def _deliver(self, message: Message) -> None:
+        if isinstance(message, Tick):
+            self._last[message.ticker] = message.epoch, message.sequence
+        for receive in self._receivers:
+            receive(message)
+
+    # Running
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Speak and listen until cancelled; a Redis that is away is a state."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._speak)
+            tasks.start_soon(self._listen)
+            tasks.start_soon(self._watch)
+            task_status.started()
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+        await self._redis.aclose()
+
+    def statistics(self) -> dict[str, object]:
+        """What was said and heard, and who else is there."""
+        now = self._monotonic()
+        nodes = [name for name, peer in self.peers.items() if now - peer.heard < GONE_SECONDS]
+        return {**self.counts, "connected": self._connected, "nodes": sorted([self.node, *nodes])}
+
+    @property
+    def connected(self) -> bool:
+        """Whether Redis took what was said last."""
+        return self._connected
+
+    def demand(self) -> frozenset[str]:
+        """The tickers that streams of any node ask for."""
+        now = self._monotonic()
+        others = [peer.wanted for peer in self.peers.values() if now - peer.heard < GONE_SECONDS]
+        return self._wanted().union(*others)
+
+    async def _speak(self) -> None:
+        while True:
+            with anyio.move_on_after(BEAT_SECONDS):
+                await self._wake_up.wait()
+                await anyio.sleep(GATHER_SECONDS)
+            self._wake_up = anyio.Event()
+            messages, self._outbox = self._outbox, []
+            board, self._unwritten = self._unwritten, {}
+            try:
+                with anyio.fail_after(COMMAND_SECONDS):
+                    await self._write(messages, board)
+            except (RedisError, OSError, TimeoutError) as exc:
+                self._say(False, type(exc).__name__)
+                self._unwritten = board | self._unwritten
+                await anyio.sleep(RETRY_SECONDS)
+            else:
+                self._say(True)
+
+    async def _write(self, messages: list[Message], board: dict[str, Tick]) -> None:
+        if self.epoch:
+            self._number += 1
+            if self._state is not None:
+                messages = [*messages, self._state]
+        batch = encode_batch(Batch(self.node, self.epoch, self._number, tuple(sorted(self._wanted())), messages))
+        async with self._redis.pipeline(transaction=False) as pipe:
+            if board:
+                pipe.hset(BOARD, mapping={ticker: encode_tick(tick) for ticker, tick in board.items()})
+                pipe.expire(BOARD, BOARD_SECONDS)
+            pipe.publish(CHANNEL, batch)
+            await pipe.execute()
+        self.counts["batches"] += 1
+
+    def _say(self, connected: bool, why: str = "") -> None:
+        if connected is not self._connected:
+            self._connected = connected
+            if connected:
+                self._unwritten = self._ticks | self._unwritten  # it may have come back empty
+                log.info("the bus reaches Redis again")
+            else:
+                log.warning("the bus does not reach Redis; this node goes on by itself", reason=why)
+
+    # Listening
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+                    with anyio.fail_after(2 * COMMAND_SECONDS):
+                        await channel.subscribe(CHANNEL)
+                    await self._heal()  # what was said before we listened
+                    await self._follow_channel(channel)
+            except (RedisError, OSError, TimeoutError):
+                await anyio.sleep(RETRY_SECONDS)
+
+    async def _follow_channel(self, channel: PubSub) -> None:
+        while True:
+            found = await channel.get_message(timeout=SILENT_SECONDS)
+            if found is None:  # our own beats come back as well, so this is no silence but a dead connection
+                raise TimeoutError
+            await self._take(found["data"])
+
+    async def _take(self, data: bytes) -> None:
+        try:
+            batch = decode_batch(data)
+        except Garbled:
+            self.counts["refused"] += 1
+            return
+        if batch.node == self.node:
+            return
+        now = self._monotonic()
+        self.peers[batch.node] = Peer(now, batch.epoch, frozenset(batch.wanted))
+        if batch.epoch > self._newest_epoch:
+            self._newest_epoch = batch.epoch
+            self._heard_epoch(batch.epoch)
+            self._next_number = {}
+        leads = batch.epoch == self._newest_epoch and batch.epoch > 0 and not self.epoch
+        if leads:
+            expected = self._next_number.get(batch.epoch)
+            self._next_number = {batch.epoch: batch.number + 1}
+            self._leader_heard, self._lonely = now, False
+            if expected != batch.number:
+                await self._heal()
+        for message in batch.messages:
+            if isinstance(message, News) or (leads and self._is_new(message, batch.epoch)):
+                self._deliver(message)
+        if not leads and batch.epoch:
+            self.counts["refused"] += 1
+
+    def _is_new(self, message: Message, epoch: int) -> bool:
+        if not isinstance(message, Tick):
+            return True
+        place = message.epoch, message.sequence
+        return message.epoch == epoch and place > self._last.get(message.ticker, (0, 0))
+
+    async def _heal(self) -> None:
+        """Catch up with the board: the newest tick of every ticker, in their order."""
+        if self.epoch:
+            return
+        with anyio.fail_after(COMMAND_SECONDS):
+            found = await self._redis.hgetall(BOARD)
+        ticks = []
+        for data in found.values():
+            try:
+                ticks.append(decode_tick(data))
+            except Garbled:
+                self.counts["refused"] += 1
+        self.counts["healed"] += 1
+        for tick in sorted(ticks, key=lambda tick: (tick.epoch, tick.sequence)):
+            if (tick.epoch, tick.sequence) > self._last.get(tick.ticker, (0, 0)) and tick.epoch >= self._newest_epoch:
+                self._deliver(tick)
+
+    async def _watch(self) -> None:
+        """Say that prices are stale when no leader speaks."""
+        while True:
+            await anyio.sleep(BEAT_SECONDS / 4)
+            now = self._monotonic()
+            for name in [name for name, peer in self.peers.items() if now - peer.heard >= 6 * GONE_SECONDS]:
+                del self.peers[name]
+            if not self.epoch and not self._lonely and now - self._leader_heard > SILENT_SECONDS:
+                self._lonely = True
+                why = "no leader speaks" if self._connected else "Redis does not answer"
+                self._deliver(Upstream(UpstreamState.STALE, int(self._wall() * 1000), why))
