@@ -151,5 +151,5 @@ async def test_an_account_may_do_nothing_else(tmp_path: Path, account: str) -> N
                 with pytest.raises(NoPermissionError):
                     await redis.execute_command(*command.split())  # type: ignore[no-untyped-call]
         async with Redis.from_url(server.url) as stranger:
-            with pytest.raises(Exception, match="(?i)authenticat"):
+            with pytest.raises(Exception, match=r"(?i)authenticat"):
                 await stranger.get("cryptomarket:celery:x")
