@@ -30,6 +30,7 @@ __all__ = [
     "last_candle",
     "lines",
     "page",
+    "recorded_tickers",
     "span",
     "stored_tickers",
 ]
@@ -154,6 +155,12 @@ def stored_tickers() -> Select[Any]:
     following = select(func.min(c.ticker)).where(c.ticker > first.c.ticker).scalar_subquery()
     names = first.union_all(select(following).where(first.c.ticker.is_not(None)))
     return select(names.c.ticker).where(names.c.ticker.is_not(None)).order_by(names.c.ticker)
+
+
+@cache
+def recorded_tickers() -> Select[Any]:
+    """Every ticker of the ledger, which is small."""
+    return select(ledger.c.ticker).distinct()
 
 
 @cache

@@ -29,6 +29,7 @@ __all__ = [
     "latest",
     "ping",
     "prices",
+    "recorded",
     "span",
     "text_page",
     "tickers",
@@ -99,6 +100,11 @@ def text_page(
 def tickers(connection: Connection) -> list[str]:
     """Every ticker that has stored prices, sorted."""
     return sorted(connection.execute(queries.stored_tickers()).scalars())
+
+
+def recorded(connection: Connection) -> list[str]:
+    """Every ticker the ledger knows, sorted; its prices may have been pruned."""
+    return sorted(connection.execute(queries.recorded_tickers()).scalars())
 
 
 def known(connection: Connection, ticker: str) -> bool:

@@ -258,9 +258,10 @@ def pruned_until(ticker: str) -> Select[Any]:
     return select(func.max(ledger.c.end)).where(ledger.c.ticker == ticker, ledger.c.reason == Reason.PRUNED.value)
 
 
-def prune_candles(resolution: int, end: int) -> Any:
-    """Delete the candles of a resolution that begin before a moment, of all tickers."""
-    return delete(candles).where(candles.c.resolution == resolution, candles.c.timestamp < end)
+def prune_candles(ticker: str, resolution: int, end: int) -> Any:
+    """Delete the candles of a ticker and a resolution that begin before a moment."""
+    c = candles.c
+    return delete(candles).where(c.ticker == ticker, c.resolution == resolution, c.timestamp < end)
 
 
 def first_price(ticker: str) -> Select[Any]:

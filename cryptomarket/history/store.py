@@ -6,7 +6,7 @@ Driver errors end here: callers see DatabaseUnavailable (repeat it later) or Sta
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, product
 from types import TracebackType
 from typing import Any, Self, TypedDict, TypeVar, Unpack
 
@@ -307,14 +307,18 @@ class Store:
             for ticker in await self.tickers():
                 while await self._write(writing.prune_prices, ticker, prices_before):
                     pass
-        for resolution, before in candles_before.items():
-            await self._write(writing.prune_candles, resolution, before)
+        async with self.reading() as reader:
+            recorded = await reader.ask(reading.recorded)  # candles outlive the prices they were made of
+        for ticker, (resolution, before) in product(recorded, candles_before.items()):
+            while await self._write(writing.prune_candles, ticker, resolution, before):
+                pass
 
     async def tidy(self) -> None:
         """Let the database look after itself: SQLite's log into its file, and fresh statistics."""
         if self._database.dialect == "sqlite":
             async with self._outside_transactions() as connection:
                 await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+                await connection.execute(text("PRAGMA analysis_limit = 1000"))  # else it reads, and locks, everything
                 await connection.execute(text("ANALYZE"))
 
     async def jobs(self) -> dict[str, tuple[int, int]]:

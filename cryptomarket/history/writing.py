@@ -36,6 +36,8 @@ Why = Callable[[str, int, int], Sequence[Interval]]
 #: Minutes further apart than this are rolled up by queries of their own.
 APART = 3_600
 DAY = 86_400
+#: Candles of one transaction, so that a first clearing out neither times out nor holds the writer's lock.
+PRUNED_AT_ONCE = 5_000
 
 
 def unrecorded(step: int) -> Why:
@@ -241,9 +243,13 @@ def prune_prices(connection: Connection, ticker: str, before: int) -> bool:
     return True
 
 
-def prune_candles(connection: Connection, resolution: int, before: int) -> None:
-    """Delete the candles of a resolution that begin before a moment."""
-    connection.execute(statements.prune_candles(resolution, before))
+def prune_candles(connection: Connection, ticker: str, resolution: int, before: int) -> bool:
+    """Delete the oldest candles of a ticker before a moment, some thousand at once; False when there are none left."""
+    first = connection.execute(queries.first_candle(), {"ticker": ticker, "resolution": resolution}).scalar()
+    if first is None or first >= before:
+        return False
+    connection.execute(statements.prune_candles(ticker, resolution, min(first + PRUNED_AT_ONCE * resolution, before)))
+    return True
 
 
 def finish_job(connection: Connection, name: str, day: int, finished: int) -> None:

@@ -102,6 +102,19 @@ async def test_what_lacked_before_it_was_pruned_still_does(store: Store) -> None
     assert reasons == [(0, "pruned"), (4200, "unrecorded"), (4260, "pruned")]
 
 
+async def test_candles_go_though_their_prices_went_before(store: Store) -> None:
+    """Each resolution has its own time, in pieces, whether or not a price is left of the ticker."""
+    day = MIDNIGHT - 9 * DAY
+    await store.insert_missing(price(day + 600 * n) for n in range(8 * 144))
+    await store.prune(MIDNIGHT, {})
+    await store.prune(MIDNIGHT, {60: MIDNIGHT, 3600: MIDNIGHT - 3 * DAY})
+    async with store.reading() as reader:
+        assert await reader.tickers() == []
+        assert await reader.candles("btc_usd", "1m") == []
+        assert len(await reader.candles("btc_usd", "1h")) == 2 * 24
+        assert len(await reader.candles("btc_usd", "1d")) == 8
+
+
 async def test_a_late_filling_spoils_no_candle_whose_parts_were_pruned(store: Store) -> None:
     """A longer candle is made of all prices of its day again, not of the few minutes that came back."""
     day = MIDNIGHT - 3 * DAY
