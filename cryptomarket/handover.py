@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with two things it lacks: budgets for a request, and a door for streams.
+"""uvicorn's HTTP protocol with three things it lacks: budgets for a request, a door for streams, and a short memory.
 
 Why it exists: a stream that stays an ASGI response keeps a task, a scope, a parser and several events for as long as it
 is open, 44 KB in all. So the endpoint of the streams, with a request checked, may take the connection and the head of
@@ -6,11 +6,16 @@ its answer, to write it with the first chunk (`scope["extensions"]["cryptomarket
 stays behind. What it bypasses: uvicorn's flow control, keep-alive and shutdown for that connection; its new owner has
 its own.
 
+A short memory: a log-in carries a secret, and whoever reads the memory of the process later must not find it. So what
+is received is overwritten wherever it lay: in the buffer it was read into (the event loop's own is never wiped), in the
+piece the parser was given, in the bodies that the parser and uvicorn make of it.
+
 It leans on names of uvicorn that are not public. `fits` checks that they are there; where they are not, uvicorn's own
 protocol serves the same application, and streams stay ASGI responses.
 """
 
 import asyncio
+import ctypes
 import functools
 import re
 import weakref
@@ -30,6 +35,8 @@ REQUEST_SECONDS = 10.0
 HEAD_BYTES = 32_768
 #: The only bodies are log-ins of a few hundred bytes.
 BODY_BYTES = 65_536
+#: What is read at once, by all connections of the process into the same place, as nothing stays there.
+READ_BYTES = 65_536
 
 _UNPRINTABLE = re.compile(rb"[\x00-\x1f\x7f]")
 
@@ -46,6 +53,7 @@ _PROTOCOL_NAMES = {
 }
 _METHODS = {"_unset_keepalive_if_required", "handle_websocket_upgrade", "on_body", "on_headers_complete"}
 _CYCLE_NAMES = {
+    "body",
     "default_headers",
     "disconnected",
     "keep_alive",
@@ -93,8 +101,68 @@ def _head(headers: tuple[tuple[bytes, bytes], ...], keep_alive: bool) -> bytes:
     return b"\r\n".join((b"HTTP/1.1 200 OK", *lines, b"transfer-encoding: chunked", b"", b""))
 
 
+def _overwrite(data: bytes) -> None:
+    """Wipe bytes that nobody else will read; Python has no word for it. One letter is shared by the whole process."""
+    if len(data) > 1:
+        ctypes.memset(id(data) + bytes.__basicsize__ - 1, 0, len(data))
+
+
+class _Body(bytearray):
+    """What came of a body so far; its memory is wiped before it is given back."""
+
+    def __del__(self) -> None:
+        self[:] = bytes(len(self))
+
+
+class _Reading(asyncio.BufferedProtocol):
+    """Reads for the protocol behind it, and leaves nothing of what was read in any buffer."""
+
+    __slots__ = ("http",)
+    _buffer = bytearray(READ_BYTES)
+
+    def __init__(self, http: "HandoverProtocol") -> None:
+        self.http: HandoverProtocol | None = http
+
+    @staticmethod
+    def get_buffer(sizehint: int) -> bytearray:
+        """Where to put what comes: read and handled in one step of the loop, so all connections share it."""
+        return _Reading._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many bytes came."""
+        with memoryview(self._buffer) as view:
+            data = bytes(view[:nbytes])
+            view[:nbytes] = bytes(nbytes)
+        try:
+            if self.http is not None:
+                self.http.data_received(data)
+        finally:
+            _overwrite(data)
+
+    def eof_received(self) -> None:
+        """The client has said all."""
+        if self.http is not None:
+            self.http.eof_received()
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        if self.http is not None:
+            self.http.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        if self.http is not None:
+            self.http.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        if self.http is not None:
+            self.http.connection_lost(exc)
+            self.http = None
+
+
 class HandoverProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP with two things it lacks: budgets for a request, and a door for a stream to take the connection.
+    """uvicorn's HTTP with what it lacks: budgets, a door for a stream to take the connection, and a short memory.
 
     A request must be complete within a time and a size, whoever drips it. And `scope["extensions"]` has a function that
     makes another protocol the owner of the connection and of the head of the response; nothing here stays behind.
@@ -108,6 +176,8 @@ class HandoverProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client came, and has so long to make its request."""
         super().connection_made(transport)
+        self._reading = _Reading(self)
+        transport.set_protocol(self._reading)
         self._deadline = self.loop.call_later(self.request_seconds, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -150,8 +220,14 @@ class HandoverProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A part of the body, of interest unless its head was refused."""
-        if self.cycle is not None:
-            super().on_body(body)
+        if self.cycle is not None and not self.cycle.response_complete:
+            # Not `+=`, which moves a growing body and leaves it where it was.
+            so_far, whole = self.cycle.body, _Body(len(self.cycle.body) + len(body))
+            with memoryview(whole) as view:
+                view[: len(so_far)], view[len(so_far) :] = so_far, body
+            self.cycle.body = whole
+            super().on_body(b"")
+        _overwrite(body)
 
     def handle_websocket_upgrade(self) -> None:
         """The connection is another protocol's from here."""
@@ -195,8 +271,11 @@ class HandoverProtocol(HttpToolsProtocol):
         self.flow.resume_reading()  # requests sent in advance have paused it; they are not answered
         self.connections.discard(self)
         self.server_state.total_requests += 1
+        transport.pause_reading()  # uvloop reads on into the old buffer otherwise
         transport.set_protocol(protocol)
+        transport.resume_reading()
+        self._reading.http = None
         # Each of these leads back to this object; without them it is freed at once, and not when a collector runs.
         self.pipeline.clear()
-        self.parser = self.scope = self.cycle = self.flow = self.transport = None  # type: ignore[assignment]
+        self.parser = self.scope = self.cycle = self.flow = self.transport = self._reading = None  # type: ignore[assignment]
         return transport, head

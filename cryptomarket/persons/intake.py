@@ -123,7 +123,8 @@ class Intake:
                     piece, more = message.get("body", b""), message.get("more_body", False)
                     fits = size + len(piece) <= BODY_BYTES
                     if fits:
-                        body[size : size + len(piece)] = piece
+                        with memoryview(body) as view:  # a slice of the bytearray itself would copy the piece first
+                            view[size : size + len(piece)] = piece
                         size += len(piece)
                     message.clear()
                     _overwrite(piece)
