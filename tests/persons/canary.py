@@ -8,7 +8,7 @@ cannot be missed, and 200 secrets cost what one costs: some hundred megabytes ta
 import base64
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -230,7 +230,7 @@ def _pieces(file: IO[bytes], start: int, end: int) -> Iterator[bytes]:
 
 async def _parts(redis: Redis, name: bytes) -> list[bytes]:
     """All byte strings in a value, of whatever type."""
-    reading = {
+    reading: dict[bytes, Callable[[], Any]] = {
         b"string": lambda: redis.get(name),
         b"hash": lambda: redis.hgetall(name),
         b"list": lambda: redis.lrange(name, 0, -1),
