@@ -5,16 +5,13 @@ A tick comes from the supervisor onto the bus; the bus feeds the board, the stre
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 import anyio
 import structlog
 import uvicorn
 from anyio.abc import TaskStatus
-from msgspec import Raw
 from prometheus_client.core import Metric
 from redis import RedisError
 from redis.asyncio import Redis
@@ -27,29 +24,33 @@ from .board import Board
 from .catalogue import Catalogue
 from .cluster.bus import LocalBus
 from .cluster.desk import LocalDesk
+from .cluster.leader import Leadership
+from .cluster.redis_bus import RedisBus
+from .cluster.redis_desk import RedisDesk
 from .deribit.api import Api
 from .deribit.auth import Credentials, Secret
-from .deribit.credits import Budget, Priority
+from .deribit.credits import Budget
 from .deribit.supervisor import Supervisor
-from .errors import DatabaseUnavailable, ExchangeUnreachable
+from .errors import DatabaseUnavailable
 from .history.backfill import Backfill
+from .history.candles import Bar
 from .history.maintenance import DAY, Job, Maintenance, Retention, housekeeping
 from .history.persons import Seen
 from .history.recorder import Recorder
 from .history.store import Store
 from .metrics import CONTENT_TYPE, LoopLag, exposition
-from .model import News, UpstreamState
+from .model import Message, Tick, UpstreamState
 from .persons.cache import MemoryCache
 from .persons.keys import file_keys, key_file, split_keys
 from .persons.office import Office
 from .persons.redis_cache import RedisCache
 from .persons.roster import Entry, Roster
-from .persons.service import Service
 from .persons.vault import Vault
 from .server import GRACE_SECONDS, Server, bound_socket, http_protocol, streams_allowed
 from .settings import Settings
 from .stream.endpoint import StreamEndpoint
 from .stream.manager import ServerSSEManager
+from .term import Part, Term
 from .web.app import create_app
 from .web.health import Check, Health
 from .web.problems import problem_response
@@ -59,10 +60,8 @@ __all__ = ["Gateway", "Part", "serve"]
 log = structlog.get_logger(__name__)
 
 
-class Part(Protocol):
-    """Something that runs in the background for as long as the gateway does; it says when it has begun."""
-
-    async def __call__(self, *, task_status: TaskStatus[None]) -> None: ...
+#: How long a stop waits for its term to end before the streams are told.
+HANDOVER_SECONDS = 3.0
 
 
 class Gateway:
@@ -70,6 +69,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._configured = frozenset(settings.tickers)
         self.store = Store(settings.database_url.get_secret_value(), interval=settings.snapshot_interval)
         self.board = Board(settings.tickers, monotonic=time.monotonic, wall=time.time)
         self._proxy = settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None
@@ -86,7 +86,19 @@ class Gateway:
             arrived=lambda session: self.office.announcer.arrived(session),
             max_tickers=settings.max_tickers,
         )
-        self.desk = LocalDesk()
+        redis = settings.redis_url.get_secret_value() if settings.redis_url else None
+        self.leadership = Leadership(self.store, settings.node, self._lead) if redis else None
+        self.bus: LocalBus | RedisBus = LocalBus(wanted=self._wanted_here)
+        self.desk: LocalDesk | RedisDesk = LocalDesk()
+        if redis and self.leadership:
+            self.bus = RedisBus(
+                redis,
+                settings.node,
+                heard=self.leadership.heard,
+                sure=lambda: self.leadership is not None and self.leadership.sure,
+                wanted=self._wanted_here,
+            )
+            self.desk = RedisDesk(redis, settings.node)
         self.office = self._new_office()
         self.roster = Roster(self.office.sessions.persons, self._write_seen)
         self.app = create_app(
@@ -101,19 +113,17 @@ class Gateway:
             routes=[Route("/metrics", self._metrics)],
             office=self.office,
             statistics=self.statistics,
-            bars=lambda ticker: self._recorder.bars(ticker) if self._recorder else (),
+            bars=self._bars,
         )
         self.lag = LoopLag()
         retention = Retention(settings.keep_prices_days, settings.keep_candles_days)
         self.maintenance = Maintenance(
             self.store, [*housekeeping(self.store, retention), Job("persons", self.roster.work)]
         )
-        self._supervisor: Supervisor | None = None
-        self._service: Service | None = None
-        self._bus: LocalBus | None = None
-        self._recorder: Recorder | None = None
+        self._term: Term | None = None
         self._wanted: frozenset[str] = frozenset()
         self._stopping = False
+        self._crashed: Callable[[], None] = lambda: None
         self._crash: Exception | None = None
 
     def _endpoint(self) -> StreamEndpoint:
@@ -137,34 +147,43 @@ class Gateway:
             RedisCache(redis.get_secret_value()) if redis else MemoryCache(),
             Vault((lambda: fixed) if fixed else file_keys(place)),
             ask=self.desk.ask,
-            publish=self._tell,
+            publish=self.bus.publish,
             send=self.manager.send,
             present=self.manager.has_session,
             logins_per_minute=settings.logins_per_minute,
         )
-
-    def _tell(self, news: News) -> None:
-        if self._bus:
-            self._bus.publish(news)
 
     async def _write_seen(self, entries: Sequence[Entry]) -> None:
         await self.store.write_seen([Seen(*entry) for entry in entries])
         if days := self.settings.keep_persons_days:
             await self.store.prune_persons(int(time.time()) - days * DAY)
 
-    async def _call(self, method: str, params: Mapping[str, Any]) -> Raw:
-        """A call for a person over the one connection: after everything that prices need, before the history."""
-        if self._supervisor is None:
-            raise ExchangeUnreachable("not connected")
-        priority = Priority.NEWCOMER if method == "public/auth" else Priority.PERSON
-        return await self._supervisor.call(method, dict(params), priority=priority)
-
     def _want(self, tickers: frozenset[str]) -> None:
         for ticker in self._wanted - tickers:
             self.board.forget(ticker)
         self._wanted = tickers
-        if self._supervisor:
-            self._supervisor.want(tickers)
+        if self._term:
+            self._term.supervisor.want(self.bus.demand())
+
+    def _wanted_here(self) -> frozenset[str]:
+        return self._wanted
+
+    def _bars(self, ticker: str) -> Sequence[Bar]:
+        """The minutes of a ticker that are not stored yet, as far as this node knows them."""
+        return self._term.recorder.bars(ticker) if self._term and self._term.recorder else ()
+
+    def _receive(self, message: Message) -> None:
+        """Take what the bus delivers: the board first, then the streams, the rows and the persons."""
+        if not isinstance(message, Tick) or message.ticker in self._followed:
+            self.board.receive(message)  # what only other nodes' streams ask for would seem silent when they leave
+        self.manager.receive(message)
+        if self._term:
+            self._term.receive(message)
+        self.office.announcer.receive(message)
+
+    @property
+    def _followed(self) -> frozenset[str]:
+        return self._wanted | self._configured
 
     @contextlib.asynccontextmanager
     async def running(
@@ -175,40 +194,63 @@ class Gateway:
         Raises StartError when the database cannot be used. A part that fails is logged, told to ``crashed``, and raised
         when the block is left: a gateway with a dead heart must not go on answering.
         """
+        self._crashed = crashed
         async with self.store, self.exchange:
             await self.store.migrate()
             self.office.vault.load()
-            epoch = await self.store.take_epoch()
-            bus = self._bus = LocalBus(epoch)
-            self._supervisor = self._new_supervisor(bus)
-            backfill = Backfill(self.store, self.exchange)
-            recorders = [self._new_recorder(epoch, backfill)] if self.settings.recorder else []
-            self._recorder = next(iter(recorders), None)
-            receivers = (self.board.receive, self.manager.receive, self.office.announcer.receive)
-            for receiver in (*receivers, *(recorder.receive for recorder in recorders)):
-                bus.subscribe(receiver)
-            self._service = service = self.office.service(self._call, met=self.roster.met)
+            self.bus.subscribe(self._receive)
             async with anyio.create_task_group() as tasks:
                 own: list[Part] = [
                     self.manager.run,
-                    *(recorder.run for recorder in recorders),
-                    self._supervisor.run,
                     self.catalogue.run,
-                    backfill.run,
-                    self.maintenance.run,
                     self.lag.run,
                     self.office.front.run,
                     self.office.announcer.run,
-                    service.run,
-                    partial(self.desk.serve, service.handle),
+                    *await self._leading(),
                 ]
                 for part in [*own, *parts]:
-                    await tasks.start(self._guarded, part, crashed)
+                    await tasks.start(self._guarded, part)
                 yield
                 tasks.cancel_scope.cancel()
-            await self.office.cache.aclose()
+            await self._close_redis()
         if self._crash:
             raise self._crash
+
+    async def _leading(self) -> list[Part]:
+        """The way to lead: with others in turn, or alone from now on."""
+        if isinstance(self.bus, RedisBus) and isinstance(self.desk, RedisDesk) and self.leadership:
+            return [self.bus.run, self.desk.run, self.leadership.run]
+        return self._begin_term(await self.store.take_epoch())
+
+    async def _lead(self, epoch: int) -> None:
+        """Run a term until cancelled."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                for part in self._begin_term(epoch):
+                    await tasks.start(self._guarded, part)
+        finally:
+            self._term = None
+            self.bus.follow()
+
+    def _begin_term(self, epoch: int) -> list[Part]:
+        backfill = Backfill(self.store, self.exchange)
+        self.bus.lead(epoch)
+        self._term = term = Term(
+            supervisor=self._new_supervisor(),
+            recorder=self._new_recorder(epoch, backfill) if self.settings.recorder else None,
+            backfill=backfill,
+            maintenance=self.maintenance,
+            bus=self.bus,
+            desk=self.desk,
+        )
+        return term.parts(self.office.service(term.call, met=self.roster.met))
+
+    async def _close_redis(self) -> None:
+        await self.office.cache.aclose()
+        if isinstance(self.bus, RedisBus):
+            await self.bus.aclose()
+        if isinstance(self.desk, RedisDesk):
+            await self.desk.aclose()
 
     def _new_recorder(self, epoch: int, backfill: Backfill) -> Recorder:
         return Recorder(
@@ -219,7 +261,7 @@ class Gateway:
             wrote=backfill.look,
         )
 
-    def _new_supervisor(self, bus: LocalBus) -> Supervisor:
+    def _new_supervisor(self) -> Supervisor:
         settings, secret = self.settings, self.settings.deribit_client_secret
         credentials = None
         if settings.deribit_client_id and secret:
@@ -227,7 +269,7 @@ class Gateway:
         return Supervisor(
             settings.deribit_ws_url,
             tickers=settings.tickers,
-            publish=bus.publish,
+            publish=self.bus.publish,
             credentials=credentials,
             proxy=self._proxy,
             ca_file=settings.deribit_ca_file,
@@ -237,17 +279,20 @@ class Gateway:
             hint="without the exchange: `cryptomarket demo` shows simulated prices",
         )
 
-    async def _guarded(self, part: Part, crashed: Callable[[], None], *, task_status: TaskStatus[None]) -> None:
+    async def _guarded(self, part: Part, *, task_status: TaskStatus[None]) -> None:
         try:
             await part(task_status=task_status)
         except Exception as exc:
             log.exception("a part of the gateway failed; stopping", part=getattr(part, "__qualname__", repr(part)))
             self._crash = exc
-            crashed()
+            self._crashed()
 
     async def drain(self) -> None:
-        """End every stream in order, over the window of the settings; from here on the gateway is not ready."""
+        """Hand over the lead, then end every stream in order, over the window of the settings; not ready from here."""
         self._stopping = True
+        if self.leadership:
+            with anyio.move_on_after(HANDOVER_SECONDS):
+                await self.leadership.resign()
         await self.manager.drain(self.settings.drain_seconds)
 
     async def health(self) -> Health:
@@ -259,8 +304,8 @@ class Gateway:
             "database": await self._database_check(),
             "upstream": Check(fresh, f"{upstream.state}: {upstream.reason}" if upstream.reason else upstream.state),
         }
-        if self.settings.deribit_client_id and self._supervisor:
-            checks["login"] = self._login_check(self._supervisor)
+        if self.settings.deribit_client_id and self._term:
+            checks["login"] = self._login_check(self._term.supervisor)
         if self.settings.redis_url:
             checks["redis"] = await self._redis_check(self.settings.redis_url.get_secret_value())
         return Health(checks)
@@ -268,12 +313,15 @@ class Gateway:
     def statistics(self) -> dict[str, object]:
         """The counters of each part of this node, by its name."""
         found: dict[str, object] = {"streams": self.manager.statistics(), "maintenance": self._daily()}
-        if self._recorder:
-            found["recorder"] = self._recorder.statistics()
-        if self._supervisor:
-            found["upstream"] = self._supervisor.statistics()
-        if self._service:
-            found["persons"] = self._service.statistics() | self.office.announcer.statistics()
+        found["persons"] = self.office.announcer.statistics()
+        if isinstance(self.bus, RedisBus):
+            found["cluster"] = {"node": self.settings.node, "leads": bool(self._term), **self.bus.statistics()}
+        if term := self._term:
+            found["upstream"] = term.supervisor.statistics()
+            if term.recorder:
+                found["recorder"] = term.recorder.statistics()
+            if term.service:
+                found["persons"] = term.service.statistics() | self.office.announcer.statistics()
         return found
 
     def _daily(self) -> dict[str, object]:
@@ -283,12 +331,12 @@ class Gateway:
     def families(self) -> list[Metric]:
         """Everything that can be measured of this node now."""
         families = [*measures.of_streams(self.manager.statistics()), *measures.of_board(self.board), self.lag.family()]
-        if self._recorder:
-            families += measures.of_recorder(self._recorder.statistics())
-        if self._supervisor:
-            families += measures.of_upstream(self._supervisor.statistics())
-        if self._service:
-            families += measures.of_persons(self._service.statistics() | self.office.announcer.statistics())
+        if term := self._term:
+            families += measures.of_upstream(term.supervisor.statistics())
+            if term.recorder:
+                families += measures.of_recorder(term.recorder.statistics())
+            if term.service:
+                families += measures.of_persons(term.service.statistics() | self.office.announcer.statistics())
         return families
 
     async def _metrics(self, _: Request) -> Response:

@@ -35,7 +35,8 @@ ARROWS: dict[str, frozenset[str]] = {
     "handover": frozenset(),
     "server": BASE | {"handover"},
     "tasks": BASE | FEATURES | {"logs"},
-    "gateway": BASE | FEATURES | {"web", "server", "logs", "catalogue", "measures"},
+    "term": BASE | FEATURES,
+    "gateway": BASE | FEATURES | {"web", "server", "logs", "catalogue", "measures", "term"},
     # The commands: `cli` reads the settings and starts one of the others.
     "tail": BASE,
     "doctor": BASE | FEATURES | {"server"},
