@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 
+from .described import assert_described
 from .eventsource import Event, EventSourceParser
 
 __all__ = ["Reader", "exact", "reading"]
@@ -43,6 +44,8 @@ class Reader:
             except httpx2.TransportError as exc:
                 self.ended_cleanly = False
                 raise EOFError from exc
+            for event in self._waiting:
+                assert_described(event)
         return self._waiting.pop(0)
 
     async def next(self, name: str) -> Event:

@@ -11,7 +11,6 @@ from tests.persons.site import running_persons
 
 from .test_streaming import validator
 
-
 #: What the design promises beside the pages.
 ROUTES = {
     "/sse/",
