@@ -55,6 +55,12 @@ bench: $(VENV)/test.stamp ## Measure beside the field's usual answers; loopback 
 fuzz: $(VENV)/test.stamp ## A million broken frames through the reader of the exchange (ARGS="--count N" for more)
 	@$(BIN)/python -m tests.deribit.fuzz $(ARGS)
 
+audit: $(VENV)/audit.stamp ## Ask whether anything we lock has a known vulnerability; offline the project's own floors judge
+	@$(BIN)/python -m tests.supply.audit
+
+sbom: $(VENV)/test.stamp ## The bill of materials as CycloneDX JSON, in dist/
+	@mkdir -p dist && $(BIN)/python -m tests.supply.sbom > dist/cryptomarket.cdx.json && echo dist/cryptomarket.cdx.json
+
 lock: $(VENV)/lock.stamp ## Write requirements/ anew from pyproject.toml (UPGRADE=--upgrade for newer versions)
 	@$(COMPILE) --extra test --group build pyproject.toml --output-file requirements/test.txt
 	@$(COMPILE) --constraints requirements/test.txt pyproject.toml --output-file requirements/run.txt
@@ -87,6 +93,10 @@ $(VENV)/test.stamp: requirements/test.txt $(BUILT) | $(BIN)/pip
 	@$(NPM)
 	@$(OURS)
 	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/audit.stamp: requirements/audit.txt $(VENV)/test.stamp | $(BIN)/pip
+	@$(LOCKED) --requirement requirements/audit.txt
+	@touch $@
 
 $(VENV)/lock.stamp: requirements/lock.txt | $(BIN)/pip
 	@$(LOCKED) --requirement requirements/lock.txt

@@ -1,0 +1,84 @@
+"""The lock files and the floors as data."""
+
+import functools
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+__all__ = ["ROOT", "Floors", "Locked", "above_floor", "below_floors", "floors", "locked", "read_lock"]
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A package as it is locked: one version, and the contents that are accepted."""
+
+    name: str
+    version: Version
+    hashes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Floors:
+    """The lowest good versions, why, and what must not be there."""
+
+    packages: Mapping[str, tuple[str, str]]
+    images: Mapping[str, tuple[tuple[str, ...], str]]
+    absent: frozenset[str]
+
+
+@functools.cache
+def floors() -> Floors:
+    """The table beside this file."""
+    found = tomllib.loads((Path(__file__).parent / "floors.toml").read_text())
+    return Floors(
+        {name: (version, why) for name, (version, why) in found["packages"].items()},
+        {name: (tuple(versions), why) for name, (versions, why) in found["images"].items()},
+        frozenset(found["absent"]),
+    )
+
+
+@functools.cache
+def locked(name: str) -> dict[str, Locked]:
+    """The packages of one of our lock files, by name."""
+    return read_lock(ROOT / "requirements" / f"{name}.txt")
+
+
+def read_lock(path: Path) -> dict[str, Locked]:
+    """The packages of a lock file; each line must name one exact version."""
+    packages = {}
+    for line in path.read_text().replace("\\\n", " ").splitlines():
+        if line.strip() and not line.lstrip().startswith("#"):
+            match = re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==(\S+)", line)
+            assert match, f"{path.name}: not an exact version: {line[:80]}"
+            name = str(canonicalize_name(match[1]))
+            hashes = tuple(re.findall(r"--hash=sha256:([0-9a-f]{64})\b", line))
+            packages[name] = Locked(name, Version(match[2]), hashes)
+    return packages
+
+
+def below_floors(packages: Mapping[str, Locked]) -> list[str]:
+    """A sentence for every package that is older than its floor, or should not be there."""
+    low = [
+        f"{name} {packages[name].version} is below {floor}: {why}"
+        for name, (floor, why) in floors().packages.items()
+        if name in packages and packages[name].version < Version(floor)
+    ]
+    return low + [f"{name} should not be there" for name in sorted(floors().absent & packages.keys())]
+
+
+def above_floor(image: str) -> None:
+    """Fail unless the image is pinned to one exact version at or above the floor of its line."""
+    name, _, tag = image.partition(":")
+    match = re.match(r"v?(\d+(?:\.\d+)+)", tag)
+    assert match, f"{image} is no exact version"
+    version, lines = Version(match[1]), [Version(floor) for floor in floors().images[name][0]]
+    assert version >= min(lines), image
+    of_line = [floor for floor in lines if floor.release[:-1] == version.release[:-1]]
+    assert all(version >= floor for floor in of_line), f"{image} is below {of_line[0]}"
