@@ -67,13 +67,18 @@ async def test_a_gateway_measures_what_it_does(tmp_path: Path) -> None:
 
 
 async def test_every_metric_is_in_the_readme(tmp_path: Path) -> None:
-    """The README lists exactly the names that are served."""
+    """The README lists exactly what is served: names, kinds and meanings; seconds are seconds, counters are totals."""
     readme = (Path(__file__).parents[1] / "README.md").read_text()
-    listed = set(re.findall(r"`(cryptomarket_[a-z_]+)`", readme))
+    listed = set(re.findall(r"^\| `(cryptomarket_[a-z_]+)` \| (\w+) \| (.+?) \|$", readme, re.MULTILINE))
     async with running_exchange() as exchange:
         gateway = Gateway(settings_for(tmp_path, exchange))
         async with gateway.running():
             await eventually(lambda: gateway.board.tick("btc_usd"), "a tick arrives")
             families = list(text_string_to_metric_families(exposition(gateway.families()).decode()))
-    served = {f"{family.name}{'_total' if family.type == 'counter' else ''}" for family in families}
+    served = {
+        (f"{family.name}{'_total' if family.type == 'counter' else ''}", family.type, family.documentation)
+        for family in families
+    }
     assert listed == served
+    assert set(re.findall(r"`(cryptomarket_[a-z_]+)`", readme)) == {name for name, _, _ in served}
+    assert all(name.endswith("_seconds") for name, kind, _ in served if kind == "histogram" or name.endswith("_age"))

@@ -1,4 +1,4 @@
-"""A bill of materials in CycloneDX JSON, made from the lock files alone (`make sbom`): the same locks, the same bytes."""
+"""A bill of materials in CycloneDX JSON, from the lock files alone (`make sbom`): the same locks, the same bytes."""
 
 import base64
 import hashlib
