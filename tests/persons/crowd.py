@@ -1,0 +1,127 @@
+"""Browsers that keep every byte they ever received, so that all of it can be searched."""
+
+import json
+import random
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import anyio
+from anyio.abc import SocketStream
+
+from cryptomarket.simulator.accounts import Account
+
+__all__ = ["Crowd", "Tab", "accounts"]
+
+#: Letters that read differently as URL and as base64; the exchange's own secrets have fewer.
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_+/%&~"
+_OUTCOME = re.compile(rb'\{"kind":"(?:person|login_failed)"[^\n]*\}')
+_COOKIE = re.compile(rb"set-cookie: ([^;\r]+)", re.IGNORECASE)
+
+
+def _secret(dice: random.Random) -> str:
+    return "".join(dice.choices(_LETTERS, k=43))
+
+
+def accounts(count: int, seed: int = 5) -> list[Account]:
+    """So many persons, each with a secret of 43 random letters."""
+    dice = random.Random(seed)
+    return [
+        Account(f"key-{number:03}", _secret(dice), f"person{number}@example.com", f"person{number}")
+        for number in range(count)
+    ]
+
+
+@dataclass
+class Tab:
+    """A browser session with one open stream; ``received`` is all that came on it."""
+
+    cookie: str
+    received: bytearray = field(default_factory=bytearray)
+    seen: int = 0
+
+    async def outcome(self, seconds: float = 40.0) -> dict[str, object]:
+        """The next outcome of a log-in on the stream."""
+        with anyio.fail_after(seconds):
+            while (found := _OUTCOME.search(self.received, self.seen)) is None:
+                await anyio.sleep(0.01)
+        self.seen = found.end()
+        return dict(json.loads(found[0]))
+
+
+class Crowd:
+    """Raw HTTP against one gateway; ``received`` holds all answers but those of the streams."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname
+        assert parts.port
+        self.host, self.port = parts.hostname, parts.port
+        self.received = bytearray()
+        self.tabs: list[Tab] = []
+
+    def everything(self) -> list[bytes]:
+        """Every byte that came from the gateway."""
+        return [bytes(self.received), *(bytes(tab.received) for tab in self.tabs)]
+
+    def _head(self, verb: str, path: str, headers: dict[str, str]) -> bytes:
+        lines = [f"{verb} {path} HTTP/1.1", f"Host: {self.host}:{self.port}"]
+        return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "", ""]).encode()
+
+    async def ask(self, verb: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
+        """Status and whole answer of one request on a connection of its own."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        given = {"Connection": "close", "Content-Length": str(len(body)), **given}
+        async with await anyio.connect_tcp(self.host, self.port) as stream:
+            await stream.send(self._head(verb, path, given) + body)
+            answer = await _rest(stream)
+        self.received += answer
+        return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/") else 0, answer
+
+    async def post(self, cookie: str, client_id: str, secret: str, **headers: str) -> int:
+        """Log in; the status."""
+        body = json.dumps({"client_id": client_id, "client_secret": secret}).encode()
+        given = {"Content_Type": "application/json", "Cookie": cookie, **headers}
+        return (await self.ask("POST", "/api/v1/persons/login", body, **given))[0]
+
+    @asynccontextmanager
+    async def half_a_login(self, cookie: str, account: Account) -> AsyncIterator[None]:
+        """Send a log-in but for its last letters, and hang up at the end of the block."""
+        body = json.dumps({"client_id": account.client_id, "client_secret": account.client_secret}).encode()
+        given = {"Content-Type": "application/json", "Cookie": cookie, "Content-Length": str(len(body))}
+        async with await anyio.connect_tcp(self.host, self.port) as stream:
+            await stream.send(self._head("POST", "/api/v1/persons/login", given) + body[:-2])
+            yield
+
+    @asynccontextmanager
+    async def tab(self) -> AsyncIterator[Tab]:
+        """A new browser session with a stream that is read all the time."""
+        _, page = await self.ask("GET", "/status")
+        found = _COOKIE.search(page)
+        assert found, page[:500]
+        tab = Tab(found[1].decode())
+        self.tabs.append(tab)
+        async with await anyio.connect_tcp(self.host, self.port) as stream, anyio.create_task_group() as tasks:
+            await stream.send(self._head("GET", "/sse/?timer=3600", {"Cookie": tab.cookie}))
+            tasks.start_soon(_read_into, stream, tab.received)
+            with anyio.fail_after(30):
+                while b'"kind":"upstream"' not in tab.received:
+                    await anyio.sleep(0.01)
+            yield tab
+            tasks.cancel_scope.cancel()
+
+
+async def _read_into(stream: SocketStream, buffer: bytearray) -> None:
+    try:
+        async for piece in stream:
+            buffer += piece
+    except (anyio.BrokenResourceError, ConnectionError):
+        pass  # the gateway was stopped, or took the stream away
+
+
+async def _rest(stream: SocketStream) -> bytes:
+    buffer = bytearray()
+    await _read_into(stream, buffer)
+    return bytes(buffer)
