@@ -235,8 +235,13 @@ class Market:
         }
 
     def prices(self, ticker: str, start_ms: int, end_ms: int, interval: int) -> Iterator[Price]:
-        """The simulated history: the last tick of every slot of ``interval`` seconds that begins in [start, end)."""
-        instrument = None if is_index(ticker) else self.instruments(start_ms)[ticker]
+        """The simulated history: the last tick of every slot of ``interval`` seconds that begins in [start, end).
+
+        What is not listed at the end of that time has none.
+        """
+        instrument = None if is_index(ticker) else self.instruments(end_ms).get(ticker)
+        if instrument is None and ticker not in INDICES:
+            return
         index = INDICES[ticker if instrument is None else instrument.price_index]
         walk, shift = self._walk(index), sum(ticker.encode())
         step = self.cadence_ms if instrument is None else self.slot_ms(ticker)

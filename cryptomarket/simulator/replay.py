@@ -6,6 +6,7 @@ served; where a line holds the data alone, the documented envelope is put around
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +42,11 @@ def read_recordings(paths: Sequence[Path]) -> list[Recorded]:
 
 
 def _read(path: Path) -> Iterable[Recorded]:
-    content = path.read_bytes()
-    lines = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).splitlines()
+    try:
+        content = path.read_bytes()
+        lines = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).splitlines()
+    except (OSError, EOFError, zlib.error) as exc:
+        raise UnreadableRecording(f"{path}: cannot be read ({getattr(exc, 'strerror', None) or exc})") from exc
     previous: float | None = None
     for number, line in enumerate(lines, 1):
         if not line.strip():

@@ -44,6 +44,12 @@ def test_history_ends_in_the_live_price() -> None:
             )
 
 
+@pytest.mark.parametrize("ticker", ["nope_usd", "NOPE-PERPETUAL", "BTC-1JAN30"])
+def test_what_is_not_listed_has_no_history(ticker: str) -> None:
+    """A demo asked for such a ticker has the others."""
+    assert list(Market(1).prices(ticker, NOW - 3_600_000, NOW, 60)) == []
+
+
 def test_what_is_traded_follows_the_calendar() -> None:
     """Every day at 08:00 UTC the day's future and options are gone and others are there."""
     expiry = NOW - NOW % 86_400_000 + 28_800_000

@@ -54,6 +54,19 @@ async def test_data_alone_gets_the_documented_envelope(tmp_path: Path) -> None:
         assert await client.text() == text
 
 
+@pytest.mark.parametrize("content", [b"\x1f\x8bxx", gzip.compress(b"{}")[:-3], gzip.compress(b"{}" * 99)[:12], None])
+async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+    """A damaged archive, or a folder."""
+    path = tmp_path / "some.jsonl.gz"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(UnreadableRecording, match=r"some\.jsonl\.gz: cannot be read"):
+        async with running_exchange(replay=path):
+            pass
+
+
 async def test_a_file_that_is_no_recording_is_named(tmp_path: Path) -> None:
     """The error says file and line."""
     path = tmp_path / "bad.jsonl"
