@@ -115,7 +115,7 @@ def demo(host: Host = None, port: Port = None) -> None:
 @app.command()
 def simulate(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on, 0 for a free one.")] = 8765,
+    port: Annotated[int, typer.Option(help="Port to listen on, 0 for a free one.", min=0, max=65_535)] = 8765,
     seed: Annotated[int, typer.Option(help="The same seed gives the same prices.")] = 1,
     client_id: Annotated[list[str] | None, typer.Option(help="An account's API key; repeatable.")] = None,
     client_secret: Annotated[list[str] | None, typer.Option(help="The secret of the key before it.")] = None,
@@ -207,8 +207,13 @@ def export(
     from .history.synchronous import synchronously
 
     url, within = _revealed(read_settings().database_url) or "", asked_range(start, end, ("--from", "--to"))
-    with out.open("w", encoding="utf-8") if out else contextlib.nullcontext(sys.stdout) as file:
-        rows = synchronously(url, write_rows, file.write, form.value, ticker, within.start, within.end)
+    try:
+        with out.open("w", encoding="utf-8") if out else contextlib.nullcontext(sys.stdout) as file:
+            rows = synchronously(url, write_rows, file.write, form.value, ticker, within.start, within.end)
+    except OSError as exc:
+        if out is None:
+            raise  # whoever read our output has gone
+        raise StartError(f"cannot write {out}: {exc.strerror or exc}") from exc
     print(f"{rows} prices", file=sys.stderr)
 
 

@@ -193,6 +193,8 @@ def read_settings(**values: Any) -> Settings:
         return found if found.node else found.model_copy(update={"node": secrets.token_hex(4)})
     except ValidationError as exc:
         raise SettingsError([_problem(error) for error in exc.errors(include_url=False)]) from None
+    except (OSError, UnicodeError) as exc:
+        raise SettingsError([f".env: expected a file of text ({type(exc).__name__})"]) from None
 
 
 def _problem(error: Any) -> str:

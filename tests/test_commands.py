@@ -1,11 +1,16 @@
 """The commands on stored prices, as a person or a script types them, on both databases."""
 
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
 
+from cryptomarket.cli import app
 from cryptomarket.history.store import Store
 from cryptomarket.model import Price
 from cryptomarket.simulator.exchange import running_exchange
@@ -47,6 +52,15 @@ async def test_export_writes_a_file(tmp_path: Path, stored: str) -> None:
     lines = out_path.read_text().splitlines()
     assert lines[1].startswith(f"btc_usd,{HOUR},64250.100,")
     assert len(lines) == 10
+
+
+async def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A sentence and exit code 1."""
+    arguments = ["--ticker", "btc_usd", "--out", str(tmp_path / "nowhere" / "prices.csv")]
+    code, _, log = await run_program(tmp_path, "export", *arguments)
+    assert code == 1
+    assert log.startswith("cryptomarket: cannot write ")
+    assert "Traceback" not in log
 
 
 async def test_gaps_names_what_is_missing(tmp_path: Path, stored: str) -> None:
@@ -92,3 +106,32 @@ async def test_no_history_is_a_sentence(tmp_path: Path) -> None:
     assert "history.db" in log
     assert "Traceback" not in log
     assert not (tmp_path / "history.db").exists()
+
+
+COMMANDS = [
+    *("serve", "demo", "simulate", "tail", "history", "export", "gaps", "backfill", "migrate", "rotate-keys", "doctor"),
+    *("persons list", "persons forget"),
+]
+FOR_SCRIPTS = ["tail", "history", "gaps", "backfill", "doctor", "persons list"]
+
+
+def test_every_command_shows_an_example() -> None:
+    """The list here is whole; each has a sentence, an example of itself, and `--json` where a script reads it."""
+    runner = CliRunner()
+    assert {" ".join(names) for names, _ in commands(get_command(app))} == set(COMMANDS)
+    for command in COMMANDS:
+        shown = runner.invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+        assert shown.exit_code == 0
+        assert f"Example: cryptomarket {command}" in shown.output, command
+        assert ("--json" in shown.output) or (command not in FOR_SCRIPTS), command
+    whole = runner.invoke(app, ["--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    assert "Exit codes: 0 done, 1 something failed or is missing, 2 wrong usage or settings" in whole.output
+
+
+def commands(group: Any, *before: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command below a group, with the words that call it."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, *before, name)
+        else:
+            yield (*before, name), command

@@ -94,6 +94,13 @@ def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str)
     assert caught.value.__suppress_context__
 
 
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    """An archive or an image under the name `.env` is a sentence, not a traceback."""
+    (tmp_path / ".env").write_bytes(b"\x89PNG\xff\x00")
+    with pytest.raises(SettingsError, match=r"\.env: expected a file of text"):
+        read_settings()
+
+
 def test_every_problem_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """An operator mends all wrong values in one go."""
     monkeypatch.setenv("CRYPTOMARKET_PORT", "x")
