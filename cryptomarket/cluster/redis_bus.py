@@ -232,9 +232,9 @@ class RedisBus:
 
     async def _follow_channel(self, channel: PubSub) -> None:
         while True:
-            found = await channel.get_message(timeout=SILENT_SECONDS)
-            if found is None:  # our own beats come back as well, so this is no silence but a dead connection
-                raise TimeoutError
+            with anyio.fail_after(SILENT_SECONDS):  # our own beats come back as well: silence is a dead connection
+                while (found := await channel.get_message(timeout=BEAT_SECONDS)) is None:
+                    pass
             await self._take(found["data"])
 
     async def _take(self, data: bytes) -> None:

@@ -1,0 +1,162 @@
+"""Several nodes, one of which leads: what browsers see on any of them, and what they see when one dies."""
+
+import signal
+from pathlib import Path
+
+import anyio
+import httpx2
+
+from ..persons.site import ADA, told
+from .nodes import Cluster, Node, running_cluster, state, tick, tick_of
+
+
+def others(cluster: Cluster, node: Node) -> list[Node]:
+    """Every node but this."""
+    return [one for one in cluster.nodes if one is not node]
+
+
+def sqlite(folder: Path) -> str:
+    """A database in the folder, for what does not depend on the kind."""
+    return f"sqlite+aiosqlite:///{folder / 'shared.db'}"
+
+
+async def test_every_node_sends_the_same_ticks(tmp_path: Path) -> None:
+    """Equal ids and equal prices on all nodes, from one connection to the exchange."""
+    async with running_cluster(tmp_path, sqlite(tmp_path), 3) as cluster:
+        seen: list[dict[tuple[int, int], object]] = []
+
+        async def listen(node: Node) -> None:
+            async with node.stream("timer=0&channels=btc_usd") as stream:
+                found = {}
+                for _ in range(15):
+                    place, data = await tick(stream)
+                    found[place] = data
+                seen.append(found)
+
+        async with anyio.create_task_group() as tasks:
+            for node in cluster.nodes:
+                tasks.start_soon(listen, node)
+        common = set(seen[0]) & set(seen[1]) & set(seen[2])
+        assert len(common) >= 5
+        assert all(seen[0][place] == seen[1][place] == seen[2][place] for place in common)
+        statuses = [(await node.status())["statistics"] for node in cluster.nodes]
+        assert sum("upstream" in one for one in statuses) == 1
+        assert statuses[0]["cluster"]["nodes"] == ["n0", "n1", "n2"]
+
+
+async def test_another_leads_when_the_leader_is_killed(tmp_path: Path, database_url: str) -> None:
+    """kill -9: the streams of the others go on with a higher epoch, and their ids go on."""
+    async with running_cluster(tmp_path, database_url) as cluster:
+        for _ in range(2):
+            leader = await cluster.leader()
+            (follower,) = others(cluster, leader)
+            async with follower.stream() as stream:
+                (epoch, _), _ = await tick(stream)
+                leader.kill()
+                place = await tick_of(stream, epoch + 1)
+                assert place[0] > epoch
+            assert (await follower.status())["upstream"]["state"] == "live"
+            cluster.nodes.remove(leader)
+            assert await follower.leads()
+            await cluster.start(f"{leader.name}x")
+
+
+async def test_a_leader_that_stops_hands_over(tmp_path: Path) -> None:
+    """SIGTERM: the other leads before the first has exited, and the first exits with 0."""
+    async with running_cluster(tmp_path, sqlite(tmp_path)) as cluster:
+        leader = await cluster.leader()
+        (follower,) = others(cluster, leader)
+        async with follower.stream() as stream:
+            (epoch, _), _ = await tick(stream)
+            assert await leader.program.stop(seconds=30) == 0, leader.program.log
+            await tick_of(stream, epoch + 1)
+
+
+async def test_a_leader_that_stood_still_says_nothing_more(tmp_path: Path, database_url: str) -> None:
+    """SIGSTOP, another leads, SIGCONT: no tick of the old epoch arrives anywhere, and the woken node follows."""
+    async with running_cluster(tmp_path, database_url) as cluster:
+        leader = await cluster.leader()
+        (follower,) = others(cluster, leader)
+        async with follower.stream() as stream:
+            (epoch, _), _ = await tick(stream)
+            leader.signal(signal.SIGSTOP)
+            try:
+                newer, _ = await tick_of(stream, epoch + 1)
+            finally:
+                leader.signal(signal.SIGCONT)
+            for _ in range(10):
+                assert (await tick(stream))[0][0] >= newer
+            async with leader.stream("timer=0&channels=btc_usd") as woken:
+                await tick_of(woken, newer)
+                for _ in range(10):
+                    assert (await tick(woken))[0][0] >= newer
+            assert not await leader.leads()
+
+
+async def test_without_redis_each_goes_on_as_it_can(tmp_path: Path) -> None:
+    """The leader's streams go on, followers say stale; Redis returns empty, and all is as before."""
+    async with running_cluster(tmp_path, sqlite(tmp_path)) as cluster:
+        leader = await cluster.leader()
+        (follower,) = others(cluster, leader)
+        async with leader.stream() as near, follower.stream() as far:
+            await tick(near)
+            await tick(far)
+            await cluster.redis.kill()
+            assert await state(far, "stale")
+            for _ in range(5):
+                await tick(near)
+            await cluster.redis.start()
+            await state(far, "live")
+            await tick(far)
+        assert await leader.leads()
+
+
+async def test_a_hung_redis_holds_nobody_up(tmp_path: Path) -> None:
+    """Redis accepts and never answers: the leader's streams do not notice, and followers are back when it is."""
+    async with running_cluster(tmp_path, sqlite(tmp_path)) as cluster:
+        leader = await cluster.leader()
+        (follower,) = others(cluster, leader)
+        async with leader.stream() as near, follower.stream() as far:
+            await tick(far)
+            cluster.redis.pause()
+            assert await state(far, "stale")
+            for _ in range(5):
+                await tick(near)
+            cluster.redis.go_on()
+            await state(far, "live")
+            await tick(far)
+
+
+async def test_what_a_follower_s_stream_asks_for_is_followed(tmp_path: Path) -> None:
+    """A ticker that only a stream on a follower wants arrives there."""
+    async with running_cluster(tmp_path, sqlite(tmp_path)) as cluster:
+        leader = await cluster.leader()
+        (follower,) = others(cluster, leader)
+        async with follower.stream("timer=0&channels=sol_usd") as stream:
+            assert (await tick(stream, "sol_usd"))[1]["ticker"] == "sol_usd"
+
+
+async def test_a_person_is_the_same_on_every_node(tmp_path: Path) -> None:
+    """Log in on a follower, be known on the leader, log out there: every stream of the browser is told."""
+    async with running_cluster(tmp_path, sqlite(tmp_path), accounts=(ADA,)) as cluster:
+        leader = await cluster.leader()
+        (follower,) = others(cluster, leader)
+        async with httpx2.AsyncClient(timeout=30) as client:
+            await client.get(f"{follower.url}/")
+            cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+            async with follower.stream(cookie=cookie) as far, leader.stream(cookie=cookie) as near:
+                body = {"client_id": ADA.client_id, "client_secret": ADA.client_secret}
+                headers = {"cookie": cookie}
+                answer = await client.post(f"{follower.url}/api/v1/persons/login", json=body, headers=headers)
+                assert answer.status_code == 202
+                persons = [await told(stream, "person") for stream in (far, near)]
+                assert {one["username"] for one in persons} == {"ada"}
+                for node in cluster.nodes:
+                    me = await client.get(f"{node.url}/api/v1/persons/me/account", headers=headers)
+                    assert me.json()["person_id"] == persons[0]["person_id"]
+                assert (await client.delete(f"{leader.url}/api/v1/persons/me", headers=headers)).status_code == 204
+                for stream in (far, near):
+                    await told(stream, "logged_out")
+                assert (await client.get(f"{follower.url}/api/v1/persons/me", headers=headers)).status_code == 401
+        logs = "".join(node.program.log for node in cluster.nodes)
+        assert ADA.client_secret not in logs
