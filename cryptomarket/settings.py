@@ -141,7 +141,7 @@ class Settings(BaseSettings):
         SecretStr("sqlite+aiosqlite:///cryptomarket.db"), description="SQLite or PostgreSQL, as a SQLAlchemy address"
     )
     redis_url: Annotated[SecretStr | None, _secret_url("redis", "rediss", "unix")] = Field(
-        None, description="Redis, the cache of logins; empty: they are kept in memory and end with the process"
+        None, description="Redis, for several nodes and for logins that outlive a restart; empty: one process"
     )
     secret_key: Annotated[SecretStr | None, AfterValidator(_keys)] = Field(
         None, description="what seals logins: a Fernet key, or several with commas, the newest first"
