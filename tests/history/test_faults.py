@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import cycle
 from pathlib import Path
 
 import anyio
@@ -102,26 +103,50 @@ async def test_a_full_disk_delays_and_loses_nothing(small_disk: Path) -> None:
         assert check == "ok"
 
 
-@pytest.mark.parametrize("order", ["asc", "desc"])
-async def test_pages_are_whole_while_rows_are_written(store: Store, order: Order) -> None:
-    """Each row that stood when the reading began is seen once, whatever is recorded and filled in meanwhile."""
-    epoch = await store.take_epoch()
-    standing = [SLOT + 60 * n for n in range(0, 300, 3)]
-    await store.write_live([price(slot, epoch=epoch) for slot in standing], epoch)
-    chance = random.Random(1)
-    seen: list[int] = []
-    after = None
-    while True:
-        page = await store.prices("btc_usd", limit=7, after=after, order=order)
-        seen += [row.timestamp for row in page.data]
-        await store.insert_missing([price(SLOT + 60 * chance.randrange(300), source=Source.BACKFILL)])
-        await store.write_live([price(SLOT + 60 * (300 + len(seen)), epoch=epoch)], epoch)
-        after = page.next
-        if after is None or len(seen) > 1000:
-            break
-    assert len(seen) == len(set(seen))
-    assert set(standing) <= set(seen)
-    assert seen == sorted(seen, reverse=order == "desc")
+#: Which of 120 slots stand when the reading begins, how large a page is, and what is written after each.
+SLOTS = 120
+readings = st.tuples(
+    st.sets(st.integers(0, SLOTS - 1), min_size=40, max_size=60),
+    st.integers(4, 20),
+    st.sampled_from(["asc", "desc"]),
+    st.lists(st.tuples(st.integers(0, SLOTS + 20), st.booleans()), min_size=1, max_size=20),
+)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(reading=readings)
+def test_pages_are_whole_while_rows_are_written(
+    reading: tuple[set[int], int, Order, list[tuple[int, bool]]], database_url: str
+) -> None:
+    """Each row that stood when the reading began is seen once and in order, whatever is written meanwhile."""
+    standing, limit, order, writes = reading
+
+    async def check() -> None:
+        async with Store(database_url) as store:
+            await store.migrate()
+            epoch = await store.take_epoch()
+            ticker = f"t{uuid.uuid4().hex}"
+
+            def row(slot: int, source: str) -> Price:
+                return price(SLOT + 60 * slot, ticker=ticker, epoch=epoch, source=source)
+
+            await store.write_live([row(slot, Source.LIVE) for slot in standing], epoch)
+            seen: list[int] = []
+            after = None
+            for slot, live in cycle(writes):
+                page = await store.prices(ticker, limit=limit, after=after, order=order)
+                seen += [(found.timestamp - SLOT) // 60 for found in page.data]
+                after = page.next
+                if after is None:
+                    break
+                if live:
+                    await store.write_live([row(slot, Source.LIVE)], epoch)
+                else:
+                    await store.insert_missing([row(slot, Source.BACKFILL)])
+            assert seen == sorted(set(seen), reverse=order == "desc")
+            assert standing <= set(seen) <= standing | {slot for slot, _ in writes}
+
+    anyio.run(check)
 
 
 digits = st.builds(
