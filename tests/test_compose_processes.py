@@ -5,8 +5,10 @@ import os
 import shutil
 import ssl
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from decimal import Decimal
 from pathlib import Path
 
 import anyio
@@ -16,7 +18,11 @@ from playwright.async_api import async_playwright
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
+from cryptomarket.cluster.redis_bus import RedisBus
+from cryptomarket.cluster.redis_desk import RedisDesk
 from cryptomarket.history.store import Store
+from cryptomarket.model import Message, Tick
+from cryptomarket.persons.redis_cache import RedisCache
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.tasks.snapshot import SOURCE
 
@@ -134,6 +140,55 @@ async def test_a_worker_and_a_beat_beside_a_gateway(tmp_path: Path, sqlite_url: 
         assert {row.source for row in rows} == {SOURCE}
         assert (tmp_path / "cryptomarket.celery").exists()
         assert await refusals(redis) == []
+
+
+async def test_the_account_of_the_gateway_may_do_its_work(tmp_path: Path) -> None:
+    """The cache of logins, the desk of errands and the bus run with it, and nothing of theirs is refused."""
+    async with guarded_redis(tmp_path) as server:
+        url = account_url(server, "cryptomarket")
+        cache = RedisCache(url)
+        assert await cache.put("deribit:login:1", b"x", 60)
+        assert await cache.put("deribit:login:1", b"y", 60, only_over=True)
+        assert await cache.get("deribit:login:1") == [b"y"]
+        assert await cache.swap("deribit:login:1", b"y", b"z")
+        assert [name async for name in cache.names("deribit:login:")] == ["deribit:login:1"]
+        assert await cache.count("deribit:limit:1", 60) == 1
+        assert await cache.take("deribit:login:1") == b"z"
+        await cache.delete("deribit:limit:1")
+        await cache.aclose()
+        assert await answered(url) == b"done: errand"
+        async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
+            leader, follower = RedisBus(url, "n1"), RedisBus(url, "n2")
+            heard: list[Message] = []
+            follower.subscribe(heard.append)
+            leader.lead(1)
+            for bus in (leader, follower):
+                stack.push_async_callback(bus.aclose)
+                await tasks.start(bus.run)
+            with anyio.fail_after(60):
+                while not any(isinstance(message, Tick) for message in heard):
+                    leader.publish(Tick("btc_usd", Decimal(1), int(time.time() * 1000)))
+                    await anyio.sleep(0.05)
+            tasks.cancel_scope.cancel()
+        assert await refusals(server) == []
+
+
+async def answered(url: str) -> bytes:
+    """What one node says to an errand of another."""
+    asking, serving = RedisDesk(url, "n1"), RedisDesk(url, "n2")
+
+    async def handle(errand: bytes) -> bytes:
+        return b"done: " + errand
+
+    async with anyio.create_task_group() as tasks:
+        for desk in (asking, serving):
+            await tasks.start(desk.run)
+        await tasks.start(serving.serve, handle)
+        answer = await asking.ask(b"errand", seconds=30)
+        tasks.cancel_scope.cancel()
+    await asking.aclose()
+    await serving.aclose()
+    return answer
 
 
 @pytest.mark.parametrize("account", ["cryptomarket", "celery"])
