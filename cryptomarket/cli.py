@@ -10,17 +10,17 @@ import functools
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
 from pydantic import SecretStr
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from .errors import CryptomarketError, SettingsError, StartError
 from .logs import configure_logs
@@ -33,6 +33,7 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="cryptomarket",
     help="A real-time gateway for prices of the Deribit exchange.",
+    epilog="Exit codes: 0 done, 1 something failed or is missing, 2 wrong usage or settings, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -75,26 +76,54 @@ def _fail(error: Exception, code: int) -> None:
 
 
 @app.command()
-def serve(host: Host = None, port: Port = None) -> None:
+def serve(
+    host: Host = None,
+    port: Port = None,
+    workers: Annotated[int, typer.Option(help="Processes behind the one port; more than one need Redis.", min=1)] = 1,
+    worker_of: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
     """Run the gateway against the exchange of the settings.
 
-    Example: cryptomarket serve --port 8080
+    Example: cryptomarket serve --port 8080 --workers 4
     """
     # Imported where they are used: a server's libraries take a second that `--help` and `tail` should not wait for.
-    from .gateway import serve as serve_gateway
-
     settings = read_settings(host=host, port=port)
     configure_logs(settings.log_level, settings.log_format, node=settings.node)
-    _run(functools.partial(serve_gateway, settings))
+    if workers > 1:
+        _serve_by_workers(settings, workers)
+    from .gateway import serve as serve_gateway
+
+    _run(functools.partial(serve_gateway, settings, group=worker_of))
+
+
+def _serve_by_workers(settings: Settings, count: int) -> NoReturn:
+    """Run so many gateways until a signal."""
+    from .workers import Workers, reserved_port
+
+    if settings.redis_url is None:
+        raise StartError(
+            f"{count} workers need Redis, over which they share one connection to the exchange: "
+            "set CRYPTOMARKET_REDIS_URL, or leave --workers out"
+        )
+    with reserved_port(settings.host, settings.port) as holder:
+        address = ["--host", settings.host, "--port", str(holder.getsockname()[1])]
+
+        def command(number: int) -> list[str]:
+            node = ["env", f"CRYPTOMARKET_NODE={settings.node}-{number}"]
+            return [*node, sys.executable, "-m", __package__, "serve", *address, "--worker-of", settings.node]
+
+        raise typer.Exit(_run(Workers(count, command).run))
 
 
 @app.command()
 def demo(host: Host = None, port: Port = None) -> None:
     """Run the gateway against a simulated exchange: no network, no account, a database that goes with the process.
 
-    Example: cryptomarket demo, then open http://127.0.0.1:8000/
+    It prints where to look, and the key of an account to log in with.
+
+    Example: cryptomarket demo --port 8080
     """
-    from .demo import Past, demo_world
+    from .demo import Past, demo_world, where_to_look
     from .gateway import Gateway, Part
     from .gateway import serve as serve_gateway
 
@@ -105,7 +134,8 @@ def demo(host: Host = None, port: Port = None) -> None:
 
     async def run() -> None:
         async with demo_world() as world:
-            await serve_gateway(read_settings(host=host, port=port, node=settings.node, **world), past)
+            world_settings = read_settings(host=host, port=port, node=settings.node, **world)
+            await serve_gateway(world_settings, past, lambda url: print(where_to_look(url), flush=True))
 
     settings = read_settings(host=host, port=port)
     configure_logs(settings.log_level, settings.log_format, node=settings.node)
@@ -208,13 +238,31 @@ def export(
 
     url, within = _revealed(read_settings().database_url) or "", asked_range(start, end, ("--from", "--to"))
     try:
-        with out.open("w", encoding="utf-8") if out else contextlib.nullcontext(sys.stdout) as file:
-            rows = synchronously(url, write_rows, file.write, form.value, ticker, within.start, within.end)
+        with (
+            out.open("w", encoding="utf-8") if out else contextlib.nullcontext(sys.stdout) as file,
+            _counting(file.write, ticker, shown=out is not None) as write,
+        ):
+            rows = synchronously(url, write_rows, write, form.value, ticker, within.start, within.end)
     except OSError as exc:
         if out is None:
             raise  # whoever read our output has gone
         raise StartError(f"cannot write {out}: {exc.strerror or exc}") from exc
     print(f"{rows} prices", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _counting(write: Callable[[str], object], what: str, *, shown: bool) -> Iterator[Callable[[str], None]]:
+    """The same writer, with a line on a terminal that says how much was written so far."""
+    told = shown and sys.stderr.isatty()
+    columns = (SpinnerColumn(), TextColumn("{task.description}: {task.completed:,.0f} lines"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not told) as bar:
+        task = bar.add_task(what, total=None)
+
+        def counted(text: str) -> None:
+            write(text)
+            bar.advance(task, text.count("\n"))
+
+        yield counted
 
 
 @app.command()
@@ -247,10 +295,10 @@ def gaps(ticker: Ticker, start: From = None, end: To = None, as_json: Json = Fal
 
 
 @app.command()
-def backfill(ticker: Ticker, start: From, end: To = None) -> None:
+def backfill(ticker: Ticker, start: From, end: To = None, as_json: Json = False) -> None:
     """Fetch what is missing of a range from the exchange's own history, where its grain allows.
 
-    Example: cryptomarket backfill --ticker btc_usd --from 2026-11-20T10:00 --to 2026-11-20T11:00
+    Example: cryptomarket backfill --ticker btc_usd --from 2026-11-20T10:00 --to 2026-11-20T11:00 --json
     """
     from .history.backfill import Backfill
     from .history.store import Store
@@ -276,7 +324,8 @@ def backfill(ticker: Ticker, start: From, end: To = None) -> None:
                     ticker, first, last, lambda done: progress.update(task, completed=done)
                 )
 
-    print(f"{_run(run)} slots filled")
+    filled = _run(run)
+    print(json.dumps({"ticker": ticker, "filled": filled}) if as_json else f"{filled} slots filled")
 
 
 @app.command()

@@ -10,10 +10,11 @@ import structlog
 from anyio.abc import TaskStatus
 
 from .model import Price
+from .simulator.accounts import DEFAULT_ACCOUNT
 from .simulator.exchange import running_exchange
 from .simulator.market import Market
 
-__all__ = ["Past", "demo_world"]
+__all__ = ["Past", "demo_world", "where_to_look"]
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +35,21 @@ async def demo_world() -> AsyncIterator[dict[str, str]]:
                 "redis_url": "",
                 "database_url": f"sqlite+aiosqlite:///{folder}/demo.db",
             }
+
+
+def where_to_look(url: str) -> str:
+    """What a person who started the demo wants to know first."""
+    account = DEFAULT_ACCOUNT
+    return f"""
+The board      {url}
+The history    {url}history
+This node      {url}status
+The API        {url}docs
+The stream     curl -N '{url}sse/?timer=1'
+
+Log in on the board with the client id {account.client_id} and the secret {account.client_secret}.
+The exchange is simulated; Ctrl+C ends it all.
+"""
 
 
 class Past:

@@ -6,6 +6,7 @@ A tick comes from the supervisor onto the bus; the bus feeds the board, the stre
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -22,6 +23,7 @@ from starlette.routing import Route
 from . import measures
 from .board import Board
 from .catalogue import Catalogue
+from .cluster.bulletin import Bulletin
 from .cluster.bus import LocalBus
 from .cluster.desk import LocalDesk
 from .cluster.leader import Leadership
@@ -38,7 +40,7 @@ from .history.maintenance import DAY, Job, Maintenance, Retention, housekeeping
 from .history.persons import Seen
 from .history.recorder import Recorder
 from .history.store import Store
-from .metrics import CONTENT_TYPE, LoopLag, exposition
+from .metrics import CONTENT_TYPE, LoopLag, exposition, of_workers
 from .model import Message, Tick, UpstreamState
 from .persons.cache import MemoryCache
 from .persons.keys import file_keys, key_file, split_keys
@@ -54,6 +56,7 @@ from .term import Part, Term
 from .web.app import create_app
 from .web.health import Check, Health
 from .web.problems import problem_response
+from .workers import until_orphaned
 
 __all__ = ["Gateway", "Part", "serve"]
 
@@ -62,12 +65,17 @@ log = structlog.get_logger(__name__)
 
 #: How long a stop waits for its term to end before the streams are told.
 HANDOVER_SECONDS = 3.0
+#: How often a worker writes its numbers for the others.
+POST_SECONDS = 5.0
 
 
 class Gateway:
-    """All parts of one node; ``app`` answers requests while ``running()`` is entered."""
+    """All parts of one node; ``app`` answers requests while ``running()`` is entered.
 
-    def __init__(self, settings: Settings) -> None:
+    ``group`` names the workers behind one port, of which this node is one; then Redis must be there.
+    """
+
+    def __init__(self, settings: Settings, group: str = "") -> None:
         self.settings = settings
         self._configured = frozenset(settings.tickers)
         self.store = Store(settings.database_url.get_secret_value(), interval=settings.snapshot_interval)
@@ -99,6 +107,7 @@ class Gateway:
                 wanted=self._wanted_here,
             )
             self.desk = RedisDesk(redis, settings.node)
+        self.bulletin = Bulletin(redis, group, settings.node) if redis and group else None
         self.office = self._new_office()
         self.roster = Roster(self.office.sessions.persons, self._write_seen)
         self.app = create_app(
@@ -219,7 +228,8 @@ class Gateway:
     async def _leading(self) -> list[Part]:
         """The way to lead: with others in turn, or alone from now on."""
         if isinstance(self.bus, RedisBus) and isinstance(self.desk, RedisDesk) and self.leadership:
-            return [self.bus.run, self.desk.run, self.leadership.run]
+            posting: list[Part] = [self._post_metrics] if self.bulletin else []
+            return [self.bus.run, self.desk.run, self.leadership.run, *posting]
         return self._begin_term(await self.store.take_epoch())
 
     async def _lead(self, epoch: int) -> None:
@@ -251,6 +261,8 @@ class Gateway:
             await self.bus.aclose()
         if isinstance(self.desk, RedisDesk):
             await self.desk.aclose()
+        if self.bulletin:
+            await self.bulletin.aclose()
 
     def _new_recorder(self, epoch: int, backfill: Backfill) -> Recorder:
         return Recorder(
@@ -340,9 +352,18 @@ class Gateway:
         return families
 
     async def _metrics(self, _: Request) -> Response:
-        return Response(
-            exposition(self.families()), headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}
-        )
+        text = exposition(self.families())
+        if self.bulletin and isinstance(self.bus, RedisBus):
+            others = await self.bulletin.others(self.bus.nodes())
+            text = exposition(of_workers({self.settings.node: text, **others}))
+        return Response(text, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
+
+    async def _post_metrics(self, *, task_status: TaskStatus[None]) -> None:
+        """Let the other workers answer for this one."""
+        task_status.started()
+        while self.bulletin:
+            await self.bulletin.post(exposition(self.families()))
+            await anyio.sleep(POST_SECONDS)
 
     @staticmethod
     def _login_check(supervisor: Supervisor) -> Check:
@@ -367,14 +388,19 @@ class Gateway:
         return Check(True, "answers")
 
 
-async def serve(settings: Settings, parts: Callable[[Gateway], Sequence[Part]] = lambda _: ()) -> None:
-    """Run a gateway and its HTTP server until a signal; ``parts`` are further background work of the same gateway.
+async def serve(
+    settings: Settings,
+    parts: Callable[[Gateway], Sequence[Part]] = lambda _: (),
+    serving: Callable[[str], None] = lambda _: None,
+    group: str = "",
+) -> None:
+    """Run a gateway and its HTTP server until a signal; ``parts`` work beside it, ``serving`` is told the address.
 
     Raises StartError when the address is taken or the database cannot be used, and what made a part fail.
     """
-    listener = bound_socket(settings.host, settings.port)
+    listener = bound_socket(settings.host, settings.port, shared=bool(group))
     with listener:
-        gateway = Gateway(settings)
+        gateway = Gateway(settings, group)
         config = uvicorn.Config(
             gateway.app,
             http=http_protocol(),
@@ -389,7 +415,10 @@ async def serve(settings: Settings, parts: Callable[[Gateway], Sequence[Part]] =
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         server = Server(config, gateway.drain)
-        async with gateway.running(parts(gateway), crashed=server.stop):
+        watching: list[Part] = [partial(until_orphaned, server.stop)] if group else []
+        async with gateway.running([*parts(gateway), *watching], crashed=server.stop):
             host, port = listener.getsockname()[:2]
-            log.info("serving", url=f"http://{f'[{host}]' if ':' in host else host}:{port}/")
+            url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+            log.info("serving", url=url)
+            serving(url)
             await server.serve(sockets=[listener])

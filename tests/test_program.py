@@ -27,6 +27,8 @@ async def test_the_demo_shows_moving_prices_without_network(tmp_path: Path) -> N
                 for ticker in ("btc_usd", "eth_usd"):
                     prices = {exact(await reader.next(ticker))["price"] for _ in range(4)}
                     assert len(prices) > 1
+        assert f"The board      {url}/" in program.out
+        assert "Log in on the board with the client id demo" in program.out
         await eventually(lambda: program.logged("simulated history written"), "the past is written")
         answer = (await client.get(f"{url}/api/v1/prices", params={"ticker": "btc_usd", "limit": 10_000})).json()
         assert len(answer["data"]) == 10_000
