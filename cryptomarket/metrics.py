@@ -8,9 +8,10 @@ import anyio
 from anyio.abc import TaskStatus
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-__all__ = ["CONTENT_TYPE", "LoopLag", "counter", "exposition", "gauge", "histogram"]
+__all__ = ["CONTENT_TYPE", "LoopLag", "counter", "exposition", "gauge", "histogram", "of_workers"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -59,6 +60,17 @@ def exposition(families: Iterable[Metric]) -> bytes:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Once(list(families)))
     return generate_latest(registry)
+
+
+def of_workers(texts: Mapping[str, bytes]) -> list[Metric]:
+    """The expositions of several workers as one, each sample labelled with its worker."""
+    families: dict[str, Metric] = {}
+    for node, text in sorted(texts.items()):
+        for family in text_string_to_metric_families(text.decode()):
+            whole = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            for sample in family.samples:
+                whole.add_sample(sample.name, {**sample.labels, "node": node}, sample.value)
+    return list(families.values())
 
 
 class LoopLag:

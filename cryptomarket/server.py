@@ -30,11 +30,16 @@ GRACE_SECONDS = 5
 UNACKNOWLEDGED_MS = 75_000
 
 
-def bound_socket(host: str, port: int) -> socket.socket:
-    """A listening socket on the address; port 0 takes a free one. Raises StartError naming the address."""
+def bound_socket(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A listening socket on the address; port 0 takes a free one. Raises StartError naming the address.
+
+    A ``shared`` port may be listened on by other processes as well, and the kernel spreads connections over them.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # each accepted connection inherits it
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
     try:

@@ -36,12 +36,13 @@ ARROWS: dict[str, frozenset[str]] = {
     "server": BASE | {"handover"},
     "tasks": BASE | FEATURES | {"logs"},
     "term": BASE | FEATURES,
-    "gateway": BASE | FEATURES | {"web", "server", "logs", "catalogue", "measures", "term"},
+    "workers": VALUES,
+    "gateway": BASE | FEATURES | {"web", "server", "logs", "catalogue", "measures", "term", "workers"},
     # The commands: `cli` reads the settings and starts one of the others.
     "tail": BASE,
     "doctor": BASE | FEATURES | {"server"},
     "demo": BASE | {"gateway", "simulator"},
-    "cli": BASE | FEATURES | {"web", "server", "logs", "gateway", "simulator", "tail", "doctor", "demo"},
+    "cli": BASE | FEATURES | {"web", "server", "logs", "gateway", "simulator", "tail", "doctor", "demo", "workers"},
     "__main__": frozenset({"cli"}),
 }
 

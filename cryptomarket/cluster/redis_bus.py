@@ -161,9 +161,12 @@ class RedisBus:
 
     def statistics(self) -> dict[str, object]:
         """What was said and heard, and who else is there."""
+        return {**self.counts, "connected": self._connected, "nodes": self.nodes()}
+
+    def nodes(self) -> list[str]:
+        """Every node that is there, this one included."""
         now = self._monotonic()
-        nodes = [name for name, peer in self.peers.items() if now - peer.heard < GONE_SECONDS]
-        return {**self.counts, "connected": self._connected, "nodes": sorted([self.node, *nodes])}
+        return sorted([self.node, *(name for name, peer in self.peers.items() if now - peer.heard < GONE_SECONDS)])
 
     @property
     def connected(self) -> bool:
