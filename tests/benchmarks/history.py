@@ -380,7 +380,7 @@ def main() -> int:
         finally:
             shutil.rmtree(folder)
     if wanted.only != "sqlite":
-        with running_postgres() as server:
+        with running_postgres(fsync=True) as server:
             failed += asyncio.run(measure("postgresql", server.create(), wanted.rows, wanted.rounds))
     for line in failed:
         print(f"missed: {line}", file=sys.stderr)
