@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from .composition import composition
-from .processes import Program, running_command
+from .processes import Program, free_port, running_command
 from .redis_server import RedisServer, running_redis
 
 __all__ = ["account_url", "front_of", "guarded_redis", "refusals", "rendered_accounts"]
@@ -70,12 +69,6 @@ def version_of(*command: str) -> tuple[int, ...]:
     return tuple(map(int, found[0].split(".")))
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def certificate(folder: Path) -> None:
     """A certificate for 127.0.0.1, made as the configuration says."""
     words = (ROOT / "deploy" / "nginx.conf").read_text().partition("&& openssl ")[2].partition(" && chmod")[0]
@@ -91,16 +84,16 @@ async def front_of(folder: Path, gateways: Sequence[str]) -> AsyncIterator[tuple
         pytest.skip("no nginx or no openssl here")
     (folder / "certificates").mkdir()
     certificate(folder / "certificates")
-    port, text = _free_port(), (ROOT / "deploy" / "nginx.conf").read_text()
+    port, text = free_port(), (ROOT / "deploy" / "nginx.conf").read_text()
     for name, address in zip(("gateway:8000", "gateway-2:8000"), gateways, strict=True):
         text = text.replace(f"server {name} ", f"server {address} ")
     text = text.replace("/tmp/", f"{folder}/").replace("/etc/nginx/certificates", str(folder / "certificates"))
-    text = text.replace("127.0.0.1:8081", f"127.0.0.1:{_free_port()}")
+    text = text.replace("127.0.0.1:8081", f"127.0.0.1:{free_port()}")
     if version_of(nginx, "-v") < (1, 25, 1):  # the same in the words of its time
         text = re.sub(r"listen 8443 ssl;\s+http2 on;", "listen 8443 ssl http2;", text)
     place = folder / "nginx.conf"
     place.write_text(text.replace("listen 8443", f"listen 127.0.0.1:{port}"))
     also = "user root;" if os.geteuid() == 0 else ""
-    command = [nginx, "-p", str(folder), "-c", str(place), "-g", f"daemon off; {also}"]
+    command = [nginx, "-e", "stderr", "-p", str(folder), "-c", str(place), "-g", f"daemon off; {also}"]
     async with running_command(folder, command, dict(os.environ)) as program:
         yield f"https://127.0.0.1:{port}", program

@@ -1,8 +1,11 @@
 """The program as its users run it: a process with an environment, a log and an exit code."""
 
+import contextlib
+import itertools
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +16,19 @@ from typing import Any
 import anyio
 from anyio.abc import Process
 
-__all__ = ["Program", "environment", "eventually", "run_program", "running_command", "running_program"]
+__all__ = ["Program", "environment", "eventually", "free_port", "run_program", "running_command", "running_program"]
+
+#: Below what the kernel gives to connections, and other ones for each process that runs tests.
+_PORTS = itertools.cycle(range(start := 20_000 + os.getpid() % 100 * 100, start + 100))
+
+
+def free_port() -> int:
+    """A port that nobody has, and that nobody gets by chance before it is used."""
+    for port in _PORTS:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("ports do not end")
 
 
 async def eventually(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:

@@ -3,7 +3,6 @@
 import contextlib
 import shutil
 import signal
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +14,12 @@ from redis import RedisError
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
+from .processes import free_port
+
 __all__ = ["RedisServer", "running_redis"]
 
 
 _OPTIONS = ("--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--logfile", "redis.log", "--daemonize", "no")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -87,7 +82,7 @@ async def running_redis(folder: Path, *options: str) -> AsyncIterator[RedisServe
     """A redis-server with the given options, gone when the block is left."""
     if shutil.which("redis-server") is None:
         pytest.skip("no redis-server here")
-    server = RedisServer(folder, _free_port(), options)
+    server = RedisServer(folder, free_port(), options)
     await server.start()
     try:
         yield server

@@ -9,9 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from cryptomarket.server import bound_socket
-
-from .processes import running_program
+from .processes import free_port, running_program
 from .reader import Reader, exact, reading
 from .recorded import recorded_folder, recorded_lines
 
@@ -34,11 +32,6 @@ def recorded_ticks(name: str) -> Iterator[dict[str, Any]]:
             beside = {"last": data["last_price"], "bid": data["best_bid_price"], "ask": data["best_ask_price"]}
             name, price = data["instrument_name"], data["mark_price"]
             yield {"ticker": name, "price": price, "exchange_timestamp": data["timestamp"], **beside}
-
-
-def free_port() -> int:
-    with bound_socket("127.0.0.1", 0) as listener:
-        return int(listener.getsockname()[1])
 
 
 async def replayed(
