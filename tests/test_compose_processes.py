@@ -70,7 +70,7 @@ async def gateways(folder: Path, database: str, redis: RedisServer, exchange: Ex
     """The database migrated by its job, then both gateways, with the folder as their shared volume."""
     surrounded = surroundings(folder, "migrate", database, redis, exchange)
     async with running_command(folder, command_of("migrate"), surrounded) as job:
-        with anyio.fail_after(60):
+        with anyio.fail_after(120):
             assert await job.process.wait() == 0, job.log
     async with AsyncExitStack() as stack:
         found = []
@@ -91,15 +91,19 @@ async def test_two_gateways_behind_one_front(tmp_path: Path, postgres_url: str) 
         addresses = [(await node.url()).removeprefix("http://") for node in nodes]
         trust = ssl.create_default_context()
         async with front_of(tmp_path, addresses) as (url, front):
-            await eventually(lambda: front.process.returncode is not None or (tmp_path / "nginx.pid").exists(), "nginx")
+            await eventually(
+                lambda: front.process.returncode is not None or (tmp_path / "nginx.pid").exists(), "nginx", 60
+            )
             assert front.process.returncode is None, front.log
             trust.load_verify_locations(tmp_path / "certificates" / "tls.crt")
-            async with httpx2.AsyncClient(verify=trust, base_url=url) as client:
-                assert (await client.get("/readyz")).status_code == 200, front.log
+            async with httpx2.AsyncClient(verify=trust, base_url=url, timeout=60) as client:
+                with anyio.fail_after(120):
+                    while (await client.get("/readyz")).status_code != 200:
+                        await anyio.sleep(0.1)
                 assert (await client.get("/metrics")).status_code == 404
                 assert await streams_in_a_browser(url, 10) == [1] * 10
                 for node in nodes:
-                    assert await node.stop() == 0, node.log
+                    assert await node.stop(seconds=60) == 0, node.log
                 answer = await client.get("/sse/?timer=1")
         assert (answer.status_code, answer.text) == (200, "retry: 3000\n\n")
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -116,7 +120,7 @@ async def streams_in_a_browser(url: str, count: int) -> list[int]:
         context = await browser.new_context(ignore_https_errors=True)
         page = await context.new_page()
         await page.goto(f"{url}/healthz")
-        with anyio.fail_after(60):
+        with anyio.fail_after(120):
             found = await page.evaluate(MANY_STREAMS, count)
         await browser.close()
     return list(found)
@@ -134,7 +138,7 @@ async def test_a_worker_and_a_beat_beside_a_gateway(tmp_path: Path, sqlite_url: 
             command = [word.replace("/tmp/", f"{tmp_path}/") for word in command_of(name)]
             await stack.enter_async_context(running_command(tmp_path, command, surrounded))
         async with Store(sqlite_url, interval=1) as store:
-            with anyio.fail_after(90):
+            with anyio.fail_after(240):
                 while len(rows := (await store.prices("btc_usd")).data) < 3:
                     await anyio.sleep(0.2)
         assert {row.source for row in rows} == {SOURCE}
@@ -165,7 +169,7 @@ async def test_the_account_of_the_gateway_may_do_its_work(tmp_path: Path) -> Non
             for bus in (leader, follower):
                 stack.push_async_callback(bus.aclose)
                 await tasks.start(bus.run)
-            with anyio.fail_after(60):
+            with anyio.fail_after(120):
                 while not any(isinstance(message, Tick) for message in heard):
                     leader.publish(Tick("btc_usd", Decimal(1), int(time.time() * 1000)))
                     await anyio.sleep(0.05)

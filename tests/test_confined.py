@@ -63,10 +63,10 @@ async def test_the_gateway_needs_no_rights_and_one_folder(tmp_path: Path) -> Non
         assert rights(program) == {"NoNewPrivs": "1", "CapEff": nothing, "CapPrm": nothing, "CapBnd": nothing}
         async with reading(f"{url}/sse/?timer=0") as stream:
             await stream.next("btc_usd")
-        async with httpx2.AsyncClient(base_url=url) as client:
+        async with httpx2.AsyncClient(base_url=url, timeout=60) as client:
             for path in ("/", "/status", "/api/v1/prices?ticker=btc_usd", "/metrics", "/readyz"):
                 assert (await client.get(path)).status_code == 200, path
         assert psutil.Process(program.process.pid).memory_info().rss < 256 * MEGABYTE
-        assert await program.stop() == 0
+        assert await program.stop(seconds=60) == 0
         assert "Read-only file system" not in program.log
         assert {"history.db", "cryptomarket.key"} <= {path.name for path in tmp_path.iterdir()}

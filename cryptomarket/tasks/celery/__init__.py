@@ -54,6 +54,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "timezone": "UTC",
         # Nobody commands a worker over the broker, so nobody who reaches the broker can.
         "worker_enable_remote_control": False,
+        "worker_prefetch_multiplier": 1,
         "worker_send_task_events": False,
         "worker_redirect_stdouts": False,
         "beat_schedule": {
