@@ -20,21 +20,25 @@ class Line:
         self.asked: list[str] = []
         self.retries: list[int] = []
         self._scopes: set[anyio.CancelScope] = set()
+        self._hushed: set[anyio.CancelScope] = set()
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[str]:
         """Listen; gives the address for the browser."""
         listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-        async with anyio.create_task_group() as tasks:
+        async with listener, anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, self._carry)
             yield f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
             tasks.cancel_scope.cancel()
-        await listener.aclose()
 
     def cut(self) -> None:
         """Break every connection."""
         for scope in self._scopes:
             scope.cancel()
+
+    def hush(self) -> None:
+        """Lose what the server still says on these connections, and tell nobody, as when a router forgets them."""
+        self._hushed |= self._scopes
 
     async def _carry(self, browser: anyio.abc.SocketStream) -> None:
         with anyio.CancelScope() as scope:
@@ -44,7 +48,7 @@ class Line:
                     server = await anyio.connect_tcp(self.host, self.port)
                     async with server, anyio.create_task_group() as tasks:
                         tasks.start_soon(self._up, browser, server)
-                        await self._down(server, browser)
+                        await self._down(server, browser, scope)
                         tasks.cancel_scope.cancel()
         self._scopes.discard(scope)
 
@@ -54,9 +58,13 @@ class Line:
                 self.asked.append(data.decode("latin-1"))
                 await server.send(data)
 
-    async def _down(self, server: anyio.abc.SocketStream, browser: anyio.abc.SocketStream) -> None:
+    async def _down(
+        self, server: anyio.abc.SocketStream, browser: anyio.abc.SocketStream, scope: anyio.CancelScope
+    ) -> None:
         with contextlib.suppress(anyio.BrokenResourceError):
             async for data in server:
+                if scope in self._hushed:
+                    continue
                 for line in data.split(b"\n"):
                     if line.startswith(b"retry:"):
                         parser = EventSourceParser()

