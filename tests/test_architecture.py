@@ -16,7 +16,7 @@ VALUES = frozenset({"model", "errors"})
 BASE = VALUES | {"board", "metrics"}
 FEATURES = frozenset({"deribit", "stream", "persons", "history", "cluster"})
 #: What reads the environment: the command line and the places where a program begins.
-READS_SETTINGS = frozenset({"cli", "gateway", "tasks.celery", "history.migrations.env"})
+READS_SETTINGS = frozenset({"cli", "cli.history", "cli.persons", "gateway", "tasks.celery", "history.migrations.env"})
 
 #: Each part and what it may import of ours beside itself and, where allowed above, the settings.
 #: A part is a room (a folder) or a file at the top.

@@ -1,0 +1,233 @@
+"""The command line: reads the settings, builds what a command needs, and turns our errors into a sentence and a code.
+
+Exit codes: 0 done, 1 something failed, 2 wrong usage or settings, 130 interrupted.
+"""
+
+import dataclasses
+import functools
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ..errors import CryptomarketError, SettingsError, StartError
+from ..logs import configure_logs
+from ..settings import Settings, read_settings
+from . import history, persons
+from .shared import Host, Json, Port, revealed, run_async
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="cryptomarket",
+    help="A real-time gateway for prices of the Deribit exchange.",
+    epilog="Exit codes: 0 done, 1 something failed or is missing, 2 wrong usage or settings, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run a command; an error of ours is one sentence on standard error, never a traceback."""
+    try:
+        app(standalone_mode=True)
+    except SettingsError as exc:
+        _fail(exc, 2)
+    except CryptomarketError as exc:
+        _fail(exc, 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(error: Exception, code: int) -> None:
+    for line in str(error).splitlines():
+        print(f"cryptomarket: {line}", file=sys.stderr)
+    sys.exit(code)
+
+
+@app.command()
+def serve(
+    host: Host = None,
+    port: Port = None,
+    workers: Annotated[int, typer.Option(help="Processes behind the one port; more than one need Redis.", min=1)] = 1,
+    worker_of: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
+    """Run the gateway against the exchange of the settings.
+
+    Example: cryptomarket serve --port 8080 --workers 4
+    """
+    # Imported where they are used: a server's libraries take a second that `--help` and `tail` should not wait for.
+    settings = read_settings(host=host, port=port)
+    configure_logs(settings.log_level, settings.log_format, node=settings.node)
+    if workers > 1:
+        _serve_by_workers(settings, workers)
+    from ..gateway import serve as serve_gateway
+
+    run_async(functools.partial(serve_gateway, settings, group=worker_of))
+
+
+def _serve_by_workers(settings: Settings, count: int) -> NoReturn:
+    """Run so many gateways until a signal."""
+    from ..workers import Workers, reserved_port
+
+    if settings.redis_url is None:
+        raise StartError(
+            f"{count} workers need Redis, over which they share one connection to the exchange: "
+            "set CRYPTOMARKET_REDIS_URL, or leave --workers out"
+        )
+    with reserved_port(settings.host, settings.port) as holder:
+        address = ["--host", settings.host, "--port", str(holder.getsockname()[1])]
+
+        def command(number: int) -> list[str]:
+            node = ["env", f"CRYPTOMARKET_NODE={settings.node}-{number}"]
+            return [*node, sys.executable, "-m", "cryptomarket", "serve", *address, "--worker-of", settings.node]
+
+        raise typer.Exit(run_async(Workers(count, command).run))
+
+
+@app.command()
+def demo(host: Host = None, port: Port = None) -> None:
+    """Run the gateway against a simulated exchange: no network, no account, a database that goes with the process.
+
+    It prints where to look, and the key of an account to log in with.
+
+    Example: cryptomarket demo --port 8080
+    """
+    from ..demo import Past, demo_world, where_to_look
+    from ..gateway import Gateway, Part
+    from ..gateway import serve as serve_gateway
+
+    def past(gateway: Gateway) -> list[Part]:
+        settings = gateway.settings
+        write = gateway.store.insert_missing
+        return [Past(write, tickers=settings.tickers, interval=settings.snapshot_interval).run]
+
+    async def run() -> None:
+        async with demo_world() as world:
+            world_settings = read_settings(host=host, port=port, node=settings.node, **world)
+            await serve_gateway(world_settings, past, lambda url: print(where_to_look(url), flush=True))
+
+    settings = read_settings(host=host, port=port)
+    configure_logs(settings.log_level, settings.log_format, node=settings.node)
+    run_async(run)
+
+
+@app.command()
+def simulate(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on, 0 for a free one.", min=0, max=65_535)] = 8765,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same prices.")] = 1,
+    client_id: Annotated[list[str] | None, typer.Option(help="An account's API key; repeatable.")] = None,
+    client_secret: Annotated[list[str] | None, typer.Option(help="The secret of the key before it.")] = None,
+    email: Annotated[list[str] | None, typer.Option(help="The e-mail of the account.")] = None,
+    replay: Annotated[list[Path] | None, typer.Option(help="Serve recorded lines; repeatable.", exists=True)] = None,
+    speed: Annotated[float, typer.Option(help="How many times faster than recorded; 0: at once.", min=0)] = 1.0,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help="Let something go wrong: a name, as in drop:argument@after/every; repeatable."),
+    ] = None,
+    switch: Annotated[
+        list[str] | None, typer.Option(help="Answer a question Deribit leaves open: name=value; repeatable.")
+    ] = None,
+    hurry: Annotated[float, typer.Option(help="Tick so many times as often.", min=0.1)] = 1.0,
+) -> None:
+    """Run the simulated exchange alone: Deribit's WebSocket and HTTP interface with prices from a seeded walk.
+
+    While it runs, GET /control on its address lists the faults, and POST /control/drop lets one happen now.
+
+    Example: cryptomarket simulate --client-id me --client-secret mine --email me@example.com
+
+    Example: cryptomarket simulate --fault drop/30 --fault delay:0.5@10
+    """
+    from ..simulator.cli import CannotSimulate, accounts_of, simulate_exchange
+
+    try:
+        accounts = accounts_of(client_id or [], client_secret or [], email or [])
+        run = functools.partial(simulate_exchange, host, port, seed, accounts, replay or [], speed)
+        run_async(functools.partial(run, fault or [], switch or [], hurry))
+    except CannotSimulate as exc:
+        raise StartError(str(exc)) from exc
+
+
+@app.command()
+def tail(
+    url: Annotated[str, typer.Option(help="The gateway to listen to.")] = "http://127.0.0.1:8000",
+    timer: Annotated[float, typer.Option(help="Seconds between deliveries, 0 for every tick.")] = 1,
+    channels: Annotated[str | None, typer.Option(help="Tickers to show, separated by commas.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the stream of a running gateway, a line an event, until interrupted.
+
+    Example: cryptomarket tail --timer 0 --channels btc_usd --json
+    """
+    from ..tail import Event, Lines, follow
+
+    def show_json(event: Event) -> None:
+        print(event.json(), flush=True)
+
+    show = show_json if as_json else Lines(Console()).show
+    run_async(functools.partial(follow, url, show, timer=timer, channels=channels))
+
+
+for command in (history.history, history.export, history.gaps, history.backfill):
+    app.command()(command)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database forward to this program's revision; the gateway does it at its start too.
+
+    Example: cryptomarket migrate
+    """
+    from ..history.store import Store
+
+    settings = read_settings()
+    configure_logs(settings.log_level, settings.log_format, node=settings.node)
+
+    async def run() -> str:
+        url = revealed(settings.database_url) or ""
+        async with Store(url, interval=settings.snapshot_interval, pooled=False) as store:
+            await store.migrate()
+            return store.place
+
+    print(f"{run_async(run)} is up to date")
+
+
+app.command("rotate-keys")(persons.rotate_keys)
+app.add_typer(persons.persons, name="persons")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what is configured and what of it can be reached; exit code 1 when something needed cannot.
+
+    Example: cryptomarket doctor --json
+    """
+    from ..doctor import examine
+
+    settings = read_settings()
+    configure_logs(settings.log_level, settings.log_format, node=settings.node)
+    run = functools.partial(
+        examine,
+        address=(settings.host, settings.port),
+        tickers=settings.tickers,
+        database_url=revealed(settings.database_url) or "",
+        exchange_url=settings.deribit_http_url,
+        proxy=revealed(settings.deribit_proxy),
+        ca_file=settings.deribit_ca_file,
+        redis_url=revealed(settings.redis_url),
+        login=bool(settings.deribit_client_id),
+    )
+    checks = run_async(run)
+    for check in checks:
+        if as_json:
+            print(json.dumps(dataclasses.asdict(check)))
+        else:
+            mark = "[green]ok[/]  " if check.ok else "[red]FAIL[/]"
+            Console(highlight=False, soft_wrap=True).print(f"{mark} {check.name:9} {escape(check.says)}")
+    raise typer.Exit(0 if all(check.ok for check in checks) else 1)

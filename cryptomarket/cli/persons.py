@@ -1,0 +1,117 @@
+"""Commands on persons: new keys for what is sealed, who was seen, forgetting one."""
+
+import contextlib
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import StartError
+from ..logs import configure_logs
+from ..settings import Settings, read_settings
+from .shared import Json, revealed, run_async
+
+__all__ = ["persons", "rotate_keys"]
+
+
+def rotate_keys() -> None:
+    """Seal the logins in Redis with a new key, while gateways run; nobody is logged out.
+
+    With a key file a new key is put before the others; gateways read it by themselves. With CRYPTOMARKET_SECRET_KEY put
+    the new key before the old one first, and restart the gateways. Keep the old key for 27 hours: browsers hold tokens.
+
+    Example: cryptomarket rotate-keys
+    """
+    from ..persons.keys import add_key, file_keys
+    from ..persons.redis_cache import RedisCache
+    from ..persons.upkeep import rewrap_all
+    from ..persons.vault import Vault
+
+    settings = read_settings()
+    configure_logs("WARNING", settings.log_format, node=settings.node)
+    keys, redis = _keys(settings), revealed(settings.redis_url)
+    if settings.secret_key is None:
+        file_keys(_key_place(settings))()  # the first one, where there is none yet
+        add_key(_key_place(settings))
+    elif len(keys()) < 2:
+        raise StartError("CRYPTOMARKET_SECRET_KEY holds one key: put the new one before it, with a comma")
+    if redis is None:
+        print("a new key is in force from the next start; logins are in the memory of the gateway", file=sys.stderr)
+        return
+
+    async def run() -> tuple[int, int]:
+        async with contextlib.aclosing(RedisCache(redis)) as cache:
+            return await rewrap_all(cache, Vault(keys))
+
+    done, refused = run_async(run)
+    print(f"{done} records sealed with the newest key")
+    if refused:
+        raise StartError(f"{refused} records do not open with any of the keys and were left alone")
+
+
+persons = typer.Typer(help="Persons who logged in: list them, forget one.", no_args_is_help=True)
+
+
+@persons.command("list")
+def list_persons(as_json: Json = False) -> None:
+    """Print who was seen, and when first and last; the table is written once a day.
+
+    Example: cryptomarket persons list --json
+    """
+    from ..history.persons import all_seen
+    from ..history.synchronous import synchronously
+
+    for seen in synchronously(revealed(read_settings().database_url) or "", all_seen):
+        if as_json:
+            print(json.dumps(dataclasses.asdict(seen)))
+        else:
+            first, last = (datetime.fromtimestamp(at, UTC).isoformat() for at in (seen.first, seen.last))
+            print(f"{seen.person_id}  {seen.username}  {seen.email}  {first}  {last}")
+
+
+@persons.command("forget")
+def forget_person(who: Annotated[str, typer.Argument(help="The person's id, username or e-mail.")]) -> None:
+    """Erase a person from the database, and end its logins in Redis; exit code 1 when nobody is known by that name.
+
+    Example: cryptomarket persons forget ada@example.com
+    """
+    from ..history.persons import forget_person as erase
+    from ..history.synchronous import synchronously
+    from ..persons.redis_cache import RedisCache
+    from ..persons.sessions import Sessions
+    from ..persons.upkeep import forget
+    from ..persons.vault import Vault
+
+    settings = read_settings()
+    configure_logs("WARNING", settings.log_format, node=settings.node)
+    redis = revealed(settings.redis_url)
+    erased = synchronously(revealed(settings.database_url) or "", erase, who, writes=True)
+
+    async def run() -> list[str]:
+        if redis is None:
+            return []
+        async with contextlib.aclosing(RedisCache(redis)) as cache:
+            return await forget(Sessions(cache, Vault(_keys(settings))), who)
+
+    ended = run_async(run)
+    if not erased and not ended:
+        raise StartError("nobody is known by that id, username or e-mail")
+    print(f"{len(erased)} erased from the database, {len(ended)} logins ended")
+
+
+def _key_place(settings: Settings) -> Path:
+    from ..persons.keys import key_file
+
+    return Path(settings.secret_key_file or key_file(revealed(settings.database_url) or ""))
+
+
+def _keys(settings: Settings) -> Callable[[], Sequence[str]]:
+    from ..persons.keys import file_keys, split_keys
+
+    fixed = revealed(settings.secret_key)
+    return (lambda: split_keys(fixed)) if fixed else file_keys(_key_place(settings))
