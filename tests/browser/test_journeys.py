@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pytest
 from playwright.async_api import Page, expect
 
 from cryptomarket.handover import HandoverProtocol
+from cryptomarket.stream import endpoint
 from tests.persons.site import running_persons
 
 from .chromium import chromium
@@ -107,8 +109,9 @@ async def test_a_connection_that_died_in_silence_is_replaced(tmp_path: Path) -> 
             await page.wait_for_function("() => globalThis.heard > 3", timeout=SOON)
 
 
-async def test_a_full_house_is_told_and_waited_for(tmp_path: Path) -> None:
+async def test_a_full_house_is_told_and_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One stream too many: that page says that it tries again, and is live as soon as there is room."""
+    monkeypatch.setattr(endpoint, "RETURN_SECONDS", (2.0, 3.0))  # nobody wants to watch a test wait for a minute
     limits = {"max_streams_per_address": 1}
     async with moving_site(tmp_path, http=HandoverProtocol, limits=limits) as site, chromium(site.address) as window:
         first = await window.open()
