@@ -14,8 +14,6 @@ import structlog
 import uvicorn
 from anyio.abc import TaskStatus
 from prometheus_client.core import Metric
-from redis import RedisError
-from redis.asyncio import Redis
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -23,6 +21,7 @@ from starlette.routing import Route
 from . import measures
 from .board import Board
 from .catalogue import Catalogue
+from .checks import database_check, login_check, redis_check, upstream_check
 from .cluster.bulletin import Bulletin
 from .cluster.bus import LocalBus
 from .cluster.desk import LocalDesk
@@ -33,7 +32,6 @@ from .deribit.api import Api
 from .deribit.auth import Credentials, Secret
 from .deribit.credits import Budget
 from .deribit.supervisor import Supervisor
-from .errors import DatabaseUnavailable
 from .history.backfill import Backfill
 from .history.candles import Bar
 from .history.maintenance import DAY, Job, Maintenance, Retention, housekeeping
@@ -41,7 +39,7 @@ from .history.persons import Seen
 from .history.recorder import Recorder
 from .history.store import Store
 from .metrics import CONTENT_TYPE, LoopLag, exposition, of_workers
-from .model import Message, Tick, UpstreamState
+from .model import Message, Tick
 from .persons.cache import MemoryCache
 from .persons.keys import file_keys, key_file, split_keys
 from .persons.office import Office
@@ -309,17 +307,15 @@ class Gateway:
 
     async def health(self) -> Health:
         """What works and what does not, each in words."""
-        upstream = self.board.upstream()
-        fresh = upstream.state is UpstreamState.LIVE
         checks = {
             "process": Check(not self._stopping, "stopping" if self._stopping else "serving"),
-            "database": await self._database_check(),
-            "upstream": Check(fresh, f"{upstream.state}: {upstream.reason}" if upstream.reason else upstream.state),
+            "database": await database_check(self.store.ping),
+            "upstream": upstream_check(self.board),
         }
         if self.settings.deribit_client_id and self._term:
-            checks["login"] = self._login_check(self._term.supervisor)
+            checks["login"] = login_check(self._term.supervisor)
         if self.settings.redis_url:
-            checks["redis"] = await self._redis_check(self.settings.redis_url.get_secret_value())
+            checks["redis"] = await redis_check(self.settings.redis_url.get_secret_value())
         return Health(checks)
 
     def statistics(self) -> dict[str, object]:
@@ -364,28 +360,6 @@ class Gateway:
         while self.bulletin:
             await self.bulletin.post(exposition(self.families()))
             await anyio.sleep(POST_SECONDS)
-
-    @staticmethod
-    def _login_check(supervisor: Supervisor) -> Check:
-        trouble = supervisor.login.statistics()["trouble"]
-        says = "logged in" if supervisor.authenticated else f"public prices only: {trouble or 'not logged in yet'}"
-        return Check(supervisor.authenticated, says, needed=False)
-
-    async def _database_check(self) -> Check:
-        try:
-            with anyio.fail_after(2):
-                await self.store.ping()
-        except (DatabaseUnavailable, TimeoutError) as exc:
-            return Check(False, str(exc) or "no answer within 2 s", needed=False)
-        return Check(True, "answers")
-
-    async def _redis_check(self, url: str) -> Check:
-        try:
-            async with Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5) as redis:
-                await redis.ping()
-        except (RedisError, OSError) as exc:
-            return Check(False, type(exc).__name__, needed=False)
-        return Check(True, "answers")
 
 
 async def serve(

@@ -36,8 +36,9 @@ ARROWS: dict[str, frozenset[str]] = {
     "server": BASE | {"handover"},
     "tasks": BASE | FEATURES | {"logs"},
     "term": BASE | FEATURES,
+    "checks": BASE | {"deribit", "web"},
     "workers": VALUES,
-    "gateway": BASE | FEATURES | {"web", "server", "logs", "catalogue", "measures", "term", "workers"},
+    "gateway": BASE | FEATURES | {"web", "server", "logs", "catalogue", "measures", "checks", "term", "workers"},
     # The commands: `cli` reads the settings and starts one of the others.
     "tail": BASE,
     "doctor": BASE | FEATURES | {"server"},
