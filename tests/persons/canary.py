@@ -22,7 +22,7 @@ WORD = 8
 #: So many bytes of a secret, in whatever form, are a leak; fewer may be chance.
 LEAST = 12
 #: How much of something large is looked at with one call, and what is kept of it for the next: more than any form.
-CHUNK, CARRY = 2**23, 2**12
+CHUNK, CARRY = 2**20, 2**12
 
 
 def forms(secret: bytes) -> dict[str, bytes]:

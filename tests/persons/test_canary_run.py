@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from cryptomarket.simulator.accounts import Account
@@ -154,6 +155,20 @@ async def broken_exchange(run: Run, tabs: list[Tab], persons: list[Account]) -> 
                 run.exchange.strike(fault, argument)
 
 
+async def hung_exchange(run: Run, tabs: list[Tab], persons: list[Account]) -> None:
+    """Log-ins that are never answered; few persons wait for a broken line, not for the end of patience."""
+    run.exchange.strike("unanswered", "public/auth")
+    before = len(run.exchange.state.accounts._by_access)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(all_at_once, run, tabs, persons, log_in)
+        with anyio.fail_after(30):
+            while len(run.exchange.state.accounts._by_access) < before + len(persons):
+                await anyio.sleep(0.01)
+        run.exchange.strike("clear")
+        if PERSONS < 100:
+            run.exchange.strike("drop")
+
+
 async def broken_redis(run: Run, tab: Tab, account: Account) -> None:
     """Log-ins while the line to Redis is cut after each number of answers, and while Redis hangs."""
     for count in CUTS:
@@ -194,20 +209,22 @@ async def back(run: Run, tab: Tab) -> None:
 # The search
 
 
-def memory_of(run: Run, canary: Canary) -> Memory:
-    """What is in the memory of the gateway now."""
+async def memory_of(run: Run, canary: Canary) -> Memory:
+    """What is in the memory of the gateway now; in a thread, as the line to Redis runs in this loop."""
     try:
-        return canary.in_memory(run.program.process.pid)
+        return await anyio.to_thread.run_sync(canary.in_memory, run.program.process.pid)
     except PermissionError:
         pytest.skip("the memory of other processes cannot be read here")
 
 
 async def half_sent(run: Run, canary: Canary, tab: Tab, account: Account) -> None:
     """While a log-in is half read its secret is in memory: the proof that one would be found there."""
-    async with run.crowd.half_a_login(tab.cookie, account):
-        with anyio.fail_after(30):
-            while account.client_id not in {find.secret for find in memory_of(run, canary).finds}:
-                await anyio.sleep(0.05)
+    with anyio.fail_after(60):
+        while True:
+            async with run.crowd.half_a_login(tab.cookie, account):
+                memory = await memory_of(run, canary)
+                if account.client_id in {find.secret for find in memory.finds}:
+                    return
 
 
 def kept_by_browsers(run: Run) -> dict[str, bytes]:
@@ -229,11 +246,8 @@ async def everything_happens(run: Run, tabs: list[Tab], persons: list[Account]) 
     await all_at_once(run, tabs[first], persons[first], succeed)
     await all_at_once(run, tabs[second], persons[second], wrong)
     await broken_exchange(run, tabs[first][:3], persons[first][:3])
-    run.exchange.strike("unanswered", "public/auth")
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(all_at_once, run, tabs[last], persons[last], log_in)
-        tasks.start_soon(all_at_once, run, tabs[first], persons[first], mistake)
-    run.exchange.strike("clear")
+    await hung_exchange(run, tabs[last], persons[last])
+    await all_at_once(run, tabs[first], persons[first], mistake)
     await broken_redis(run, tabs[last][0], persons[last][0])
     await all_at_once(run, tabs[last], persons[last], log_in)
 
@@ -248,20 +262,20 @@ async def test_threat_01_02_03_no_secret_is_anywhere(tmp_path: Path) -> None:
         secrets = Canary(run.secrets)
         await half_sent(run, secrets, tabs[0], persons[0])
         await anyio.sleep(1)  # as long as the promise says
-        memory = memory_of(run, secrets)
+        memory = await memory_of(run, secrets)
         print(f"{len(run.secrets)} secrets of {len(persons)} persons, {len(memory.finds)} copies in {memory}")
-        assert leaks(memory.finds) == []
-        assert leaks(secrets.in_process(run.program.process.pid)) == []
+        assert not leaks(memory.finds)
+        assert not leaks(secrets.in_process(run.program.process.pid))
         kept = Canary(run.secrets | run.grants())
-        assert leaks(kept.scan(b" ".join(run.crowd.everything()), "what browsers received")) == []
+        assert not leaks(kept.scan(b" ".join(run.crowd.everything()), "what browsers received"))
 
         everything = Canary(run.secrets | run.grants() | kept_by_browsers(run))
-        assert leaks(await everything.in_redis(run.redis.url)) == []
+        assert not leaks(await everything.in_redis(run.redis.url))
         assert run.redis.process is not None
-        assert leaks(secrets.in_memory(run.redis.process.pid).finds) == []
+        assert not leaks(secrets.in_memory(run.redis.process.pid).finds)
         assert (run.folder / "history.db-wal").exists()
-        assert leaks(everything.in_files(tmp_path)) == []
+        assert not leaks(everything.in_files(tmp_path))
         assert run.program.logged("logged in")
         assert run.program.logged("log-in failed")
         assert await run.program.stop() == 0
-        assert leaks(everything.in_files(tmp_path)) == []
+        assert not leaks(everything.in_files(tmp_path))
