@@ -23,7 +23,7 @@ BUILT := pyproject.toml hatch_build.py cryptomarket/web/frontend/package-lock.js
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help demo run test lint check check-compose bench fuzz audit sbom lock clean
+.PHONY: help demo run test lint check check-compose bench fuzz chaos audit sbom lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made
@@ -54,6 +54,9 @@ bench: $(VENV)/test.stamp ## Measure beside the field's usual answers; loopback 
 
 fuzz: $(VENV)/test.stamp ## A million broken frames through the reader of the exchange (ARGS="--count N" for more)
 	@$(BIN)/python -m tests.deribit.fuzz $(ARGS)
+
+chaos: $(VENV)/test.stamp ## Kill and pause the leader of three nodes a hundred times (ARGS="--kills N --pauses N")
+	@$(BIN)/python -m tests.cluster.chaos $(ARGS)
 
 audit: $(VENV)/audit.stamp ## Ask whether anything we lock has a known vulnerability; offline the project's own floors judge
 	@$(BIN)/python -m tests.supply.audit

@@ -31,6 +31,7 @@ COMMANDS = {
     "check-compose",
     "bench",
     "fuzz",
+    "chaos",
     "audit",
     "sbom",
     "lock",
