@@ -98,7 +98,7 @@ class RedisBus:
         self._lonely = False
         self._connected = True
         self.peers: dict[str, Peer] = {}
-        self.counts = dict.fromkeys(("batches", "healed", "refused", "dropped"), 0)
+        self.counts = dict.fromkeys(("batches", "healed", "refused", "unsaid"), 0)
 
     def __repr__(self) -> str:
         return f"<RedisBus of {self.node}: {'leads' if self.epoch else 'follows'}>"
@@ -124,7 +124,7 @@ class RedisBus:
         """Deliver the message here and to the other nodes; only news may come from a node that does not lead."""
         if not isinstance(message, News):
             if not self.epoch or not self._sure():
-                self.counts["dropped"] += 1
+                self.counts["unsaid"] += 1
                 return
             if isinstance(message, Tick):
                 self.sequence += 1

@@ -117,7 +117,7 @@ async def test_a_leader_that_is_not_sure_says_nothing(tmp_path: Path) -> None:
         bus.lead(1)
         bus.publish(tick(1))
         bus.publish(Upstream(UpstreamState.LIVE, 1))
-        assert (found, bus.counts["dropped"]) == ([], 2)
+        assert (found, bus.counts["unsaid"]) == ([], 2)
         bus.publish(News(("s",), "person"))
         assert found == [News(("s",), "person")]
         await bus.aclose()
