@@ -124,8 +124,8 @@ async def shown(kitchen: Kitchen, html: str) -> AsyncIterator[tuple[Page, list[s
 async def test_the_elements_show_prices(kitchen: Kitchen) -> None:
     """A price and a chart, on a page of another site."""
     async with shown(kitchen, kitchen.piece("html", "crypto-price")) as (page, _):
-        await expect(page.locator("crypto-price .number")).to_have_text(re.compile(r"[\d,]+\.\d\d"), timeout=30_000)
-        await expect(page.locator("crypto-chart .line").first).to_be_visible(timeout=30_000)
+        await expect(page.locator("crypto-price .number")).to_have_text(re.compile(r"[\d,]+\.\d\d"))
+        await expect(page.locator("crypto-chart .line").first).to_be_visible()
 
 
 @pytest.mark.parametrize("words", ["CryptoMarketStream", "new EventSource"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
 
 __all__ = ["ARTIFACTS", "Window", "chromium"]
 
@@ -17,6 +17,10 @@ __all__ = ["ARTIFACTS", "Window", "chromium"]
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+#: How long a page may take to show what it must: long, because the machine may be busy with other tests.
+PATIENCE_MS = 45_000
+expect.set_options(timeout=PATIENCE_MS)
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -88,7 +92,7 @@ async def chromium(origin: str, *, dark: bool = False, locale: str = "en-GB") ->
             locale=locale,
             timezone_id="UTC",
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
         window = Window(context, origin)
         yield window
         await browser.close()

@@ -84,8 +84,8 @@ async def test_a_connection_that_died_in_silence_is_replaced(tmp_path: Path) -> 
     async with moving_site(tmp_path) as site:
         line = Line(int(site.address.rpartition(":")[2]))
         async with line.open() as address, chromium(address) as window:
+            await window.context.clock.install()
             page = await window.open("/healthz")
-            await page.clock.install()
             await page.evaluate(
                 """async () => {
                     const { CryptoMarketStream } = await import("/static/stream.js");

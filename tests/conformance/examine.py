@@ -150,7 +150,7 @@ def blocks(stream: bytes) -> Iterator[tuple[int, int]]:
 
 async def comes_back(page: Page, line: Line, path: str, names: list[str]) -> list[Finding]:
     """eventsource-reconnect: the line breaks under a browser."""
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     await page.evaluate(LISTEN, [path, names])
     with contextlib.suppress(TooLong):  # a stream without ids has none to wait for
         await page.wait_for_function("heard.opens.length && heard.last", timeout=5_000)
