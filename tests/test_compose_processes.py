@@ -135,7 +135,8 @@ async def test_a_worker_and_a_beat_beside_a_gateway(tmp_path: Path, sqlite_url: 
         for name in ("gateway", "worker", "beat"):
             surrounded = surroundings(tmp_path, name, sqlite_url, redis, exchange) | quick
             surrounded["CRYPTOMARKET_RECORDER"] = "off"
-            command = [word.replace("/tmp/", f"{tmp_path}/") for word in command_of(name)]
+            python, *words = command_of(name)  # the interpreter may lie below /tmp itself
+            command = [python, *(word.replace("/tmp/", f"{tmp_path}/") for word in words)]
             await stack.enter_async_context(running_command(tmp_path, command, surrounded))
         async with Store(sqlite_url, interval=1) as store:
             with anyio.fail_after(240):
