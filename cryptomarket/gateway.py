@@ -158,6 +158,7 @@ class Gateway:
             send=self.manager.send,
             present=self.manager.has_session,
             logins_per_minute=settings.logins_per_minute,
+            led=lambda: not isinstance(self.bus, RedisBus) or self.bus.led,
         )
 
     async def _write_seen(self, entries: Sequence[Entry]) -> None:

@@ -173,6 +173,11 @@ class RedisBus:
         """Whether Redis took what was said last."""
         return self._connected
 
+    @property
+    def led(self) -> bool:
+        """Whether this node leads, or hears one that does."""
+        return bool(self.epoch) or not self._lonely
+
     def demand(self) -> frozenset[str]:
         """The tickers that streams of any node ask for."""
         now = self._monotonic()

@@ -45,7 +45,7 @@ class Ask(Protocol):
 
 
 class Front:
-    """One node's counter for persons; ``ask`` is the desk, ``publish`` the bus."""
+    """One node's counter for persons; ``ask`` is the desk, ``publish`` the bus, ``led`` says whether there is a leader."""
 
     def __init__(
         self,
@@ -55,12 +55,14 @@ class Front:
         *,
         ask: Ask,
         publish: Callable[[News], None],
+        led: Callable[[], bool] = lambda: True,
     ) -> None:
         self._cache = cache
         self._vault = vault
         self._sessions = sessions
         self._ask = ask
         self._publish = publish
+        self._led = led
         self._send, self._receive = anyio.create_memory_object_stream[Errand](MOST_WAITING)
 
     # Browsers
@@ -106,7 +108,12 @@ class Front:
     # What they ask for
 
     def take_login(self, request: Request) -> tuple[str, Mapping[str, str]]:
-        """Send the log-in that the intake took on its way; its name, and headers for the answer."""
+        """Send the log-in that the intake took on its way; its name, and headers for the answer.
+
+        Raises NoLeader while there is nobody to take it; what the intake sealed ends by itself.
+        """
+        if not self._led():
+            raise NoLeader("no node leads now")
         login, who = request.scope[STATE]
         session, headers = self.browser(request)
         if session is None:

@@ -32,6 +32,7 @@ class Office:
         send: Callable[[str, str], int],
         present: Callable[[str], bool],
         logins_per_minute: int,
+        led: Callable[[], bool] = lambda: True,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -39,7 +40,7 @@ class Office:
         self.vault = vault
         self.limits = Limits(cache, per_minute=logins_per_minute, wall=wall)
         self.sessions = Sessions(cache, vault, wall=wall)
-        self.front = Front(cache, vault, self.sessions, ask=ask, publish=publish)
+        self.front = Front(cache, vault, self.sessions, ask=ask, publish=publish, led=led)
         self.announcer = Announcer(
             cache, vault, self.sessions, send=send, present=present, monotonic=monotonic, wall=wall
         )

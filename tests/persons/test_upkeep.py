@@ -178,3 +178,11 @@ async def test_a_log_in_that_nobody_takes_is_said(tmp_path: Path, monkeypatch: p
         async with browser.stream() as tab:
             await browser.log_in(ADA)
             assert "try again" in (await told(tab, "login_failed"))["reason"]
+
+
+async def test_without_a_leader_a_log_in_is_asked_to_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 with when to come back, instead of a promise that nobody could keep."""
+    async with running_persons(tmp_path) as site:
+        monkeypatch.setattr(site.gateway.office.front, "_led", lambda: False)
+        answer = await (await site.browser()).log_in(ADA)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
