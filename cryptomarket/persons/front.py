@@ -45,7 +45,7 @@ class Ask(Protocol):
 
 
 class Front:
-    """One node's counter for persons; ``ask`` is the desk, ``publish`` the bus, ``led`` says whether there is a leader."""
+    """One node's counter for persons; ``ask`` is the desk, ``publish`` the bus, ``led`` whether somebody leads."""
 
     def __init__(
         self,
