@@ -78,22 +78,31 @@ class Announcer:
         self._monotonic = monotonic
         self._wall = wall
         self._checked = monotonic()
-        self._news: dict[str, News | None] = {}
+        #: Sessions to look up, and whether they were told already how a log-in ended.
+        self._news: dict[str, bool] = {}
         self._told: dict[str, Person] = {}
         self._wake_up = anyio.Event()
         self._trouble = False
 
     def receive(self, message: Message) -> None:
-        """Take what the bus delivers; sessions without a stream here are no business of this node."""
-        if isinstance(message, News):
-            for session in message.sessions:
-                if self._present(session):
-                    self._news[session] = message
-                    self._wake_up.set()
+        """Take what the bus delivers; sessions without a stream here are no business of this node.
+
+        An end is told at once, whether the cache answers or not; who is logged in has to be looked up.
+        """
+        if not isinstance(message, News):
+            return
+        for session in message.sessions:
+            if not self._present(session):
+                continue
+            ended = message.kind != PERSON_NEWS
+            if ended:
+                self._send(session, _json(kind=message.kind, reason=message.reason))
+            self._news[session] = ended or self._news.get(session, False)
+            self._wake_up.set()
 
     def arrived(self, session: str) -> None:
         """A stream of the session opened: it gets the present state of its person."""
-        self._news.setdefault(session, None)
+        self._news.setdefault(session, False)
         self._wake_up.set()
 
     def statistics(self) -> dict[str, int]:
@@ -112,7 +121,7 @@ class Announcer:
             except CacheUnavailable as exc:
                 self._say(True, str(exc))
                 await anyio.sleep(LOOK_SECONDS)
-            with anyio.move_on_after(LOOK_SECONDS if self._told else None):
+            with anyio.move_on_after(LOOK_SECONDS if self._told or self._news else None):
                 await self._wake_up.wait()
             self._wake_up = anyio.Event()
 
@@ -133,13 +142,11 @@ class Announcer:
         except CacheUnavailable:
             self._news = taken | self._news
             raise
-        for (session, news), person, word in zip(taken.items(), persons, words, strict=True):
+        for (session, told), person, word in zip(taken.items(), persons, words, strict=True):
             self._found(session, person)
-            if news is not None and news.kind != PERSON_NEWS:
-                self._send(session, _json(kind=news.kind, reason=news.reason))
             if word is not None and self._present(session):
                 await self._cache.delete(WORD % session)
-                if news is None:
+                if not told:
                     self._send(session, _json(kind=LOGIN_FAILED, reason=word.decode()))
 
     def _found(self, session: str, person: Person | None) -> None:

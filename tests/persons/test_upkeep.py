@@ -186,3 +186,17 @@ async def test_without_a_leader_a_log_in_is_asked_to_come_back(tmp_path: Path, m
         monkeypatch.setattr(site.gateway.office.front, "_led", lambda: False)
         answer = await (await site.browser()).log_in(ADA)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+
+
+async def test_an_outcome_is_told_without_redis(tmp_path: Path) -> None:
+    """Redis dies while a log-in is under way: the streams here are told how it ended all the same."""
+    async with running_redis(tmp_path) as server, running_persons(tmp_path, redis_url=server.url) as site:
+        browser = await site.browser()
+        async with browser.stream() as tab:
+            site.exchange.strike("unanswered", "public/auth")
+            await browser.log_in(ADA)
+            with anyio.fail_after(30):
+                while [name async for name in site.gateway.office.cache.names("deribit:login:")]:
+                    await anyio.sleep(0.02)
+            await server.kill()
+            assert "try again" in (await told(tab, "login_failed", seconds=60))["reason"]
