@@ -49,7 +49,7 @@ check-compose: $(VENV)/test.stamp ## The compose file and what it mounts; by doc
 	@$(BIN)/python -m pytest --quiet tests/test_compose.py
 
 bench: $(VENV)/test.stamp ## Measure beside the field's usual answers; loopback only, some minutes
-	@$(BIN)/python -m tests.benchmarks.fanout --only ours,nchan,streaming,sse-starlette,ours-asgi
+	@$(BIN)/python -m tests.benchmarks.fanout
 	@$(BIN)/python -m tests.benchmarks.history
 
 fuzz: $(VENV)/test.stamp ## A million broken frames through the reader of the exchange (ARGS="--count N" for more)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import socket
@@ -13,12 +14,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["CACHE", "LOAD_CORE", "PEERS", "SERVER_CORE", "Absent", "Peer", "pinned", "running"]
+__all__ = [
+    "CACHE",
+    "COMPARED",
+    "HERE",
+    "LOAD_CORE",
+    "Absent",
+    "Peer",
+    "Stuck",
+    "ask",
+    "end",
+    "open_files",
+    "pinned",
+    "running",
+    "within",
+]
 
 HERE = Path(__file__).parent
 #: What a benchmark builds or fetches; never committed.
 CACHE = HERE.parents[1] / "artifacts" / "bench"
 SERVER_CORE, LOAD_CORE = 0, 1
+#: A server that is busy answers its control late; one that does not by then never will.
+ANSWER_SECONDS = 30.0
 
 NCHAN = """
 load_module {module};
@@ -47,6 +64,54 @@ class Absent(Exception):
     """A peer that cannot be started here, and why."""
 
 
+class Stuck(Exception):
+    """Something did not answer in time."""
+
+
+@contextlib.contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Raise Stuck, wherever it is, when the block is not done in time: nothing here may wait for ever."""
+
+    def give_up(*_: object) -> None:
+        raise Stuck(f"not done within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def ask(process: "subprocess.Popen[str]", line: str) -> str:
+    """Its answer to a line: one line, and in time."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+    if not select.select([process.stdout], [], [], ANSWER_SECONDS)[0]:
+        raise Stuck(f"no answer to {line!r} within {ANSWER_SECONDS:g} s")
+    answer = process.stdout.readline()
+    if not answer:
+        raise Stuck(f"it ended before it answered {line!r}")
+    return answer
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    """Close what it is spoken with by, and wait for it, but not for long."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    process.stdout.close()
+
+
 @dataclass
 class Peer:
     """A running server and what tells it its rate."""
@@ -59,11 +124,7 @@ class Peer:
 
     def rate(self, per_second: float) -> None:
         """Publish so often from now on."""
-        assert self.control.stdin is not None
-        assert self.control.stdout is not None
-        self.control.stdin.write(f"{per_second}\n")
-        self.control.stdin.flush()
-        self.control.stdout.readline()
+        ask(self.control, str(per_second))
 
     def cpu_seconds(self) -> float:
         """What its processes have used."""
@@ -125,14 +186,11 @@ def better_sse(port: int) -> Peer:
         raise Absent("there is no node or npm")
     if not (CACHE / "node_modules" / "better-sse").is_dir():
         CACHE.mkdir(parents=True, exist_ok=True)
-        fetched = subprocess.run(
-            [npm, "install", "--no-audit", "--no-fund", "--prefix", str(CACHE), "better-sse@0.16.1"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if fetched.returncode:
-            raise Absent("npm could not fetch it")
+        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(CACHE), "better-sse@0.16.1"]
+        try:
+            subprocess.run(command, capture_output=True, check=True, timeout=60)
+        except subprocess.SubprocessError as exc:
+            raise Absent("npm could not fetch it") from exc
     process = pinned([node, str(HERE / "better_sse.mjs"), str(CACHE), str(port)], SERVER_CORE)
     ready(process)
     return Peer("better-sse", port, [process.pid], process, [process])
@@ -176,24 +234,19 @@ PEERS = {
     "streaming": lambda port: python("streaming", port),
     "sse-starlette": lambda port: python("sse-starlette", port),
     "ours-asgi": lambda port: python("ours-asgi", port),
+    "ours-full": lambda port: python("ours-full", port),
 }
+#: Those that stand side by side in the table.
+COMPARED = ("ours", "nchan", "better-sse", "streaming", "sse-starlette", "ours-asgi")
 
 
 @contextlib.contextmanager
-def running(name: str) -> Iterator[Peer]:
-    """The peer on a free port. Raises Absent where it cannot be had."""
-    peer = PEERS[name](free_port())
+def running(name: str, port: int = 0) -> Iterator[Peer]:
+    """The peer on the port, or a free one. Raises Absent where it cannot be had."""
+    peer = PEERS[name](port or free_port())
     try:
         yield peer
     finally:
         for process in reversed(peer.started):
             process.send_signal(signal.SIGTERM)
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.close()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            process.stdout.close()
+            end(process)

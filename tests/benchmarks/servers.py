@@ -48,7 +48,7 @@ def serving(app: Any, http: Any, drain: Callable[[], Any]) -> Server:
     return Server(config, drain)
 
 
-async def ours(port: int, http: Any) -> None:
+async def ours(port: int, http: Any, max_streams: int = 100_000) -> None:
     """The whole application of the gateway, and the manager behind it; ticks come from a local bus."""
     board = Board([EVENT], monotonic=time.monotonic, wall=time.time)
     manager = ServerSSEManager(EVENT, "connection", board=board)
@@ -57,7 +57,7 @@ async def ours(port: int, http: Any) -> None:
         known=lambda _: False,
         nearest=lambda _: [],
         problem=lambda _, error: Response(str(error), 422),
-        max_streams=100_000,
+        max_streams=max_streams,
         max_streams_per_address=100_000,
     )
 
@@ -92,10 +92,15 @@ async def ours(port: int, http: Any) -> None:
         price = Decimal(f"{made_ns // 10**9}.{made_ns % 10**9:09d}")
         bus.publish(Tick(EVENT, price, number, last, bid, ask))
 
-    server = serving(app, http, lambda: manager.drain(0))
+    server = serving(app, http, lambda: manager.drain(5))
+
+    async def serve() -> None:
+        await server.serve([bound_socket("127.0.0.1", port)])
+        tasks.cancel_scope.cancel()
+
     async with anyio.create_task_group() as tasks:
         await tasks.start(manager.run)
-        tasks.start_soon(server.serve, [bound_socket("127.0.0.1", port)])
+        tasks.start_soon(serve)
         await publish_as_told(port, publish)
         tasks.cancel_scope.cancel()
 
@@ -150,6 +155,7 @@ async def post(port: int) -> None:
 SERVERS: dict[str, Callable[[int], Any]] = {
     "ours": lambda port: ours(port, http_protocol()),
     "ours-asgi": lambda port: ours(port, "httptools"),
+    "ours-full": lambda port: ours(port, http_protocol(), max_streams=2_000),
     "sse-starlette": lambda port: queue_each(
         port, EventSourceResponse, lambda number, data: {"id": f"1-{number}", "event": EVENT, "data": data}
     ),
