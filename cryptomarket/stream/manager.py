@@ -34,6 +34,8 @@ SLICE = 2_000
 LOOK_SECONDS = 0.25
 #: The pause before reconnecting is drawn from these.
 RETRY_SECONDS = (1.0, 5.0)
+#: At a stop, where the window is longer than this, from the last second of them.
+LATE_RETRY_SECONDS, SHORT_WINDOW_SECONDS = (4.0, 5.0), 2.0
 #: How often a drain ends the streams whose turn has come.
 DRAIN_STEP_SECONDS = 0.05
 #: So many may end in a second without being a herd: a handful of readers need not keep a process for the whole window.
@@ -294,11 +296,7 @@ class ServerSSEManager:
     # The end
 
     async def drain(self, window_seconds: float) -> None:
-        """End every stream with its own pause before reconnecting, evenly over the window; no new ones are taken.
-
-        To come back before the window is over would be in vain on a node alone, and who is refused comes back again and
-        again, all in the first second that the next process is there. So all come after it, spread as their ends were.
-        """
+        """End every stream with its own pause before reconnecting, evenly over the window; no new ones are taken."""
         self.draining = True
         streams = [stream for cohort in self._audience for stream in cohort.members()]
         streams += self._delivery.blocked_since(self._monotonic())
@@ -306,15 +304,16 @@ class ServerSSEManager:
         streams.sort(key=lambda _: self._random())
         window_seconds = min(window_seconds, len(streams) / CALM_PER_SECOND)
         log.info("streams draining", streams=len(streams), window_seconds=window_seconds)
-        spread = max(RETRY_SECONDS[1] - RETRY_SECONDS[0] - window_seconds, window_seconds)
+        # They return at their ends plus their pauses. The peak of that is lowest, at most 1.5 times the mean, when one
+        # of the two does the spreading alone. A long window does; pauses are late then, as a node alone is not back.
+        pauses = RETRY_SECONDS if window_seconds <= SHORT_WINDOW_SECONDS else LATE_RETRY_SECONDS
         began, ended = self._monotonic(), 0
         try:
             while ended < len(streams):
                 passed = self._monotonic() - began
                 share = 1.0 if window_seconds <= 0 else min(1.0, passed / window_seconds)
-                back = max(0.0, window_seconds - passed) + RETRY_SECONDS[0]
                 for stream in streams[ended : int(share * len(streams))]:
-                    self._end(stream, self.draw_retry(back, back + spread))
+                    self._end(stream, self.draw_retry(*pauses))
                 ended = int(share * len(streams))
                 if ended < len(streams):
                     await anyio.sleep(min(DRAIN_STEP_SECONDS, window_seconds))
