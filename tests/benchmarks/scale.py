@@ -1,0 +1,125 @@
+"""A hundred thousand streams on two cores: `make bench-scale`.
+
+Workers behind one port with a real Redis and the simulated exchange; several load clients, since a process may hold
+only so many files. Prints how many were held, how many were closed, the memory of a stream and how late deliveries were.
+"""
+
+import argparse
+import asyncio
+import math
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import anyio
+import httpx2
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from cryptomarket.simulator.exchange import running_exchange
+
+from ..processes import running_program
+from ..redis_server import running_redis
+from .load import Load, enter
+from .peers import open_files
+
+#: Streams of one process: its file limit, less what a gateway keeps for everything else.
+A_PROCESS = 16_000
+#: New streams a second of one load client.
+PER_SECOND = 1_000
+TIMER = 60
+
+
+def memory(pid: int) -> int:
+    """The bytes that the process and its children have to themselves."""
+    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    return sum(process.memory_full_info().uss for process in processes)
+
+
+def measured(url: str) -> tuple[float, float]:
+    """Open streams of all workers, and the share of price events that were written within 2.5 s of their arrival."""
+    text = httpx2.get(f"{url}/metrics", timeout=60).text
+    streams = 0.0
+    buckets: dict[str, float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == "cryptomarket_streams":
+                streams += sample.value
+            if sample.name == "cryptomarket_loop_lag_seconds_bucket":
+                buckets[sample.labels["le"]] = buckets.get(sample.labels["le"], 0.0) + sample.value
+    whole = buckets.get("+Inf", 0.0) or 1.0
+    return streams, buckets.get("0.1", 0.0) / whole
+
+
+@contextmanager
+def clients(port: int, count: int) -> Iterator[list[Load]]:
+    """So many load clients, each a process."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(Load(port, f"/sse/?timer={TIMER}&channels=btc_usd")) for _ in range(count)]
+
+
+def hold(url: str, pid: int, streams: int, seconds: float) -> int:
+    """Open them, hold them, and say how it went; 1 when any was closed."""
+    port = int(re.findall(r":(\d+)", url)[-1])
+    number = math.ceil(streams / A_PROCESS)
+    with clients(port, number) as loads:
+        share = math.ceil(streams / number)
+        few = [enter(load, share // 10, PER_SECOND) for load in loads]
+        before, began = memory(pid), time.monotonic()
+        for load in loads:
+            load(f"open 0 {share - share // 10} {PER_SECOND} 0")
+        for load in loads:
+            load.until(0, lambda report: report["joined"] + report["refused"] + report["dead"] >= share, 240)
+        took = time.monotonic() - began
+        opened = sum(load("report 0")["open"] for load in loads)
+        a_stream = (memory(pid) - before) / max(1, opened - sum(one["open"] for one in few)) / 1024
+        for load in loads:
+            load("clear")
+        time.sleep(seconds)
+        reports = [load("report 0") for load in loads]
+        told, prompt = measured(url)
+    held, closed = sum(one["open"] for one in reports), sum(one["closed"] for one in reports)
+    events = sum(one["events"] for one in reports)
+    print(
+        f"{opened:,} of {number * share:,} streams opened in {took:.0f} s, {a_stream:.2f} KB each in the gateway's processes"
+    )
+    print(f"held for {seconds:.0f} s: {held:,} open, {closed} closed, {events:,} events; the workers count {told:,.0f}")
+    print(f"event loops that woke within 100 ms of the asked moment: {prompt:.2%}")
+    return 0 if opened == number * share and not closed else 1
+
+
+async def run(streams: int, seconds: float) -> int:
+    """The whole; the exit code."""
+    workers = math.ceil(streams / A_PROCESS)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        async with running_exchange() as exchange, running_redis(folder) as redis:
+            settings = {
+                "redis_url": redis.url,
+                "deribit_ws_url": exchange.ws_url,
+                "deribit_http_url": exchange.http_url,
+                "max_streams_per_address": 1_000_000,
+            }
+            arguments = ("serve", "--workers", str(workers)) if workers > 1 else ("serve",)
+            async with running_program(folder, *arguments, **settings) as program:
+                url = await program.url()
+                await anyio.sleep(5)  # all workers are up, and prices flow
+                return await asyncio.to_thread(hold, url, program.process.pid, streams, seconds)
+
+
+def main() -> None:
+    """Read the arguments, and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--streams", type=int, default=100_000)
+    parser.add_argument("--seconds", type=float, default=180)
+    given = parser.parse_args()
+    print(f"{open_files():,} files a process, {psutil.cpu_count()} cores", file=sys.stderr)
+    sys.exit(asyncio.run(run(given.streams, given.seconds)))
+
+
+if __name__ == "__main__":
+    main()
