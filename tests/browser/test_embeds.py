@@ -105,7 +105,7 @@ async def test_a_tab_that_asks_for_more_does_not_disturb_the_others(tmp_path: Pa
         await expect(other.locator("[data-ticker=sol_usd] .number")).to_have_text("140.50")
         await expect(one.locator("[data-ticker=sol_usd]")).to_have_count(0)
         await moves(one)
-        assert len(site.manager) == 1
+        await streams_become(site, 1)
         await other.get_by_label("Every tick").check()
         await streams_become(site, 2)
         await moves(one)
