@@ -233,12 +233,17 @@ class Gateway:
 
     async def _lead(self, epoch: int) -> None:
         """Run a term until cancelled."""
+        if isinstance(self.bus, RedisBus):
+            await self.bus.catch_up()
         try:
             async with anyio.create_task_group() as tasks:
                 for part in self._begin_term(epoch):
                     await tasks.start(self._guarded, part)
         finally:
             self._term = None
+            if isinstance(self.bus, RedisBus):
+                with anyio.CancelScope(shield=True):
+                    await self.bus.flush()  # before the next leader speaks
             self.bus.follow()
 
     def _begin_term(self, epoch: int) -> list[Part]:

@@ -34,7 +34,7 @@ Term = Callable[[int], Coroutine[Any, Any, None]]
 class Lease(Protocol):
     """The lease in the database: the history's store is one."""
 
-    async def claim_lease(self, holder: str, session: int | None) -> int | None: ...
+    async def claim_lease(self, holder: str, session: int | None, above: int) -> int | None: ...
     async def renew_lease(self, holder: str, epoch: int, session: int | None) -> bool: ...
     async def release_lease(self, holder: str, epoch: int) -> None: ...
     async def hold_lock(self, held: Callable[[int | None], None]) -> None: ...
@@ -49,6 +49,7 @@ class Leadership:
         self._term = term
         self._monotonic = monotonic
         self.epoch: int | None = None
+        self._highest = 0
         self._session: int | None = None
         self._renewed = self._asked = float("-inf")
         self._database_away = False
@@ -69,7 +70,11 @@ class Leadership:
         return self._monotonic() - known <= SURE_SECONDS
 
     def heard(self, epoch: int) -> None:
-        """A node speaks with this epoch: ours is over if it is lower."""
+        """A node speaks with this epoch, or spoke: ours is over if it is lower, and the next will be higher.
+
+        A database that was begun anew counts from one, beside a Redis that remembers.
+        """
+        self._highest = max(self._highest, epoch)
         if self.epoch is not None and epoch > self.epoch:
             self._end()
 
@@ -114,7 +119,7 @@ class Leadership:
         self._asked = self._monotonic()
         try:
             with anyio.fail_after(ASK_SECONDS):
-                return await self._lease.claim_lease(self._node, self._session)
+                return await self._lease.claim_lease(self._node, self._session, self._highest)
         except (DatabaseUnavailable, TimeoutError):
             return None
 

@@ -5,6 +5,7 @@ by Pub/Sub, which loses what it cannot deliver: batches are numbered, and who mi
 tick of each ticker, which the leader keeps in Redis beside.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -91,8 +92,10 @@ class RedisBus:
         self._outbox: list[Message] = []
         self._unwritten: dict[str, Tick] = {}
         self._wake_up = anyio.Event()
+        self._writing = anyio.Lock()
         self._newest_epoch = 0
         self._last: dict[str, tuple[int, int]] = {}
+        self._place = 0, 0
         self._next_number: dict[int, int] = {}
         self._leader_heard = monotonic()
         self._lonely = False
@@ -106,14 +109,19 @@ class RedisBus:
     # Speaking
 
     def lead(self, epoch: int) -> None:
-        """From now on the ticks of this node are the ticks of all."""
-        self.epoch, self.sequence, self._number = epoch, 0, 0
+        """From now on the ticks of this node are the ticks of all; their sequence goes on where the last one ended.
+
+        So a node that did not hear that end sees a leap, and can say that it missed something.
+        """
+        self.epoch, self.sequence, self._number = epoch, self._place[1], 0
         self._newest_epoch = max(self._newest_epoch, epoch)
         self._lonely = False
+        self._wake_up.set()  # the sooner the others know, the less a deposed leader can say
 
     def follow(self) -> None:
         """From now on another node's ticks are ours."""
         self.epoch, self._state = 0, None
+        self._ticks, self._unwritten = {}, {}  # the board is another's to write
         self._leader_heard = self._monotonic()
 
     def subscribe(self, receiver: Receiver) -> None:
@@ -141,7 +149,8 @@ class RedisBus:
 
     def _deliver(self, message: Message) -> None:
         if isinstance(message, Tick):
-            self._last[message.ticker] = message.epoch, message.sequence
+            self._last[message.ticker] = place = message.epoch, message.sequence
+            self._place = max(self._place, place)
         for receive in self._receivers:
             receive(message)
 
@@ -190,6 +199,13 @@ class RedisBus:
                 await self._wake_up.wait()
                 await anyio.sleep(GATHER_SECONDS)
             self._wake_up = anyio.Event()
+            await self.flush()
+            if not self._connected:
+                await anyio.sleep(RETRY_SECONDS)
+
+    async def flush(self) -> None:
+        """Bring what was said here to Redis; when this returns, Redis has it or did not take it."""
+        async with self._writing:
             messages, self._outbox = self._outbox, []
             board, self._unwritten = self._unwritten, {}
             try:
@@ -198,16 +214,19 @@ class RedisBus:
             except (RedisError, OSError, TimeoutError) as exc:
                 self._say(False, type(exc).__name__)
                 self._unwritten = board | self._unwritten
-                await anyio.sleep(RETRY_SECONDS)
             else:
                 self._say(True)
 
     async def _write(self, messages: list[Message], board: dict[str, Tick]) -> None:
+        speaks = self.epoch if self._sure() else 0
         if self.epoch:
             self._number += 1
-            if self._state is not None:
-                messages = [*messages, self._state]
-        batch = encode_batch(Batch(self.node, self.epoch, self._number, tuple(sorted(self._wanted())), messages))
+        if speaks and self._state is not None:
+            messages = [*messages, self._state]
+        elif self.epoch and not speaks:  # it stood still since it said them
+            self.counts["unsaid"] += len(messages)
+            messages, board = [message for message in messages if isinstance(message, News)], {}
+        batch = encode_batch(Batch(self.node, speaks, self._number, tuple(sorted(self._wanted())), messages))
         async with self._redis.pipeline(transaction=False) as pipe:
             if board:
                 pipe.hset(BOARD, mapping={ticker: encode_tick(tick) for ticker, tick in board.items()})
@@ -221,6 +240,7 @@ class RedisBus:
             self._connected = connected
             if connected:
                 self._unwritten = self._ticks | self._unwritten  # it may have come back empty
+                self._wake_up.set()
                 log.info("the bus reaches Redis again")
             else:
                 log.warning("the bus does not reach Redis; this node goes on by itself", reason=why)
@@ -278,6 +298,11 @@ class RedisBus:
         place = message.epoch, message.sequence
         return message.epoch == epoch and place > self._last.get(message.ticker, (0, 0))
 
+    async def catch_up(self) -> None:
+        """Hear what the last leader said just before it fell silent, as far as Redis knows."""
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            await self._heal()
+
     async def _heal(self) -> None:
         """Catch up with the board: the newest tick of every ticker, in their order."""
         if self.epoch:
@@ -292,8 +317,10 @@ class RedisBus:
                 self.counts["refused"] += 1
         self.counts["healed"] += 1
         for tick in sorted(ticks, key=lambda tick: (tick.epoch, tick.sequence)):
-            if (tick.epoch, tick.sequence) > self._last.get(tick.ticker, (0, 0)) and tick.epoch >= self._newest_epoch:
+            if (tick.epoch, tick.sequence) > self._last.get(tick.ticker, (0, 0)):
                 self._deliver(tick)
+        if ticks:
+            self._heard_epoch(max(tick.epoch for tick in ticks))
 
     async def _watch(self) -> None:
         """Say that prices are stale when no leader speaks."""

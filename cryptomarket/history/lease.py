@@ -4,7 +4,7 @@ Plain synchronous functions over a connection, each inside the transaction it is
 epoch up, and every live write checks the epoch: who was deposed without noticing can write nothing.
 """
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, cast, func, literal_column, or_, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, case, cast, func, literal_column, or_, update
 
 from .schema import leader
 
@@ -23,8 +23,8 @@ def _now(dialect: str) -> ColumnElement[int]:
     return literal_column("CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)", BigInteger)
 
 
-def claim(connection: Connection, holder: str, session: int | None) -> int | None:
-    """The next epoch, if nobody leads any more; None while somebody does.
+def claim(connection: Connection, holder: str, session: int | None, above: int = 0) -> int | None:
+    """The next epoch, higher than ``above``, if nobody leads any more; None while somebody does.
 
     Nobody leads when the lease ran out; or at once, when the one who leads did so by holding the lock, and the
     ``session`` that holds it now is ours.
@@ -33,10 +33,11 @@ def claim(connection: Connection, holder: str, session: int | None) -> int | Non
     free = leader.c.expires <= now
     if session is not None:
         free = or_(free, leader.c.session != session)
+    last = case((leader.c.epoch > above, leader.c.epoch), else_=above)
     row = connection.execute(
         update(leader)
         .where(free)
-        .values(epoch=leader.c.epoch + 1, holder=holder, session=session, expires=now + LEASE_SECONDS * 1000)
+        .values(epoch=last + 1, holder=holder, session=session, expires=now + LEASE_SECONDS * 1000)
         .returning(leader.c.epoch)
     ).first()
     return row.epoch if row else None

@@ -255,9 +255,9 @@ class Store:
         """Become the newest leader: count the epoch up, return it; writes under a lower one are refused from now on."""
         return await self._write(writing.take_epoch)
 
-    async def claim_lease(self, holder: str, session: int | None) -> int | None:
+    async def claim_lease(self, holder: str, session: int | None, above: int = 0) -> int | None:
         """The next epoch, if no node leads any more; ``session`` is that of the database which holds the lock."""
-        return await self._write(lease.claim, holder, session)
+        return await self._write(lease.claim, holder, session, above)
 
     async def renew_lease(self, holder: str, epoch: int, session: int | None) -> bool:
         """Lead for some more seconds; False when another node leads now."""

@@ -1,7 +1,8 @@
 """The feed: every ticker's events as bytes, in order of arrival, and what a reader at some position has not seen.
 
 Each tick is encoded once, on arrival. A position is the number of an arrival on this node; within an epoch it runs
-parallel to the bus's sequence, so that an id of the stream can be turned into a position. It knows no stream, no clock.
+parallel to the bus's sequence, so that an id of the stream can be turned into a position. The sequence leaves nothing
+out, whoever leads: where it leaps, this node missed something. It knows no stream, no clock.
 """
 
 import re
@@ -67,6 +68,10 @@ class Feed:
         self.position = 0
         self._begun = self._offset = 0
         self._offsets: dict[int, int] = {}
+        #: The last position of each epoch that is over.
+        self._ends: dict[int, int] = {}
+        #: From here on nothing is missing.
+        self._whole_since = 0
         self._kept = kept
         self._rings = {ticker: _Ring(self.position) for ticker in tickers}
 
@@ -85,27 +90,38 @@ class Feed:
         """Keep nothing of the ticker any more."""
         self._rings.pop(ticker, None)
 
+    def follows(self, tick: Tick) -> bool:
+        """Whether nothing is missing between the last tick and this one, as far as its leader knows."""
+        if tick.epoch == self.epoch:
+            return tick.sequence <= self.sequence + 1
+        # A leader begins where it heard the last one end; one that begins with 1 heard nothing.
+        return tick.epoch < self.epoch or 1 < tick.sequence <= self.sequence + 1
+
     def take(self, tick: Tick, now: float) -> bool:
         """Encode and keep the tick; False for one nobody wants, of a lower epoch, or that was here before."""
         if (tick.epoch, tick.sequence) <= (self.epoch, self.sequence):
             return False
+        whole = self.follows(tick)
         if tick.epoch > self.epoch:
-            self._begin(tick)
+            self._begin(tick, whole)
         self.sequence = tick.sequence
         self.position = tick.sequence + self._offset
+        if not whole:
+            self._whole_since = self.position - 1
         ring = self._rings.get(tick.ticker)
         if ring is None:
             return False
         ring.append(Entry(self.position, now, price_event(tick)), self._kept)
         return True
 
-    def _begin(self, tick: Tick) -> None:
-        """A new leader counts anew: positions go on, and what was kept is for those who have not seen it yet."""
+    def _begin(self, tick: Tick, whole: bool) -> None:
+        """A new leader: positions go on, whatever its sequence; what did not come here has one of its own."""
+        self._ends[self.epoch] = self._begun = self.position
         self.epoch = tick.epoch
-        self._begun = self.position
-        self._offset = self._offsets[tick.epoch] = self.position + 1 - tick.sequence
+        self._offset = self._offsets[tick.epoch] = self.position + (1 if whole else 2) - tick.sequence
         if len(self._offsets) > EPOCHS:
-            del self._offsets[min(self._offsets)]
+            oldest = min(self._offsets)
+            del self._offsets[oldest], self._ends[oldest]
 
     def newest(self, tickers: Iterable[str], after: int = BEGINNING) -> list[Entry]:
         """The newest event of each ticker that had one after the position, in order."""
@@ -138,8 +154,9 @@ class Feed:
         return sum(len(ring.entries) - ring.index(after) for ring in rings if ring is not None)
 
     def lost(self, tickers: Iterable[str], after: int) -> bool:
-        """Whether something after the position is no longer kept."""
-        return any(ring is None or ring.start > after for ring in map(self._rings.get, tickers))
+        """Whether something after the position did not come here or is no longer kept."""
+        rings = map(self._rings.get, tickers)
+        return after < self._whole_since or any(ring is None or ring.start > after for ring in rings)
 
     def resume(self, tickers: Iterable[str], event_id: str) -> int | GapReason:
         """The position of the id, or why a reader that saw it last cannot be continued from there."""
@@ -149,11 +166,14 @@ class Feed:
         epoch, sequence = int(match[1]), int(match[2])
         if (epoch, sequence) > (self.epoch, self.sequence):
             return GapReason.UNKNOWN
-        if epoch < self.epoch:
+        offset = self._offsets.get(epoch)
+        if offset is None:
             return GapReason.EPOCH
-        position = sequence + self._offset
-        # Before the first tick of the epoch that came here, there may have been others.
-        return GapReason.TOO_OLD if position < self._begun or self.lost(tickers, position) else position
+        # A reader may have seen more of an epoch that is over than came here; the next epoch is all new to it.
+        position = min(sequence + offset, self._ends.get(epoch, self.position))
+        if not self.lost(tickers, position):
+            return position
+        return GapReason.TOO_OLD if epoch == self.epoch else GapReason.EPOCH
 
     def id(self, position: int) -> str | None:
         """The id of a position; None for one of an epoch that is over."""

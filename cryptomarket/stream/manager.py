@@ -83,6 +83,7 @@ class ServerSSEManager:
         self._delivery = Delivery(self._feed, self._counters, state=self._state, monotonic=monotonic)
         self._refused: dict[str, Gap] = {}
         self._gaps: list[Gap] = []
+        self._holes: list[bytes] = []
         self._upstream = self._board.upstream()
         self._looked = -1
         self._said: dict[frozenset[str], bytes] = {}
@@ -110,6 +111,8 @@ class ServerSSEManager:
         match message:
             case Tick():
                 self._refused.pop(message.ticker, None)
+                if self._feed.epoch and not self._feed.follows(message):
+                    self._miss(message)
                 if self._feed.take(message, self._monotonic()) and self._audience.has_immediate:
                     self._wake_up.set()
             case Upstream():
@@ -118,6 +121,12 @@ class ServerSSEManager:
                 self._refused[message.ticker] = message
                 self._gaps.append(message)
                 self._wake_up.set()
+
+    def _miss(self, tick: Tick) -> None:
+        """What was published before the tick did not reach this node: who gets every tick is told."""
+        reason = GapReason.UNKNOWN if tick.epoch == self._feed.epoch else GapReason.EPOCH
+        self._holes.append(connection_event(gap_data(reason, since=self._feed.id(self._feed.position))))
+        self._wake_up.set()
 
     # Joining and leaving
 
@@ -253,6 +262,11 @@ class ServerSSEManager:
                 if gap.ticker in cohort.tickers:
                     self._delivery.keep(cohort, event)
                     yield self._delivery.tell(cohort, event)
+        holes, self._holes = self._holes, []
+        for event in holes:
+            for cohort in list(self._audience.immediate()):
+                self._delivery.keep(cohort, event)
+                yield self._delivery.tell(cohort, event)
 
     def _serve_state(self) -> Iterator[int]:
         if self._told != self._delivery.version:

@@ -88,6 +88,15 @@ async def test_hearing_a_higher_epoch_ends_the_term(database_url: str) -> None:
         await eventually(lambda: len(node.terms) == 2, "it leads anew")
 
 
+async def test_a_database_begun_anew_counts_on(database_url: str) -> None:
+    """Others speak of a higher epoch than the database gives, and do not lead: the next term is above theirs."""
+    async with nodes(database_url, 1) as (node,):
+        await eventually(lambda: node.running, "it leads")
+        node.leadership.heard(500)
+        await eventually(lambda: node.running and node.terms[-1] > 500, "it leads anew")
+        assert node.terms[-1] == 501
+
+
 class Stuck:
     """A lease whose database can be taken away, and a clock that can jump."""
 
@@ -97,7 +106,7 @@ class Stuck:
         self.epoch = 0
         self.renewed = 0
 
-    async def claim_lease(self, holder: str, session: int | None) -> int | None:
+    async def claim_lease(self, holder: str, session: int | None, above: int) -> int | None:
         if self.away:
             raise DatabaseUnavailable("away")
         self.epoch += 1

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryptomarket.cluster.redis_bus import RedisBus
+from cryptomarket.cluster.redis_bus import BOARD, RedisBus
 from cryptomarket.cluster.redis_desk import RedisDesk
 from cryptomarket.cluster.wire import Batch, Garbled, decode_batch, decode_tick, encode_batch, encode_tick
 from cryptomarket.errors import CacheUnavailable, NoLeader
@@ -150,6 +150,62 @@ async def test_who_comes_later_begins_with_the_board(tmp_path: Path) -> None:
             await eventually(lambda: sorted(places(late)) == [(1, 1), (1, 2)], "the board", 60)
             tasks.cancel_scope.cancel()
         await bus.aclose()
+
+
+async def test_the_sequence_goes_on_where_the_last_leader_ended(tmp_path: Path) -> None:
+    """The next leader asks Redis for what it did not hear itself, so that no place is given twice or left out."""
+    async with nodes(tmp_path) as (_, (leader, other), heard):
+        leader.publish(tick(1))
+        leader.publish(tick(2))
+        await leader.flush()
+        leader.follow()
+        await other.catch_up()
+        other.lead(2)
+        other.publish(tick(3))
+        await eventually(lambda: places(heard[0])[-1:] == [(2, 3)], "the tick of the second", 60)
+        assert places(heard[0]) == [(1, 1), (1, 2), (2, 3)]
+        assert places(heard[1])[-2:] == [(1, 2), (2, 3)]
+
+
+async def test_what_was_said_last_is_brought_before_the_end(tmp_path: Path) -> None:
+    """A term ends in the moment after a tick: all have it."""
+    async with nodes(tmp_path) as (_, (leader, _), heard):
+        leader.publish(tick(1))
+        await leader.flush()
+        leader.follow()
+        await eventually(lambda: places(heard[1]) == [(1, 1)], "the last tick", 60)
+
+
+async def test_who_stood_still_takes_back_what_was_not_sent(tmp_path: Path) -> None:
+    """What waits for Redis when the node is not sure any more stays here."""
+    async with nodes(tmp_path) as (_, (leader, _), heard):
+        sure = [True]
+        leader._sure = lambda: sure[0]
+        leader.publish(tick(1))
+        sure[0] = False
+        await leader.flush()
+        sure[0] = True
+        leader.publish(tick(2))
+        await eventually(lambda: (1, 2) in places(heard[1]), "the next tick", 60)
+        assert (1, 1) not in places(heard[1])
+
+
+async def test_a_former_leader_leaves_the_board_alone(tmp_path: Path) -> None:
+    """Redis returns empty: only who leads writes what it had."""
+    async with nodes(tmp_path) as (server, (leader, other), _):
+        leader.publish(tick(1, "eth_usd"))
+        await leader.flush()
+        leader.follow()
+        other.lead(2)
+        other.publish(tick(2))
+        await other.flush()
+        await server.kill()
+        await eventually(lambda: not leader.connected and not other.connected, "both notice", 60)
+        await server.start()
+        await eventually(lambda: leader.connected and other.connected, "both are back", 60)
+        await leader.flush()
+        await other.flush()
+        assert set(await other._redis.hgetall(BOARD)) == {b"btc_usd"}
 
 
 async def test_demand_is_everybody_s(tmp_path: Path) -> None:

@@ -100,10 +100,16 @@ class Streams(RuleBasedStateMachine):
         self.room.bus.publish(Upstream(state, 1))
         self.room.bus.publish(Gap(ticker))
 
-    @rule()
-    def new_leader(self) -> None:
-        """Another leader counts from one."""
-        self.room.bus.epoch, self.room.bus.sequence = self.room.bus.epoch + 1, 0
+    @rule(unheard=st.sampled_from((0, 0, 2, 1_000)))
+    def new_leader(self, unheard: int) -> None:
+        """Another leader goes on where it heard the last one end, or counts from one."""
+        bus = self.room.bus
+        bus.epoch, bus.sequence = bus.epoch + 1, max(0, bus.sequence - unheard)
+
+    @rule(count=st.integers(1, 3))
+    def lose(self, count: int) -> None:
+        """Ticks that do not come here."""
+        self.room.bus.sequence += count
 
     @invariant()
     def each_reader_sees_a_subsequence_in_order(self) -> None:

@@ -180,7 +180,7 @@ def test_a_repeated_message_is_not_delivered_again(room: Room) -> None:
 
 
 def test_a_new_epoch_goes_on_in_the_same_streams(room: Room) -> None:
-    """A new leader counts from one again; readers of any timer get its ticks, and the undelivered one of the old."""
+    """A new leader that counts from one; readers of any timer get its ticks, and the undelivered one of the old."""
     immediate, _ = room.join(0)
     timed, _ = room.join(1)
     room.publish(500, ticker="eth_usd")
