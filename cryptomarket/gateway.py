@@ -35,6 +35,7 @@ from .deribit.supervisor import Supervisor
 from .history.backfill import Backfill
 from .history.candles import Bar
 from .history.maintenance import DAY, Job, Maintenance, Retention, housekeeping
+from .history.memory import Memory
 from .history.persons import Seen
 from .history.recorder import Recorder
 from .history.store import Store
@@ -78,6 +79,7 @@ class Gateway:
         self._configured = frozenset(settings.tickers)
         self.store = Store(settings.database_url.get_secret_value(), interval=settings.snapshot_interval)
         self.board = Board(settings.tickers, monotonic=time.monotonic, wall=time.time)
+        self.memory = Memory(settings.snapshot_interval)
         self._proxy = settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None
         self._budget = Budget()  # one for both ways to the exchange, which counts them together
         self.exchange = Api(
@@ -185,6 +187,7 @@ class Gateway:
         if not isinstance(message, Tick) or message.ticker in self._followed:
             self.board.receive(message)  # what only other nodes' streams ask for would seem silent when they leave
         self.manager.receive(message)
+        self.memory.receive(message)
         if self._term:
             self._term.receive(message)
         self.office.announcer.receive(message)
@@ -247,7 +250,7 @@ class Gateway:
             self.bus.follow()
 
     def _begin_term(self, epoch: int) -> list[Part]:
-        backfill = Backfill(self.store, self.exchange)
+        backfill = Backfill(self.store, self.exchange, heard=self.memory.prices)
         self.bus.lead(epoch)
         self._term = term = Term(
             supervisor=self._new_supervisor(),

@@ -95,6 +95,16 @@ class Tick:
         """The same tick at its place in the stream."""
         return replace(self, epoch=epoch, sequence=sequence)
 
+    def follows(self, epoch: int, sequence: int) -> bool:
+        """Whether nothing is missing between the tick at that place and this one, as far as its leader knows.
+
+        The sequence leaves nothing out, whoever leads: a leader begins where it heard the last one end. One that begins
+        with 1 heard nothing.
+        """
+        if self.epoch == epoch:
+            return self.sequence <= sequence + 1
+        return self.epoch < epoch or 1 < self.sequence <= sequence + 1
+
     def json(self) -> str:
         """The one JSON form of a price; an instrument adds last, bid and ask."""
         text = price_json(self.ticker, self.price, self.timestamp, self.exchange_timestamp)

@@ -4,7 +4,7 @@ What to ask and what an answer fills are plain functions; the coroutine asks. It
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
@@ -169,11 +169,22 @@ def _since(holes: Sequence[Hole]) -> dict[str, int]:
 
 
 class Backfill:
-    """Fills holes behind live traffic: on start, whenever `look()` is called, and now and then."""
+    """Fills holes behind live traffic: on start, whenever `look()` is called, and now and then.
 
-    def __init__(self, store: HoleStore, past: Past, *, wall: Callable[[], float] = time.time) -> None:
+    What `heard` remembers of a ticker, by slot, comes first: it is exact.
+    """
+
+    def __init__(
+        self,
+        store: HoleStore,
+        past: Past,
+        *,
+        heard: Callable[[str], Mapping[int, Price]] = lambda _: {},
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._store = store
         self._past = past
+        self._heard = heard
         self._wall = wall
         self._look = anyio.Event()
         self._failing = False
@@ -234,6 +245,16 @@ class Backfill:
 
     async def fill_ticker(self, ticker: str, holes: Sequence[Interval]) -> int:
         """Fill the holes of one ticker; returns how many slots were."""
+        heard = [
+            price for price in self._heard(ticker).values() if any(h.start <= price.timestamp < h.end for h in holes)
+        ]
+        if not heard:
+            return await self._fill_from_exchange(ticker, holes)
+        await self._store.insert_missing(heard)
+        rest = _without(holes, Filled(heard), self._store.interval)
+        return len(heard) + (await self._fill_from_exchange(ticker, rest) if rest else 0)
+
+    async def _fill_from_exchange(self, ticker: str, holes: Sequence[Interval]) -> int:
         try:
             by_chart = is_index(ticker) and ticker not in VOLATILITY
             return await (self._fill_index if by_chart else self._fill_minutes)(ticker, holes)

@@ -1,8 +1,8 @@
 """The feed: every ticker's events as bytes, in order of arrival, and what a reader at some position has not seen.
 
 Each tick is encoded once, on arrival. A position is the number of an arrival on this node; within an epoch it runs
-parallel to the bus's sequence, so that an id of the stream can be turned into a position. The sequence leaves nothing
-out, whoever leads: where it leaps, this node missed something. It knows no stream, no clock.
+parallel to the bus's sequence, so that an id of the stream can be turned into a position. Where the
+sequence leaps, this node missed something. It knows no stream, no clock.
 """
 
 import re
@@ -90,18 +90,11 @@ class Feed:
         """Keep nothing of the ticker any more."""
         self._rings.pop(ticker, None)
 
-    def follows(self, tick: Tick) -> bool:
-        """Whether nothing is missing between the last tick and this one, as far as its leader knows."""
-        if tick.epoch == self.epoch:
-            return tick.sequence <= self.sequence + 1
-        # A leader begins where it heard the last one end; one that begins with 1 heard nothing.
-        return tick.epoch < self.epoch or 1 < tick.sequence <= self.sequence + 1
-
     def take(self, tick: Tick, now: float) -> bool:
         """Encode and keep the tick; False for one nobody wants, of a lower epoch, or that was here before."""
         if (tick.epoch, tick.sequence) <= (self.epoch, self.sequence):
             return False
-        whole = self.follows(tick)
+        whole = tick.follows(self.epoch, self.sequence)
         if tick.epoch > self.epoch:
             self._begin(tick, whole)
         self.sequence = tick.sequence

@@ -111,7 +111,7 @@ class ServerSSEManager:
         match message:
             case Tick():
                 self._refused.pop(message.ticker, None)
-                if self._feed.epoch and not self._feed.follows(message):
+                if self._feed.epoch and not message.follows(self._feed.epoch, self._feed.sequence):
                     self._miss(message)
                 if self._feed.take(message, self._monotonic()) and self._audience.has_immediate:
                     self._wake_up.set()
