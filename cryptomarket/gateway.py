@@ -250,7 +250,7 @@ class Gateway:
             self.bus.follow()
 
     def _begin_term(self, epoch: int) -> list[Part]:
-        backfill = Backfill(self.store, self.exchange, heard=self.memory.prices)
+        backfill = Backfill(self.store, self.exchange, memory=self.memory)
         self.bus.lead(epoch)
         self._term = term = Term(
             supervisor=self._new_supervisor(),

@@ -4,7 +4,7 @@ What to ask and what an answer fills are plain functions; the coroutine asks. It
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
@@ -17,6 +17,7 @@ from anyio.abc import TaskStatus
 from ..errors import DatabaseUnavailable, ExchangeError, ExchangeRefused
 from ..model import Price, Source, is_index
 from .gaps import Coverage, Interval, Kind, Reason, kept_since, runs
+from .memory import Memory
 from .reading import Hole
 
 __all__ = [
@@ -83,6 +84,7 @@ class HoleStore(Protocol):
     async def holes(self, since: int) -> Sequence[Hole]: ...
     async def coverage(self, ticker: str, start: int, end: int) -> Coverage: ...
     async def insert_missing(self, prices: Iterable[Price]) -> None: ...
+    async def correct(self, prices: Sequence[Price]) -> None: ...
     async def mark_missing(self, ticker: str, start: int, end: int, reason: str) -> None: ...
 
 
@@ -171,7 +173,7 @@ def _since(holes: Sequence[Hole]) -> dict[str, int]:
 class Backfill:
     """Fills holes behind live traffic: on start, whenever `look()` is called, and now and then.
 
-    What `heard` remembers of a ticker, by slot, comes first: it is exact.
+    What the node itself remembers comes first: it is exact.
     """
 
     def __init__(
@@ -179,12 +181,12 @@ class Backfill:
         store: HoleStore,
         past: Past,
         *,
-        heard: Callable[[str], Mapping[int, Price]] = lambda _: {},
+        memory: Memory | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._past = past
-        self._heard = heard
+        self._memory = memory
         self._wall = wall
         self._look = anyio.Event()
         self._failing = False
@@ -197,9 +199,13 @@ class Backfill:
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Fill what is missing until cancelled."""
         task_status.started()
+        corrected = False
         while True:
             self._look = anyio.Event()
             try:
+                if self._memory and not corrected:
+                    await self._store.correct(self._memory.all())
+                    corrected = True
                 await self.fill_all()
                 self._say_well()
             except (ExchangeError, DatabaseUnavailable) as exc:
@@ -245,9 +251,8 @@ class Backfill:
 
     async def fill_ticker(self, ticker: str, holes: Sequence[Interval]) -> int:
         """Fill the holes of one ticker; returns how many slots were."""
-        heard = [
-            price for price in self._heard(ticker).values() if any(h.start <= price.timestamp < h.end for h in holes)
-        ]
+        remembered = self._memory.prices(ticker).values() if self._memory else ()
+        heard = [price for price in remembered if any(hole.start <= price.timestamp < hole.end for hole in holes)]
         if not heard:
             return await self._fill_from_exchange(ticker, holes)
         await self._store.insert_missing(heard)

@@ -51,6 +51,10 @@ class Memory:
         for since in [since for since in self._slots if min(self._newest, slot) <= since]:
             del self._slots[since]
 
+    def all(self) -> list[Price]:
+        """Everything remembered, oldest first."""
+        return [price for slot in sorted(self._slots) for price in self._slots[slot].values()]
+
     def prices(self, ticker: str) -> Mapping[int, Price]:
         """The prices of the ticker, by slot."""
         return {slot: of_slot[ticker] for slot, of_slot in self._slots.items() if ticker in of_slot}

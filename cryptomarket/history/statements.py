@@ -33,6 +33,8 @@ __all__ = [
     "candle_counts",
     "candle_rows",
     "candles_between",
+    "correct",
+    "correction",
     "enter_entries",
     "entry_keys",
     "entry_rows",
@@ -110,6 +112,23 @@ def insert_missing(dialect: str) -> Insert:
     """Insert a price where nothing stands; whatever stands stays."""
     statement: Insert = _insert(dialect).on_conflict_do_nothing()
     return statement
+
+
+def correct() -> Any:
+    """Give a live row a later price of its slot, none of an older epoch; executed with `correction`."""
+    mine = (_columns.ticker == bindparam("t")) & (_columns.timestamp == bindparam("s"))
+    older = (_columns.exchange_timestamp < bindparam("ms")) & (_columns.epoch <= bindparam("e"))
+    new = {
+        "price": bindparam("p", type_=_columns.price.type),
+        "exchange_timestamp": bindparam("ms"),
+        "epoch": bindparam("e"),
+    }
+    return update(prices).where(mine, older, _columns.source == Source.LIVE.value).values(new)
+
+
+def correction(row: Price) -> dict[str, Any]:
+    """The parameters of `correct`."""
+    return {"t": row.ticker, "s": row.timestamp, "p": row.price, "ms": row.exchange_timestamp, "e": row.epoch}
 
 
 def next_epoch() -> Any:

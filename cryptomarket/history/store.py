@@ -290,6 +290,10 @@ class Store:
         for chunk in _chunks(prices, CHUNK):
             await self._write(writing.insert_missing, chunk, self.interval)
 
+    async def correct(self, prices: Sequence[Price]) -> None:
+        """Give live rows the last price of their slot where their writer died before it wrote that."""
+        await self._write(writing.correct, prices, self.interval)
+
     async def mark_missing(self, ticker: str, start: int, end: int, reason: str) -> None:
         """Say of missing time why it cannot be filled; what is not missing stays."""
         hole = Interval(start, end, Kind.MISSING, self.interval, reason=reason)

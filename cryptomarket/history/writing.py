@@ -20,6 +20,7 @@ __all__ = [
     "catch_up",
     "claim",
     "claim_locked",
+    "correct",
     "finish_job",
     "insert_missing",
     "prune_candles",
@@ -96,6 +97,16 @@ def insert_missing(connection: Connection, rows: Sequence[Price], step: int) -> 
         for start, end in runs(of_source, step):
             claim(connection, ticker, Interval(start, end, Kind.BACKFILLED, step, source=source), unrecorded(step))
     _take_whole_days(connection, minutes)
+    roll_up(connection, minutes, step)
+
+
+def correct(connection: Connection, rows: Sequence[Price], step: int) -> None:
+    """Give live rows the last price of their slot where their writer died before it wrote that; others stay."""
+    _lock(connection)
+    minutes: dict[str, set[int]] = defaultdict(set)
+    for row in rows:
+        if connection.execute(statements.correct(), statements.correction(row)).rowcount:
+            minutes[row.ticker].add(minute(row.exchange_timestamp))
     roll_up(connection, minutes, step)
 
 

@@ -81,7 +81,7 @@ async def test_a_new_leader_fills_in_what_was_heard(database_url: str) -> None:
             assert await store.write_live([row], epoch)
         for sequence, second in enumerate((660, 719, 720, 779), 1):
             memory.receive(tick(second, sequence))
-        backfill = Backfill(store, past, heard=memory.prices, wall=lambda: 900.0)  # type: ignore[arg-type]
+        backfill = Backfill(store, past, memory=memory, wall=lambda: 900.0)  # type: ignore[arg-type]
         with pytest.raises(ExchangeError):
             await backfill.fill_all()
         rows = (await store.prices("btc_usd")).data
@@ -92,3 +92,19 @@ async def test_a_new_leader_fills_in_what_was_heard(database_url: str) -> None:
         assert await backfill.fill_all() == 1
         assert past.asked == 1
         assert (await store.coverage("btc_usd", 600, 900)).complete
+
+
+async def test_a_new_leader_corrects_what_was_written_too_early(database_url: str) -> None:
+    """The last leader wrote an open slot, heard more, and died; rows that say more, or are of a newer epoch, stay."""
+    memory = Memory(60)
+    async with Store(database_url, interval=60) as store:
+        await store.migrate()
+        for epoch, slot, price, after in ((1, 600, 11, 10_000), (1, 660, 12, 50_000), (2, 720, 13, 10_000)):
+            row = Price("btc_usd", slot, Decimal(price), slot * 1000 + after, "live", epoch)
+            await store.insert_missing([row])
+        for sequence, second in enumerate((640, 700, 760), 1):
+            memory.receive(tick(second, sequence, epoch=1))
+        await store.correct(memory.all())
+        rows = (await store.prices("btc_usd")).data
+        assert [(int(row.price), row.epoch) for row in rows] == [(1, 1), (12, 1), (13, 2)]
+        assert [row.source for row in rows] == ["live"] * 3
