@@ -33,7 +33,7 @@ class Attempts:
     Deribit bans addresses that storm it; a delay that data resets would not stop a link that flaps.
     """
 
-    def __init__(self, *, most: int = 20, window_seconds: float = 60.0) -> None:
+    def __init__(self, *, most: int = 30, window_seconds: float = 60.0) -> None:
         self.window_seconds = window_seconds
         self._times: deque[float] = deque(maxlen=most)
 

@@ -21,6 +21,6 @@ class Patience:
     retry: float = 5.0  # before a subscribe that failed is sent again
     look: float = 0.25  # between two looks at all of these
     first_pause: float = 0.25  # the first limit of the pauses between attempts, which doubles
-    longest_pause: float = 30.0  # and its cap
+    longest_pause: float = 5.0  # and its cap: prices are back within 5 s of an exchange that is back
     answered: float = 10.0  # before the next attempt, when the last was refused: at most six a minute
     stopped: float = 300.0  # the same, when a person must act first
