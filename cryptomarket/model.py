@@ -65,7 +65,8 @@ class Tick:
     """One price of one ticker at one exchange timestamp (UNIX ms).
 
     ``last``, ``bid`` and ``ask`` stand beside the price (the mark) of an instrument and may be missing.
-    ``epoch`` and ``sequence`` are its place in the stream, given by the bus; (0, 0) is not yet published.
+    ``epoch`` and ``sequence`` are its place in the stream, given by the bus; (0, 0) is not yet published. ``after``
+    is the last place that its leader had heard of before it led.
     """
 
     ticker: str
@@ -76,6 +77,7 @@ class Tick:
     ask: Decimal | None = None
     epoch: int = 0
     sequence: int = 0
+    after: tuple[int, int] = (0, 0)
 
     @property
     def id(self) -> str:
@@ -91,19 +93,19 @@ class Tick:
         """The start of the slot of ``interval`` seconds that the tick falls into, UNIX seconds."""
         return self.timestamp - self.timestamp % interval
 
-    def at(self, epoch: int, sequence: int) -> "Tick":
+    def at(self, epoch: int, sequence: int, after: tuple[int, int] = (0, 0)) -> "Tick":
         """The same tick at its place in the stream."""
-        return replace(self, epoch=epoch, sequence=sequence)
+        return replace(self, epoch=epoch, sequence=sequence, after=after)
 
     def follows(self, epoch: int, sequence: int) -> bool:
         """Whether nothing is missing between the tick at that place and this one, as far as its leader knows.
 
-        The sequence leaves nothing out, whoever leads: a leader begins where it heard the last one end. One that begins
-        with 1 heard nothing.
+        The sequence leaves nothing out, whoever leads: a leader goes on where it heard the last one end.
         """
-        if self.epoch == epoch:
-            return self.sequence <= sequence + 1
-        return self.epoch < epoch or 1 < self.sequence <= sequence + 1
+        if self.epoch <= epoch:
+            return self.epoch < epoch or self.sequence <= sequence + 1
+        before, ended = self.after
+        return before == epoch and ended <= sequence and self.sequence == ended + 1
 
     def json(self) -> str:
         """The one JSON form of a price; an instrument adds last, bid and ask."""

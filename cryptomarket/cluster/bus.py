@@ -39,13 +39,14 @@ class LocalBus:
     epoch: int = 0
     wanted: Callable[[], frozenset[str]] = frozenset
     sequence: int = 0
+    after: tuple[int, int] = (0, 0)
     _receivers: list[Receiver] = field(default_factory=list)
 
     def publish(self, message: Message) -> None:
         """Deliver the message to every receiver, giving a tick its place first."""
         if isinstance(message, Tick):
             self.sequence += 1
-            message = message.at(self.epoch, self.sequence)
+            message = message.at(self.epoch, self.sequence, self.after)
         for receive in self._receivers:
             receive(message)
 

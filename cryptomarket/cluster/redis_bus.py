@@ -95,7 +95,7 @@ class RedisBus:
         self._writing = anyio.Lock()
         self._newest_epoch = 0
         self._last: dict[str, tuple[int, int]] = {}
-        self._place = 0, 0
+        self._place = self._after = 0, 0
         self._next_number: dict[int, int] = {}
         self._leader_heard = monotonic()
         self._lonely = False
@@ -114,6 +114,7 @@ class RedisBus:
         So a node that did not hear that end sees a leap, and can say that it missed something.
         """
         self.epoch, self.sequence, self._number = epoch, self._place[1], 0
+        self._after = self._place
         self._newest_epoch = max(self._newest_epoch, epoch)
         self._lonely = False
         self._wake_up.set()  # the sooner the others know, the less a deposed leader can say
@@ -136,7 +137,7 @@ class RedisBus:
                 return
             if isinstance(message, Tick):
                 self.sequence += 1
-                message = message.at(self.epoch, self.sequence)
+                message = message.at(self.epoch, self.sequence, self._after)
                 self._ticks[message.ticker] = self._unwritten[message.ticker] = message
             elif isinstance(message, Upstream):
                 self._state = message

@@ -24,6 +24,7 @@ class _Tick(msgspec.Struct, array_like=True, frozen=True, tag="t"):
     exchange_timestamp: int
     epoch: int
     sequence: int
+    after: tuple[int, int]
     last: str | None = None
     bid: str | None = None
     ask: str | None = None
@@ -89,7 +90,8 @@ def _written(message: Message) -> _Any:
 
 def _tick(tick: Tick) -> _Tick:
     beside = (None if value is None else plain(value) for value in (tick.last, tick.bid, tick.ask))
-    return _Tick(tick.ticker, plain(tick.price), tick.exchange_timestamp, tick.epoch, tick.sequence, *beside)
+    place = tick.epoch, tick.sequence, tick.after
+    return _Tick(tick.ticker, plain(tick.price), tick.exchange_timestamp, *place, *beside)
 
 
 def _price(text: str | None) -> Decimal | None:
@@ -101,7 +103,8 @@ def _read(found: _Any) -> Message:
         case _Tick():
             last, bid, ask = map(_price, (found.last, found.bid, found.ask))
             price = exact_price(found.price)
-            return Tick(found.ticker, price, found.exchange_timestamp, last, bid, ask, found.epoch, found.sequence)
+            place = found.epoch, found.sequence, found.after
+            return Tick(found.ticker, price, found.exchange_timestamp, last, bid, ask, *place)
         case _Upstream():
             return Upstream(found.state, found.since, found.reason)
         case _Gap():

@@ -30,6 +30,7 @@ ticks = st.builds(
     ask=st.none() | prices,
     epoch=st.integers(min_value=0, max_value=2**31),
     sequence=st.integers(min_value=0, max_value=2**53),
+    after=st.tuples(st.integers(0, 2**31), st.integers(0, 2**53)),
 )
 upstreams = st.builds(Upstream, st.sampled_from(UpstreamState), st.integers(0, 2**53), st.text(max_size=20))
 news = st.builds(News, st.lists(st.text(max_size=8), max_size=3).map(tuple), st.text(max_size=8), st.text(max_size=20))

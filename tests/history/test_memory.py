@@ -11,9 +11,10 @@ from cryptomarket.history.store import Store
 from cryptomarket.model import Price, Tick
 
 
-def tick(second: float, sequence: int, ticker: str = "btc_usd", epoch: int = 6) -> Tick:
-    """A tick whose price is its place."""
-    return Tick(ticker, Decimal(sequence), int(second * 1000), epoch=epoch, sequence=sequence)
+def tick(second: float, sequence: int, ticker: str = "btc_usd", epoch: int = 6, heard: int = 0) -> Tick:
+    """A tick whose price is its place, of a leader that heard so much of the last one."""
+    after = (epoch - 1, heard) if heard else (0, 0)
+    return Tick(ticker, Decimal(sequence), int(second * 1000), epoch=epoch, sequence=sequence, after=after)
 
 
 def remembered(memory: Memory, ticker: str = "btc_usd") -> dict[int, int]:
@@ -36,7 +37,7 @@ def test_leaders_follow_each_other() -> None:
     """The next one goes on where the last one ended; a tick of the old epoch that comes late changes nothing."""
     memory = Memory(60)
     memory.receive(tick(1, 1))
-    memory.receive(tick(2, 2, epoch=7))
+    memory.receive(tick(2, 2, epoch=7, heard=1))
     memory.receive(tick(3, 2))
     assert remembered(memory) == {0: 2}
     assert memory.prices("btc_usd")[0].epoch == 7

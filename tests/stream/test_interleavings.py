@@ -104,7 +104,8 @@ class Streams(RuleBasedStateMachine):
     def new_leader(self, unheard: int) -> None:
         """Another leader goes on where it heard the last one end, or counts from one."""
         bus = self.room.bus
-        bus.epoch, bus.sequence = bus.epoch + 1, max(0, bus.sequence - unheard)
+        bus.after = bus.epoch, max(0, bus.sequence - unheard)
+        bus.epoch, bus.sequence = bus.epoch + 1, bus.after[1]
 
     @rule(count=st.integers(1, 3))
     def lose(self, count: int) -> None:

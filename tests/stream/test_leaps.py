@@ -20,6 +20,7 @@ def lose(room: Room, ticks: int) -> None:
 
 def next_leader(room: Room, heard: int) -> None:
     """Another leads, that heard the last one's ticks up to this sequence."""
+    room.bus.after = (room.bus.epoch, heard) if heard else (0, 0)
     room.bus.epoch, room.bus.sequence = room.bus.epoch + 1, heard
 
 
@@ -111,6 +112,27 @@ def test_an_end_that_was_not_heard_is_a_gap(room: Room, heard: int) -> None:
     back, _ = room.join(0, last_event_id="7-3")
     assert back.news("gap") == [{"kind": "gap", "from": "7-3", "reason": "epoch"}]
     assert back.prices() == [6]
+
+
+def test_the_beginning_of_an_epoch_that_was_not_heard_is_a_gap(room: Room) -> None:
+    """The next leader heard less than this node, which missed its first ticks: their places were here already."""
+    live, _ = room.join(0)
+    next_leader(room, heard=1)
+    lose(room, 1)
+    room.publish(6)
+    room.turn()
+    assert live.news("gap") == [{"kind": "gap", "from": "7-3", "reason": "epoch"}]
+
+
+def test_an_epoch_that_was_not_heard_at_all_is_a_gap(room: Room) -> None:
+    """A leader that heard less came and went in between."""
+    live, _ = room.join(0)
+    next_leader(room, heard=1)
+    lose(room, 1)
+    next_leader(room, heard=2)
+    room.publish(6)
+    room.turn()
+    assert live.news("gap") == [{"kind": "gap", "from": "7-3", "reason": "epoch"}]
 
 
 def test_the_first_tick_of_a_node_is_no_gap() -> None:
