@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 import anyio
-from redis import RedisError
+from redis import RedisError, ResponseError
 from redis.asyncio import Redis
 
 from .board import Board
@@ -16,6 +16,8 @@ __all__ = ["database_check", "login_check", "redis_check", "upstream_check"]
 
 #: Nobody who asks for the state waits longer for an answer.
 DATABASE_SECONDS, REDIS_SECONDS = 2.0, 0.5
+#: What is written to see whether Redis takes it.
+READY = "cryptomarket:ready"
 
 
 def upstream_check(board: Board) -> Check:
@@ -43,10 +45,14 @@ async def database_check(ping: Callable[[], Awaitable[None]]) -> Check:
 
 
 async def redis_check(url: str) -> Check:
-    """Whether Redis answers; its address is not said, it may hold a password."""
+    """Whether Redis answers and takes what is written; its address is not said, it may hold a password."""
     try:
         async with Redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS) as redis:
             await redis.ping()
+            try:
+                await redis.set(READY, b"", px=1_000)
+            except ResponseError as exc:
+                return Check(False, f"answers, but takes no writes: {type(exc).__name__}", needed=False)
     except (RedisError, OSError) as exc:
         return Check(False, type(exc).__name__, needed=False)
     return Check(True, "answers")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import anyio
 import structlog
 from anyio.abc import TaskStatus
-from redis import RedisError
+from redis import RedisError, ResponseError
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
@@ -99,7 +99,7 @@ class RedisBus:
         self._next_number: dict[int, int] = {}
         self._leader_heard = monotonic()
         self._lonely = False
-        self._connected = True
+        self._connected = self._board_written = True
         self.peers: dict[str, Peer] = {}
         self.counts = dict.fromkeys(("batches", "healed", "refused", "unsaid"), 0)
 
@@ -123,6 +123,7 @@ class RedisBus:
         """From now on another node's ticks are ours."""
         self.epoch, self._state = 0, None
         self._ticks, self._unwritten = {}, {}  # the board is another's to write
+        self._board_written = True
         self._leader_heard = self._monotonic()
 
     def subscribe(self, receiver: Receiver) -> None:
@@ -171,7 +172,8 @@ class RedisBus:
 
     def statistics(self) -> dict[str, object]:
         """What was said and heard, and who else is there."""
-        return {**self.counts, "connected": self._connected, "nodes": self.nodes()}
+        states = {"connected": self._connected, "board_written": self._board_written}
+        return {**self.counts, **states, "nodes": self.nodes()}
 
     def nodes(self) -> list[str]:
         """Every node that is there, this one included."""
@@ -233,8 +235,16 @@ class RedisBus:
                 pipe.hset(BOARD, mapping={ticker: encode_tick(tick) for ticker, tick in board.items()})
                 pipe.expire(BOARD, BOARD_SECONDS)
             pipe.publish(CHANNEL, batch)
-            await pipe.execute()
+            answers = await pipe.execute(raise_on_error=False)
+        if isinstance(answers[-1], RedisError):
+            raise answers[-1]
         self.counts["batches"] += 1
+        # A Redis that is full or only read still passes on what is said: the board waits, the ticks do not.
+        refused = board and isinstance(answers[0], ResponseError)
+        if refused:
+            self._unwritten = board | self._unwritten
+        if board:
+            self._say_board(not refused, type(answers[0]).__name__)
 
     def _say(self, connected: bool, why: str = "") -> None:
         if connected is not self._connected:
@@ -245,6 +255,14 @@ class RedisBus:
                 log.info("the bus reaches Redis again")
             else:
                 log.warning("the bus does not reach Redis; this node goes on by itself", reason=why)
+
+    def _say_board(self, written: bool, why: str) -> None:
+        if written is not self._board_written:
+            self._board_written = written
+            if written:
+                log.info("Redis takes the board again")
+            else:
+                log.warning("Redis does not take the board; ticks reach the other nodes all the same", reason=why)
 
     # Listening
 
