@@ -4,6 +4,7 @@ The bus says only that there is something; each node looks for itself what is tr
 has, and makes their tokens. A session without a stream finds its news when it comes.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -145,7 +146,8 @@ class Announcer:
         for (session, told), person, word in zip(taken.items(), persons, words, strict=True):
             self._found(session, person)
             if word is not None and self._present(session):
-                await self._cache.delete(WORD % session)
+                with contextlib.suppress(CacheUnavailable):  # it ends by itself
+                    await self._cache.delete(WORD % session)
                 if not told:
                     self._send(session, _json(kind=LOGIN_FAILED, reason=word.decode()))
 

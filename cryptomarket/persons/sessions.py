@@ -12,6 +12,7 @@ from typing import TypeVar
 import anyio
 import msgspec
 
+from ..errors import CacheUnavailable
 from .cache import Cache
 from .vault import Refused, Vault
 
@@ -26,6 +27,8 @@ SESSION = "deribit:session:%s"
 SEEN = "deribit:seen:%s"
 #: That a login is used is noted so often at most.
 NOTE_SECONDS = 600.0
+#: How long after a cache that took no note it is asked again.
+NOTE_AGAIN_SECONDS = 10.0
 #: Browser sessions a person is logged in from at once; the one bound longest ago goes first.
 MOST_SESSIONS = 32
 
@@ -169,13 +172,16 @@ class Sessions:
     # Whether anybody still uses a login
 
     async def note(self, person_id: str) -> None:
-        """The person is here: the tokens are worth refreshing."""
+        """The person is here: the tokens are worth refreshing. A cache that takes no writes gets the note later."""
         now = self._wall()
         if now - self._noted.get(person_id, 0.0) >= self._note_seconds:
             if len(self._noted) > 10_000:
                 self._noted.clear()
             self._noted[person_id] = now
-            await self._cache.put(SEEN % person_id, str(int(now)).encode(), LIFE_SECONDS)
+            try:
+                await self._cache.put(SEEN % person_id, str(int(now)).encode(), LIFE_SECONDS)
+            except CacheUnavailable:
+                self._noted[person_id] = now - self._note_seconds + NOTE_AGAIN_SECONDS
 
     async def used_since(self, person_id: str, moment: int) -> bool:
         """Whether the person was here since the moment (UNIX seconds)."""
