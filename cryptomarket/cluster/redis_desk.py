@@ -15,7 +15,7 @@ import anyio
 import msgspec
 import structlog
 from anyio.abc import TaskStatus
-from redis import RedisError, ResponseError
+from redis import ConnectionError, RedisError, ResponseError  # noqa: A004 (Redis' own)
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -64,6 +64,7 @@ class RedisDesk:
         self._waiting: dict[str, tuple[anyio.Event, list[bytes]]] = {}
         self._asked = anyio.Event()
         self._doing: set[bytes] = set()
+        self._done: set[bytes] = set()  # and not crossed off yet
 
     def __repr__(self) -> str:
         return f"<RedisDesk of {self._node}, {len(self._waiting)} waiting>"
@@ -94,7 +95,12 @@ class RedisDesk:
         fields: Any = {"e": msgspec.json.encode(errand)}
         try:
             with anyio.fail_after(COMMAND_SECONDS):
-                await self._redis.xadd(ERRANDS, fields, maxlen=MOST_ERRANDS, approximate=True)
+                try:
+                    await self._redis.xadd(ERRANDS, fields, maxlen=MOST_ERRANDS, approximate=True)
+                except ConnectionError:
+                    # Redis restarted or changed its role: what else the pool holds is as dead as this connection.
+                    await self._redis.connection_pool.disconnect(inuse_connections=False)
+                    await self._redis.xadd(ERRANDS, fields, maxlen=MOST_ERRANDS, approximate=True)
         except (RedisError, OSError, TimeoutError) as exc:
             raise CacheUnavailable(f"Redis did not take an errand: {type(exc).__name__}") from None
 
@@ -158,7 +164,10 @@ class RedisDesk:
         idle = int(CLAIM_SECONDS * 1000)
         with anyio.fail_after(COMMAND_SECONDS):
             found: Any = await self._redis.xautoclaim(ERRANDS, GROUP, self._node, min_idle_time=idle, count=32)
-        return [(place, fields) for place, fields in found[1] if fields and place not in self._doing]
+        for place in [place for place, _ in found[1] if place in self._done]:
+            await self._forget(place)
+        ours = self._doing | self._done
+        return [(place, fields) for place, fields in found[1] if fields and place not in ours]
 
     async def _do(self, handle: Handler, place: bytes, fields: dict[bytes, bytes], places: anyio.Semaphore) -> None:
         self._doing.add(place)
@@ -172,8 +181,9 @@ class RedisDesk:
             log.warning("an errand that is none was thrown away")
         finally:
             places.release()
-        await self._forget(place)
+        self._done.add(place)
         self._doing.discard(place)
+        await self._forget(place)
 
     async def _answer(self, name: str, answer: bytes) -> None:
         try:
@@ -185,8 +195,9 @@ class RedisDesk:
             log.warning("an answer could not be given", reason=type(exc).__name__)
 
     async def _forget(self, place: bytes) -> None:
-        with contextlib.suppress(RedisError, OSError):  # else it is done again, and is found to be too late
+        with contextlib.suppress(RedisError, OSError):  # else it is crossed off when it is found again
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.xack(ERRANDS, GROUP, place)
                 pipe.xdel(ERRANDS, place)
                 await pipe.execute()
+            self._done.discard(place)

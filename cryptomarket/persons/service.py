@@ -123,6 +123,8 @@ class Service:
             await self._patience.wait()
             person = await self._login.log_in(asked.login, asked.session, asked.who)
         except (Failed, CacheUnavailable) as exc:
+            if await self._entered(asked):
+                return
             await self._tell_failure(asked.session, str(exc) if isinstance(exc, Failed) else NO_ANSWER)
             return
         self.counts["logged_in"] += 1
@@ -131,6 +133,18 @@ class Service:
         self._met(person)
         self._publish(News((asked.session,), PERSON_NEWS))
         log.info("logged in", person=person.person_id)
+
+    async def _entered(self, asked: Errand) -> bool:
+        """Whether the log-in was done before: an errand that nobody could cross off is done again."""
+        try:
+            (person,) = await self._sessions.of_sessions([asked.session])
+        except CacheUnavailable:
+            return False
+        if person is None or person.sessions[asked.session] != asked.login:
+            return False
+        self._note_due(person)
+        self._publish(News((asked.session,), PERSON_NEWS))  # who did it may have died before it could say so
+        return True
 
     async def _tell_failure(self, session: str, reason: str) -> None:
         self._patience.failed()

@@ -105,7 +105,7 @@ class World:
 
 
 async def test_the_secret_never_travels_and_is_taken_once() -> None:
-    """Upstream gets a signature; the halves of the secret are gone, and the same errand again comes to nothing."""
+    """Upstream gets a signature; the halves of the secret are gone, and the same errand again says what it did."""
     world = World()
     await world.log_in()
     (auth,) = world.exchange.asked("public/auth")
@@ -115,6 +115,8 @@ async def test_the_secret_never_travels_and_is_taken_once() -> None:
     assert [name async for name in world.cache.names("deribit:login:")] == []
     assert world.news == [News(("s1",), "person")]
     await world.service.handle(msgspec.json.encode(Errand("login", login="l1", session="s1", who="w")))
+    assert world.news == 2 * [News(("s1",), "person")]
+    await world.service.handle(msgspec.json.encode(Errand("login", login="l0", session="s1", who="w")))
     assert world.news[-1].kind == "login_failed"
     assert len(world.exchange.asked("public/auth")) == 1
 
