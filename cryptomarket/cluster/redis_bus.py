@@ -1,8 +1,8 @@
 """The bus of many nodes on Redis: what the leader publishes reaches every receiver of every node.
 
 A node's own receivers are called first and always, so a leader's streams never wait for Redis. The others get batches
-by Pub/Sub, which loses what it cannot deliver: batches are numbered, and who misses one reads the board, the newest
-tick of each ticker, which the leader keeps in Redis beside.
+by Pub/Sub, which loses what it cannot deliver: batches are numbered, and who misses one reads what the leader leaves
+in Redis beside.
 """
 
 import contextlib
@@ -20,13 +20,14 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from ..model import Message, News, Receiver, Tick, Upstream, UpstreamState
-from .wire import Batch, Garbled, decode_batch, decode_tick, encode_batch, encode_tick
+from .redis_board import RedisBoard
+from .wire import Batch, Garbled, decode_batch, encode_batch
 
 __all__ = ["RedisBus"]
 
 log = structlog.get_logger(__name__)
 
-CHANNEL, BOARD = "cryptomarket:bus", "cryptomarket:board"
+CHANNEL = "cryptomarket:bus"
 #: A Redis that has not answered by then is treated as one that is not there.
 COMMAND_SECONDS = 0.5
 #: Messages wait so long for company; a command of Redis costs as much as twenty messages.
@@ -37,9 +38,8 @@ BEAT_SECONDS = 1.0
 SILENT_SECONDS = 2.5
 #: A node that was silent for so long wants nothing any more.
 GONE_SECONDS = 10.0
-#: Messages that wait for Redis; beyond that the board tells the rest.
+#: Messages that wait for Redis; beyond that they are said to be missing.
 MOST_WAITING = 5_000
-BOARD_SECONDS = 86_400
 RETRY_SECONDS = 0.5
 
 
@@ -83,6 +83,7 @@ class RedisBus:
         )
         self._heard_epoch, self._sure, self._wanted = heard, sure, wanted
         self._monotonic, self._wall = monotonic, wall
+        self._board = RedisBoard(self._redis)
         self._receivers: list[Receiver] = []
         self.epoch = 0  # ours while we lead, else 0
         self.sequence = 0
@@ -123,6 +124,7 @@ class RedisBus:
         """From now on another node's ticks are ours."""
         self.epoch, self._state = 0, None
         self._ticks, self._unwritten = {}, {}  # the board is another's to write
+        self._outbox = [message for message in self._outbox if isinstance(message, News)]
         self._board_written = True
         self._leader_heard = self._monotonic()
 
@@ -161,6 +163,7 @@ class RedisBus:
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Speak and listen until cancelled; a Redis that is away is a state."""
         async with anyio.create_task_group() as tasks:
+            await self.catch_up()  # who joins before would be sent all that as new
             tasks.start_soon(self._speak)
             tasks.start_soon(self._listen)
             tasks.start_soon(self._watch)
@@ -173,7 +176,8 @@ class RedisBus:
     def statistics(self) -> dict[str, object]:
         """What was said and heard, and who else is there."""
         states = {"connected": self._connected, "board_written": self._board_written}
-        return {**self.counts, **states, "nodes": self.nodes()}
+        refused = self.counts["refused"] + self._board.garbled
+        return {**self.counts, "refused": refused, **states, "nodes": self.nodes()}
 
     def nodes(self) -> list[str]:
         """Every node that is there, this one included."""
@@ -217,6 +221,9 @@ class RedisBus:
             except (RedisError, OSError, TimeoutError) as exc:
                 self._say(False, type(exc).__name__)
                 self._unwritten = board | self._unwritten
+                if self.epoch:  # the others get the ticks when Redis is back
+                    ticks: list[Message] = [message for message in messages if isinstance(message, Tick)]
+                    self._outbox = (ticks + self._outbox)[:MOST_WAITING]
             else:
                 self._say(True)
 
@@ -231,20 +238,18 @@ class RedisBus:
             messages, board = [message for message in messages if isinstance(message, News)], {}
         batch = encode_batch(Batch(self.node, speaks, self._number, tuple(sorted(self._wanted())), messages))
         async with self._redis.pipeline(transaction=False) as pipe:
-            if board:
-                pipe.hset(BOARD, mapping={ticker: encode_tick(tick) for ticker, tick in board.items()})
-                pipe.expire(BOARD, BOARD_SECONDS)
+            kept = self._board.put(pipe, board, batch)
             pipe.publish(CHANNEL, batch)
             answers = await pipe.execute(raise_on_error=False)
         if isinstance(answers[-1], RedisError):
             raise answers[-1]
         self.counts["batches"] += 1
         # A Redis that is full or only read still passes on what is said: the board waits, the ticks do not.
-        refused = board and isinstance(answers[0], ResponseError)
+        refused = [answer for answer in answers[:kept] if isinstance(answer, ResponseError)]
         if refused:
             self._unwritten = board | self._unwritten
         if board:
-            self._say_board(not refused, type(answers[0]).__name__)
+            self._say_board(not refused, type(refused[0]).__name__ if refused else "")
 
     def _say(self, connected: bool, why: str = "") -> None:
         if connected is not self._connected:
@@ -323,23 +328,18 @@ class RedisBus:
             await self._heal()
 
     async def _heal(self) -> None:
-        """Catch up with the board: the newest tick of every ticker, in their order."""
+        """Catch up with what the leader left in Redis."""
         if self.epoch:
             return
-        with anyio.fail_after(COMMAND_SECONDS):
-            found = await self._redis.hgetall(BOARD)
-        ticks = []
-        for data in found.values():
-            try:
-                ticks.append(decode_tick(data))
-            except Garbled:
-                self.counts["refused"] += 1
+        ticks = await self._board.since(self._place)
         self.counts["healed"] += 1
-        for tick in sorted(ticks, key=lambda tick: (tick.epoch, tick.sequence)):
+        if self.epoch:
+            return
+        for tick in ticks:
             if (tick.epoch, tick.sequence) > self._last.get(tick.ticker, (0, 0)):
                 self._deliver(tick)
         if ticks:
-            self._heard_epoch(max(tick.epoch for tick in ticks))
+            self._heard_epoch(ticks[-1].epoch)
 
     async def _watch(self) -> None:
         """Say that prices are stale when no leader speaks."""

@@ -6,11 +6,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryptomarket.cluster.redis_bus import BOARD, RedisBus
+from cryptomarket.cluster.redis_board import BOARD, KEPT
+from cryptomarket.cluster.redis_bus import RedisBus
 from cryptomarket.cluster.redis_desk import RedisDesk
 from cryptomarket.cluster.wire import Batch, Garbled, decode_batch, decode_tick, encode_batch, encode_tick
 from cryptomarket.errors import CacheUnavailable, NoLeader
@@ -135,6 +137,48 @@ async def test_a_lost_batch_is_healed_from_the_board(tmp_path: Path) -> None:
         await eventually(lambda: other.counts["healed"] > healed, "it heals", 60)
         await eventually(lambda: places(heard[1])[-1] == (1, 2), "the newest", 60)
         assert len(places(heard[1])) == len(set(places(heard[1])))
+
+
+async def test_what_was_said_while_redis_was_away_arrives(tmp_path: Path) -> None:
+    """Every tick, once and in order, to who was there before and to who comes later."""
+    async with nodes(tmp_path) as (server, (leader, other), heard):
+        leader.publish(tick(1))
+        await eventually(lambda: (1, 1) in places(heard[1]), "the first", 60)
+        await server.kill()
+        for number in range(2, 300):
+            leader.publish(tick(number))
+            await anyio.lowlevel.checkpoint()
+        await eventually(lambda: not leader.connected and not other.connected, "both notice", 60)
+        leader.publish(tick(300))
+        await server.start()
+        expected = [(1, number) for number in range(1, 301)]
+        await eventually(lambda: places(heard[1]) == expected, "all of them", 60)
+        late: list[Message] = []
+        bus = RedisBus(server.url, "late")
+        bus.subscribe(late.append)
+        await bus.catch_up()
+        assert places(late) == expected[1:]  # Redis came back empty, and was told what it had not taken
+        await bus.aclose()
+
+
+async def test_who_missed_batches_reads_them_all(tmp_path: Path) -> None:
+    """However many they were, from the last that it heard; what nobody wrote is passed over."""
+    async with nodes(tmp_path) as (_, (leader, other), _):
+        late: list[Message] = []
+        bus = RedisBus("redis://127.0.0.1:1", "late")
+        bus.subscribe(late.append)
+        bus._redis = bus._board._redis = other._redis
+        for number in range(1, 401):
+            leader.publish(tick(number, "eth_usd" if number == 7 else "btc_usd"))
+            await leader.flush()
+            if number == 100:
+                await bus.catch_up()
+                assert places(late) == [(1, one) for one in range(1, 101)]
+        await other._redis.xadd(KEPT, {"b": b"nonsense"})
+        await other._redis.xadd(KEPT, {"c": b"nonsense"})
+        await bus.catch_up()
+        assert places(late) == [(1, one) for one in range(1, 401)]
+        assert bus.statistics()["refused"] == 2
 
 
 async def test_who_comes_later_begins_with_the_board(tmp_path: Path) -> None:
