@@ -58,7 +58,7 @@ bench-scale: $(VENV)/test.stamp ## A hundred thousand streams on this machine fo
 fuzz: $(VENV)/test.stamp ## A million broken frames through the reader of the exchange (ARGS="--count N" for more)
 	@$(BIN)/python -m tests.deribit.fuzz $(ARGS)
 
-chaos: $(VENV)/test.stamp ## Kill and pause the leader of three nodes a hundred times (ARGS="--kills N --pauses N")
+chaos: $(VENV)/test.stamp ## Everything that can befall a cluster, for an hour (ARGS="--only storms --minutes 1")
 	@$(BIN)/python -m tests.cluster.chaos $(ARGS)
 
 audit: $(VENV)/audit.stamp ## Ask whether anything we lock has a known vulnerability; offline the project's own floors judge

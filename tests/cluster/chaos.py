@@ -1,176 +1,175 @@
-"""Kill and pause the leader, again and again, and look at what browsers and the database saw: `make chaos`.
+"""Everything that can befall a cluster, for as long as wanted, and what browsers and the database saw: `make chaos`.
 
-Real processes on a real PostgreSQL and Redis. Prints how long streams waited for the next leader's first tick, and
-fails when a slot is doubled or missing without a reason, when a tick of an old epoch arrives after a newer one, or when
-a row of an old epoch stands after one of a newer.
+Real processes on a real PostgreSQL and Redis. Prints how long browsers waited and what was lost, and fails when a
+browser is closed for good or misled, a tick is missing unsaid, a slot is doubled, wrong, or missing without a reason.
 """
 
 import argparse
 import asyncio
-import contextlib
-import json
-import signal
-import statistics
+import random
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 import anyio
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from ..databases import running_postgres
-from .nodes import Cluster, running_cluster, tick
+from ..persons.crowd import accounts
+from ..persons.site import ADA
+from .browsers import Browser
+from .checker import Truth, faults_of, history, unexplained
+from .house import INTERVAL, House, running_house
+from .orders import Walk, every_order
+from .rolling import Rolling
+from .storm import Storm, shown
+from .trouble import TROUBLES
 
-INTERVAL = 2
+__all__ = ["Report", "strikes"]
+
+#: One watches each node; a leader's end is the moment at which the first of them hears the next.
 NODES = 3
+HEALED_SECONDS = 5.0
 
 
 @dataclass
-class Watch:
-    """A reader that returns to any node: when each tick came, and under which id."""
+class Report:
+    """Lines for people, and what must not have been."""
 
-    cluster: Cluster
-    first: int
-    seen: list[tuple[float, int, int]] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
 
-    async def run(self) -> None:
-        """Read until cancelled; a stream that ends is opened again at the next node, as behind a front."""
-        number = self.first
-        while True:
-            node = self.cluster.nodes[number % len(self.cluster.nodes)]
-            number += 1
-            with contextlib.suppress(Exception):
-                async with node.stream("timer=0&channels=btc_usd") as stream:
-                    while True:
-                        (epoch, sequence), _ = await tick(stream, seconds=10)
-                        self.seen.append((time.monotonic(), epoch, sequence))
-            await anyio.sleep(0.05)
+    def say(self, line: str) -> None:
+        """A line, now: the whole takes long."""
+        print(line, flush=True)
+        self.lines.append(line)
+
+    def blame(self, faults: list[str]) -> None:
+        """What was wrong, now."""
+        for fault in faults[:10]:
+            print(f"  WRONG: {fault}", flush=True)
+        self.faults += faults
 
 
-def newest(watches: list[Watch]) -> int:
-    """The newest epoch that anybody heard."""
-    return max((watch.seen[-1][1] for watch in watches if watch.seen), default=0)
-
-
-async def epoch_after(watches: list[Watch], epoch: int, seconds: float = 60) -> float:
-    """When the first tick of a higher epoch came to anybody."""
-    with anyio.fail_after(seconds):
-        while newest(watches) <= epoch:
+async def _next_leader(browsers: list[Browser], epoch: int) -> list[float]:
+    """When each browser heard the first tick of a later epoch."""
+    with anyio.fail_after(60):
+        while not all(browser.since(epoch) for browser in browsers):
             await anyio.sleep(0.005)
-    return min(when for watch in watches for when, seen, _ in watch.seen if seen > epoch)
+    return [browser.since(epoch)[0].when for browser in browsers]
 
 
-async def kills(cluster: Cluster, watches: list[Watch], count: int) -> list[float]:
-    """Kill the leader so often; seconds until the first tick of the next."""
-    waits = []
-    for number in range(count):
-        leader = await cluster.leader()
-        cluster.nodes.remove(leader)
-        epoch, killed = newest(watches), time.monotonic()
-        leader.kill()
-        waits.append(await epoch_after(watches, epoch) - killed)
-        await cluster.start(f"k{number}")
+@asynccontextmanager
+async def _watched(house: House) -> AsyncIterator[list[Browser]]:
+    """Browsers at all nodes that come back at once."""
+    browsers = [Browser(house.addresses, "timer=0&channels=btc_usd", number=n, hasty=True) for n in range(NODES)]
+    async with anyio.create_task_group() as tasks:
+        for browser in browsers:
+            tasks.start_soon(browser.run)
+        with anyio.fail_after(60):
+            while not all(browser.ticks() for browser in browsers):
+                await anyio.sleep(0.05)
+        yield browsers
+        tasks.cancel_scope.cancel()
+
+
+async def strikes(house: House, name: str, count: int, lasts: float, report: Report) -> list[float]:
+    """Strike the leader so often; seconds until each browser heard the next one."""
+    waits: list[float] = []
+    async with _watched(house) as browsers:
+        for _ in range(count):
+            await house.one(leads=True)
+            epoch = max(browser.epoch for browser in browsers)
+            struck = time.monotonic()
+            async with TROUBLES[name](house):
+                waits += [when - struck for when in await _next_leader(browsers, epoch)]
+                await anyio.sleep(max(0.0, struck + lasts - time.monotonic()))
+            with anyio.fail_after(60):
+                while not all([await node.works() for node in house.cluster.nodes]):
+                    await anyio.sleep(0.05)
+        await anyio.sleep(3 * INTERVAL)
+    truth = Truth.of(browsers)
+    rows, missing = await history(house.database_url)
+    report.blame(faults_of(browsers, truth) + unexplained(rows, missing, truth, INTERVAL) + house.unhandled())
+    slots = {row.slot for row in rows}
+    lost = [slot for slot in range(min(slots), max(slots), INTERVAL) if slot not in slots]
+    report.say(shown(f"{name}, to the next tick", waits))
+    report.say(f"  {len(slots)} slots, {len(lost)} lost, {len(truth.ticks)} ticks")
     return waits
 
 
-async def pauses(cluster: Cluster, watches: list[Watch], count: int, seconds: float) -> list[float]:
-    """Stop the leader for so long and let it go on; seconds until the first tick of the next."""
-    waits = []
-    for _ in range(count):
-        leader = await cluster.leader()
-        epoch, stopped = newest(watches), time.monotonic()
-        leader.signal(signal.SIGSTOP)
-        try:
-            others = [node for node in cluster.nodes if node is not leader]
-            await cluster.leader(others, seconds=60)
-            waits.append(await epoch_after(watches, epoch) - stopped)
-            await anyio.sleep(max(0.0, seconds - (time.monotonic() - stopped)))
-        finally:
-            leader.signal(signal.SIGCONT)
-        await anyio.sleep(1)
-    return waits
+async def _leaders(given: argparse.Namespace, report: Report, folder: Path) -> None:
+    for name, count, lasts in (("leader killed", given.kills, 0.0), ("leader paused", given.pauses, given.pause)):
+        if count:
+            place = folder / name.replace(" ", "-")
+            place.mkdir()
+            async with running_house(place, NODES, hurry=5) as house:
+                await strikes(house, name, count, lasts, report)
 
 
-async def rows(url: str) -> tuple[list[tuple[int, int]], list[tuple[int, int, str]]]:
-    """Slots with their epochs, and the missing intervals with their reasons."""
-    engine = create_async_engine(url)
-    try:
-        async with engine.connect() as connection:
-            found = await connection.execute(
-                text("SELECT timestamp, epoch FROM prices WHERE ticker = 'btc_usd' AND source = 'live' ORDER BY 1")
-            )
-            prices = [(int(slot), int(epoch)) for slot, epoch in found]
-            found = await connection.execute(
-                text("SELECT start, \"end\", reason FROM ledger WHERE ticker = 'btc_usd' AND kind = 'missing'")
-            )
-            return prices, [(int(start), int(end), str(reason)) for start, end, reason in found]
-    finally:
-        await engine.dispose()
+async def _orders(given: argparse.Namespace, report: Report, folder: Path) -> None:
+    async with running_house(folder, 2, [ADA], hurry=5) as house:
+        walk = Walk(house, ADA, random.Random(given.seed))
+        await walk.begin()
+        for order in list(every_order())[: given.orders]:
+            await walk.go(order)
+        report.blame([*walk.faults, *house.unhandled()])
+        report.blame([f"healed after {one:.1f} s" for one in walk.healed_seconds if one > HEALED_SECONDS])
+        report.say(shown("all three dead, healed in", walk.healed_seconds))
 
 
-def faults(watches: list[Watch], prices: list[tuple[int, int]], missing: list[tuple[int, int, str]]) -> list[str]:
-    """Everything that must not have happened."""
-    seen = [pair for watch in watches for pair in pairwise(watch.seen)]
-    found = [f"a tick of epoch {b[1]} after {a[1]}" for a, b in seen if b[1] < a[1]]
-    found += [f"slot {b[0]} of epoch {b[1]} after {a[1]}" for a, b in pairwise(prices) if b[1] < a[1]]
-    for (slot, _), (following, _) in pairwise(prices):
-        hole = range(slot + INTERVAL, following, INTERVAL)
-        unsaid = [one for one in hole if not any(start <= one < end for start, end, _ in missing)]
-        found += [f"slot {one} is missing without a reason" for one in unsaid]
-    return found
+async def _rolling(given: argparse.Namespace, report: Report, folder: Path) -> None:
+    settings = {"drain_seconds": 2, "max_streams_per_address": 100_000}
+    async with running_house(folder, NODES, accounts(3), hurry=5, **settings) as house:
+        rolling = Rolling()
+        await rolling.run(house, given.browsers, random.Random(given.seed))
+        report.blame([*rolling.faults, *([f"{rolling.refused} calls refused"] if rolling.refused else [])])
+        report.say(shown("rolling, between prices", rolling.price_gaps))
+        report.say(shown("rolling, without a stream", rolling.away))
+        report.say(f"  {rolling.figures}")
 
 
-def shown(name: str, waits: list[float]) -> str:
-    """A line of the table."""
-    if not waits:
-        return f"{name:28} none"
-    ordered = sorted(waits)
-    p99 = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
-    return (
-        f"{name:28} {len(waits):4}  p50 {statistics.median(ordered):.2f} s  p99 {p99:.2f} s  worst {ordered[-1]:.2f} s"
-    )
+async def _storms(given: argparse.Namespace, report: Report, folder: Path) -> None:
+    healed = []
+    for number in range(given.storms):
+        place = folder / str(number)
+        place.mkdir()
+        async with running_house(place, NODES, accounts(3), hurry=5) as house:
+            storm = Storm()
+            await storm.blow(house, random.Random(given.seed + number), given.minutes * 60)
+        healed.append(storm.healed_seconds)
+        report.blame(storm.faults)
+        report.say(f"storm {given.seed + number}: {len(storm.struck)} troubles, {storm.figures}")
+    report.say(shown("storms, healed in", healed))
 
 
-async def run(kill_count: int, pause_count: int, pause_seconds: float) -> int:
+async def run(given: argparse.Namespace) -> int:
     """The whole; the exit code."""
-    with tempfile.TemporaryDirectory() as folder, running_postgres() as server:
-        url = server.create()
-        async with running_cluster(Path(folder), url, NODES, snapshot_interval=INTERVAL) as cluster:
-            watches = [Watch(cluster, number) for number in range(NODES)]
-            async with anyio.create_task_group() as tasks:
-                for watch in watches:
-                    tasks.start_soon(watch.run)
-                with anyio.fail_after(60):
-                    while not newest(watches):
-                        await anyio.sleep(0.05)
-                killed = await kills(cluster, watches, kill_count)
-                paused = await pauses(cluster, watches, pause_count, pause_seconds)
-                await anyio.sleep(2 * INTERVAL)
-                tasks.cancel_scope.cancel()
-        prices, missing = await rows(url)
-    print(shown("kill -9, to the next tick", killed))
-    print(shown("SIGSTOP, to the next tick", paused))
-    ticks = sum(len(watch.seen) for watch in watches)
-    print(f"{len(prices)} slots stored, {len(missing)} intervals missing with a reason, {ticks} ticks seen")
-    wrong = faults(watches, prices, missing)
-    for one in wrong[:20]:
-        print(one, file=sys.stderr)
-    print(json.dumps({"killed": killed, "paused": paused, "faults": len(wrong)}), file=sys.stderr)
-    return 1 if wrong else 0
+    report = Report()
+    parts = {"leaders": _leaders, "orders": _orders, "rolling": _rolling, "storms": _storms}
+    for name, part in parts.items():
+        if given.only in (None, name):
+            with tempfile.TemporaryDirectory() as folder:
+                await part(given, report, Path(folder))
+    print(f"{len(report.faults)} faults")
+    return 1 if report.faults else 0
 
 
 def main() -> None:
     """Read the arguments, and run."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=["leaders", "orders", "rolling", "storms"])
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--pauses", type=int, default=10)
-    parser.add_argument("--pause-seconds", type=float, default=10.0)
-    given = parser.parse_args()
-    sys.exit(asyncio.run(run(given.kills, given.pauses, given.pause_seconds)))
+    parser.add_argument("--pauses", type=int, default=50)
+    parser.add_argument("--pause", type=float, default=10.0, help="seconds of each")
+    parser.add_argument("--orders", type=int, default=36)
+    parser.add_argument("--browsers", type=int, default=2_000)
+    parser.add_argument("--storms", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=10.0, help="of each storm")
+    parser.add_argument("--seed", type=int, default=1)
+    sys.exit(asyncio.run(run(parser.parse_args())))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from ..processes import Program, running_program
 from ..reader import Reader, reading
 from ..redis_server import RedisServer, running_redis
 
-__all__ = ["Cluster", "Node", "running_cluster"]
+__all__ = ["Cluster", "Node", "running_cluster", "running_nodes", "state", "tick", "tick_of"]
 
 
 @dataclass
@@ -34,6 +34,17 @@ class Node:
         """What the node says of itself."""
         async with httpx2.AsyncClient(timeout=20) as client:
             return dict((await client.get(f"{self.url}/api/v1/status")).json())
+
+    async def ready(self) -> dict[str, Any]:
+        """What the node says of all that it depends on; nothing when it does not answer."""
+        with contextlib.suppress(httpx2.TransportError):
+            async with httpx2.AsyncClient(timeout=3) as client:
+                return dict((await client.get(f"{self.url}/readyz")).json())
+        return {}
+
+    async def works(self) -> bool:
+        """Whether nothing at all is missing."""
+        return (await self.ready()).get("status") == "ready"
 
     async def leads(self) -> bool:
         """Whether the node leads, as it says itself."""
@@ -94,17 +105,25 @@ async def running_cluster(
     async with (
         running_exchange(**given) as exchange,
         running_redis(folder) as redis,
-        contextlib.AsyncExitStack() as stack,
+        running_nodes(folder, exchange, redis, count, database_url=database_url, **settings) as cluster,
     ):
-        shared: dict[str, object] = {
-            "database_url": database_url,
-            "redis_url": redis.url,
-            "secret_key": Fernet.generate_key().decode(),
-            "deribit_ws_url": exchange.ws_url,
-            "deribit_http_url": exchange.http_url,
-            "drain_seconds": 0.2,
-            "logins_per_minute": 1_000,
-        }
+        yield cluster
+
+
+@contextlib.asynccontextmanager
+async def running_nodes(
+    folder: Path, exchange: Exchange, redis: RedisServer, count: int, **settings: object
+) -> AsyncIterator[Cluster]:
+    """So many nodes beside an exchange and a Redis, which the settings may lead to by a way of their own."""
+    shared: dict[str, object] = {
+        "redis_url": redis.url,
+        "secret_key": Fernet.generate_key().decode(),
+        "deribit_ws_url": exchange.ws_url,
+        "deribit_http_url": exchange.http_url,
+        "drain_seconds": 0.2,
+        "logins_per_minute": 1_000,
+    }
+    async with contextlib.AsyncExitStack() as stack:
         cluster = Cluster(folder, exchange, redis, {**shared, **settings}, stack=stack)
         for number in range(count):
             await cluster.start(f"n{number}")
