@@ -4,6 +4,8 @@ import anyio
 from redis import RedisError
 from redis.asyncio import Redis
 
+from ..redis_link import redis_link
+
 __all__ = ["Bulletin"]
 
 NOTE = "cryptomarket:metrics:%s:%s"
@@ -16,7 +18,7 @@ class Bulletin:
     """The notes of the workers of one ``group``; ``node`` is who writes here."""
 
     def __init__(self, url: str, group: str, node: str) -> None:
-        self._redis: Redis = Redis.from_url(url, socket_timeout=COMMAND_SECONDS, socket_connect_timeout=COMMAND_SECONDS)
+        self._redis: Redis = redis_link(url, connect_seconds=COMMAND_SECONDS, seconds=COMMAND_SECONDS)
         self._group, self._node = group, node
 
     async def post(self, text: bytes) -> None:

@@ -8,7 +8,6 @@ in Redis beside.
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import anyio
 import structlog
@@ -16,10 +15,10 @@ from anyio.abc import TaskStatus
 from redis import RedisError, ResponseError
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from ..model import Message, News, Receiver, Tick, Upstream, UpstreamState
+from ..redis_link import redis_link
+from .peers import Peers
 from .redis_board import RedisBoard
 from .wire import Batch, Garbled, decode_batch, encode_batch
 
@@ -27,7 +26,8 @@ __all__ = ["RedisBus"]
 
 log = structlog.get_logger(__name__)
 
-CHANNEL = "cryptomarket:bus"
+#: What all must hear, and what only the leader must: that a node is there, and what it wants.
+CHANNEL, BEATS = "cryptomarket:bus", "cryptomarket:beats"
 #: A Redis that has not answered by then is treated as one that is not there.
 COMMAND_SECONDS = 0.5
 #: Messages wait so long for company; a command of Redis costs as much as twenty messages.
@@ -36,20 +36,9 @@ GATHER_SECONDS = 0.005
 BEAT_SECONDS = 1.0
 #: A leader that was silent for so long is not there.
 SILENT_SECONDS = 2.5
-#: A node that was silent for so long wants nothing any more.
-GONE_SECONDS = 10.0
 #: Messages that wait for Redis; beyond that they are said to be missing.
 MOST_WAITING = 5_000
 RETRY_SECONDS = 0.5
-
-
-@dataclass(slots=True)
-class Peer:
-    """Another node, as far as it was heard."""
-
-    heard: float
-    epoch: int = 0
-    wanted: frozenset[str] = field(default_factory=frozenset)
 
 
 def _anybody(_: int) -> None:
@@ -75,12 +64,7 @@ class RedisBus:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.node = node
-        self._redis: Redis = Redis.from_url(
-            url,
-            socket_timeout=COMMAND_SECONDS,
-            socket_connect_timeout=COMMAND_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis: Redis = redis_link(url, connect_seconds=COMMAND_SECONDS, seconds=COMMAND_SECONDS)
         self._heard_epoch, self._sure, self._wanted = heard, sure, wanted
         self._monotonic, self._wall = monotonic, wall
         self._board = RedisBoard(self._redis)
@@ -101,7 +85,7 @@ class RedisBus:
         self._leader_heard = monotonic()
         self._lonely = False
         self._connected = self._board_written = True
-        self.peers: dict[str, Peer] = {}
+        self.peers = Peers(node, monotonic=monotonic)
         self.counts = dict.fromkeys(("batches", "healed", "refused", "unsaid"), 0)
 
     def __repr__(self) -> str:
@@ -118,6 +102,7 @@ class RedisBus:
         self._after = self._place
         self._newest_epoch = max(self._newest_epoch, epoch)
         self._lonely = False
+        self.peers.lead()
         self._wake_up.set()  # the sooner the others know, the less a deposed leader can say
 
     def follow(self) -> None:
@@ -181,8 +166,7 @@ class RedisBus:
 
     def nodes(self) -> list[str]:
         """Every node that is there, this one included."""
-        now = self._monotonic()
-        return sorted([self.node, *(name for name, peer in self.peers.items() if now - peer.heard < GONE_SECONDS)])
+        return self.peers.names()
 
     @property
     def connected(self) -> bool:
@@ -196,9 +180,7 @@ class RedisBus:
 
     def demand(self) -> frozenset[str]:
         """The tickers that streams of any node ask for."""
-        now = self._monotonic()
-        others = [peer.wanted for peer in self.peers.values() if now - peer.heard < GONE_SECONDS]
-        return self._wanted().union(*others)
+        return self._wanted() | self.peers.wanted()
 
     async def _speak(self) -> None:
         while True:
@@ -236,10 +218,11 @@ class RedisBus:
         elif self.epoch and not speaks:  # it stood still since it said them
             self.counts["unsaid"] += len(messages)
             messages, board = [message for message in messages if isinstance(message, News)], {}
-        batch = encode_batch(Batch(self.node, speaks, self._number, tuple(sorted(self._wanted())), messages))
+        nodes = self.peers.roll() if speaks else ()
+        batch = encode_batch(Batch(self.node, speaks, self._number, tuple(sorted(self._wanted())), messages, nodes))
         async with self._redis.pipeline(transaction=False) as pipe:
             kept = self._board.put(pipe, board, batch)
-            pipe.publish(CHANNEL, batch)
+            pipe.publish(CHANNEL if speaks or messages else BEATS, batch)
             answers = await pipe.execute(raise_on_error=False)
         if isinstance(answers[-1], RedisError):
             raise answers[-1]
@@ -283,8 +266,12 @@ class RedisBus:
                 await anyio.sleep(RETRY_SECONDS)
 
     async def _follow_channel(self, channel: PubSub) -> None:
+        hears_beats = False
         while True:
-            with anyio.fail_after(SILENT_SECONDS):  # our own beats come back as well: silence is a dead connection
+            with anyio.fail_after(SILENT_SECONDS):  # a leader hears itself: silence is a dead connection, or no leader
+                if hears_beats is not bool(self.epoch):
+                    hears_beats = bool(self.epoch)
+                    await (channel.subscribe if hears_beats else channel.unsubscribe)(BEATS)
                 while (found := await channel.get_message(timeout=BEAT_SECONDS)) is None:
                     pass
             await self._take(found["data"])
@@ -298,7 +285,7 @@ class RedisBus:
         if batch.node == self.node:
             return
         now = self._monotonic()
-        self.peers[batch.node] = Peer(now, batch.epoch, frozenset(batch.wanted))
+        self.peers.hear(batch)
         if batch.epoch > self._newest_epoch:
             self._newest_epoch = batch.epoch
             self._heard_epoch(batch.epoch)
@@ -346,8 +333,6 @@ class RedisBus:
         while True:
             await anyio.sleep(BEAT_SECONDS / 4)
             now = self._monotonic()
-            for name in [name for name, peer in self.peers.items() if now - peer.heard >= 6 * GONE_SECONDS]:
-                del self.peers[name]
             if not self.epoch and not self._lonely and now - self._leader_heard > SILENT_SECONDS:
                 self._lonely = True
                 why = "no leader speaks" if self._connected else "Redis does not answer"

@@ -17,10 +17,9 @@ import structlog
 from anyio.abc import TaskStatus
 from redis import ConnectionError, RedisError, ResponseError  # noqa: A004 (Redis' own)
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from ..errors import CacheUnavailable, NoLeader
+from ..redis_link import redis_link
 from .desk import AT_ONCE, Handler
 
 __all__ = ["RedisDesk"]
@@ -55,12 +54,7 @@ class RedisDesk:
     def __init__(self, url: str, node: str, *, wall: Callable[[], float] = time.time) -> None:
         self._node = node
         self._wall = wall
-        self._redis: Redis = Redis.from_url(
-            url,
-            socket_timeout=COMMAND_SECONDS + LOOK_SECONDS,
-            socket_connect_timeout=COMMAND_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis: Redis = redis_link(url, connect_seconds=COMMAND_SECONDS, seconds=COMMAND_SECONDS + LOOK_SECONDS)
         self._waiting: dict[str, tuple[anyio.Event, list[bytes]]] = {}
         self._asked = anyio.Event()
         self._doing: set[bytes] = set()

@@ -56,13 +56,14 @@ class _Batch(msgspec.Struct, array_like=True, frozen=True):
     number: int
     wanted: tuple[str, ...]
     messages: list[_Any]
+    nodes: tuple[str, ...] = ()
 
 
 class Batch(msgspec.Struct, frozen=True):
     """Messages of one node in order.
 
     ``epoch`` is 0 for a node that does not lead; ``number`` counts a leader's batches, so that a lost one is noticed;
-    ``wanted`` are the tickers that streams of the node ask for.
+    ``wanted`` are the tickers that streams of the node ask for; ``nodes`` is who a leader knows to be there.
     """
 
     node: str
@@ -70,6 +71,7 @@ class Batch(msgspec.Struct, frozen=True):
     number: int
     wanted: tuple[str, ...]
     messages: Sequence[Message]
+    nodes: tuple[str, ...] = ()
 
 
 _decoder = msgspec.json.Decoder(_Batch)
@@ -116,14 +118,15 @@ def _read(found: _Any) -> Message:
 def encode_batch(batch: Batch) -> bytes:
     """The batch as bytes."""
     messages = [_written(message) for message in batch.messages]
-    return msgspec.json.encode(_Batch(batch.node, batch.epoch, batch.number, batch.wanted, messages))
+    return msgspec.json.encode(_Batch(batch.node, batch.epoch, batch.number, batch.wanted, messages, batch.nodes))
 
 
 def decode_batch(data: bytes) -> Batch:
     """The batch of the bytes; raises Garbled."""
     try:
         found = _decoder.decode(data)
-        return Batch(found.node, found.epoch, found.number, found.wanted, [_read(one) for one in found.messages])
+        messages = [_read(one) for one in found.messages]
+        return Batch(found.node, found.epoch, found.number, found.wanted, messages, found.nodes)
     except (msgspec.DecodeError, InvalidPrice, RecursionError) as exc:
         raise Garbled("a batch that is none") from exc
 

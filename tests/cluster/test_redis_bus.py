@@ -42,7 +42,7 @@ messages = ticks | upstreams | news | st.builds(Gap, st.text(max_size=12))
 @given(st.lists(messages, max_size=8), st.integers(0, 2**31), st.lists(st.text(max_size=8), max_size=3))
 def test_a_batch_comes_back_as_it_was(said: list[Message], epoch: int, wanted: list[str]) -> None:
     """Every message, every digit of every price, in order."""
-    batch = Batch("node", epoch, 7, tuple(wanted), said)
+    batch = Batch("node", epoch, 7, tuple(wanted), said, tuple(wanted))
     assert decode_batch(encode_batch(batch)) == batch
     for one in said:
         if isinstance(one, Tick):
@@ -251,6 +251,18 @@ async def test_a_former_leader_leaves_the_board_alone(tmp_path: Path) -> None:
         await leader.flush()
         await other.flush()
         assert set(await other._redis.hgetall(BOARD)) == {b"btc_usd"}
+
+
+async def test_only_the_leader_hears_everybody(tmp_path: Path) -> None:
+    """Followers know of each other from the leader, whoever that is; a thousand of them must not hear each other."""
+    async with nodes(tmp_path, 4) as (_, (leader, other, *rest), _):
+        for follower in (other, *rest):
+            assert set(follower.peers._peers) == {"n0"}
+        leader.follow()
+        other.lead(2)
+        everybody = ["n0", "n1", "n2", "n3"]
+        await eventually(lambda: sorted(other.peers._peers) == ["n0", "n2", "n3"], "the next hears them", 60)
+        await eventually(lambda: all(bus.nodes() == everybody for bus in (leader, other, *rest)), "all know", 60)
 
 
 async def test_demand_is_everybody_s(tmp_path: Path) -> None:
