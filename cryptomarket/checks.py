@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 from redis import RedisError, ResponseError
-from redis.asyncio import Redis
 
 from .board import Board
 from .deribit.supervisor import Supervisor
 from .errors import DatabaseUnavailable
 from .model import UpstreamState
+from .redis_link import redis_link
 from .web.health import Check
 
 __all__ = ["database_check", "login_check", "redis_check", "upstream_check"]
@@ -47,7 +47,7 @@ async def database_check(ping: Callable[[], Awaitable[None]]) -> Check:
 async def redis_check(url: str) -> Check:
     """Whether Redis answers and takes what is written; its address is not said, it may hold a password."""
     try:
-        async with Redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS) as redis:
+        async with redis_link(url, connect_seconds=REDIS_SECONDS, seconds=REDIS_SECONDS) as redis:
             await redis.ping()
             try:
                 await redis.set(READY, b"", px=1_000)

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "cryptomarket"
 
 #: Plain values that every room may know.
 VALUES = frozenset({"model", "errors"})
-BASE = VALUES | {"board", "metrics"}
+BASE = VALUES | {"board", "metrics", "redis_link"}
 FEATURES = frozenset({"deribit", "stream", "persons", "history", "cluster"})
 #: What reads the environment: the command line and the places where a program begins.
 READS_SETTINGS = frozenset({"cli", "cli.history", "cli.persons", "gateway", "tasks.celery", "history.migrations.env"})
@@ -25,6 +25,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "model": frozenset({"errors"}),  # values that cannot be wrong say so with our errors
     "board": VALUES,
     "metrics": VALUES,
+    "redis_link": frozenset(),
     "settings": VALUES,
     "logs": VALUES,
     "catalogue": BASE,

@@ -8,10 +8,9 @@ from typing import Any
 import anyio
 from redis import ConnectionError, RedisError, WatchError  # noqa: A004 (Redis' own)
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from ..errors import CacheUnavailable
+from ..redis_link import redis_link
 
 __all__ = ["RedisCache"]
 
@@ -23,12 +22,7 @@ class RedisCache:
     """The cache of all nodes on one Redis; see Cache."""
 
     def __init__(self, url: str) -> None:
-        self._redis: Redis = Redis.from_url(
-            url,
-            socket_timeout=COMMAND_SECONDS,
-            socket_connect_timeout=COMMAND_SECONDS,
-            retry=Retry(NoBackoff(), 0),  # a command that is tried again could take or count twice
-        )
+        self._redis: Redis = redis_link(url, connect_seconds=COMMAND_SECONDS, seconds=COMMAND_SECONDS)
 
     def __repr__(self) -> str:
         return "<RedisCache>"
