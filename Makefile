@@ -23,7 +23,7 @@ BUILT := pyproject.toml hatch_build.py cryptomarket/web/frontend/package-lock.js
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help demo run test lint check check-compose bench bench-scale fuzz chaos audit sbom lock clean
+.PHONY: help demo run test lint check check-compose bench bench-bus bench-scale fuzz chaos audit sbom lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made
@@ -51,6 +51,9 @@ check-compose: $(VENV)/test.stamp ## The compose file and what it mounts; by doc
 bench: $(VENV)/test.stamp ## Measure beside the field's usual answers; loopback only, some minutes
 	@$(BIN)/python -m tests.benchmarks.fanout
 	@$(BIN)/python -m tests.benchmarks.history
+
+bench-bus: $(VENV)/test.stamp ## What the bus costs with 1, 2, 4 and 8 nodes, two minutes
+	@$(BIN)/python -m tests.benchmarks.bus
 
 bench-scale: $(VENV)/test.stamp ## A hundred thousand streams on this machine for three minutes (ARGS="--streams N")
 	@$(BIN)/python -m tests.benchmarks.scale $(ARGS)

@@ -30,6 +30,7 @@ COMMANDS = {
     "check",
     "check-compose",
     "bench",
+    "bench-bus",
     "bench-scale",
     "fuzz",
     "chaos",
