@@ -202,15 +202,10 @@ async def test_a_busy_redis_and_one_that_comes_back_empty(tmp_path: Path) -> Non
         await house.known()
         assert not {"logged_out", "login_failed"} & {*near.kinds(), *far.kinds()}
 
-        since = len(far.said)
-        assert (await house.post(far.node)).status_code == 202
-        await house.cluster.redis.kill()
-        await house.cluster.redis.start()
-        with anyio.fail_after(60):
-            await eventually(lambda: {"person", "login_failed"} & {*far.kinds(since)}, "the log-in ends")
         await house.cluster.redis.kill()
         await house.cluster.redis.start()
         await house.check("redis", True)
+        await house.ticks(count=3)  # the nodes hear each other again
         for node in house.cluster.nodes:
             assert (await house.get(node, "/api/v1/persons/me")).status_code == 401
         await house.log_in(far.node)
