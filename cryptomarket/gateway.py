@@ -348,6 +348,8 @@ class Gateway:
     def families(self) -> list[Metric]:
         """Everything that can be measured of this node now."""
         families = [*measures.of_streams(self.manager.statistics()), *measures.of_board(self.board), self.lag.family()]
+        bus = self.bus.statistics() if isinstance(self.bus, RedisBus) else None
+        families += measures.of_cluster(bool(self._term), bus)
         if term := self._term:
             families += measures.of_upstream(term.supervisor.statistics())
             if term.recorder:

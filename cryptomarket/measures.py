@@ -10,7 +10,7 @@ from .metrics import counter, gauge, histogram
 from .model import UpstreamState
 from .stream.statistics import AGE_BOUNDS, StreamStatistics
 
-__all__ = ["of_board", "of_persons", "of_recorder", "of_streams", "of_upstream"]
+__all__ = ["of_board", "of_cluster", "of_persons", "of_recorder", "of_streams", "of_upstream"]
 
 
 def of_streams(found: StreamStatistics) -> list[Metric]:
@@ -47,6 +47,20 @@ def of_board(board: Board) -> list[Metric]:
         gauge("upstream_state", "1 for the state that browsers are told", states, "state"),
         gauge("ticker_age_seconds", "Seconds since the last tick of a ticker arrived", ages, "ticker"),
         gauge("epoch", "The leader's number as seen here", board.epoch),
+    ]
+
+
+def of_cluster(leads: bool, bus: Mapping[str, object] | None) -> list[Metric]:
+    """This node among the others, whose bus says this; a single process has none, and leads."""
+    nodes = bus["nodes"] if bus else [""]
+    return [
+        gauge("leads", "1 while this node leads: exactly one of a cluster should", float(leads)),
+        gauge("nodes", "Nodes that are there, as far as this one knows", len(nodes) if isinstance(nodes, list) else 0),
+        gauge(
+            "bus_connected",
+            "1 while Redis takes what this node says, or none is needed",
+            float(not bus or bool(bus["connected"])),
+        ),
     ]
 
 
