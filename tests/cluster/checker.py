@@ -137,7 +137,9 @@ def _owed(heard: Sequence[Heard], tickers: frozenset[str], truth: Truth, name: s
     found: list[str] = []
     last: TickHeard | None = None
     gaps: list[Place | None] = []
+    between: list[Heard] = []
     for one in heard:
+        between.append(one)
         if isinstance(one, Said) and one.data["kind"] == "gap" and "ticker" not in one.data:
             gaps.append(_place(one.data["from"]))
         if not isinstance(one, TickHeard):
@@ -145,11 +147,10 @@ def _owed(heard: Sequence[Heard], tickers: frozenset[str], truth: Truth, name: s
         if last is not None and one.place > last.place:
             missed = truth.between(tickers, last.place, one.place)
             if missed and not any(gap is None or last.place <= gap < one.place for gap in gaps):
-                found.append(
-                    f"{name}: {len(missed)} ticks from {missed[0]} on missing between {last.place} and {one.place}"
-                )
+                where = f"between {last.place} and {one.place}, with {between}"
+                found.append(f"{name}: {len(missed)} ticks from {missed[0]} on missing {where}")
             gaps = [gap for gap in gaps if gap is not None and gap >= one.place]
-        last = one
+        last, between = one, [one]
     return found
 
 
