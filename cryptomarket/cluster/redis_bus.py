@@ -39,6 +39,8 @@ SILENT_SECONDS = 2.5
 #: Messages that wait for Redis; beyond that they are said to be missing.
 MOST_WAITING = 5_000
 RETRY_SECONDS = 0.5
+#: By then every node listens again to a Redis that came back; news said to it earlier are said once more.
+LISTENING_SECONDS = 2.5
 
 
 def _anybody(_: int) -> None:
@@ -76,6 +78,8 @@ class RedisBus:
         self._ticks: dict[str, Tick] = {}
         self._outbox: list[Message] = []
         self._unwritten: dict[str, Tick] = {}
+        self._late_news: list[Message] = []
+        self._reached = float("-inf")  # when Redis came back
         self._wake_up = anyio.Event()
         self._writing = anyio.Lock()
         self._newest_epoch = 0
@@ -195,7 +199,10 @@ class RedisBus:
     async def flush(self) -> None:
         """Bring what was said here to Redis; when this returns, Redis has it or did not take it."""
         async with self._writing:
+            if self._connected and self._all_listen():
+                self._outbox, self._late_news = self._late_news + self._outbox, []
             messages, self._outbox = self._outbox, []
+            news = [message for message in messages if isinstance(message, News)]
             board, self._unwritten = self._unwritten, {}
             try:
                 with anyio.fail_after(COMMAND_SECONDS):
@@ -206,8 +213,14 @@ class RedisBus:
                 if self.epoch:  # the others get the ticks when Redis is back
                     ticks: list[Message] = [message for message in messages if isinstance(message, Tick)]
                     self._outbox = (ticks + self._outbox)[:MOST_WAITING]
+                self._late_news = (self._late_news + news)[-MOST_WAITING:]
             else:
                 self._say(True)
+                if not self._all_listen():
+                    self._late_news = (self._late_news + news)[-MOST_WAITING:]
+
+    def _all_listen(self) -> bool:
+        return self._monotonic() - self._reached >= LISTENING_SECONDS
 
     async def _write(self, messages: list[Message], board: dict[str, Tick]) -> None:
         speaks = self.epoch if self._sure() else 0
@@ -238,6 +251,7 @@ class RedisBus:
         if connected is not self._connected:
             self._connected = connected
             if connected:
+                self._reached = self._monotonic()
                 self._unwritten = self._ticks | self._unwritten  # it may have come back empty
                 self._wake_up.set()
                 log.info("the bus reaches Redis again")

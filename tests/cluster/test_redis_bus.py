@@ -139,6 +139,22 @@ async def test_a_lost_batch_is_healed_from_the_board(tmp_path: Path) -> None:
         assert len(places(heard[1])) == len(set(places(heard[1])))
 
 
+async def test_news_said_to_a_dead_or_deaf_redis_arrive(tmp_path: Path) -> None:
+    """Said while it is away, or before the others listen to the new one: everybody hears them all the same."""
+    async with nodes(tmp_path) as (server, (leader, other), heard):
+        await server.kill()
+        await eventually(lambda: not leader.connected and not other.connected, "both notice", 60)
+        away, early = News(("s",), "person", "away"), News(("s",), "person", "early")
+        leader.publish(away)
+        await leader.flush()
+        await server.start()
+        await leader.flush()
+        leader.publish(early)
+        await leader.flush()
+        await eventually(lambda: away in heard[1] and early in heard[1], "both", 60)
+        assert heard[0].count(away) == heard[0].count(early) == 1
+
+
 async def test_what_was_said_while_redis_was_away_arrives(tmp_path: Path) -> None:
     """Every tick, once and in order, to who was there before and to who comes later."""
     async with nodes(tmp_path) as (server, (leader, other), heard):
