@@ -75,6 +75,7 @@ class Browser:
     retry_seconds: float = 1.0
     dead: str = ""
     epoch: int = 0
+    address: str = ""
 
     async def run(self) -> None:
         """Open, read, wait and come back until cancelled; an answer but 200 closes it for good."""
@@ -131,6 +132,7 @@ class Browser:
             self.dead = head.splitlines()[0]
             writer.close()
             return None
+        self.address = address
         self.heard.append(Opened(time.monotonic(), address, self.last_event_id))
         return reader, writer
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -76,15 +77,16 @@ async def _watched(house: House) -> AsyncIterator[list[Browser]]:
 
 
 async def strikes(house: House, name: str, count: int, lasts: float, report: Report) -> list[float]:
-    """Strike the leader so often; seconds until each browser heard the next one."""
+    """Strike the leader so often; seconds until each browser of the other nodes heard the next one."""
     waits: list[float] = []
     async with _watched(house) as browsers:
         for _ in range(count):
-            await house.one(leads=True)
+            victim = urlsplit((await house.one(leads=True)).url).netloc
+            others = [browser for browser in browsers if browser.address != victim]
             epoch = max(browser.epoch for browser in browsers)
             struck = time.monotonic()
             async with TROUBLES[name](house):
-                waits += [when - struck for when in await _next_leader(browsers, epoch)]
+                waits += [when - struck for when in await _next_leader(others, epoch)]
                 await anyio.sleep(max(0.0, struck + lasts - time.monotonic()))
             with anyio.fail_after(60):
                 while not all([await node.works() for node in house.cluster.nodes]):

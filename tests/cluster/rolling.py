@@ -59,7 +59,7 @@ class Rolling:
         self.faults += faults_of([*browsers, *tabs], truth)
         self.faults += [f"{len(browser.said('gap'))} gaps" for browser in browsers if browser.said("gap")]
         self.faults += [fault for visitor in visitors for fault in (*visitor.faults, *visitor.misled())]
-        self.faults += [f"a log-in failed: {one.counts}" for one in visitors if "login_failed" in one.counts]
+        self.faults += [f"a log-in failed: {one.counts}" for one in visitors if "login_failed" in str(one.counts)]
         self.refused = sum(one.counts.get(what, 0) for one in visitors for what in ("503", "unreachable", "me 503"))
         rows, missing = await history(house.database_url)
         self.faults += unexplained(rows, missing, truth, INTERVAL) + house.unhandled()

@@ -67,7 +67,8 @@ class Visitor:
 
     def _outcomes(self) -> list[str]:
         """How my log-ins ended, each told on every tab."""
-        return [one.data["kind"] for one in self._personal() if one.data["kind"] != "logged_out"]
+        outcomes = [one.data for one in self._personal() if one.data["kind"] != "logged_out"]
+        return [f"{one['kind']}: {one['reason']}" if "reason" in one else one["kind"] for one in outcomes]
 
     async def log_in(self, node: int) -> str:
         """Post the key, and wait for the outcome on any tab."""
@@ -104,7 +105,7 @@ class Visitor:
             node = dice.randrange(100)
             if not self.known:
                 outcome = await self.log_in(node)
-                if outcome not in ("person", "login_failed", "503", "429", "unreachable", "loss"):
+                if outcome.partition(":")[0] not in ("person", "login_failed", "503", "429", "unreachable", "loss"):
                     self._blame(f"a log-in ended with {outcome}")
             else:
                 outcome = f"me {await self.look(node)}"
