@@ -35,6 +35,8 @@ __all__ = [
 CONNECT_SECONDS = 5.0
 #: How long a statement may take before the connection is given up: a partition must not hold the recorder for ever.
 STATEMENT_SECONDS = 30.0
+#: The same for what somebody waits for: a page of ten million rows takes milliseconds.
+READ_SECONDS = 8.0
 #: How long SQLite waits for another writer.
 LOCK_SECONDS = 5.0
 #: How long a request waits for a free connection of the pool.
@@ -147,8 +149,8 @@ class Database:
         try:
             # Readers begin no transaction, so there is none to roll back when they give their connection back.
             reading = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
-            self.readers = self._engine(8 if self.dialect == "postgresql" else 4, **reading)
-            self.writers = self._engine(4 if self.dialect == "postgresql" else 1)
+            self.readers = self._engine(8 if self.dialect == "postgresql" else 4, READ_SECONDS, **reading)
+            self.writers = self._engine(4 if self.dialect == "postgresql" else 1, STATEMENT_SECONDS)
         except (NoSuchModuleError, ArgumentError) as exc:
             raise StartError(f"the database {self.place} cannot be used: {_reason(exc)}") from None
         if self.dialect == "sqlite":
@@ -159,12 +161,12 @@ class Database:
     def __repr__(self) -> str:
         return f"<Database {self.place}>"
 
-    def _engine(self, size: int, **options: Any) -> AsyncEngine:
+    def _engine(self, size: int, statement_seconds: float, **options: Any) -> AsyncEngine:
         arguments: dict[str, Any] = {"timeout": self._lock_seconds}
         if self.dialect == "postgresql":
             arguments = {
                 "timeout": CONNECT_SECONDS,
-                "command_timeout": STATEMENT_SECONDS,
+                "command_timeout": statement_seconds,
                 "server_settings": {"application_name": "cryptomarket"},
             }
         if self._pooled:
