@@ -75,6 +75,7 @@ class RedisBus:
         self.sequence = 0
         self._number = 0
         self._state: Upstream | None = None
+        self._shown: Upstream | None = None
         self._ticks: dict[str, Tick] = {}
         self._outbox: list[Message] = []
         self._unwritten: dict[str, Tick] = {}
@@ -124,6 +125,8 @@ class RedisBus:
     def publish(self, message: Message) -> None:
         """Deliver the message here and to the other nodes; only news may come from a node that does not lead."""
         if not isinstance(message, News):
+            if isinstance(message, Upstream) and self.epoch:
+                self._state = message  # said when we are sure again, if we are not
             if not self.epoch or not self._sure():
                 self.counts["unsaid"] += 1
                 return
@@ -131,8 +134,6 @@ class RedisBus:
                 self.sequence += 1
                 message = message.at(self.epoch, self.sequence, self._after)
                 self._ticks[message.ticker] = self._unwritten[message.ticker] = message
-            elif isinstance(message, Upstream):
-                self._state = message
         self._deliver(message)
         if len(self._outbox) < MOST_WAITING:
             self._outbox.append(message)
@@ -144,6 +145,8 @@ class RedisBus:
         if isinstance(message, Tick):
             self._last[message.ticker] = place = message.epoch, message.sequence
             self._place = max(self._place, place)
+        elif isinstance(message, Upstream):
+            self._shown = message
         for receive in self._receivers:
             receive(message)
 
@@ -228,6 +231,8 @@ class RedisBus:
             self._number += 1
         if speaks and self._state is not None:
             messages = [*messages, self._state]
+            if self._state is not self._shown:
+                self._deliver(self._state)
         elif self.epoch and not speaks:  # it stood still since it said them
             self.counts["unsaid"] += len(messages)
             messages, board = [message for message in messages if isinstance(message, News)], {}

@@ -126,6 +126,24 @@ async def test_a_leader_that_is_not_sure_says_nothing(tmp_path: Path) -> None:
         await bus.aclose()
 
 
+async def test_a_state_is_said_when_the_leader_is_sure_again(tmp_path: Path) -> None:
+    """It changed while the database did not answer: here and elsewhere the last one counts, once."""
+    async with nodes(tmp_path) as (_, (leader, _), heard):
+        sure = [True]
+        leader._sure = lambda: sure[0]
+        down, live = Upstream(UpstreamState.DOWN, 1), Upstream(UpstreamState.LIVE, 2)
+        leader.publish(down)
+        await leader.flush()
+        sure[0] = False
+        leader.publish(live)
+        await leader.flush()
+        sure[0] = True
+        for found in heard:
+            await eventually(lambda found=found: live in found, "all know the state", 60)
+        await leader.flush()
+        assert heard[0] == [down, live]
+
+
 async def test_a_lost_batch_is_healed_from_the_board(tmp_path: Path) -> None:
     """Who missed a batch notices by its number, and gets the newest tick of each ticker."""
     async with nodes(tmp_path) as (_, (leader, other), heard):
@@ -356,6 +374,39 @@ async def test_an_errand_of_a_dead_leader_is_done_by_the_next(tmp_path: Path) ->
             first.cancel_scope.cancel()
         await tasks.start(asker.serve, handle)
         await eventually(lambda: answers == [b"ERRAND"], "the second leader does it", 60)
+        tasks.cancel_scope.cancel()
+
+
+async def test_who_finishes_does_what_it_has_in_hand(tmp_path: Path) -> None:
+    """An errand that was taken is done to its end, and the next waits for the next leader."""
+    taken, go_on = anyio.Event(), anyio.Event()
+
+    async def slowly(errand: bytes) -> bytes:
+        taken.set()
+        await go_on.wait()
+        return errand.upper()
+
+    async def handle(errand: bytes) -> bytes:
+        return errand.title()
+
+    async with desks(tmp_path) as (_, asker, leader), anyio.create_task_group() as tasks:
+        answers: list[bytes] = []
+
+        async def ask(errand: bytes) -> None:
+            answers.append(await asker.ask(errand, seconds=60))
+
+        tasks.start_soon(leader.serve, slowly)
+        tasks.start_soon(ask, b"first")
+        with anyio.fail_after(60):
+            await taken.wait()
+            async with anyio.create_task_group() as finishing:
+                finishing.start_soon(leader.finish)
+                await anyio.wait_all_tasks_blocked()
+                go_on.set()
+        tasks.start_soon(ask, b"second")
+        await eventually(lambda: answers == [b"FIRST"], "the first is answered", 60)
+        await tasks.start(asker.serve, handle)
+        await eventually(lambda: answers == [b"FIRST", b"Second"], "the next leader does the second", 60)
         tasks.cancel_scope.cancel()
 
 
