@@ -64,6 +64,8 @@ log = structlog.get_logger(__name__)
 
 #: How long a stop waits for its term to end before the streams are told.
 HANDOVER_SECONDS = 3.0
+#: How long it waits before that for the log-ins and calls in hand.
+FINISH_SECONDS = 2.0
 #: How often a worker writes its numbers for the others.
 POST_SECONDS = 5.0
 
@@ -309,7 +311,9 @@ class Gateway:
     async def drain(self) -> None:
         """Hand over the lead, then end every stream in order, over the window of the settings; not ready from here."""
         self._stopping = True
-        if self.leadership:
+        if self.leadership and isinstance(self.desk, RedisDesk):
+            with anyio.move_on_after(FINISH_SECONDS if self._term else 0):
+                await self.desk.finish()
             with anyio.move_on_after(HANDOVER_SECONDS):
                 await self.leadership.resign()
         await self.manager.drain(self.settings.drain_seconds)

@@ -58,6 +58,8 @@ class RedisDesk:
         self._waiting: dict[str, tuple[anyio.Event, list[bytes]]] = {}
         self._asked = anyio.Event()
         self._doing: set[bytes] = set()
+        self._finishing = False
+        self._finished = anyio.Event()
         self._done: set[bytes] = set()  # and not crossed off yet
 
     def __repr__(self) -> str:
@@ -125,11 +127,12 @@ class RedisDesk:
 
     async def serve(self, handle: Handler, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Do the errands of all nodes until cancelled; those that an earlier leader left as well."""
+        self._finishing, self._finished = False, anyio.Event()
         places = anyio.Semaphore(AT_ONCE)
         task_status.started()
         next_claim = 0.0
         async with anyio.create_task_group() as tasks:
-            while True:
+            while not self._finishing:
                 try:
                     found = await self._new()
                     if (now := anyio.current_time()) >= next_claim:
@@ -141,6 +144,12 @@ class RedisDesk:
                 for place, fields in found:
                     await places.acquire()
                     tasks.start_soon(self._do, handle, place, fields, places)
+        self._finished.set()
+
+    async def finish(self) -> None:
+        """Take no more errands, and wait until those in hand are done: the next leader could not do them again."""
+        self._finishing = True
+        await self._finished.wait()
 
     async def _new(self) -> list[tuple[bytes, dict[bytes, bytes]]]:
         try:
