@@ -81,23 +81,32 @@ class House:
         for node in self.cluster.nodes:
             refused(await self.get(node, path))
 
+    async def answers(self, path: str, status: int) -> None:
+        """Every node answers so; a busy machine may make a dependency late, which is said with 503."""
+        with anyio.fail_after(60):
+            for node in self.cluster.nodes:
+                while (answer := await self.get(node, path)).status_code == 503:
+                    await anyio.sleep(0.1)
+                assert answer.status_code == status, answer.text
+
     async def known(self) -> None:
         """Every node knows the person."""
-        for node in self.cluster.nodes:
-            answer = await self.get(node, "/api/v1/persons/me")
-            assert answer.status_code == 200, answer.text
+        await self.answers("/api/v1/persons/me", 200)
 
     async def post(self, node: Node) -> httpx2.Response:
         """Ask for a log-in."""
         return await self.client.post(f"{node.url}/api/v1/persons/login", json=ACCOUNT)
 
     async def log_in(self, node: Node) -> None:
-        """Log in, as every tab is told."""
+        """Log in, as the leader's tab is told."""
         before = [len(tab.said) for tab in self.tabs]
-        answer = await self.post(node)
+        with anyio.fail_after(60):
+            while (answer := await self.post(node)).status_code == 503:
+                await anyio.sleep(0.1)
         assert answer.status_code == 202, answer.text
-        for tab, since in zip(self.tabs, before, strict=True):
-            await eventually(lambda tab=tab, since=since: "person" in tab.kinds(since), "the person is told")
+        tabs = list(zip(self.tabs, before, strict=True))
+        await eventually(lambda: any("person" in tab.kinds(since) for tab, since in tabs), "the person is told")
+        await self.known()
 
     def quiet(self, changes: int = 1) -> None:
         """No log holds a traceback, or an error more often than its state can have changed."""
@@ -165,7 +174,7 @@ async def takes_no_writes(house: House, redis: Redis, *sick: object, well: tuple
     await redis.execute_command(*well)
     await house.log_in(house.cluster.nodes[1])
     said = [tab.said[since:] for tab, since in zip(house.tabs, before, strict=True)]
-    assert all(one["kind"] == "person" for of_tab in said for one in of_tab), said
+    assert not {"logged_out", "login_failed"} & {one["kind"] for of_tab in said for one in of_tab}, said
     with anyio.fail_after(60):
         while await on_board(redis) <= stands:
             await anyio.sleep(0.05)
@@ -180,9 +189,11 @@ async def test_a_redis_that_takes_no_writes_stops_no_price(tmp_path: Path) -> No
             full = ("CONFIG", "SET", "maxmemory", "1")
             await takes_no_writes(house, redis, *full, well=("CONFIG", "SET", "maxmemory", "0"))
             await takes_no_writes(house, redis, "REPLICAOF", "127.0.0.1", "1", well=("REPLICAOF", "NO", "ONE"))
-        log = near.node.program.log
-        assert log.count("Redis does not take the board") == log.count("Redis takes the board again") == 2
-        assert "the bus does not reach Redis" not in log
+        program = near.node.program
+        await eventually(lambda: program.log.count("Redis takes the board again") == 2, "the second end is said")
+        assert program.log.count("Redis does not take the board") == 2
+        lost = [line for line in program.log.splitlines() if "the bus does not reach Redis" in line]
+        assert not [line for line in lost if "OutOfMemoryError" in line or "ReadOnlyError" in line]
         house.quiet()
 
 
@@ -206,8 +217,7 @@ async def test_a_busy_redis_and_one_that_comes_back_empty(tmp_path: Path) -> Non
         await house.cluster.redis.start()
         await house.check("redis", True)
         await house.ticks(count=3)  # the nodes hear each other again
-        for node in house.cluster.nodes:
-            assert (await house.get(node, "/api/v1/persons/me")).status_code == 401
+        await house.answers("/api/v1/persons/me", 401)
         await house.log_in(far.node)
         await house.known()
         await house.ticks()

@@ -65,8 +65,7 @@ async def healed(house: House, url: str) -> None:
             await anyio.sleep(0.1)
         while sum([await node.leads() for node in house.cluster.nodes]) != 1:
             await anyio.sleep(0.1)
-    for node in house.cluster.nodes:
-        assert (await house.get(node, HISTORY)).status_code == 200
+    await house.answers(HISTORY, 200)
     await house.known()
     assert not {"logged_out", "login_failed"} & {kind for tab in house.tabs for kind in tab.kinds()}
 
