@@ -161,6 +161,7 @@ class Gateway:
             publish=self.bus.publish,
             send=self.manager.send,
             present=self.manager.has_session,
+            everybody=self.manager.sessions,
             logins_per_minute=settings.logins_per_minute,
             led=lambda: not isinstance(self.bus, RedisBus) or self.bus.led,
         )

@@ -190,7 +190,8 @@ class Gap:
 class News:
     """Something changed for the person of these browser sessions; each node that has their streams looks what.
 
-    It names sessions by their fingerprints and carries nothing private. ``reason`` is a sentence for the person.
+    It names sessions by their fingerprints and carries nothing private. ``reason`` is a sentence for the person. One
+    without sessions says that news may have been lost, anybody's.
     """
 
     sessions: tuple[str, ...]

@@ -280,6 +280,7 @@ class RedisBus:
                     with anyio.fail_after(2 * COMMAND_SECONDS):
                         await channel.subscribe(CHANNEL)
                     await self._heal()  # what was said before we listened
+                    self._deliver(News((), "missed"))  # nobody keeps news, so what was missed has to be looked up
                     await self._follow_channel(channel)
             except (RedisError, OSError, TimeoutError):
                 await anyio.sleep(RETRY_SECONDS)

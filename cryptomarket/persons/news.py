@@ -57,7 +57,8 @@ def _json(**fields: object) -> str:
 class Announcer:
     """Tells the streams of this node what concerns their person.
 
-    ``send`` gives a text to all streams of a session and says how many they are; ``present`` says whether it has any.
+    ``send`` gives a text to all streams of a session and says how many they are; ``present`` says whether it has any,
+    ``everybody`` which sessions have.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Announcer:
         *,
         send: Callable[[str, str], int],
         present: Callable[[str], bool],
+        everybody: Callable[[], list[str]] = list,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -76,6 +78,7 @@ class Announcer:
         self._sessions = sessions
         self._send = send
         self._present = present
+        self._everybody = everybody
         self._monotonic = monotonic
         self._wall = wall
         self._checked = monotonic()
@@ -92,6 +95,8 @@ class Announcer:
         """
         if not isinstance(message, News):
             return
+        if not message.sessions:
+            self._doubt()
         for session in message.sessions:
             if not self._present(session):
                 continue
@@ -100,6 +105,13 @@ class Announcer:
                 self._send(session, _json(kind=message.kind, reason=message.reason))
             self._news[session] = ended or self._news.get(session, False)
             self._wake_up.set()
+
+    def _doubt(self) -> None:
+        """News may have been lost: look up all who are not known to be logged in; of the others the end is checked."""
+        for session in self._everybody():
+            if session not in self._told:
+                self._news.setdefault(session, False)
+        self._wake_up.set()
 
     def arrived(self, session: str) -> None:
         """A stream of the session opened: it gets the present state of its person."""

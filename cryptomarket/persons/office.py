@@ -31,6 +31,7 @@ class Office:
         publish: Callable[[News], None],
         send: Callable[[str, str], int],
         present: Callable[[str], bool],
+        everybody: Callable[[], list[str]] = list,
         logins_per_minute: int,
         led: Callable[[], bool] = lambda: True,
         monotonic: Callable[[], float] = time.monotonic,
@@ -42,7 +43,7 @@ class Office:
         self.sessions = Sessions(cache, vault, wall=wall)
         self.front = Front(cache, vault, self.sessions, ask=ask, publish=publish, led=led)
         self.announcer = Announcer(
-            cache, vault, self.sessions, send=send, present=present, monotonic=monotonic, wall=wall
+            cache, vault, self.sessions, send=send, present=present, everybody=everybody, monotonic=monotonic, wall=wall
         )
         self._publish = publish
         self._monotonic, self._wall = monotonic, wall

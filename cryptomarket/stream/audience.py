@@ -171,6 +171,10 @@ class Audience:
         """Whether any stream gets every tick at once."""
         return (0, 0) in self._in_bucket
 
+    def sessions(self) -> list[str]:
+        """Every browser session that has a stream."""
+        return list(self._sessions)
+
     def of_session(self, session: str) -> tuple[Stream, ...]:
         """The streams of one browser session."""
         return self._sessions.get(session, ())

@@ -190,6 +190,10 @@ class ServerSSEManager:
             self._delivery.give(stream, event)
         return len(streams)
 
+    def sessions(self) -> list[str]:
+        """Every browser session that has a stream here."""
+        return self._audience.sessions()
+
     def has_session(self, session: str) -> bool:
         """Whether the browser session has a stream here."""
         return bool(self._audience.of_session(session))

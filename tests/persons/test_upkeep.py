@@ -12,6 +12,7 @@ from cryptomarket.errors import NoLeader
 from cryptomarket.history import persons as table
 from cryptomarket.history.persons import Seen
 from cryptomarket.history.store import Store
+from cryptomarket.model import News
 from cryptomarket.persons.cache import MemoryCache
 from cryptomarket.persons.redis_cache import RedisCache
 from cryptomarket.persons.roster import Entry, Roster
@@ -178,6 +179,24 @@ async def test_a_log_in_that_nobody_takes_is_said(tmp_path: Path, monkeypatch: p
         async with browser.stream() as tab:
             await browser.log_in(ADA)
             assert "try again" in (await told(tab, "login_failed"))["reason"]
+
+
+async def test_news_that_were_lost_are_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bus lost the word of a log-in, and says so later: who waits is told, who has no login hears nothing."""
+    async with running_persons(tmp_path) as site:
+        browser, other = await site.browser(), await site.browser()
+        announcer = site.gateway.office.announcer
+        async with browser.stream() as tab, other.stream() as second:
+            with monkeypatch.context() as deaf:
+                deaf.setattr(announcer, "receive", lambda _: None)
+                await browser.log_in(ADA)
+                with anyio.fail_after(30):
+                    while (await browser.me()).status_code != 200:
+                        await anyio.sleep(0.02)
+            announcer.receive(News((), "missed"))
+            assert (await told(tab, "person"))["username"] == "ada"
+            await other.log_in(BOB)
+            assert (await told(second, "person"))["username"] == "bob"
 
 
 async def test_without_a_leader_a_log_in_is_asked_to_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
