@@ -7,7 +7,7 @@ import anyio
 import httpx2
 
 from ..persons.site import ADA, told
-from .nodes import Cluster, Node, running_cluster, state, tick, tick_of
+from .nodes import Cluster, Node, running_cluster, tick, tick_of
 
 
 def others(cluster: Cluster, node: Node) -> list[Node]:
@@ -72,9 +72,9 @@ async def test_a_leader_that_stops_hands_over(tmp_path: Path) -> None:
             await tick_of(stream, epoch + 1)
 
 
-async def test_a_leader_that_stood_still_says_nothing_more(tmp_path: Path, database_url: str) -> None:
+async def test_a_leader_that_stood_still_says_nothing_more(tmp_path: Path) -> None:
     """SIGSTOP, another leads, SIGCONT: no tick of the old epoch arrives anywhere, and the woken node follows."""
-    async with running_cluster(tmp_path, database_url) as cluster:
+    async with running_cluster(tmp_path, sqlite(tmp_path)) as cluster:
         leader = await cluster.leader()
         (follower,) = others(cluster, leader)
         async with follower.stream() as stream:
@@ -91,40 +91,6 @@ async def test_a_leader_that_stood_still_says_nothing_more(tmp_path: Path, datab
                 for _ in range(10):
                     assert (await tick(woken))[0][0] >= newer
             assert not await leader.leads()
-
-
-async def test_without_redis_each_goes_on_as_it_can(tmp_path: Path) -> None:
-    """The leader's streams go on, followers say stale; Redis returns empty, and all is as before."""
-    async with running_cluster(tmp_path, sqlite(tmp_path)) as cluster:
-        leader = await cluster.leader()
-        (follower,) = others(cluster, leader)
-        async with leader.stream() as near, follower.stream() as far:
-            await tick(near)
-            await tick(far)
-            await cluster.redis.kill()
-            assert await state(far, "stale")
-            for _ in range(5):
-                await tick(near)
-            await cluster.redis.start()
-            await state(far, "live")
-            await tick(far)
-        assert await leader.leads()
-
-
-async def test_a_hung_redis_holds_nobody_up(tmp_path: Path) -> None:
-    """Redis accepts and never answers: the leader's streams do not notice, and followers are back when it is."""
-    async with running_cluster(tmp_path, sqlite(tmp_path)) as cluster:
-        leader = await cluster.leader()
-        (follower,) = others(cluster, leader)
-        async with leader.stream() as near, follower.stream() as far:
-            await tick(far)
-            cluster.redis.pause()
-            assert await state(far, "stale")
-            for _ in range(5):
-                await tick(near)
-            cluster.redis.go_on()
-            await state(far, "live")
-            await tick(far)
 
 
 async def test_what_a_follower_s_stream_asks_for_is_followed(tmp_path: Path) -> None:
