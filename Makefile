@@ -36,7 +36,7 @@ run: $(VENV)/run.stamp ## The gateway against the real exchange
 	@$(BIN)/cryptomarket serve $(ARGS)
 
 test: $(VENV)/test.stamp ## All tests (ARGS="tests/stream -x" for some)
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/test.stamp ## ruff and mypy --strict
 	@$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from ..processes import Program, running_program
 from ..reader import Reader, reading
 from ..redis_server import RedisServer, running_redis
 
-__all__ = ["Cluster", "Node", "running_cluster", "running_nodes", "state", "tick", "tick_of"]
+__all__ = ["Cluster", "Node", "running_cluster", "running_nodes", "tick", "tick_of"]
 
 
 @dataclass
@@ -145,12 +145,3 @@ async def tick_of(stream: Reader, epoch: int, seconds: float = 30.0) -> tuple[in
         while (place := (await tick(stream))[0])[0] < epoch:
             pass
     return place
-
-
-async def state(stream: Reader, *states: str, seconds: float = 30.0) -> dict[str, Any]:
-    """The next event of the connection channel that says one of these states."""
-    with anyio.fail_after(seconds):
-        while True:
-            found = json.loads((await stream.next("connection")).data)
-            if found["kind"] == "upstream" and found["state"] in states:
-                return dict(found)
