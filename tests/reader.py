@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 
-from .described import assert_described
+from .documented_objects import assert_described
 from .eventsource import Event, EventSourceParser
 
 __all__ = ["Reader", "exact", "reading"]

@@ -13,43 +13,34 @@ PACKAGE = ROOT / "cryptomarket"
 
 #: Plain values that every room may know.
 VALUES = frozenset({"model", "errors"})
-BASE = VALUES | {"board", "metrics", "redis_link"}
-FEATURES = frozenset({"deribit", "stream", "persons", "history", "cluster"})
+FEATURES = frozenset({"market", "deribit", "stream", "persons", "history", "cluster"})
 #: What reads the environment: the command line and the places where a program begins.
-READS_SETTINGS = frozenset({"cli", "cli.history", "cli.persons", "gateway", "tasks.celery", "history.migrations.env"})
+READS_SETTINGS = frozenset(
+    {"cli", "cli.history", "cli.persons", "app.gateway", "tasks.celery", "database.migrations.env"}
+)
 
 #: Each part and what it may import of ours beside itself and, where allowed above, the settings.
-#: A part is a room (a folder) or a file at the top.
+#: A part is a room (a folder) or a file at the top; a file of a room stands for itself where a line names it.
 ARROWS: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "model": frozenset({"errors"}),  # values that cannot be wrong say so with our errors
-    "board": VALUES,
-    "metrics": VALUES,
-    "redis_link": frozenset(),
     "settings": VALUES,
     "logs": VALUES,
-    "catalogue": BASE,
-    "measures": BASE | FEATURES,
-    **dict.fromkeys(FEATURES, BASE),
-    "web": BASE | {"stream", "persons", "history"},
+    **dict.fromkeys(FEATURES, VALUES),
+    "stream": VALUES | {"market"},
+    "database": VALUES | {"history"},
+    "history": VALUES | {"database"},
+    "persons": VALUES | {"cluster"},
+    "web": VALUES | {"market", "stream", "persons", "history"},
     "simulator": frozenset({"model"}),
-    "handover": frozenset(),
-    "server": BASE | {"handover"},
-    "tasks": BASE | FEATURES | {"logs"},
-    "term": BASE | FEATURES,
-    "checks": BASE | {"deribit", "web"},
-    "workers": VALUES,
-    "gateway": BASE | FEATURES | {"web", "server", "logs", "catalogue", "measures", "checks", "term", "workers"},
-    # The commands: `cli` reads the settings and starts one of the others.
-    "tail": BASE,
-    "doctor": BASE | FEATURES | {"server"},
-    "demo": BASE | {"gateway", "simulator"},
-    "cli": BASE | FEATURES | {"web", "server", "logs", "gateway", "simulator", "tail", "doctor", "demo", "workers"},
+    "tasks": VALUES | FEATURES | {"logs"},
+    "app": VALUES | FEATURES | {"web", "logs", "simulator", "database"},
+    "cli": VALUES | FEATURES | {"web", "logs", "app", "simulator", "database"},
     "__main__": frozenset({"cli"}),
 }
 
 #: Where a program begins: it may read the clock that it hands to the rooms.
-BEGINNINGS = frozenset({"cli", "gateway", "demo", "doctor", "tail", "tasks"})
+BEGINNINGS = frozenset({"cli", "app", "tasks"})
 CLOCKS = frozenset(
     {
         "time.time",
@@ -103,7 +94,7 @@ def imports(module: Module, package: str = "cryptomarket") -> Iterator[tuple[int
         elif isinstance(node, ast.ImportFrom):
             above = folder[: len(folder) - node.level + 1] if node.level else []
             source = ".".join([*above, *([node.module] if node.module else [])])
-            # `from .. import board` names a module, `from ..board import Board` a thing in one; the part is the same.
+            # `from .. import market` names a module, `from ..market import x` a thing in one: the part is the same.
             names = [f"{source}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Call) and called(node, {}).rpartition(".")[2] in {"import_module", "__import__"}:
             first = node.args[0] if node.args else None
@@ -216,23 +207,33 @@ def test_rooms_import_only_what_the_arrows_allow() -> None:
         ("deribit/__init__.py", "from ..stream import manager\n"),
         ("deribit/api.py", "def later():\n    from ..stream import manager\n"),
         ("deribit/api.py", "import importlib\nimportlib.import_module('cryptomarket.stream')\n"),
-        ("history/migrations/versions/one.py", "from ....stream import manager\n"),
-        ("model.py", "from .board import Board\n"),
-        ("board.py", "from .settings import Settings\n"),
+        ("database/migrations/versions/one.py", "from ....stream import manager\n"),
+        ("model.py", "from .market.latest import Board\n"),
+        ("logs.py", "from .settings import Settings\n"),
         ("web/app.py", "from ..settings import Settings\n"),
         ("web/app.py", "from ..deribit.api import Api\n"),
-        ("web/app.py", "from ..gateway import Gateway\n"),
-        ("history/migrations/other.py", "from ...settings import Settings\n"),
+        ("web/app.py", "from ..app.gateway import Gateway\n"),
+        ("database/migrations/other.py", "from ...settings import Settings\n"),
         ("simulator/exchange.py", "from ..errors import CryptomarketError\n"),
-        ("server.py", "from .stream.manager import ServerSSEManager\n"),
+        ("errors.py", "from .stream.manager import ServerSSEManager\n"),
         ("__init__.py", "from .model import Tick\n"),
         ("novelty.py", ""),
     ],
 )
 def test_a_forbidden_arrow_is_seen(tmp_path: Path, place: str, text: str) -> None:
     """The checker sees each form of a forbidden import, and says where it is."""
-    present = dict.fromkeys(["model.py", "board.py", "settings.py", "errors.py", "gateway.py"], "")
-    package = write(tmp_path, {**present, "stream/manager.py": "", "deribit/api.py": "", place: text})
+    present = dict.fromkeys(["model.py", "logs.py", "settings.py", "errors.py"], "")
+    package = write(
+        tmp_path,
+        {
+            **present,
+            "stream/manager.py": "",
+            "market/latest.py": "",
+            "app/gateway.py": "",
+            "deribit/api.py": "",
+            place: text,
+        },
+    )
     sentences = forbidden_arrows(package)
     assert len(sentences) == 1, sentences
     assert sentences[0].startswith(f"{(package / place).parent.name}/{Path(place).name}")
@@ -246,12 +247,12 @@ def test_a_forbidden_arrow_is_seen(tmp_path: Path, place: str, text: str) -> Non
         ("deribit/api.py", "from importlib import metadata\nmetadata.version('cryptomarket.stream')\n"),
         ("web/app.py", "from ..stream import manager\nfrom ..history.store import Store\n"),
         (
-            "history/migrations/env.py",
+            "database/migrations/env.py",
             "from cryptomarket.settings import read_settings\nfrom ..schema import metadata\n",
         ),
         (
-            "gateway.py",
-            "from .settings import Settings\nfrom .deribit.api import Api\nfrom .web.app import create_app\n",
+            "app/gateway.py",
+            "from ..settings import Settings\nfrom ..deribit.api import Api\nfrom ..web.app import create_app\n",
         ),
     ],
 )

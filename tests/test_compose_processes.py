@@ -18,18 +18,18 @@ from playwright.async_api import async_playwright
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
-from cryptomarket.cluster.redis_bus import RedisBus
-from cryptomarket.cluster.redis_desk import RedisDesk
+from cryptomarket.cluster.redis.bus import RedisBus
+from cryptomarket.cluster.redis.rpc import RedisDesk
 from cryptomarket.history.store import Store
 from cryptomarket.model import Message, Tick
-from cryptomarket.persons.redis_cache import RedisCache
+from cryptomarket.persons.cache.redis import RedisCache
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.tasks.snapshot import SOURCE
 
 from .composition import composition, environment
-from .front import account_url, front_of, guarded_redis, refusals
 from .processes import Program, eventually, running_command
 from .redis_server import RedisServer
+from .reverse_proxy import account_url, front_of, guarded_redis, refusals
 
 PASSWORDS = {"POSTGRES_PASSWORD": "s3cret", "REDIS_PASSWORD": "s3cret"}
 

@@ -66,14 +66,14 @@ def serve(
     configure_logs(settings.log_level, settings.log_format, node=settings.node)
     if workers > 1:
         _serve_by_workers(settings, workers)
-    from ..gateway import serve as serve_gateway
+    from ..app.gateway import serve as serve_gateway
 
     run_async(functools.partial(serve_gateway, settings, group=worker_of))
 
 
 def _serve_by_workers(settings: Settings, count: int) -> NoReturn:
     """Run so many gateways until a signal."""
-    from ..workers import Workers, reserved_port
+    from ..app.workers import Workers, reserved_port
 
     if settings.redis_url is None:
         raise StartError(
@@ -98,9 +98,9 @@ def demo(host: Host = None, port: Port = None) -> None:
 
     Example: cryptomarket demo --port 8080
     """
-    from ..demo import Past, demo_world, where_to_look
-    from ..gateway import Gateway, Part
-    from ..gateway import serve as serve_gateway
+    from ..app.demo import Past, demo_world, where_to_look
+    from ..app.gateway import Gateway, Part
+    from ..app.gateway import serve as serve_gateway
 
     def past(gateway: Gateway) -> list[Part]:
         settings = gateway.settings
@@ -165,7 +165,7 @@ def tail(
 
     Example: cryptomarket tail --timer 0 --channels btc_usd --json
     """
-    from ..tail import Event, Lines, follow
+    from .tail import Event, Lines, follow
 
     def show_json(event: Event) -> None:
         print(event.json(), flush=True)
@@ -208,7 +208,7 @@ def doctor(as_json: Json = False) -> None:
 
     Example: cryptomarket doctor --json
     """
-    from ..doctor import examine
+    from ..app.doctor import examine
 
     settings = read_settings()
     configure_logs(settings.log_level, settings.log_format, node=settings.node)

@@ -18,7 +18,7 @@ from ..errors import StartError
 from ..logs import configure_logs
 from ..model import plain
 from ..settings import read_settings
-from ..web.moments import asked_range
+from ..web.api.time_range import asked_range
 from .shared import From, Json, Ticker, To, revealed, run_async
 
 __all__ = ["backfill", "export", "gaps", "history"]
@@ -101,7 +101,7 @@ def gaps(ticker: Ticker, start: From = None, end: To = None, as_json: Json = Fal
     Example: cryptomarket gaps --ticker btc_usd --from 2026-11-01 --json
     """
     from ..history import reading
-    from ..history.gaps import Kind, due
+    from ..history.intervals import Kind, due
     from ..history.synchronous import synchronously
 
     settings = read_settings()
@@ -137,7 +137,7 @@ def backfill(ticker: Ticker, start: From, end: To = None, as_json: Json = False)
     first, last = within.start or 0, within.end or int(time.time())
 
     async def run() -> int:
-        from ..deribit.api import Api
+        from ..deribit.http_client import Api
 
         url = revealed(settings.database_url) or ""
         proxy = revealed(settings.deribit_proxy)

@@ -27,9 +27,9 @@ def rotate_keys() -> None:
 
     Example: cryptomarket rotate-keys
     """
+    from ..persons.admin import rewrap_all
+    from ..persons.cache.redis import RedisCache
     from ..persons.keys import add_key, file_keys
-    from ..persons.redis_cache import RedisCache
-    from ..persons.upkeep import rewrap_all
     from ..persons.vault import Vault
 
     settings = read_settings()
@@ -82,9 +82,9 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
     """
     from ..history.persons import forget_person as erase
     from ..history.synchronous import synchronously
-    from ..persons.redis_cache import RedisCache
-    from ..persons.sessions import Sessions
-    from ..persons.upkeep import forget
+    from ..persons.admin import forget
+    from ..persons.browser_sessions import Sessions
+    from ..persons.cache.redis import RedisCache
     from ..persons.vault import Vault
 
     settings = read_settings()

@@ -13,10 +13,10 @@ import anyio
 import msgspec
 
 from ..errors import ExchangeError, ExchangeRefused, ExchangeUnreachable
-from .credits import Priority
-from .failures import Verdict, verdict_of
-from .outputs import Wish
+from .effects import Wish
+from .error_codes import Verdict, verdict_of
 from .protocol import Answered, Expired, Lost, Purpose, Refused, UnsafeCall
+from .rate_limit import Priority
 
 __all__ = ["Calls"]
 

@@ -10,10 +10,10 @@ import anyio
 
 from ..errors import ExchangeUnreachable
 from .calls import Calls
-from .credits import Group, Priority, group_of
-from .failures import EXPECTED
-from .outputs import Output, Wish
+from .effects import Output, Wish
+from .error_codes import EXPECTED
 from .protocol import Answered, Expired, Lost, Purpose, Refused, State
+from .rate_limit import Group, Priority, group_of
 from .session import Session
 from .transport import Socket
 

@@ -15,14 +15,14 @@ from .auth import Credentials, GrantType, Login
 from .backoff import Attempts
 from .calls import Calls
 from .connection import Connection
-from .credits import Budget, Priority
-from .failures import EXPECTED, Failure, Pause, classify
-from .outputs import InstrumentChanged, Output, Trouble
-from .patience import Patience
+from .effects import InstrumentChanged, Output, Trouble
+from .error_codes import EXPECTED, Failure, Pause, classify
+from .rate_limit import Budget, Priority
 from .session import Session
-from .status import Status
 from .subscriptions import Subscriptions
+from .timeouts import Patience
 from .transport import opener
+from .upstream_status import Status
 
 __all__ = ["Link"]
 

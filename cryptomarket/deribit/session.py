@@ -12,12 +12,10 @@ from ..errors import ExchangeRefused, ExchangeUnreachable
 from ..model import Gap
 from .auth import Login
 from .channels import is_raw, ticker_of
-from .credits import Budget, Priority
-from .failures import Verdict, verdict_of
+from .effects import InstrumentChanged, Output, Trouble, Wish
+from .error_codes import Verdict, verdict_of
+from .exchange_status import Platform
 from .messages import Grant, Unreadable, decode_as, read_price
-from .outputs import InstrumentChanged, Output, Trouble, Wish
-from .patience import Patience
-from .platform import Platform
 from .protocol import (
     Answered,
     Event,
@@ -32,7 +30,9 @@ from .protocol import (
     Step,
     Undecodable,
 )
+from .rate_limit import Budget, Priority
 from .subscriptions import Subscriptions
+from .timeouts import Patience
 from .watchdog import Pulse, Watchdog
 
 __all__ = ["Session"]

@@ -16,9 +16,9 @@ from anyio.abc import TaskStatus
 
 from ..errors import DatabaseUnavailable, ExchangeError, ExchangeRefused
 from ..model import Price, Source, is_index
-from .gaps import Coverage, Interval, Kind, Reason, kept_since, runs
-from .memory import Memory
+from .intervals import Coverage, Interval, Kind, Reason, kept_since, runs
 from .reading import Hole
+from .recent_slots import Memory
 
 __all__ = [
     "Backfill",

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Collection, Sequence
 
 from ..model import Upstream, UpstreamState
-from .gaps import Interval, Outage, Reason, explain
+from .intervals import Interval, Outage, Reason, explain
 
 __all__ = ["Outages"]
 

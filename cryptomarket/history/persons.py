@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, case, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from .schema import persons
+from ..database.schema import persons
 
 __all__ = ["Seen", "all_seen", "forget_person", "prune_persons", "write_seen"]
 

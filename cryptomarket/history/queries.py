@@ -12,11 +12,11 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from .gaps import Kind
-from .schema import candles as candle_table
-from .schema import jobs as job_table
-from .schema import ledger
-from .schema import prices as price_table
+from ..database.schema import candles as candle_table
+from ..database.schema import jobs as job_table
+from ..database.schema import ledger
+from ..database.schema import prices as price_table
+from .intervals import Kind
 
 __all__ = [
     "Form",

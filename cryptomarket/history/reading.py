@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from ..model import Price
 from . import queries
 from .candles import RESOLUTIONS, ToldCandle
-from .gaps import Coverage, Interval, Kind, Reason, cover
+from .intervals import Coverage, Interval, Kind, Reason, cover
 from .queries import Form, Order
 
 __all__ = [

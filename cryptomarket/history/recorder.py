@@ -16,7 +16,7 @@ from anyio.abc import TaskStatus
 from ..errors import DatabaseUnavailable
 from ..model import Message, Price, Source, Tick, Upstream
 from .candles import MINUTE, Bar, minute
-from .gaps import Interval
+from .intervals import Interval
 from .outages import Outages
 from .writing import Why
 

@@ -22,10 +22,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ..database.schema import bars, candles, jobs, leader, ledger, prices
 from ..model import Price, Source
 from .candles import RESOLUTIONS, Bar, Candle
-from .gaps import Interval, Kind, Reason
-from .schema import bars, candles, jobs, leader, ledger, prices
+from .intervals import Interval, Kind, Reason
 
 __all__ = [
     "bar_rows",

@@ -15,14 +15,15 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ..database import lease
+from ..database.engine import LOCK_SECONDS, Database, check_place, permanent, translated
+from ..database.locks import hold_lock
+from ..database.migrate import bring_forward
 from ..errors import DatabaseUnavailable, StartError
 from ..model import Price
-from . import lease, reading, writing
+from . import reading, writing
 from .candles import Bar, ToldCandle
-from .database import LOCK_SECONDS, Database, check_place, permanent, translated
-from .gaps import Coverage, Interval, Kind
-from .lock import hold_lock
-from .migrate import bring_forward
+from .intervals import Coverage, Interval, Kind
 from .persons import Seen, prune_persons, write_seen
 from .queries import Form, Order
 from .reading import Hole, Page, TextPage

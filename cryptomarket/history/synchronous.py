@@ -10,9 +10,17 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, create_engine, event, inspect
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from ..database.engine import (
+    CONNECT_SECONDS,
+    begin_immediately,
+    check_place,
+    parse_url,
+    prepare_writer,
+    shown,
+    translated,
+)
 from ..errors import StartError
 from . import reading
-from .database import CONNECT_SECONDS, begin_immediately, check_place, parse_url, prepare_writer, shown, translated
 from .queries import Form, Order
 
 __all__ = ["CSV_HEADER", "export", "synchronously"]

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from ..model import Price
 from . import queries, statements
 from .candles import MINUTE, RESOLUTIONS, Bar, Candle, clusters, combine, fold, minute
-from .gaps import Interval, Kind, Reason, enter, kept_since, pruned, runs
+from .intervals import Interval, Kind, Reason, enter, kept_since, pruned, runs
 
 __all__ = [
     "Why",

@@ -17,11 +17,11 @@ from starlette.requests import Request
 
 from ..errors import CacheUnavailable, NoLeader, NotLoggedIn, RequestRefused
 from ..model import News
-from .cache import Cache
-from .intake import SECRET_SECONDS, STATE, same_site
-from .news import LOGGED_OUT, LOGIN_FAILED, Claims, keep_word
-from .service import Account, Answer, Errand
-from .sessions import LIFE_SECONDS, Person, Sessions
+from .browser_sessions import LIFE_SECONDS, Person, Sessions
+from .cache.memory import Cache
+from .credential_middleware import SECRET_SECONDS, STATE, same_site
+from .leader_worker import Account, Answer, Errand
+from .notifications import LOGGED_OUT, LOGIN_FAILED, Claims, keep_word
 from .vault import Refused, Vault, fingerprint
 
 __all__ = ["Ask", "Front"]

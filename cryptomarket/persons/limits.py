@@ -8,7 +8,7 @@ import hashlib
 import time
 from collections.abc import Callable
 
-from .cache import Cache
+from .cache.memory import Cache
 
 __all__ = ["Limits", "counted"]
 

@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable
 
 from ..model import News
-from .cache import Cache
+from .browser_sessions import Person, Sessions
+from .cache.memory import Cache
 from .front import Ask, Front
+from .leader_worker import Service
 from .limits import Limits
-from .login import Call, Login
-from .news import Announcer
-from .service import Service
-from .sessions import Person, Sessions
+from .login_flow import Call, Login
+from .notifications import Announcer
 from .vault import Vault
 
 __all__ = ["Office"]

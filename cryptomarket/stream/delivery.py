@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..model import GapReason
-from .audience import Cohort, Stream
-from .event import connection_event, gap_data
-from .feed import BEGINNING, PIECE, Entry, Feed
+from .encoding import connection_event, gap_data
+from .event_log import BEGINNING, PIECE, Entry, Feed
 from .statistics import Counters
+from .subscribers import Cohort, Stream
 
 __all__ = ["Delivery"]
 

@@ -16,11 +16,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from ..errors import InvalidParameter, RequestError
-from .audience import Subscription
 from .manager import ServerSSEManager
-from .query import asked
-from .sinks import MailboxSink
-from .socket_sink import HANDOVER, SocketSink
+from .parameters import asked
+from .sinks.asgi import MailboxSink
+from .sinks.socket import HANDOVER, SocketSink
+from .subscribers import Subscription
 
 __all__ = ["StreamEndpoint", "counted_address", "nobody"]
 

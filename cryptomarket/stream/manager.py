@@ -13,16 +13,16 @@ import anyio.lowlevel
 import structlog
 from anyio.abc import TaskStatus
 
-from ..board import Board
 from ..errors import InvalidParameter
+from ..market.demand import Demand
+from ..market.latest import Board
 from ..model import Gap, GapReason, Message, Tick, Upstream
-from .audience import Audience, Cohort, Stream, Subscription
 from .delivery import Delivery
-from .demand import Demand
-from .event import CONNECTION, connection_event, gap_data, heartbeat_data, retry, state_data
-from .feed import KEPT_TICKS, Feed
-from .sinks import Sink
+from .encoding import CONNECTION, connection_event, gap_data, heartbeat_data, retry, state_data
+from .event_log import KEPT_TICKS, Feed
+from .sinks.asgi import Sink
 from .statistics import Counters, StreamStatistics
+from .subscribers import Audience, Cohort, Stream, Subscription
 
 __all__ = ["ServerSSEManager"]
 

@@ -13,26 +13,26 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..board import Board
 from ..history.candles import Bar
 from ..history.store import Store
-from ..persons.intake import Intake
+from ..market.latest import Board
+from ..persons.credential_middleware import Intake
 from ..persons.office import Office
 from ..stream.endpoint import counted_address, nobody
-from .api import price_router
-from .candles import candle_router
-from .described import MORE_SCHEMAS, OPERATION_PATHS
-from .exports import export_router
+from .api.candles import candle_router
+from .api.dependencies import Catalogue, Parts, no_bars
+from .api.described import MORE_SCHEMAS, OPERATION_PATHS
+from .api.exports import export_router
+from .api.persons import person_router
+from .api.prices import price_router
+from .api.problems import HANDLERS, problem_response
+from .api.schemas import SCHEMAS
+from .api.status import Watched, status_router
+from .api.streaming import STREAM_PATHS, STREAM_SCHEMAS
+from .api.udf import udf_router
 from .health import Health, health_routes
-from .pages import page_routes
-from .parts import Catalogue, Parts, no_bars
-from .persons import person_router
-from .problems import HANDLERS, problem_response
-from .schemas import SCHEMAS
+from .pages.routes import page_routes
 from .security import CrossOrigin, SecurityHeaders
-from .status import Watched, status_router
-from .streaming import STREAM_PATHS, STREAM_SCHEMAS
-from .udf import udf_router
 
 __all__ = ["create_app"]
 

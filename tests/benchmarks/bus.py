@@ -24,10 +24,9 @@ import psutil
 import structlog
 from redis.asyncio import Redis
 
-from cryptomarket.cluster.redis_bus import RedisBus
+from cryptomarket.cluster.redis.bus import RedisBus
 from cryptomarket.model import Message, Tick
-
-from ..redis_server import running_redis
+from tests.redis_server import running_redis
 
 NODES = (1, 2, 4, 8)
 TICKERS = [

@@ -27,16 +27,15 @@ from pydantic import BaseModel
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from cryptomarket.board import Board
+from cryptomarket.database.schema import prices as table
 from cryptomarket.history import queries
 from cryptomarket.history.recorder import Recorder
-from cryptomarket.history.schema import prices as table
 from cryptomarket.history.store import Store
+from cryptomarket.market.latest import Board
 from cryptomarket.model import Tick
 from cryptomarket.web.app import create_app
 from cryptomarket.web.health import Health
-
-from ..databases import running_postgres
+from tests.databases import running_postgres
 
 START = 1_577_836_800  # 2020-01-01
 TICKER = "btc_usd"

@@ -21,9 +21,9 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from cryptomarket.simulator.exchange import running_exchange
+from tests.processes import running_program
+from tests.redis_server import running_redis
 
-from ..processes import running_program
-from ..redis_server import running_redis
 from .load import Load, enter
 from .peers import open_files
 

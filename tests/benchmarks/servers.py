@@ -20,11 +20,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from cryptomarket.board import Board
+from cryptomarket.app.server import Server, bound_socket, http_protocol
 from cryptomarket.cluster.bus import LocalBus
 from cryptomarket.history.store import Store
+from cryptomarket.market.latest import Board
 from cryptomarket.model import Tick
-from cryptomarket.server import Server, bound_socket, http_protocol
 from cryptomarket.stream.endpoint import StreamEndpoint
 from cryptomarket.stream.manager import ServerSSEManager
 from cryptomarket.web.app import create_app

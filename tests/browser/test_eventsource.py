@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Page
 from starlette.responses import PlainTextResponse
 
-from cryptomarket.handover import HandoverProtocol
+from cryptomarket.app.uvicorn_protocol import HandoverProtocol
 from tests.web.site import Site, running_server, running_site
 
 from .chromium import chromium

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from playwright.async_api import Page, expect
 
-from cryptomarket.handover import HandoverProtocol
+from cryptomarket.app.uvicorn_protocol import HandoverProtocol
 from cryptomarket.stream import endpoint
 from tests.persons.site import running_persons
 

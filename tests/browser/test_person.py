@@ -7,7 +7,7 @@ import anyio
 import pytest
 from playwright.async_api import Page, expect
 
-from cryptomarket.persons.login import REASONS
+from cryptomarket.persons.login_flow import REASONS
 from cryptomarket.simulator.accounts import Account
 from tests.frontend import FRONTEND
 from tests.persons.site import ADA, BOB, running_persons

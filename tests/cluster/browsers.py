@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import anyio
 
-from ..eventsource import Event, EventSourceParser
+from tests.eventsource import Event, EventSourceParser
 
 __all__ = ["Browser", "Closed", "Heard", "Opened", "Said", "TickHeard"]
 

@@ -18,15 +18,16 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from ..persons.crowd import accounts
-from ..persons.site import ADA
+from tests.persons.crowd import accounts
+from tests.persons.site import ADA
+
 from .browsers import Browser
 from .checker import Truth, faults_of, history, unexplained
-from .house import INTERVAL, House, running_house
+from .environment import INTERVAL, House, running_house
+from .faults import TROUBLES
 from .orders import Walk, every_order
 from .rolling import Rolling
 from .storm import Storm, shown
-from .trouble import TROUBLES
 
 __all__ = ["Report", "strikes"]
 

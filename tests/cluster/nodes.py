@@ -14,10 +14,9 @@ from cryptography.fernet import Fernet
 
 from cryptomarket.simulator.accounts import Account
 from cryptomarket.simulator.exchange import Exchange, running_exchange
-
-from ..processes import Program, running_program
-from ..reader import Reader, reading
-from ..redis_server import RedisServer, running_redis
+from tests.processes import Program, running_program
+from tests.reader import Reader, reading
+from tests.redis_server import RedisServer, running_redis
 
 __all__ = ["Cluster", "Node", "running_cluster", "running_nodes", "tick", "tick_of"]
 

@@ -13,10 +13,10 @@ import httpx2
 from cryptomarket.simulator.accounts import Account
 
 from .browsers import Browser
-from .house import House
+from .environment import House
+from .faults import DEATHS
 from .nodes import Node
 from .storm import healed
-from .trouble import DEATHS
 
 __all__ = ["Walk", "circuit", "every_order"]
 

@@ -9,9 +9,9 @@ import anyio
 
 from .browsers import Browser, Closed, Opened
 from .checker import Truth, faults_of, history, unexplained
-from .house import INTERVAL, House
+from .environment import INTERVAL, House
 from .storm import healed
-from .visitors import visiting
+from .users import visiting
 
 __all__ = ["Rolling"]
 

@@ -11,9 +11,9 @@ import anyio
 
 from .browsers import Browser
 from .checker import Truth, faults_of, history, unexplained
-from .house import INTERVAL, House
-from .trouble import DEATHS, TROUBLES
-from .visitors import visiting
+from .environment import INTERVAL, House
+from .faults import DEATHS, TROUBLES
+from .users import visiting
 
 __all__ = ["Storm", "healed", "readers", "shown"]
 

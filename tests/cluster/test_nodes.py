@@ -6,7 +6,8 @@ from pathlib import Path
 import anyio
 import httpx2
 
-from ..persons.site import ADA, told
+from tests.persons.site import ADA, told
+
 from .nodes import Cluster, Node, running_cluster, tick, tick_of
 
 

@@ -4,8 +4,9 @@ import itertools
 import random
 from pathlib import Path
 
-from ..persons.site import ADA
-from .house import running_house
+from tests.persons.site import ADA
+
+from .environment import running_house
 from .orders import VICTIMS, Walk, circuit, every_order
 
 

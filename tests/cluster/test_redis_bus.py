@@ -11,15 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryptomarket.cluster.redis_board import BOARD, KEPT
-from cryptomarket.cluster.redis_bus import RedisBus
-from cryptomarket.cluster.redis_desk import RedisDesk
-from cryptomarket.cluster.wire import Batch, Garbled, decode_batch, decode_tick, encode_batch, encode_tick
+from cryptomarket.cluster.redis.bus import RedisBus
+from cryptomarket.cluster.redis.catch_up import BOARD, KEPT
+from cryptomarket.cluster.redis.codec import Batch, Garbled, decode_batch, decode_tick, encode_batch, encode_tick
+from cryptomarket.cluster.redis.rpc import RedisDesk
 from cryptomarket.errors import CacheUnavailable, NoLeader
 from cryptomarket.model import Gap, Message, News, Tick, Upstream, UpstreamState
-
-from ..processes import eventually
-from ..redis_server import RedisServer, running_redis
+from tests.processes import eventually
+from tests.redis_server import RedisServer, running_redis
 
 prices = st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**9), max_value=10**9)
 ticks = st.builds(

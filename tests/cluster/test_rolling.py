@@ -3,8 +3,9 @@
 import random
 from pathlib import Path
 
-from ..persons.crowd import accounts
-from .house import running_house
+from tests.persons.crowd import accounts
+
+from .environment import running_house
 from .rolling import Rolling
 
 

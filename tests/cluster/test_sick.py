@@ -13,11 +13,11 @@ import httpx2
 from redis import RedisError
 from redis.asyncio import Redis
 
-from cryptomarket.cluster.redis_board import BOARD
-from cryptomarket.cluster.wire import decode_tick
+from cryptomarket.cluster.redis.catch_up import BOARD
+from cryptomarket.cluster.redis.codec import decode_tick
+from tests.persons.site import ADA
+from tests.processes import eventually
 
-from ..persons.site import ADA
-from ..processes import eventually
 from .nodes import Cluster, Node, running_cluster
 
 INTERVAL = 1

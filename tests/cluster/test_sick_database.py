@@ -11,7 +11,8 @@ import psutil
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from ..databases import Postgres, running_postgres
+from tests.databases import Postgres, running_postgres
+
 from .test_sick import INTERVAL, House, sick_house
 
 HISTORY = "/api/v1/prices?ticker=btc_usd"

@@ -11,10 +11,10 @@ import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
 from cryptomarket.simulator.exchange import running_exchange
+from tests.processes import eventually, run_program, running_program
+from tests.reader import reading
+from tests.redis_server import running_redis
 
-from ..processes import eventually, run_program, running_program
-from ..reader import reading
-from ..redis_server import running_redis
 from .nodes import tick
 
 STREAMS = 40

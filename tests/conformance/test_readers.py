@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from cryptomarket.stream.event import connection_event
+from cryptomarket.stream.encoding import connection_event
 from tests.browser.chromium import chromium
 from tests.eventsource import parse
 from tests.web.site import running_server

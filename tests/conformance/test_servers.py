@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from cryptomarket.handover import HandoverProtocol
+from cryptomarket.app.uvicorn_protocol import HandoverProtocol
 from tests.browser.market import moving_site
 from tests.web.site import running_server
 

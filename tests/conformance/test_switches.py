@@ -12,8 +12,7 @@ import pytest
 
 from cryptomarket.deribit.auth import Credentials, GrantType, Secret
 from cryptomarket.simulator.exchange import Switches, running_exchange
-
-from ..deribit.following import following
+from tests.deribit.following import following
 
 #: The other values of each switch that is no boolean; booleans are turned round.
 OTHERS: dict[str, list[Any]] = {

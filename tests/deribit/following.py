@@ -8,9 +8,9 @@ from typing import Any
 
 import anyio
 
-from cryptomarket.deribit.credits import Budget, Group
-from cryptomarket.deribit.patience import Patience
-from cryptomarket.deribit.supervisor import Supervisor
+from cryptomarket.deribit.client import Supervisor
+from cryptomarket.deribit.rate_limit import Budget, Group
+from cryptomarket.deribit.timeouts import Patience
 from cryptomarket.model import Gap, Message, Tick, Upstream, UpstreamState
 
 __all__ = ["QUICK", "WATCHFUL", "Clock", "Follower", "Noting", "following", "held_up"]

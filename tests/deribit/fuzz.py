@@ -18,13 +18,12 @@ from typing import Any
 import psutil
 
 from cryptomarket.deribit.auth import Login
-from cryptomarket.deribit.credits import Budget
+from cryptomarket.deribit.rate_limit import Budget
 from cryptomarket.deribit.session import Session
 from cryptomarket.deribit.subscriptions import Subscriptions
 from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
 from cryptomarket.model import Tick
-
-from ..recorded import recorded_lines
+from tests.recorded import recorded_lines
 
 __all__ = ["Verdict", "fuzz", "recorded_frames"]
 

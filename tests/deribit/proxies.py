@@ -19,7 +19,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from ..tcp_proxy import listening, pump
+from tests.tcp_proxy import listening, pump
 
 __all__ = ["Proxy", "SwallowingRelay", "authority", "http_proxy", "socks_proxy", "swallowing_relay"]
 

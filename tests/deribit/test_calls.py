@@ -5,8 +5,8 @@ from typing import Any
 import anyio
 import pytest
 
-from cryptomarket.deribit.credits import Priority
 from cryptomarket.deribit.protocol import UnsafeCall
+from cryptomarket.deribit.rate_limit import Priority
 from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
 
 from .following import Follower, Noting, following

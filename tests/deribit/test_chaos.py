@@ -13,8 +13,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from cryptomarket.deribit.backoff import Attempts
-from cryptomarket.deribit.credits import Group
-from cryptomarket.deribit.patience import Patience
+from cryptomarket.deribit.rate_limit import Group
+from cryptomarket.deribit.timeouts import Patience
 from cryptomarket.model import UpstreamState
 
 from .following import Follower, Noting, following

@@ -17,11 +17,11 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from cryptomarket.deribit.backoff import Attempts
-from cryptomarket.deribit.patience import Patience
+from cryptomarket.deribit.timeouts import Patience
 from cryptomarket.model import UpstreamState
 from cryptomarket.simulator.exchange import running_exchange
+from tests.tcp_proxy import slices, tcp_proxy
 
-from ..tcp_proxy import slices, tcp_proxy
 from .following import QUICK, following, held_up
 from .proxies import authority, swallowing_relay
 from .scripted import scripted_exchange

@@ -9,8 +9,7 @@ from cryptomarket.deribit.channels import ticker_of
 from cryptomarket.deribit.messages import Grant, Reading, Unreadable, decode_frame, number, read_price
 from cryptomarket.deribit.protocol import Notified, Protocol
 from cryptomarket.model import Tick
-
-from ..recorded import recorded_lines
+from tests.recorded import recorded_lines
 
 BTC = "BTC-PERPETUAL"
 STAMP = 1790755218559

@@ -21,8 +21,7 @@ from cryptomarket.deribit.protocol import (
     Undecodable,
     UnsafeCall,
 )
-
-from ..recorded import recorded_lines
+from tests.recorded import recorded_lines
 
 
 def test_an_answer_finds_its_request() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cryptomarket.deribit.api import Api
-from cryptomarket.deribit.supervisor import Supervisor
+from cryptomarket.deribit.client import Supervisor
+from cryptomarket.deribit.http_client import Api
 from cryptomarket.errors import ExchangeUnreachable, StartError
 from cryptomarket.model import UpstreamState
 from cryptomarket.simulator.exchange import running_exchange

@@ -7,12 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from cryptomarket.deribit.api import Instrument, result_of
+from cryptomarket.deribit.http_client import Instrument, result_of
 from cryptomarket.deribit.messages import TickerData, decode_as, number
 from cryptomarket.deribit.protocol import Answered, Heartbeat, Notified, Protocol, Purpose, Refused
 from cryptomarket.errors import ExchangeRefused
-
-from ..recorded import recorded_lines
+from tests.recorded import recorded_lines
 
 
 def whole(raw: msgspec.Raw | bytes) -> Any:

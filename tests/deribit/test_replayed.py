@@ -5,8 +5,8 @@ from decimal import Decimal
 
 from cryptomarket.deribit.auth import Credentials, Secret
 from cryptomarket.simulator.exchange import running_exchange
+from tests.recorded import recorded_folder, recorded_lines
 
-from ..recorded import recorded_folder, recorded_lines
 from .following import following
 
 

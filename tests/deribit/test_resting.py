@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from cryptomarket.deribit.auth import Credentials, Secret
-from cryptomarket.deribit.outputs import InstrumentChanged
+from cryptomarket.deribit.effects import InstrumentChanged
 from cryptomarket.model import Upstream, UpstreamState
 
 from .following import QUICK, WATCHFUL, Clock, Follower, following

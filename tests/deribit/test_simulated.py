@@ -8,7 +8,7 @@ import anyio
 
 from cryptomarket.deribit.auth import Credentials, Secret
 from cryptomarket.deribit.backoff import Attempts
-from cryptomarket.deribit.credits import Budget
+from cryptomarket.deribit.rate_limit import Budget
 from cryptomarket.simulator.exchange import Exchange, Switches, running_exchange
 from cryptomarket.simulator.faults import FAULTS
 

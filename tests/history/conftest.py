@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cryptomarket.history.store import Store
-
-from ..databases import database_url, postgres, postgres_url, sqlite_url
+from tests.databases import database_url, postgres, postgres_url, sqlite_url
 
 __all__ = ["database_url", "postgres", "postgres_url", "sqlite_url"]
 

@@ -7,10 +7,10 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from cryptomarket.deribit.api import Api
+from cryptomarket.deribit.http_client import Api
 from cryptomarket.errors import ExchangeRefused
 from cryptomarket.history.backfill import Backfill, Chart, Points, fill, index_chart, ranges_for
-from cryptomarket.history.gaps import Interval, Kind
+from cryptomarket.history.intervals import Interval, Kind
 from cryptomarket.history.recorder import Recorder
 from cryptomarket.history.store import Store
 from cryptomarket.model import Price, Tick

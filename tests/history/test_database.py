@@ -10,13 +10,13 @@ import anyio
 import pytest
 from sqlalchemy import inspect
 
+from cryptomarket.database.engine import translated
+from cryptomarket.database.migrate import revisions
+from cryptomarket.database.schema import HEAD, metadata
 from cryptomarket.errors import DatabaseUnavailable, StartError
-from cryptomarket.history.database import translated
-from cryptomarket.history.migrate import revisions
-from cryptomarket.history.schema import HEAD, metadata
 from cryptomarket.history.store import Store
+from tests.databases import Postgres
 
-from ..databases import Postgres
 from .test_store import SLOT, price
 
 

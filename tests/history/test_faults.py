@@ -20,8 +20,8 @@ from cryptomarket.history.queries import Order
 from cryptomarket.history.recorder import Recorder
 from cryptomarket.history.store import Store
 from cryptomarket.model import Price, Source, exact_price, plain
+from tests.databases import Postgres
 
-from ..databases import Postgres
 from .test_recorder import Clock, new_recorder, stored, tick
 from .test_store import SLOT, price
 

@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, select
 
-from cryptomarket.history import migrate, statements
+from cryptomarket.database import migrate
+from cryptomarket.database.schema import ledger
+from cryptomarket.database.schema import prices as prices_table
+from cryptomarket.history import statements
 from cryptomarket.history.candles import RESOLUTIONS, Bar, Candle, combine, fold, minute
-from cryptomarket.history.gaps import Coverage, Reason
+from cryptomarket.history.intervals import Coverage, Reason
 from cryptomarket.history.recorder import Recorder
-from cryptomarket.history.schema import ledger
-from cryptomarket.history.schema import prices as prices_table
 from cryptomarket.history.store import Store
 from cryptomarket.model import Price, Source, Tick, Upstream, UpstreamState
 

@@ -12,10 +12,10 @@ import anyio
 import pytest
 from sqlalchemy import text
 
-from cryptomarket.history.gaps import Kind
+from cryptomarket.history.intervals import Kind
 from cryptomarket.history.store import Store
+from tests.databases import Postgres
 
-from ..databases import Postgres
 from .scripts import INTERVAL, TICKERS, World
 from .test_ledger import entries_of
 

@@ -13,8 +13,7 @@ from structlog.typing import EventDict
 from cryptomarket.history.recorder import QUEUE_SECONDS, Recorder
 from cryptomarket.history.store import Store
 from cryptomarket.model import Gap, Tick, Upstream, UpstreamState
-
-from ..databases import Postgres
+from tests.databases import Postgres
 
 SLOT = 1_763_668_800
 

@@ -10,15 +10,14 @@ from typing import Any
 import anyio
 import httpx2
 
-from cryptomarket.gateway import Gateway
-from cryptomarket.handover import HandoverProtocol
+from cryptomarket.app.gateway import Gateway
+from cryptomarket.app.uvicorn_protocol import HandoverProtocol
 from cryptomarket.settings import read_settings
 from cryptomarket.simulator.accounts import Account
 from cryptomarket.simulator.exchange import Exchange, running_exchange
-
-from ..processes import eventually
-from ..reader import Reader, reading
-from ..web.site import running_server
+from tests.processes import eventually
+from tests.reader import Reader, reading
+from tests.web.site import running_server
 
 __all__ = ["ADA", "BOB", "Browser", "Persons", "running_persons", "told"]
 

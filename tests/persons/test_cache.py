@@ -7,10 +7,9 @@ import anyio
 import pytest
 
 from cryptomarket.errors import CacheUnavailable
-from cryptomarket.persons.cache import Cache, MemoryCache
-from cryptomarket.persons.redis_cache import RedisCache
-
-from ..redis_server import running_redis
+from cryptomarket.persons.cache.memory import Cache, MemoryCache
+from cryptomarket.persons.cache.redis import RedisCache
+from tests.redis_server import running_redis
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from ..redis_server import running_redis
+from tests.redis_server import running_redis
+
 from .canary import CARRY, CHUNK, Canary, forms
 
 SECRET = b"qL7/xZ+93-canary_Vb%2&pT~8wK"

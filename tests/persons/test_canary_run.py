@@ -19,10 +19,10 @@ import pytest
 
 from cryptomarket.simulator.accounts import Account
 from cryptomarket.simulator.exchange import Exchange, running_exchange
+from tests.processes import Program, running_program
+from tests.redis_server import RedisServer, running_redis
+from tests.tcp_proxy import TcpProxy, tcp_proxy
 
-from ..processes import Program, running_program
-from ..redis_server import RedisServer, running_redis
-from ..tcp_proxy import TcpProxy, tcp_proxy
 from .canary import Canary, Find, Memory
 from .crowd import Crowd, Tab, accounts
 

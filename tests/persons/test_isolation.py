@@ -16,20 +16,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryptomarket.deribit.credits import Budget, Priority
+from cryptomarket.deribit.rate_limit import Budget, Priority
 from cryptomarket.errors import CacheUnavailable
-from cryptomarket.persons.redis_cache import RedisCache
+from cryptomarket.persons.cache.redis import RedisCache
 from cryptomarket.simulator.accounts import Account
 from cryptomarket.simulator.credits import BUDGETS
 from cryptomarket.simulator.credits import Budget as Plenty
 from cryptomarket.simulator.exchange import running_exchange
 from cryptomarket.stream.manager import ServerSSEManager
+from tests.deribit.following import following
+from tests.redis_server import running_redis
+from tests.tcp_proxy import tcp_proxy
 
-from ..deribit.following import following
-from ..redis_server import running_redis
-from ..tcp_proxy import tcp_proxy
 from .crowd import accounts
-from .house import House
+from .environment import House
 
 DELIVERIES = int(os.environ.get("CRYPTOMARKET_ISOLATION", "3000"))
 ANSWERS = int(os.environ.get("CRYPTOMARKET_ANSWERS", "300"))

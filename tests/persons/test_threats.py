@@ -21,17 +21,18 @@ from starlette.requests import Request
 
 from cryptomarket import logs
 from cryptomarket.errors import NotLoggedIn
+from cryptomarket.persons import credential_middleware as intake
 from cryptomarket.persons import front as fronts
-from cryptomarket.persons import intake, vault
+from cryptomarket.persons import vault
+from cryptomarket.persons.browser_sessions import LIFE_SECONDS, PERSON, Sessions
 from cryptomarket.persons.front import COOKIE, Front
+from cryptomarket.persons.leader_worker import Service
 from cryptomarket.persons.limits import Limits
-from cryptomarket.persons.service import Service
-from cryptomarket.persons.sessions import LIFE_SECONDS, PERSON, Sessions
 from cryptomarket.persons.vault import Vault
 
 from .canary import Canary
-from .test_intake import SECRET, Counter, body
-from .test_service import World
+from .test_credential_middleware import SECRET, Counter, body
+from .test_leader_worker import World
 
 CANARY = Canary({"secret": SECRET.encode()})
 EVIL = {"origin": "https://evil.example", "sec_fetch_site": "cross-site"}

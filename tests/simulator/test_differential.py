@@ -15,8 +15,8 @@ import pytest
 from cryptomarket.simulator.credits import BUDGETS, Budget
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.simulator.switches import Switches
+from tests.recorded import recorded_folder, recorded_lines
 
-from ..recorded import recorded_folder, recorded_lines
 from .client import Client, connected, http
 from .shapes import differences, shape
 

@@ -9,8 +9,8 @@ import pytest
 
 from cryptomarket.simulator.exchange import running_exchange
 from cryptomarket.simulator.replay import UnreadableRecording
+from tests.recorded import recorded_folder, recorded_lines
 
-from ..recorded import recorded_folder, recorded_lines
 from .client import connected
 
 

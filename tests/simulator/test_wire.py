@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, strategies
 
 from cryptomarket.simulator.wire import Plain, number, text_frame, write
-
-from ..recorded import recorded_lines
+from tests.recorded import recorded_lines
 
 
 @pytest.mark.parametrize(

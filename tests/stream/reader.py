@@ -4,13 +4,12 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from cryptomarket.board import Board
 from cryptomarket.cluster.bus import LocalBus
+from cryptomarket.market.latest import Board
 from cryptomarket.model import Tick, Upstream, UpstreamState
-from cryptomarket.stream.audience import Stream, Subscription
 from cryptomarket.stream.manager import ServerSSEManager
-
-from ..eventsource import Event, EventSourceParser
+from cryptomarket.stream.subscribers import Stream, Subscription
+from tests.eventsource import Event, EventSourceParser
 
 __all__ = ["Reader", "Room", "tick"]
 

@@ -14,13 +14,13 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from cryptomarket.app.uvicorn_protocol import HandoverProtocol
 from cryptomarket.cluster.bus import LocalBus
 from cryptomarket.errors import InvalidParameter, RequestError
-from cryptomarket.handover import HandoverProtocol
 from cryptomarket.stream.endpoint import StreamEndpoint
 from cryptomarket.stream.manager import ServerSSEManager
+from tests.eventsource import Event, EventSourceParser
 
-from ..eventsource import Event, EventSourceParser
 from .reader import tick
 
 __all__ = ["PATHS", "Connection", "Served", "Serving", "eventually", "served"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cryptomarket.stream.audience import COHORT_SIZE, Stream, Subscription
 from cryptomarket.stream.manager import SLICE
+from cryptomarket.stream.subscribers import COHORT_SIZE, Stream, Subscription
 
 from .reader import EVERYTHING, Room
 

@@ -8,8 +8,8 @@ import pytest
 
 from cryptomarket.errors import InvalidParameter
 from cryptomarket.model import Gap, Tick, Upstream, UpstreamState
-from cryptomarket.stream.audience import COHORT_SIZE, Subscription
 from cryptomarket.stream.manager import ServerSSEManager
+from cryptomarket.stream.subscribers import COHORT_SIZE, Subscription
 
 from .reader import EVERYTHING, Reader, Room, tick
 

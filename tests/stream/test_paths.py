@@ -10,10 +10,11 @@ import anyio
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from cryptomarket import handover, server
-from cryptomarket.handover import HandoverProtocol
+from cryptomarket.app import server
+from cryptomarket.app import uvicorn_protocol as handover
+from cryptomarket.app.uvicorn_protocol import HandoverProtocol
 from cryptomarket.model import Gap, Upstream, UpstreamState
-from cryptomarket.stream.socket_sink import SocketSink
+from cryptomarket.stream.sinks.socket import SocketSink
 
 from .server import PATHS, Served, eventually, served
 
@@ -119,7 +120,7 @@ async def test_a_stalled_reader_costs_little_and_gets_the_newest_when_it_wakes()
 
 async def test_a_drain_does_not_wait_for_a_reader_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection is cut soon after the farewell."""
-    monkeypatch.setattr("cryptomarket.stream.socket_sink.LINGER_SECONDS", 0.05)
+    monkeypatch.setattr("cryptomarket.stream.sinks.socket.LINGER_SECONDS", 0.05)
     async with served(HandoverProtocol) as site:
         stalled = await site.connect(receive_buffer=4096)
         await stalled.get("/sse/?timer=0")

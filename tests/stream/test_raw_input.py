@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import anyio
 import pytest
 
-from cryptomarket.handover import BODY_BYTES, HEAD_BYTES, HandoverProtocol
+from cryptomarket.app.uvicorn_protocol import BODY_BYTES, HEAD_BYTES, HandoverProtocol
 
 from .server import Connection, Serving, eventually, served
 

@@ -16,9 +16,8 @@ from cryptomarket.history.store import Store
 from cryptomarket.model import Price
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.tasks.snapshot import SOURCE
-
-from ..processes import Program, environment, eventually, running_command
-from ..redis_server import RedisServer, running_redis
+from tests.processes import Program, environment, eventually, running_command
+from tests.redis_server import RedisServer, running_redis
 
 QUEUE = "cryptomarket:celery:high"
 NAME = "cryptomarket.tasks.celery.task_add_every_60_seconds.task_celery_monitoring_currency"

@@ -13,15 +13,15 @@ import anyio
 import httpx2
 import uvicorn
 
-from cryptomarket.board import Board
 from cryptomarket.cluster.bus import LocalBus
 from cryptomarket.history.store import Store
+from cryptomarket.market.latest import Board
 from cryptomarket.model import Price, Tick, Upstream, UpstreamState
 from cryptomarket.stream.endpoint import StreamEndpoint
 from cryptomarket.stream.manager import ServerSSEManager
+from cryptomarket.web.api.problems import problem_response
 from cryptomarket.web.app import create_app
 from cryptomarket.web.health import Check, Health
-from cryptomarket.web.problems import problem_response
 
 __all__ = ["NOON", "Site", "prices", "running_server", "running_site"]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from cryptomarket.history.candles import Bar
-from cryptomarket.history.gaps import Reason
+from cryptomarket.history.intervals import Reason
 from cryptomarket.model import Price, Tick
-from cryptomarket.web.pages import FRONTEND
+from cryptomarket.web.pages.routes import FRONTEND
 
 from .site import NOON, prices, running_site
 

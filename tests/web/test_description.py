@@ -9,7 +9,7 @@ import pytest
 
 from tests.persons.site import running_persons
 
-from .test_streaming import validator
+from .test_exports_streaming import validator
 
 #: What the design promises beside the pages.
 ROUTES = {

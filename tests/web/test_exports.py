@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cryptomarket.model import Price
-from cryptomarket.web import exports
+from cryptomarket.web.api import exports
 
 from .site import NOON, prices, running_site
 

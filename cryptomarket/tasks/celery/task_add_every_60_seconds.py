@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from celery import shared_task
 
-from ...deribit.api import Api
+from ...deribit.http_client import Api
 from ...errors import DatabaseUnavailable, ExchangeUnreachable
 from ...history.store import Store
 from ..snapshot import snapshot

@@ -5,7 +5,7 @@ import asyncio
 from celery import shared_task
 
 from ...errors import DatabaseUnavailable
-from ...history.maintenance import Maintenance, Retention, housekeeping
+from ...history.daily_jobs import Maintenance, Retention, housekeeping
 from ...history.store import Store
 from . import MAINTENANCE, settings
 

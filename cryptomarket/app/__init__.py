@@ -1,0 +1,1 @@
+"""Composition: builds the parts of a node, starts them and stops them."""

@@ -1,0 +1,414 @@
+"""The composition root: builds every part from the settings, owns the one task group, and stops them in order.
+
+A tick comes from the supervisor onto the bus; the bus feeds the board, the streams and the recorder, in that order.
+"""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import anyio
+import structlog
+import uvicorn
+from anyio.abc import TaskStatus
+from prometheus_client.core import Metric
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..cluster.bus import LocalBus
+from ..cluster.election import Leadership
+from ..cluster.redis.bus import RedisBus
+from ..cluster.redis.rpc import RedisDesk
+from ..cluster.redis.worker_metrics import Bulletin
+from ..cluster.rpc import LocalDesk
+from ..deribit.auth import Credentials, Secret
+from ..deribit.client import Supervisor
+from ..deribit.http_client import Api
+from ..deribit.rate_limit import Budget
+from ..history.backfill import Backfill
+from ..history.candles import Bar
+from ..history.daily_jobs import DAY, Job, Maintenance, Retention, housekeeping
+from ..history.persons import Seen
+from ..history.recent_slots import Memory
+from ..history.recorder import Recorder
+from ..history.store import Store
+from ..market.catalogue import Catalogue
+from ..market.latest import Board
+from ..model import Message, Tick
+from ..persons.cache.memory import MemoryCache
+from ..persons.cache.redis import RedisCache
+from ..persons.keys import file_keys, key_file, split_keys
+from ..persons.last_seen import Entry, Roster
+from ..persons.office import Office
+from ..persons.vault import Vault
+from ..settings import Settings
+from ..stream.endpoint import StreamEndpoint
+from ..stream.manager import ServerSSEManager
+from ..web.api.problems import problem_response
+from ..web.app import create_app
+from ..web.health import Check, Health
+from . import measures
+from .health import database_check, login_check, redis_check, upstream_check
+from .leader import Part, Term
+from .metrics import CONTENT_TYPE, LoopLag, exposition, of_workers
+from .server import GRACE_SECONDS, Server, bound_socket, http_protocol, streams_allowed
+from .workers import until_orphaned
+
+__all__ = ["Gateway", "Part", "serve"]
+
+log = structlog.get_logger(__name__)
+
+
+#: How long a stop waits for its term to end before the streams are told.
+HANDOVER_SECONDS = 3.0
+#: How long it waits before that for the log-ins and calls in hand.
+FINISH_SECONDS = 2.0
+#: How often a worker writes its numbers for the others.
+POST_SECONDS = 5.0
+
+
+class Gateway:
+    """All parts of one node; ``app`` answers requests while ``running()`` is entered.
+
+    ``group`` names the workers behind one port, of which this node is one; then Redis must be there.
+    """
+
+    def __init__(self, settings: Settings, group: str = "") -> None:
+        self.settings = settings
+        self._configured = frozenset(settings.tickers)
+        self.store = Store(settings.database_url.get_secret_value(), interval=settings.snapshot_interval)
+        self.board = Board(settings.tickers, monotonic=time.monotonic, wall=time.time)
+        self.memory = Memory(settings.snapshot_interval)
+        self._proxy = settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None
+        self._budget = Budget()  # one for both ways to the exchange, which counts them together
+        self.exchange = Api(
+            settings.deribit_http_url, proxy=self._proxy, ca_file=settings.deribit_ca_file, budget=self._budget
+        )
+        self.catalogue = Catalogue(self.exchange.tickers, always=settings.tickers)
+        self.manager = ServerSSEManager(
+            *settings.tickers,
+            "connection",
+            board=self.board,
+            demand=self._want,
+            arrived=lambda session: self.office.announcer.arrived(session),
+            max_tickers=settings.max_tickers,
+        )
+        redis = settings.redis_url.get_secret_value() if settings.redis_url else None
+        self.leadership = Leadership(self.store, settings.node, self._lead) if redis else None
+        self.bus: LocalBus | RedisBus = LocalBus(wanted=self._wanted_here)
+        self.desk: LocalDesk | RedisDesk = LocalDesk()
+        if redis and self.leadership:
+            self.bus = RedisBus(
+                redis,
+                settings.node,
+                heard=self.leadership.heard,
+                sure=lambda: self.leadership is not None and self.leadership.sure,
+                wanted=self._wanted_here,
+            )
+            self.desk = RedisDesk(redis, settings.node)
+        self.bulletin = Bulletin(redis, group, settings.node) if redis and group else None
+        self.office = self._new_office()
+        self.roster = Roster(self.office.sessions.persons, self._write_seen)
+        self.app = create_app(
+            tickers=settings.tickers,
+            board=self.board,
+            store=self.store,
+            stream=self._endpoint(),
+            catalogue=self.catalogue,
+            interval=settings.snapshot_interval,
+            health=self.health,
+            allowed_origins=settings.allowed_origins,
+            routes=[Route("/metrics", self._metrics)],
+            office=self.office,
+            statistics=self.statistics,
+            bars=self._bars,
+        )
+        self.lag = LoopLag()
+        retention = Retention(settings.keep_prices_days, settings.keep_candles_days)
+        self.maintenance = Maintenance(
+            self.store, [*housekeeping(self.store, retention), Job("persons", self.roster.work)]
+        )
+        self._term: Term | None = None
+        self._wanted: frozenset[str] = frozenset()
+        self._stopping = False
+        self._crashed: Callable[[], None] = lambda: None
+        self._crash: Exception | None = None
+
+    def _endpoint(self) -> StreamEndpoint:
+        return StreamEndpoint(
+            self.manager,
+            known=self.catalogue.known,
+            nearest=self.catalogue.nearest,
+            problem=problem_response,
+            allowed_origins=self.settings.allowed_origins,
+            max_streams=self.settings.max_streams or streams_allowed(),
+            max_streams_per_address=self.settings.max_streams_per_address,
+            identify=self.office.front.browser,
+        )
+
+    def _new_office(self) -> Office:
+        settings = self.settings
+        redis, keys = settings.redis_url, settings.secret_key
+        fixed = split_keys(keys.get_secret_value()) if keys else None
+        place = Path(settings.secret_key_file or key_file(settings.database_url.get_secret_value()))
+        return Office(
+            RedisCache(redis.get_secret_value()) if redis else MemoryCache(),
+            Vault((lambda: fixed) if fixed else file_keys(place)),
+            ask=self.desk.ask,
+            publish=self.bus.publish,
+            send=self.manager.send,
+            present=self.manager.has_session,
+            everybody=self.manager.sessions,
+            logins_per_minute=settings.logins_per_minute,
+            led=lambda: not isinstance(self.bus, RedisBus) or self.bus.led,
+        )
+
+    async def _write_seen(self, entries: Sequence[Entry]) -> None:
+        await self.store.write_seen([Seen(*entry) for entry in entries])
+        if days := self.settings.keep_persons_days:
+            await self.store.prune_persons(int(time.time()) - days * DAY)
+
+    def _want(self, tickers: frozenset[str]) -> None:
+        for ticker in self._wanted - tickers:
+            self.board.forget(ticker)
+        self._wanted = tickers
+        if self._term:
+            self._term.supervisor.want(self.bus.demand())
+
+    def _wanted_here(self) -> frozenset[str]:
+        return self._wanted
+
+    def _bars(self, ticker: str) -> Sequence[Bar]:
+        """The minutes of a ticker that are not stored yet, as far as this node knows them."""
+        return self._term.recorder.bars(ticker) if self._term and self._term.recorder else ()
+
+    def _receive(self, message: Message) -> None:
+        """Take what the bus delivers: the board first, then the streams, the rows and the persons."""
+        if not isinstance(message, Tick) or message.ticker in self._followed:
+            self.board.receive(message)  # what only other nodes' streams ask for would seem silent when they leave
+        self.manager.receive(message)
+        self.memory.receive(message)
+        if self._term:
+            self._term.receive(message)
+        self.office.announcer.receive(message)
+
+    @property
+    def _followed(self) -> frozenset[str]:
+        return self._wanted | self._configured
+
+    @contextlib.asynccontextmanager
+    async def running(
+        self, parts: Sequence[Part] = (), crashed: Callable[[], None] = lambda: None
+    ) -> AsyncIterator[None]:
+        """Open the database, start every part, and stop them in order at the end.
+
+        Raises StartError when the database cannot be used. A part that fails is logged, told to ``crashed``, and raised
+        when the block is left: a gateway with a dead heart must not go on answering.
+        """
+        self._crashed = crashed
+        async with self.store, self.exchange:
+            await self.store.migrate()
+            self.office.vault.load()
+            self.bus.subscribe(self._receive)
+            async with anyio.create_task_group() as tasks:
+                own: list[Part] = [
+                    self.manager.run,
+                    self.catalogue.run,
+                    self.lag.run,
+                    self.office.front.run,
+                    self.office.announcer.run,
+                    *await self._leading(),
+                ]
+                for part in [*own, *parts]:
+                    await tasks.start(self._guarded, part)
+                yield
+                tasks.cancel_scope.cancel()
+            await self._close_redis()
+        if self._crash:
+            raise self._crash
+
+    async def _leading(self) -> list[Part]:
+        """The way to lead: with others in turn, or alone from now on."""
+        if isinstance(self.bus, RedisBus) and isinstance(self.desk, RedisDesk) and self.leadership:
+            posting: list[Part] = [self._post_metrics] if self.bulletin else []
+            return [self.bus.run, self.desk.run, self.leadership.run, *posting]
+        return self._begin_term(await self.store.take_epoch())
+
+    async def _lead(self, epoch: int) -> None:
+        """Run a term until cancelled."""
+        if isinstance(self.bus, RedisBus):
+            await self.bus.catch_up()
+        try:
+            async with anyio.create_task_group() as tasks:
+                for part in self._begin_term(epoch):
+                    await tasks.start(self._guarded, part)
+        finally:
+            self._term = None
+            if isinstance(self.bus, RedisBus):
+                with anyio.CancelScope(shield=True):
+                    await self.bus.flush()  # before the next leader speaks
+            self.bus.follow()
+
+    def _begin_term(self, epoch: int) -> list[Part]:
+        backfill = Backfill(self.store, self.exchange, memory=self.memory)
+        self.bus.lead(epoch)
+        self._term = term = Term(
+            supervisor=self._new_supervisor(),
+            recorder=self._new_recorder(epoch, backfill) if self.settings.recorder else None,
+            backfill=backfill,
+            maintenance=self.maintenance,
+            bus=self.bus,
+            desk=self.desk,
+        )
+        return term.parts(self.office.service(term.call, met=self.roster.met))
+
+    async def _close_redis(self) -> None:
+        await self.office.cache.aclose()
+        if isinstance(self.bus, RedisBus):
+            await self.bus.aclose()
+        if isinstance(self.desk, RedisDesk):
+            await self.desk.aclose()
+        if self.bulletin:
+            await self.bulletin.aclose()
+
+    def _new_recorder(self, epoch: int, backfill: Backfill) -> Recorder:
+        return Recorder(
+            self.store,
+            interval=self.settings.snapshot_interval,
+            epoch=epoch,
+            configured=self.settings.tickers,
+            wrote=backfill.look,
+        )
+
+    def _new_supervisor(self) -> Supervisor:
+        settings, secret = self.settings, self.settings.deribit_client_secret
+        credentials = None
+        if settings.deribit_client_id and secret:
+            credentials = Credentials(settings.deribit_client_id, Secret(secret.get_secret_value()))
+        return Supervisor(
+            settings.deribit_ws_url,
+            tickers=settings.tickers,
+            publish=self.bus.publish,
+            credentials=credentials,
+            proxy=self._proxy,
+            ca_file=settings.deribit_ca_file,
+            budget=self._budget,
+            on_instrument=lambda change: self.catalogue.changed(change.ticker, change.state),
+            raw=credentials is not None,
+            hint="without the exchange: `cryptomarket demo` shows simulated prices",
+        )
+
+    async def _guarded(self, part: Part, *, task_status: TaskStatus[None]) -> None:
+        try:
+            await part(task_status=task_status)
+        except Exception as exc:
+            log.exception("a part of the gateway failed; stopping", part=getattr(part, "__qualname__", repr(part)))
+            self._crash = exc
+            self._crashed()
+
+    async def drain(self) -> None:
+        """Hand over the lead, then end every stream in order, over the window of the settings; not ready from here."""
+        self._stopping = True
+        if self.leadership and isinstance(self.desk, RedisDesk):
+            with anyio.move_on_after(FINISH_SECONDS if self._term else 0):
+                await self.desk.finish()
+            with anyio.move_on_after(HANDOVER_SECONDS):
+                await self.leadership.resign()
+        await self.manager.drain(self.settings.drain_seconds)
+
+    async def health(self) -> Health:
+        """What works and what does not, each in words."""
+        checks = {
+            "process": Check(not self._stopping, "stopping" if self._stopping else "serving"),
+            "database": await database_check(self.store.ping),
+            "upstream": upstream_check(self.board),
+        }
+        if self.settings.deribit_client_id and self._term:
+            checks["login"] = login_check(self._term.supervisor)
+        if self.settings.redis_url:
+            checks["redis"] = await redis_check(self.settings.redis_url.get_secret_value())
+        return Health(checks)
+
+    def statistics(self) -> dict[str, object]:
+        """The counters of each part of this node, by its name."""
+        found: dict[str, object] = {"streams": self.manager.statistics(), "maintenance": self._daily()}
+        found["persons"] = self.office.announcer.statistics()
+        if isinstance(self.bus, RedisBus):
+            found["cluster"] = {"node": self.settings.node, "leads": bool(self._term), **self.bus.statistics()}
+        if term := self._term:
+            found["upstream"] = term.supervisor.statistics()
+            if term.recorder:
+                found["recorder"] = term.recorder.statistics()
+            if term.service:
+                found["persons"] = term.service.statistics() | self.office.announcer.statistics()
+        return found
+
+    def _daily(self) -> dict[str, object]:
+        """The work of each day: the database's is done once for all nodes, each node has a catalogue of its own."""
+        return {**self.maintenance.statistics(), "catalogue": self.catalogue.statistics()}
+
+    def families(self) -> list[Metric]:
+        """Everything that can be measured of this node now."""
+        families = [*measures.of_streams(self.manager.statistics()), *measures.of_board(self.board), self.lag.family()]
+        bus = self.bus.statistics() if isinstance(self.bus, RedisBus) else None
+        families += measures.of_cluster(bool(self._term), bus)
+        if term := self._term:
+            families += measures.of_upstream(term.supervisor.statistics())
+            if term.recorder:
+                families += measures.of_recorder(term.recorder.statistics())
+            if term.service:
+                families += measures.of_persons(term.service.statistics() | self.office.announcer.statistics())
+        return families
+
+    async def _metrics(self, _: Request) -> Response:
+        text = exposition(self.families())
+        if self.bulletin and isinstance(self.bus, RedisBus):
+            others = await self.bulletin.others(self.bus.nodes())
+            text = exposition(of_workers({self.settings.node: text, **others}))
+        return Response(text, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
+
+    async def _post_metrics(self, *, task_status: TaskStatus[None]) -> None:
+        """Let the other workers answer for this one."""
+        task_status.started()
+        while self.bulletin:
+            await self.bulletin.post(exposition(self.families()))
+            await anyio.sleep(POST_SECONDS)
+
+
+async def serve(
+    settings: Settings,
+    parts: Callable[[Gateway], Sequence[Part]] = lambda _: (),
+    serving: Callable[[str], None] = lambda _: None,
+    group: str = "",
+) -> None:
+    """Run a gateway and its HTTP server until a signal; ``parts`` work beside it, ``serving`` is told the address.
+
+    Raises StartError when the address is taken or the database cannot be used, and what made a part fail.
+    """
+    listener = bound_socket(settings.host, settings.port, shared=bool(group))
+    with listener:
+        gateway = Gateway(settings, group)
+        config = uvicorn.Config(
+            gateway.app,
+            http=http_protocol(),
+            ws="none",
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        server = Server(config, gateway.drain)
+        watching: list[Part] = [partial(until_orphaned, server.stop)] if group else []
+        async with gateway.running([*parts(gateway), *watching], crashed=server.stop):
+            host, port = listener.getsockname()[:2]
+            url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+            log.info("serving", url=url)
+            serving(url)
+            await server.serve(sockets=[listener])

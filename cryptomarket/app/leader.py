@@ -1,0 +1,86 @@
+"""A term: what only the leader does, from the connection to the exchange to the rows of the database.
+
+A single process has one term, as long as itself. Of many nodes the one that holds the lease has a term, until it loses
+the lease; the next one's begins with a higher epoch.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Protocol
+
+import anyio
+from anyio.abc import TaskStatus
+from msgspec import Raw
+
+from ..cluster.bus import Bus
+from ..cluster.rpc import Desk
+from ..deribit.client import Supervisor
+from ..deribit.rate_limit import Priority
+from ..history.backfill import Backfill
+from ..history.daily_jobs import Maintenance
+from ..history.recorder import Recorder
+from ..model import Message
+from ..persons.leader_worker import Service
+
+__all__ = ["Part", "Term"]
+
+#: How often the tickers that other nodes' streams ask for are looked at.
+LOOK_SECONDS = 1.0
+
+
+class Part(Protocol):
+    """Something that runs in the background until cancelled; it says when it has begun."""
+
+    async def __call__(self, *, task_status: TaskStatus[None]) -> None: ...
+
+
+class Term:
+    """The leader's parts; ``recorder`` is None where another process stores the prices."""
+
+    def __init__(
+        self,
+        *,
+        supervisor: Supervisor,
+        recorder: Recorder | None,
+        backfill: Backfill,
+        maintenance: Maintenance,
+        bus: Bus,
+        desk: Desk,
+    ) -> None:
+        self.supervisor = supervisor
+        self.recorder = recorder
+        self.service: Service | None = None
+        self._backfill = backfill
+        self._maintenance = maintenance
+        self._bus = bus
+        self._desk = desk
+
+    async def call(self, method: str, params: Mapping[str, Any]) -> Raw:
+        """A call for a person over the one connection: after everything that prices need, before the history."""
+        priority = Priority.NEWCOMER if method == "public/auth" else Priority.PERSON
+        return await self.supervisor.call(method, dict(params), priority=priority)
+
+    def parts(self, service: Service) -> list[Part]:
+        """What runs for as long as the term, in the order in which it starts."""
+        self.service = service
+        return [
+            *([self.recorder.run] if self.recorder else []),
+            self.supervisor.run,
+            self._follow_demand,
+            self._backfill.run,
+            self._maintenance.run,
+            service.run,
+            partial(self._desk.serve, service.handle),
+        ]
+
+    def receive(self, message: Message) -> None:
+        """Take what the bus delivers: the recorder does."""
+        if self.recorder:
+            self.recorder.receive(message)
+
+    async def _follow_demand(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Follow what streams of all nodes ask for; those of this node are followed at once."""
+        task_status.started()
+        while True:
+            self.supervisor.want(self._bus.demand())
+            await anyio.sleep(LOOK_SECONDS)

@@ -1,0 +1,134 @@
+"""Workers: several nodes behind one port, each a process of its own with its own event loop and its own files.
+
+The kernel spreads connections evenly over processes that share a port. A worker that dies is started again; a signal to
+the parent goes to all. A worker whose parent is gone stops, because its standard input ends.
+"""
+
+import os
+import random as random_module
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+import anyio
+import structlog
+from anyio.abc import Process, TaskStatus
+
+from ..errors import StartError
+
+__all__ = ["Workers", "reserved_port", "until_orphaned"]
+
+log = structlog.get_logger(__name__)
+
+#: The pause before a worker that died is started again, growing up to the second number.
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+#: Who lived so long did not die of its start.
+HEALTHY_SECONDS = 60.0
+#: Exit codes that no new start would change: wrong usage or settings.
+HOPELESS = 2
+
+
+def reserved_port(host: str, port: int) -> socket.socket:
+    """A socket that holds the port for workers to share and accepts nothing; raises StartError naming the address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    holder = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if port:
+            with socket.socket(family, socket.SOCK_STREAM) as probe:  # sharing would hide that somebody else is there
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind((host, port))
+    except OSError as exc:
+        holder.close()
+        reason = exc.strerror or exc
+        raise StartError(f"cannot listen on {host}:{port}: {reason}; choose another with --host and --port") from exc
+    return holder
+
+
+async def until_orphaned(stop: Callable[[], None], *, task_status: TaskStatus[None]) -> None:
+    """Stop when the parent is gone: the pipe that is our standard input ends with it."""
+    task_status.started()
+    while True:
+        await anyio.wait_readable(0)
+        if not os.read(0, 1024):
+            break
+    log.warning("the parent of this worker is gone; stopping")
+    stop()
+    await anyio.sleep_forever()
+
+
+class Workers:
+    """So many processes of a command; ``command`` and ``environment`` are given the number of the worker."""
+
+    def __init__(
+        self,
+        count: int,
+        command: Callable[[int], Sequence[str]],
+        *,
+        random: Callable[[], float] = random_module.random,
+    ) -> None:
+        self._count = count
+        self._command = command
+        self._random = random
+        self._alive: dict[int, Process] = {}
+        self._stopping = False
+        self._code = 0
+
+    async def run(self) -> int:
+        """Keep them running until a signal; the exit code of the whole."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._pass_signals_on, tasks.cancel_scope)
+            async with anyio.create_task_group() as workers:
+                for number in range(self._count):
+                    workers.start_soon(self._keep, number)
+            tasks.cancel_scope.cancel()
+        return self._code
+
+    async def _pass_signals_on(self, scope: anyio.CancelScope) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for received in signals:
+                again, self._stopping = self._stopping and received is signal.SIGINT, True
+                for process in list(self._alive.values()):
+                    # Ctrl-C a second time: nobody wants to wait.
+                    process.send_signal(signal.SIGKILL if again else signal.SIGTERM)
+                if not self._alive:
+                    scope.cancel()
+
+    async def _keep(self, number: int) -> None:
+        pause = FIRST_PAUSE
+        while not self._stopping:
+            began = anyio.current_time()
+            code = await self._one_life(number)
+            if self._stopping:
+                return
+            if code == HOPELESS:
+                self._stop_all(code)
+                return
+            lived = anyio.current_time() - began
+            pause = FIRST_PAUSE if lived > HEALTHY_SECONDS else min(pause * 2, LONGEST_PAUSE)
+            log.warning("a worker ended and is started again", worker=number, code=code, pause_seconds=round(pause, 1))
+            await anyio.sleep(pause * (0.5 + 0.5 * self._random()))
+
+    async def _one_life(self, number: int) -> int:
+        # In a session of its own, so that Ctrl-C reaches it through us alone.
+        process = await anyio.open_process(
+            self._command(number), stdin=subprocess.PIPE, stdout=sys.stdout, stderr=sys.stderr, start_new_session=True
+        )
+        self._alive[number] = process
+        try:
+            return await process.wait()
+        finally:
+            del self._alive[number]
+            if process.returncode is None:
+                process.kill()
+            with anyio.CancelScope(shield=True):
+                await process.wait()
+                await process.aclose()
+
+    def _stop_all(self, code: int) -> None:
+        self._stopping, self._code = True, code
+        for process in self._alive.values():
+            process.terminate()

@@ -1,0 +1,9 @@
+"""What Alembic runs: the migrations, on the connection it was given, inside the transaction that holds the lock."""
+
+from alembic import context
+
+from cryptomarket.database.schema import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, transactional_ddl=True)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,287 @@
+"""The exchange over HTTP: what is too large or too slow for the one WebSocket, the catalogue and past prices."""
+
+import random as random_module
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import anyio
+import httpx2
+import msgspec
+
+from ..errors import ExchangeRefused, ExchangeUnreachable
+from ..model import Tick, is_index
+from .backoff import delays
+from .error_codes import Verdict, verdict_of
+from .messages import ErrorBody, Unreadable, decode_as, number, read_price
+from .rate_limit import Budget, Group, group_of
+from .transport import checked_proxy, trust
+
+__all__ = ["Api", "Bar", "ChartRange", "Instrument", "result_of"]
+
+#: All instruments are some megabytes; more than this is no answer of the exchange.
+MOST_BYTES = 64 * 2**20
+#: What a ticker may look like; a name with anything else in it could not be asked for safely.
+_NAME = re.compile(r"[A-Za-z0-9_.-]{2,64}\Z")
+
+_T = TypeVar("_T")
+
+ChartRange = str  # one of 1h 1d 2d 1m 1y all
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    us_out: int | None = msgspec.field(name="usOut", default=None)
+
+
+class Instrument(msgspec.Struct, frozen=True):
+    """What the catalogue needs of an instrument; kinds and states are open-ended and carried as they are."""
+
+    instrument_name: str
+    kind: str = ""
+    is_active: bool = True
+    state: str = ""
+    expiration_timestamp: int | float | None = None
+
+
+class _IndexPrice(msgspec.Struct, frozen=True):
+    """The present price of an index; it carries no time stamp."""
+
+    index_price: msgspec.Raw
+
+
+class _Chart(msgspec.Struct, frozen=True):
+    """Parallel columns; all are empty when ``status`` is ``no_data``."""
+
+    ticks: list[int] = []
+    open: list[msgspec.Raw] = []
+    high: list[msgspec.Raw] = []
+    low: list[msgspec.Raw] = []
+    close: list[msgspec.Raw] = []
+
+
+class _Volatility(msgspec.Struct, frozen=True):
+    """Bars of (ms, open, high, low, close), and where to go on."""
+
+    data: list[tuple[float, msgspec.Raw, msgspec.Raw, msgspec.Raw, msgspec.Raw]] = []
+    continuation: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What trades of an instrument were worth within one step that starts at the timestamp, UNIX ms."""
+
+    timestamp: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+
+
+def _bar(stamp: int, *prices: msgspec.Raw) -> Bar | None:
+    """The bar if it makes sense: the high is the highest and the low the lowest."""
+    opened, high, low, closed = (number(price) for price in prices)
+    if opened is None or high is None or low is None or closed is None:
+        return None
+    sane = low <= min(opened, closed) and max(opened, closed) <= high
+    return Bar(stamp, opened, high, low, closed) if sane else None
+
+
+def result_of(method: str, status: int, body: bytes) -> msgspec.Raw:
+    """The result in an HTTP answer; raises ExchangeRefused for the exchange's errors, else ExchangeUnreachable."""
+    return timed_result_of(method, status, body)[0]
+
+
+def timed_result_of(method: str, status: int, body: bytes) -> tuple[msgspec.Raw, int | None]:
+    """The same, and the moment at which the exchange answered by its own clock, UNIX ms."""
+    try:
+        answer = decode_as(_Answer, body)
+        error = decode_as(ErrorBody, answer.error) if answer.error is not msgspec.UNSET else None
+    except Unreadable:
+        # A gateway in front of the exchange answers in HTML while it is away.
+        raise ExchangeUnreachable(f"{method}: HTTP {status} without a readable answer") from None
+    if error is not None:
+        raise ExchangeRefused(method, error.code, error.message, error.reason)
+    if status >= 400 or answer.result is msgspec.UNSET:
+        raise ExchangeUnreachable(f"{method}: HTTP {status} without a result")
+    return answer.result, None if answer.us_out is None else answer.us_out // 1000
+
+
+class Api:
+    """Public calls over HTTP, an async context manager. Passing failures are tried again a few times."""
+
+    def __init__(
+        self,
+        http_url: str,
+        *,
+        proxy: str | None = None,
+        ca_file: str | None = None,
+        budget: Budget | None = None,
+        timeout_seconds: float = 30.0,
+        tries: int = 3,
+        monotonic: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = random_module.random,
+    ) -> None:
+        self._url = http_url.rstrip("/")
+        self._budget = budget or Budget()
+        self._tries = tries
+        self._monotonic = monotonic
+        self._random = random
+        self._client = httpx2.AsyncClient(
+            proxy=checked_proxy(proxy),
+            verify=trust(ca_file),
+            timeout=timeout_seconds,
+            trust_env=False,  # no proxy but ours, no credentials from a .netrc
+            follow_redirects=False,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Api {self._url}>"
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)
+
+    async def call(self, method: str, **params: str | int | bool) -> msgspec.Raw:
+        """The raw result of a public call; raises ExchangeRefused or ExchangeUnreachable."""
+        return (await self._timed_call(method, **params))[0]
+
+    async def _timed_call(self, method: str, **params: str | int | bool) -> tuple[msgspec.Raw, int | None]:
+        pauses = delays(random=self._random)
+        for left in reversed(range(self._tries)):
+            try:
+                return await self._once(method, params)
+            except (ExchangeRefused, ExchangeUnreachable) as exc:
+                if not left or not self._passing(exc):
+                    raise
+            await anyio.sleep(next(pauses))
+        raise AssertionError("at least one try")  # pragma: no cover
+
+    def _passing(self, error: ExchangeRefused | ExchangeUnreachable) -> bool:
+        if isinstance(error, ExchangeUnreachable):
+            return True
+        if error.code == 10028:
+            self._budget.slow_down(self._monotonic())
+        return verdict_of(error.code) in (Verdict.WAIT, Verdict.SLOW)
+
+    async def _once(self, method: str, params: dict[str, Any]) -> tuple[msgspec.Raw, int | None]:
+        await self._turn(group_of(method))
+        words = {key: str(value).lower() if isinstance(value, bool) else value for key, value in params.items()}
+        try:
+            status, body = await self._get(f"{self._url}/{method}", words)
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
+            # Without the cause's text: it can hold the proxy's address.
+            raise ExchangeUnreachable(f"{method}: no answer over HTTP ({type(exc).__name__})") from None
+        return timed_result_of(method, status, body)
+
+    async def _turn(self, group: Group) -> None:
+        """Wait until the budget allows a request; others may take the credits first, hence the loop."""
+        while pause := self._budget.wait(group, self._monotonic()):  # noqa: ASYNC110 (time passing is no event)
+            await anyio.sleep(pause)
+        self._budget.take(group, self._monotonic())
+
+    async def _get(self, url: str, params: dict[str, Any]) -> tuple[int, bytes]:
+        body = bytearray()
+        async with self._client.stream("GET", url, params=params) as response:
+            async for part in response.aiter_bytes():
+                body += part
+                if len(body) > MOST_BYTES:
+                    raise ExchangeUnreachable("an answer larger than any the exchange gives")
+            return response.status_code, bytes(body)
+
+    async def tickers(self) -> frozenset[str]:
+        """Every index and every instrument that is listed now."""
+        indices = await self.index_names()
+        instruments = await self.instruments()
+        names = {*indices, *(instrument.instrument_name for instrument in instruments)}
+        return frozenset(name for name in names if _NAME.match(name))
+
+    async def index_names(self) -> list[str]:
+        """The names of all indices."""
+        return self._typed("public/get_index_price_names", list[str], await self.call("public/get_index_price_names"))
+
+    async def instruments(self, currency: str = "any") -> list[Instrument]:
+        """All instruments of a currency; one that cannot be read is left out, and takes no other with it."""
+        method = "public/get_instruments"
+        found = []
+        for raw in self._typed(method, list[msgspec.Raw], await self.call(method, currency=currency, expired=False)):
+            try:
+                found.append(decode_as(Instrument, raw))
+            except Unreadable:
+                continue
+        return found
+
+    async def newest(self, ticker: str) -> Tick | None:
+        """The price of a ticker now; None while it has none.
+
+        The exchange gives an index price without a time; the moment of its answer, by its own clock, stands for it.
+        """
+        if not is_index(ticker):
+            method = "public/ticker"
+            raw = await self.call(method, instrument_name=ticker)
+            try:
+                return read_price(ticker, raw).tick
+            except Unreadable as exc:
+                raise ExchangeUnreachable(f"{method}: {exc}") from None
+        method = "public/get_index_price"
+        raw, answered = await self._timed_call(method, index_name=ticker)
+        price = number(self._typed(method, _IndexPrice, raw).index_price)
+        return Tick(ticker, price, answered) if answered is not None and price is not None and price > 0 else None
+
+    async def index_chart(self, index: str, chart_range: ChartRange = "1h") -> list[tuple[int, Decimal]]:
+        """Average prices of an index, oldest first, as (UNIX ms, price); points without a price are left out."""
+        method = "public/get_index_chart_data"
+        raw = await self.call(method, index_name=index, range=chart_range)
+        points = self._typed(method, list[tuple[float, msgspec.Raw]], raw)
+        priced = ((int(stamp), number(price)) for stamp, price in points)
+        return sorted((stamp, price) for stamp, price in priced if price is not None)
+
+    async def bars(self, instrument: str, start: int, end: int, *, minutes: int = 1) -> list[Bar]:
+        """The bars of an instrument that start within [start, end), UNIX ms, oldest first.
+
+        One step more is asked at the front and cut off, because the exchange now and then leaves out the bar at the
+        very start; a bar that contradicts itself is left out, since a gap that shows is better than a wrong price.
+        """
+        method, step = "public/get_tradingview_chart_data", minutes * 60_000
+        bounds = {"start_timestamp": start - step, "end_timestamp": end}
+        raw = await self.call(method, instrument_name=instrument, resolution=str(minutes), **bounds)
+        chart = self._typed(method, _Chart, raw)
+        columns = (chart.ticks, chart.open, chart.high, chart.low, chart.close)
+        if len({len(column) for column in columns}) != 1:
+            raise ExchangeUnreachable(f"{method}: the columns of the chart do not match")
+        bars = (_bar(*row) for row in zip(*columns, strict=True))
+        return sorted((bar for bar in bars if bar and start <= bar.timestamp < end), key=lambda bar: bar.timestamp)
+
+    async def volatility(self, currency: str, start: int, end: int) -> list[tuple[int, Decimal]]:
+        """The volatility index by the minute, oldest first, as (the minute's last UNIX ms, its last value).
+
+        The exchange gives a thousand bars at most, the newest first to come, and says where the older ones end.
+        """
+        method = "public/get_volatility_index_data"
+        points: dict[int, Decimal] = {}
+        until: int | None = end
+        while until is not None and until > start:
+            asked: dict[str, str | int] = {"start_timestamp": start, "end_timestamp": until, "resolution": "60"}
+            found = self._typed(method, _Volatility, await self.call(method, currency=currency, **asked))
+            for stamp, *_, close in found.data:
+                value = number(close)
+                if value is not None and start <= stamp < end:
+                    points[int(stamp) + 59_999] = value
+            until = found.continuation if found.continuation is not None and found.continuation < until else None
+        return sorted(points.items())
+
+    def _typed(self, method: str, kind: type[_T], raw: msgspec.Raw) -> _T:
+        try:
+            return decode_as(kind, raw)
+        except Unreadable as exc:
+            raise ExchangeUnreachable(f"{method}: {exc}") from None

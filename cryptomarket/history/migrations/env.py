@@ -1,9 +1,0 @@
-"""What Alembic runs: the migrations, on the connection it was given, inside the transaction that holds the lock."""
-
-from alembic import context
-
-from cryptomarket.history.schema import metadata
-
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, transactional_ddl=True)
-with context.begin_transaction():
-    context.run_migrations()

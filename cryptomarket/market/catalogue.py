@@ -1,0 +1,92 @@
+"""The catalogue: every ticker the exchange offers, refreshed each day, and the names nearest to a mistyped one.
+
+Names are never derived: `PAXG-USDC` and `PAXG_USDC` both look right, and one of them fails.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from difflib import get_close_matches
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+
+from ..errors import ExchangeError
+
+__all__ = ["Catalogue"]
+
+log = structlog.get_logger(__name__)
+
+DAY = 86_400
+#: The first pause after a failed refresh; it doubles up to an hour, since nothing but new names waits for it.
+RETRY_SECONDS = 15.0
+
+
+class Catalogue:
+    """The tickers of the exchange as last fetched; the configured ones are always known."""
+
+    def __init__(
+        self,
+        fetch: Callable[[], Awaitable[Iterable[str]]],
+        *,
+        always: Iterable[str],
+        wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        self._fetch = fetch
+        self._always = frozenset(always)
+        self._names = self._always
+        self._wall = wall
+        self._sleep = sleep
+        self._fetched_at: float | None = None
+        self._failure: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Catalogue {len(self._names)} tickers>"
+
+    def statistics(self) -> dict[str, object]:
+        """How many tickers are known, when they were last fetched (UNIX seconds), why the last try failed."""
+        fetched = None if self._fetched_at is None else int(self._fetched_at)
+        return {"tickers": len(self._names), "finished": fetched, "failure": self._failure}
+
+    def names(self) -> frozenset[str]:
+        """Every known ticker."""
+        return self._names
+
+    def known(self, name: str) -> bool:
+        """Whether the exchange offers the ticker, or it is configured."""
+        return name in self._names
+
+    def nearest(self, name: str) -> list[str]:
+        """At most three known tickers that somebody who wrote ``name`` may have meant, likeliest first."""
+        folded = {known.lower(): known for known in sorted(self._names)}
+        # A name nobody could have meant is not worth comparing with thousands.
+        return [folded[match] for match in get_close_matches(name[:64].lower(), folded, n=3, cutoff=0.6)]
+
+    def changed(self, ticker: str, state: str) -> None:
+        """An instrument began or ended, as the exchange says on its own; other changes of state leave it listed."""
+        if state in ("created", "started"):
+            self._names |= {ticker}
+        elif state in ("closed", "deactivated", "terminated"):
+            self._names -= {ticker} - self._always
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Fetch now and after each midnight UTC; while the exchange does not answer, try again with growing pauses."""
+        task_status.started()
+        pause = RETRY_SECONDS
+        while True:
+            try:
+                self._names = self._always | frozenset(await self._fetch())
+            except ExchangeError as exc:
+                self._failure = str(exc)
+                if pause == RETRY_SECONDS:
+                    log.warning(
+                        "catalogue not refreshed; known tickers stay", tickers=len(self._names), reason=str(exc)
+                    )
+                await self._sleep(pause)
+                pause = min(pause * 2, 3600.0)
+                continue
+            self._fetched_at, self._failure = self._wall(), None
+            log.info("catalogue refreshed", tickers=len(self._names))
+            pause = RETRY_SECONDS
+            await self._sleep(DAY - self._fetched_at % DAY + 1)

@@ -1,0 +1,1 @@
+"""Where persons' records are kept: in memory or in Redis."""

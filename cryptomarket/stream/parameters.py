@@ -1,0 +1,66 @@
+"""What the query of a stream asks for: read strictly, and remembered, since a crowd that returns asks for the same.
+
+Pure: whether a ticker exists is not known here.
+"""
+
+import functools
+import re
+from typing import NamedTuple
+
+from starlette.datastructures import QueryParams
+
+from ..errors import InvalidParameter
+from .encoding import CONNECTION
+
+__all__ = ["Asked", "asked"]
+
+#: One stream may follow this many tickers.
+TICKERS_A_STREAM = 20
+DEFAULT_TENTHS = 600
+
+_TIMER = re.compile(r"([0-9]{1,4})(?:\.([0-9])0*)?")
+_TIMER_EXPECTED = "0 for every tick, or seconds from 0.1 to 3600 in tenths"
+_CHANNELS_EXPECTED = f"names of tickers separated by commas, {TICKERS_A_STREAM} at most, or {CONNECTION}"
+
+
+class Asked(NamedTuple):
+    """The timer in tenths of a second, and the tickers among the channels; None when no channels are named."""
+
+    tenths: int
+    tickers: frozenset[str] | None
+
+
+@functools.lru_cache(maxsize=1024)
+def asked(query: bytes) -> Asked:
+    """What the query says. Raises InvalidParameter naming the parameter that is wrong."""
+    params = QueryParams(query.decode("latin-1"))
+    return Asked(_tenths(params), _tickers(params))
+
+
+def _tenths(params: QueryParams) -> int:
+    text = _single(params, "timer", _TIMER_EXPECTED)
+    if text is None:
+        return DEFAULT_TENTHS
+    match = _TIMER.fullmatch(text)
+    tenths = int(match[1]) * 10 + int(match[2] or 0) if match else -1
+    if not 0 <= tenths <= 36_000:
+        raise InvalidParameter("timer", _TIMER_EXPECTED)
+    return tenths
+
+
+def _tickers(params: QueryParams) -> frozenset[str] | None:
+    text = _single(params, "channels", _CHANNELS_EXPECTED)
+    if text is None:
+        return None
+    channels = {name.strip() for name in text.split(",")}
+    tickers = frozenset(channels - {CONNECTION})
+    if "" in channels or len(tickers) > TICKERS_A_STREAM:
+        raise InvalidParameter("channels", _CHANNELS_EXPECTED)
+    return tickers
+
+
+def _single(params: QueryParams, name: str, expected: str) -> str | None:
+    values = params.getlist(name)
+    if len(values) > 1:
+        raise InvalidParameter(name, f"one value: {expected}")
+    return values[0] if values else None

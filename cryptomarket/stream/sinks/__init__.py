@@ -1,0 +1,1 @@
+"""How bytes reach one reader: through ASGI or straight into the socket."""

@@ -1,0 +1,84 @@
+"""The numbers for Prometheus, parsed back by its own client, and documented under the names they have."""
+
+import re
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from cryptomarket.app.gateway import Gateway
+from cryptomarket.app.metrics import LoopLag, counter, exposition, gauge, histogram
+from cryptomarket.simulator.exchange import running_exchange
+from tests.processes import eventually, running_program
+from tests.reader import reading
+
+from .test_gateway import settings_for
+
+
+def parsed(text: bytes) -> dict[tuple[str, tuple[str, ...]], float]:
+    families = text_string_to_metric_families(text.decode())
+    return {
+        (sample.name, tuple(sorted(sample.labels.values()))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_a_histogram_counts_everything_below_each_bound() -> None:
+    """Buckets are cumulative, and the last one holds all."""
+    found = parsed(exposition([histogram("x_seconds", "x", (0.1, 1.0), (3, 2, 1), 4.5)]))
+    assert found["cryptomarket_x_seconds_bucket", ("0.1",)] == 3
+    assert found["cryptomarket_x_seconds_bucket", ("1.0",)] == 5
+    assert found["cryptomarket_x_seconds_bucket", ("+Inf",)] == 6
+    assert found["cryptomarket_x_seconds_sum", ()] == 4.5
+
+
+def test_labels_cannot_break_a_line() -> None:
+    """Whatever a label holds comes back as it went in."""
+    found = parsed(exposition([gauge("x", "x", {'a"\n\\b': 2.0}, "ticker"), counter("y", "y", 3)]))
+    assert found["cryptomarket_x", ('a"\n\\b',)] == 2
+    assert found["cryptomarket_y_total", ()] == 3
+
+
+def test_lag_is_counted_in_its_bucket() -> None:
+    """A wake-up of 20 ms is above 10 ms and within 25 ms."""
+    lag = LoopLag()
+    lag.took(0.02)
+    found = parsed(exposition([lag.family()]))
+    assert found["cryptomarket_loop_lag_seconds_bucket", ("0.01",)] == 0
+    assert found["cryptomarket_loop_lag_seconds_bucket", ("0.025",)] == 1
+
+
+async def test_a_gateway_measures_what_it_does(tmp_path: Path) -> None:
+    """Streams, deliveries, ages, upstream and loop lag are there while a stream is open."""
+    async with running_program(tmp_path, "demo") as program:
+        url = await program.url()
+        async with reading(f"{url}/sse/?timer=0") as reader:
+            for _ in range(4):
+                await reader.next("btc_usd")
+            answer = await reader.client.get(f"{url}/metrics")
+        found = parsed(answer.content)
+        assert found["cryptomarket_streams", ("0",)] == 1
+        assert found["cryptomarket_events_delivered_total", ()] >= 4
+        assert found["cryptomarket_event_age_seconds_count", ()] >= 4
+        assert found["cryptomarket_upstream_state", ("live",)] == 1
+        assert found["cryptomarket_upstream_connections_total", ()] == 1
+        assert found["cryptomarket_ticker_age_seconds", ("btc_usd",)] < 60
+        assert found["cryptomarket_loop_lag_seconds_count", ()] >= 1
+
+
+async def test_every_metric_is_in_the_readme(tmp_path: Path) -> None:
+    """The README lists exactly what is served: names, kinds and meanings; seconds are seconds, counters are totals."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    listed = set(re.findall(r"^\| `(cryptomarket_[a-z_]+)` \| (\w+) \| (.+?) \|$", readme, re.MULTILINE))
+    async with running_exchange() as exchange:
+        gateway = Gateway(settings_for(tmp_path, exchange))
+        async with gateway.running():
+            await eventually(lambda: gateway.board.tick("btc_usd"), "a tick arrives")
+            families = list(text_string_to_metric_families(exposition(gateway.families()).decode()))
+    served = {
+        (f"{family.name}{'_total' if family.type == 'counter' else ''}", family.type, family.documentation)
+        for family in families
+    }
+    assert listed == served
+    assert set(re.findall(r"`(cryptomarket_[a-z_]+)`", readme)) == {name for name, _, _ in served}
+    assert all(name.endswith("_seconds") for name, kind, _ in served if kind == "histogram" or name.endswith("_age"))

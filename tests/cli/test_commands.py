@@ -1,0 +1,136 @@
+"""The commands on stored prices, as a person or a script types them, on both databases."""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from cryptomarket.cli import app
+from cryptomarket.history.store import Store
+from cryptomarket.model import Price
+from cryptomarket.simulator.exchange import running_exchange
+from tests.processes import run_program
+
+HOUR = 1_732_136_400  # 2024-11-20T21:00:00Z
+
+
+@pytest.fixture
+async def stored(database_url: str) -> str:
+    """A history of ten minutes with one missing, and its address."""
+    async with Store(database_url) as store:
+        await store.migrate()
+        epoch = await store.take_epoch()
+        for minute in (0, 1, 2, 3, 5, 6, 7, 8, 9):
+            slot = HOUR + minute * 60
+            await store.write_live(
+                [Price("btc_usd", slot, Decimal(f"64250.1{minute}0"), slot * 1000, epoch=epoch)], epoch
+            )
+    return database_url
+
+
+async def test_history_prints_the_newest_of_a_range_oldest_first(tmp_path: Path, stored: str) -> None:
+    """JSON lines with every digit; a range is cut where it was asked."""
+    arguments = ["--ticker", "btc_usd", "--to", "2024-11-20T21:04", "--limit", "2", "--json"]
+    code, out, log = await run_program(tmp_path, "history", *arguments, database_url=stored)
+    assert code == 0, log
+    prices = [json.loads(line, parse_float=Decimal) for line in out.splitlines()]
+    assert [str(price["price"]) for price in prices] == ["64250.120", "64250.130"]
+
+
+async def test_export_writes_a_file(tmp_path: Path, stored: str) -> None:
+    """All rows of the range and nothing else, in the form asked for."""
+    out_path = tmp_path / "prices.csv"
+    arguments = ["--ticker", "btc_usd", "--out", str(out_path)]
+    code, out, log = await run_program(tmp_path, "export", *arguments, database_url=stored)
+    assert (code, out, log) == (0, "", "9 prices\n")
+    lines = out_path.read_text().splitlines()
+    assert lines[1].startswith(f"btc_usd,{HOUR},64250.100,")
+    assert len(lines) == 10
+
+
+async def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A sentence and exit code 1."""
+    arguments = ["--ticker", "btc_usd", "--out", str(tmp_path / "nowhere" / "prices.csv")]
+    code, _, log = await run_program(tmp_path, "export", *arguments)
+    assert code == 1
+    assert log.startswith("cryptomarket: cannot write ")
+    assert "Traceback" not in log
+
+
+async def test_gaps_names_what_is_missing(tmp_path: Path, stored: str) -> None:
+    """A missing minute and the time since the last record are lines, and exit code 1; a whole range is neither."""
+    code, out, log = await run_program(tmp_path, "gaps", "--ticker", "btc_usd", "--json", database_url=stored)
+    assert code == 1, log
+    gap, since = map(json.loads, out.splitlines())
+    assert (gap["start"], gap["end"]) == (HOUR + 240, HOUR + 300)
+    assert (since["start"], since["reason"]) == (HOUR + 600, "unrecorded")
+    whole = ["--ticker", "btc_usd", "--from", str(HOUR + 300), "--to", str(HOUR + 600)]
+    code, out, _ = await run_program(tmp_path, "gaps", *whole, database_url=stored)
+    assert (code, out) == (0, "")
+
+
+async def test_backfill_fetches_what_the_exchange_still_has(tmp_path: Path, database_url: str) -> None:
+    """The minutes of the last half hour come from the exchange's own history."""
+    async with running_exchange() as exchange:
+        now = exchange.state.now_ms() // 60_000 * 60
+        arguments = ["--ticker", "btc_usd", "--from", str(now - 1800), "--to", str(now)]
+        address = {"database_url": database_url, "deribit_http_url": exchange.http_url}
+        code, out, log = await run_program(tmp_path, "backfill", *arguments, **address)
+        assert code == 0, log
+        assert out.split()[1:] == ["slots", "filled"]
+        assert int(out.split()[0]) >= 28
+    listed = ["--ticker", "btc_usd", "--limit", "100", "--json"]
+    code, out, _ = await run_program(tmp_path, "history", *listed, database_url=database_url)
+    assert len(out.splitlines()) >= 28
+
+
+@pytest.mark.parametrize("command", ["history", "export", "gaps", "backfill"])
+async def test_a_wrong_moment_is_named(tmp_path: Path, command: str) -> None:
+    """Nonsense is a sentence that names the option, and exit code 1."""
+    code, _, log = await run_program(tmp_path, command, "--ticker", "btc_usd", "--from", "yesterday")
+    assert code == 1
+    assert "--from" in log
+    assert "Traceback" not in log
+
+
+async def test_no_history_is_a_sentence(tmp_path: Path) -> None:
+    """A database that is not there is named, and none is made."""
+    code, _, log = await run_program(tmp_path, "history", "--ticker", "btc_usd")
+    assert code == 1
+    assert "history.db" in log
+    assert "Traceback" not in log
+    assert not (tmp_path / "history.db").exists()
+
+
+COMMANDS = [
+    *("serve", "demo", "simulate", "tail", "history", "export", "gaps", "backfill", "migrate", "rotate-keys", "doctor"),
+    *("persons list", "persons forget"),
+]
+FOR_SCRIPTS = ["tail", "history", "gaps", "backfill", "doctor", "persons list"]
+
+
+def test_every_command_shows_an_example() -> None:
+    """The list here is whole; each has a sentence, an example of itself, and `--json` where a script reads it."""
+    runner = CliRunner()
+    assert {" ".join(names) for names, _ in commands(get_command(app))} == set(COMMANDS)
+    for command in COMMANDS:
+        shown = runner.invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+        assert shown.exit_code == 0
+        assert f"Example: cryptomarket {command}" in shown.output, command
+        assert ("--json" in shown.output) or (command not in FOR_SCRIPTS), command
+    whole = runner.invoke(app, ["--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    assert "Exit codes: 0 done, 1 something failed or is missing, 2 wrong usage or settings" in whole.output
+
+
+def commands(group: Any, *before: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command below a group, with the words that call it."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, *before, name)
+        else:
+            yield (*before, name), command

@@ -1,0 +1,98 @@
+"""The table of what to do about every error and every end of a connection."""
+
+import re
+import ssl
+
+import pytest
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosedError, InvalidProxyStatus, InvalidStatus
+from websockets.frames import Close
+from websockets.http11 import Response
+
+from cryptomarket.deribit.error_codes import ERRORS, Pause, Verdict, classify, verdict_of
+from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
+from tests.recorded import recorded_folder
+
+RETRYABLE = {10028, 10040, 10041, 10047, 10066, 11051, 11094, 13028, 13888}
+
+
+def status(code: int, **headers: str) -> InvalidStatus:
+    return InvalidStatus(Response(code, "words", Headers(headers)))
+
+
+def test_every_documented_code_has_a_verdict() -> None:
+    """The table of the protocol notes beside the recordings is covered to the last code."""
+    folder = recorded_folder()
+    if folder is None:
+        pytest.skip("no recordings of the exchange on this machine (set CRYPTOMARKET_RECORDED)")
+    notes = (folder.parent / "PROTOCOL.md").read_text()
+    table = notes[notes.index("| Code | message") :].split("\n\n")[0]
+    codes = {int(c) for row in table.splitlines()[2:] for c in re.findall(r"-?\d{5}", row.split("|")[1])}
+    assert len(codes) > 30
+    assert codes <= ERRORS.keys()
+
+
+@pytest.mark.parametrize("code", sorted(RETRYABLE))
+def test_passing_errors_are_waited_out(code: int) -> None:
+    """The codes other clients learned to retry."""
+    assert verdict_of(code) in (Verdict.WAIT, Verdict.SLOW, Verdict.PAUSE)
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"), [(13004, Verdict.STOP), (-32602, Verdict.FIX), (13009, Verdict.LOGIN), (99999, Verdict.WAIT)]
+)
+def test_other_errors_are_not_repeated_blindly(code: int, verdict: Verdict) -> None:
+    """A wrong secret needs a person, a wrong parameter a fix, a dead token a login; the unknown may pass."""
+    assert verdict_of(code) is verdict
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict", "pause"),
+    [
+        (429, Verdict.SLOW, Pause.ANSWERED),
+        (503, Verdict.WAIT, Pause.ANSWERED),
+        (502, Verdict.WAIT, Pause.ANSWERED),
+        (401, Verdict.STOP, Pause.STOPPED),
+        (403, Verdict.STOP, Pause.STOPPED),
+        (302, Verdict.STOP, Pause.STOPPED),
+    ],
+)
+def test_an_http_status_is_met_rarely(code: int, verdict: Verdict, pause: Pause) -> None:
+    """Wait, wait, stop and say so, refuse: never more than six attempts a minute."""
+    failure = classify(status(code))
+    assert (failure.verdict, failure.pause) == (verdict, pause)
+
+
+def test_retry_after_is_obeyed_within_reason() -> None:
+    """What the exchange asks for, but not for ever."""
+    assert classify(status(429, **{"Retry-After": "42"})).retry_after_seconds == 42
+    assert classify(status(503, **{"Retry-After": "99999999"})).retry_after_seconds == 300
+    assert classify(status(503, **{"Retry-After": "Wed, 21 Oct 2026"})).retry_after_seconds == 0
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1006, 1011, 1012])
+def test_closes_are_alike(code: int) -> None:
+    """Deribit documents none: the connection is replaced."""
+    rcvd = None if code == 1006 else Close(code, "")
+    assert classify(ConnectionClosedError(rcvd, None)).verdict is Verdict.WAIT
+
+
+def test_maintenance_is_no_failure() -> None:
+    """11051 and the settlement are called what they are."""
+    assert classify(ExchangeRefused("public/hello", 11051, "system_maintenance")).verdict is Verdict.PAUSE
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidProxyStatus(Response(407, "words", Headers())),
+        ConnectionRefusedError(111, "Connect call failed ('10.1.2.3', 8080)"),
+        OSError("Multiple exceptions: [Errno 111] Connect call failed ('10.1.2.3', 8080)"),
+        ssl.SSLCertVerificationError("certificate verify failed: 10.1.2.3"),
+        TimeoutError("10.1.2.3"),
+        ExchangeUnreachable("half-open"),
+    ],
+)
+def test_no_reason_tells_an_address(error: Exception) -> None:
+    """A proxy's address may be a secret; the log needs only what went wrong."""
+    assert "10.1.2.3" not in classify(error).reason

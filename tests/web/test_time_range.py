@@ -1,0 +1,81 @@
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cryptomarket.errors import InvalidParameter
+from cryptomarket.web.api.time_range import Range, asked_range, moment
+
+NOON = 1_763_640_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1763640000",
+        "1763640000000",
+        "1763640000.0",
+        "2025-11-20T12:00:00Z",
+        "2025-11-20T12:00:00",
+        "2025-11-20 12:00:00",
+        "2025-11-20T12:00",
+        "2025-11-20T15:00:00+03:00",
+        "2025-11-20T15:00:00 03:00",
+        "2025-11-20T15:00:00.000 0300",
+        " 2025-11-20T12:00:00Z ",
+    ],
+)
+def test_one_moment_can_be_written_in_many_ways(text: str) -> None:
+    """ISO 8601 with and without a zone, with its plus lost in a query, UNIX seconds and milliseconds say the same."""
+    assert moment(text, "start") == NOON * 1000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "yesterday",
+        "2025-13-01",
+        "2025-02-30",
+        "-1",
+        "1e9",
+        "NaN",
+        "٢٠٢٥-١١-٢٠",
+        "99999999999999999999",
+        "0x10",
+        "2025"[:0],
+    ],
+)
+def test_nonsense_names_the_parameter_and_what_was_expected(text: str) -> None:
+    """What is no moment is refused by a sentence that names the parameter."""
+    with pytest.raises(InvalidParameter, match=r"^start: expected an ISO 8601 time or date"):
+        moment(text, "start")
+
+
+def test_a_bare_date_as_the_end_includes_that_day() -> None:
+    """From a date to the same date is one whole day."""
+    assert asked_range("2025-11-20", "2025-11-20") == Range(1_763_596_800, 1_763_683_200)
+
+
+def test_a_fraction_of_a_second_rounds_to_the_next_whole_one() -> None:
+    """Prices stand at whole seconds: at or after 1.5 s is 2, before 1.5 s is before 2."""
+    assert asked_range("1.5", "3.001") == Range(2, 4)
+
+
+def test_a_start_after_the_end_names_the_start() -> None:
+    """A range that runs backwards is refused by the name its caller used."""
+    with pytest.raises(InvalidParameter, match=r"^start_date: expected a moment that is not after end_date"):
+        asked_range("2025-11-21T00:00:01Z", "2025-11-20", ("start_date", "end_date"))
+
+
+def test_an_omitted_end_is_open() -> None:
+    """Leaving the end out is a range up to now, not an error."""
+    assert asked_range("2025-11-20", None) == Range(1_763_596_800, None)
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_moment_or_a_named_refusal(text: str) -> None:
+    """No text makes anything but a moment within the calendar or InvalidParameter."""
+    with contextlib.suppress(InvalidParameter):
+        assert 0 <= moment(text, "end", ending=True) <= 253_402_300_800_000
