@@ -15,9 +15,9 @@ __all__ = [
     "Gap",
     "GapReason",
     "Message",
-    "News",
     "Price",
     "Rhythm",
+    "SessionChanged",
     "Source",
     "Tick",
     "Upstream",
@@ -187,7 +187,7 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class SessionChanged:
     """Something changed for the person of these browser sessions; each node that has their streams looks what.
 
     It names sessions by their fingerprints and carries nothing private. ``reason`` is a sentence for the person. One
@@ -200,7 +200,7 @@ class News:
 
 
 #: What travels on the bus, from the leader to every node.
-Message = Tick | Upstream | Gap | News
+Message = Tick | Upstream | Gap | SessionChanged
 
 
 class Receiver(Protocol):

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
 from cryptomarket.cluster.redis.bus import RedisBus
-from cryptomarket.cluster.redis.rpc import RedisDesk
+from cryptomarket.cluster.redis.rpc import RedisRpc
 from cryptomarket.history.store import Store
 from cryptomarket.model import Message, Tick
 from cryptomarket.persons.cache.redis import RedisCache
@@ -180,14 +180,14 @@ async def test_the_account_of_the_gateway_may_do_its_work(tmp_path: Path) -> Non
 
 async def answered(url: str) -> bytes:
     """What one node says to an errand of another."""
-    asking, serving = RedisDesk(url, "n1"), RedisDesk(url, "n2")
+    asking, serving = RedisRpc(url, "n1"), RedisRpc(url, "n2")
 
-    async def handle(errand: bytes) -> bytes:
-        return b"done: " + errand
+    async def handle(request: bytes) -> bytes:
+        return b"done: " + request
 
     async with anyio.create_task_group() as tasks:
-        for desk in (asking, serving):
-            await tasks.start(desk.run)
+        for rpc in (asking, serving):
+            await tasks.start(rpc.run)
         await tasks.start(serving.serve, handle)
         answer = await asking.ask(b"errand", seconds=30)
         tasks.cancel_scope.cancel()

@@ -77,7 +77,7 @@ def test_everything_copied_into_the_image_is_let_in() -> None:
     assert "**/.env" in rules
 
 
-class _Answer(BaseHTTPRequestHandler):
+class _Reply(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(self.server.status if self.path == "/healthz" else 404)  # type: ignore[attr-defined]
         self.end_headers()
@@ -89,7 +89,7 @@ class _Answer(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[HTTPServer]:
     """A server on a free port that answers `/healthz` with its `status`."""
-    with HTTPServer(("127.0.0.1", 0), _Answer) as server:
+    with HTTPServer(("127.0.0.1", 0), _Reply) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server

@@ -145,7 +145,7 @@ def test_ci_runs_the_same_tests() -> None:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+def schedule(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """The wheel, built from this tree by the locked tools, without a network."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
@@ -167,25 +167,25 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
         r".+\.dist-info/entry_points\.txt",
     ],
 )
-def test_the_wheel_carries_what_running_needs(wheel: zipfile.ZipFile, place: str) -> None:
+def test_the_wheel_carries_what_running_needs(schedule: zipfile.ZipFile, place: str) -> None:
     """Types, pages, scripts, migrations and the licence are in the wheel, not only in the source tree."""
-    assert any(re.fullmatch(place, name) for name in wheel.namelist()), f"nothing in the wheel matches {place}"
+    assert any(re.fullmatch(place, name) for name in schedule.namelist()), f"nothing in the wheel matches {place}"
 
 
-def test_the_wheel_carries_nothing_else(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_carries_nothing_else(schedule: zipfile.ZipFile) -> None:
     """No test, database, compiled file or environment travels."""
     strange = [
         name
-        for name in wheel.namelist()
+        for name in schedule.namelist()
         if not name.startswith(("cryptomarket/", "cryptomarket-"))
         or re.search(r"\.(pyc|db|env|sqlite3)$|__pycache__", name)
     ]
     assert strange == []
 
 
-def test_the_wheel_starts_by_itself(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+def test_the_wheel_starts_by_itself(schedule: zipfile.ZipFile, tmp_path: Path) -> None:
     """The command works from the unpacked wheel alone, away from the source tree."""
-    wheel.extractall(tmp_path)
+    schedule.extractall(tmp_path)
     code = "import cryptomarket, cryptomarket.cli as cli; print(cryptomarket.__file__, flush=True); cli.main()"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-c", code, "--help"]

@@ -14,7 +14,7 @@ from ..simulator.accounts import DEFAULT_ACCOUNT
 from ..simulator.exchange import running_exchange
 from ..simulator.market import Market
 
-__all__ = ["Past", "demo_world", "where_to_look"]
+__all__ = ["SeedHistory", "demo_world", "where_to_look"]
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ The exchange is simulated; Ctrl+C ends it all.
 """
 
 
-class Past:
+class SeedHistory:
     """Writes thirty days of simulated prices before now, where nothing stands, newest first."""
 
     def __init__(

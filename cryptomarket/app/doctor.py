@@ -7,19 +7,19 @@ import anyio
 from redis import RedisError
 from redis.asyncio import Redis
 
-from ..deribit.http_client import Api
+from ..deribit.http_client import HttpClient
 from ..errors import CryptomarketError
 from ..history.store import Store
 from .server import bound_socket
 
-__all__ = ["Check", "examine"]
+__all__ = ["DoctorCheck", "examine"]
 
 #: Longer than any healthy answer; a person is waiting.
 DEADLINE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class DoctorCheck:
     """One thing that was looked at: its name, whether the gateway can work with it, and a sentence."""
 
     name: str
@@ -37,7 +37,7 @@ async def examine(
     ca_file: str | None,
     redis_url: str | None,
     login: bool,
-) -> list[Check]:
+) -> list[DoctorCheck]:
     """Look at the port, the database, the exchange and Redis, and say of each what was found."""
     return [
         await _checked("port", lambda: _port(*address)),
@@ -47,14 +47,14 @@ async def examine(
     ]
 
 
-async def _checked(name: str, look: Callable[[], Awaitable[str]]) -> Check:
+async def _checked(name: str, look: Callable[[], Awaitable[str]]) -> DoctorCheck:
     try:
         with anyio.fail_after(DEADLINE_SECONDS):
-            return Check(name, True, await look())
+            return DoctorCheck(name, True, await look())
     except TimeoutError:
-        return Check(name, False, f"no answer within {DEADLINE_SECONDS:.0f} s")
+        return DoctorCheck(name, False, f"no answer within {DEADLINE_SECONDS:.0f} s")
     except (CryptomarketError, RedisError, OSError) as exc:
-        return Check(name, False, str(exc) or type(exc).__name__)
+        return DoctorCheck(name, False, str(exc) or type(exc).__name__)
 
 
 async def _port(host: str, port: int) -> str:
@@ -69,7 +69,7 @@ async def _database(url: str) -> str:
 
 
 async def _exchange(url: str, proxy: str | None, ca_file: str | None, tickers: Iterable[str], login: bool) -> str:
-    async with Api(url, proxy=proxy, ca_file=ca_file) as api:
+    async with HttpClient(url, proxy=proxy, ca_file=ca_file) as api:
         known = await api.tickers()
     if unknown := [ticker for ticker in tickers if ticker not in known]:
         raise CryptomarketError(f"{url} answers, but does not know {', '.join(unknown)}")

@@ -19,29 +19,29 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..cluster.bus import LocalBus
-from ..cluster.election import Leadership
+from ..cluster.election import Election
 from ..cluster.redis.bus import RedisBus
-from ..cluster.redis.rpc import RedisDesk
-from ..cluster.redis.worker_metrics import Bulletin
-from ..cluster.rpc import LocalDesk
+from ..cluster.redis.rpc import RedisRpc
+from ..cluster.redis.worker_metrics import WorkerMetrics
+from ..cluster.rpc import LocalRpc
 from ..deribit.auth import Credentials, Secret
-from ..deribit.client import Supervisor
-from ..deribit.http_client import Api
-from ..deribit.rate_limit import Budget
+from ..deribit.client import DeribitClient
+from ..deribit.http_client import HttpClient
+from ..deribit.rate_limit import RateLimiter
 from ..history.backfill import Backfill
-from ..history.candles import Bar
-from ..history.daily_jobs import DAY, Job, Maintenance, Retention, housekeeping
-from ..history.persons import Seen
-from ..history.recent_slots import Memory
+from ..history.candles import MinuteBar
+from ..history.daily_jobs import DAY, DailyJobs, Job, Retention, housekeeping
+from ..history.persons import SeenRow
+from ..history.recent_slots import RecentSlots
 from ..history.recorder import Recorder
 from ..history.store import Store
 from ..market.catalogue import Catalogue
-from ..market.latest import Board
+from ..market.latest import LatestValues
 from ..model import Message, Tick
 from ..persons.cache.memory import MemoryCache
 from ..persons.cache.redis import RedisCache
 from ..persons.keys import file_keys, key_file, split_keys
-from ..persons.last_seen import Entry, Roster
+from ..persons.last_seen import LastSeen, SeenPerson
 from ..persons.office import Office
 from ..persons.vault import Vault
 from ..settings import Settings
@@ -52,12 +52,12 @@ from ..web.app import create_app
 from ..web.health import Check, Health
 from . import measures
 from .health import database_check, login_check, redis_check, upstream_check
-from .leader import Part, Term
+from .leader import BackgroundTask, LeaderTasks
 from .metrics import CONTENT_TYPE, LoopLag, exposition, of_workers
 from .server import GRACE_SECONDS, Server, bound_socket, http_protocol, streams_allowed
 from .workers import until_orphaned
 
-__all__ = ["Gateway", "Part", "serve"]
+__all__ = ["BackgroundTask", "Gateway", "serve"]
 
 log = structlog.get_logger(__name__)
 
@@ -80,41 +80,41 @@ class Gateway:
         self.settings = settings
         self._configured = frozenset(settings.tickers)
         self.store = Store(settings.database_url.get_secret_value(), interval=settings.snapshot_interval)
-        self.board = Board(settings.tickers, monotonic=time.monotonic, wall=time.time)
-        self.memory = Memory(settings.snapshot_interval)
+        self.latest = LatestValues(settings.tickers, monotonic=time.monotonic, wall=time.time)
+        self.memory = RecentSlots(settings.snapshot_interval)
         self._proxy = settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None
-        self._budget = Budget()  # one for both ways to the exchange, which counts them together
-        self.exchange = Api(
+        self._budget = RateLimiter()  # one for both ways to the exchange, which counts them together
+        self.exchange = HttpClient(
             settings.deribit_http_url, proxy=self._proxy, ca_file=settings.deribit_ca_file, budget=self._budget
         )
         self.catalogue = Catalogue(self.exchange.tickers, always=settings.tickers)
         self.manager = ServerSSEManager(
             *settings.tickers,
             "connection",
-            board=self.board,
+            latest=self.latest,
             demand=self._want,
-            arrived=lambda session: self.office.announcer.arrived(session),
+            arrived=lambda session: self.office.notifier.arrived(session),
             max_tickers=settings.max_tickers,
         )
         redis = settings.redis_url.get_secret_value() if settings.redis_url else None
-        self.leadership = Leadership(self.store, settings.node, self._lead) if redis else None
+        self.election = Election(self.store, settings.node, self._lead) if redis else None
         self.bus: LocalBus | RedisBus = LocalBus(wanted=self._wanted_here)
-        self.desk: LocalDesk | RedisDesk = LocalDesk()
-        if redis and self.leadership:
+        self.rpc: LocalRpc | RedisRpc = LocalRpc()
+        if redis and self.election:
             self.bus = RedisBus(
                 redis,
                 settings.node,
-                heard=self.leadership.heard,
-                sure=lambda: self.leadership is not None and self.leadership.sure,
+                heard=self.election.heard,
+                sure=lambda: self.election is not None and self.election.sure,
                 wanted=self._wanted_here,
             )
-            self.desk = RedisDesk(redis, settings.node)
-        self.bulletin = Bulletin(redis, group, settings.node) if redis and group else None
+            self.rpc = RedisRpc(redis, settings.node)
+        self.worker_metrics = WorkerMetrics(redis, group, settings.node) if redis and group else None
         self.office = self._new_office()
-        self.roster = Roster(self.office.sessions.persons, self._write_seen)
+        self.last_seen = LastSeen(self.office.sessions.persons, self._write_seen)
         self.app = create_app(
             tickers=settings.tickers,
-            board=self.board,
+            latest=self.latest,
             store=self.store,
             stream=self._endpoint(),
             catalogue=self.catalogue,
@@ -128,10 +128,10 @@ class Gateway:
         )
         self.lag = LoopLag()
         retention = Retention(settings.keep_prices_days, settings.keep_candles_days)
-        self.maintenance = Maintenance(
-            self.store, [*housekeeping(self.store, retention), Job("persons", self.roster.work)]
+        self.maintenance = DailyJobs(
+            self.store, [*housekeeping(self.store, retention), Job("persons", self.last_seen.work)]
         )
-        self._term: Term | None = None
+        self._leader_tasks: LeaderTasks | None = None
         self._wanted: frozenset[str] = frozenset()
         self._stopping = False
         self._crashed: Callable[[], None] = lambda: None
@@ -157,7 +157,7 @@ class Gateway:
         return Office(
             RedisCache(redis.get_secret_value()) if redis else MemoryCache(),
             Vault((lambda: fixed) if fixed else file_keys(place)),
-            ask=self.desk.ask,
+            ask=self.rpc.ask,
             publish=self.bus.publish,
             send=self.manager.send,
             present=self.manager.has_session,
@@ -166,34 +166,34 @@ class Gateway:
             led=lambda: not isinstance(self.bus, RedisBus) or self.bus.led,
         )
 
-    async def _write_seen(self, entries: Sequence[Entry]) -> None:
-        await self.store.write_seen([Seen(*entry) for entry in entries])
+    async def _write_seen(self, entries: Sequence[SeenPerson]) -> None:
+        await self.store.write_seen([SeenRow(*entry) for entry in entries])
         if days := self.settings.keep_persons_days:
             await self.store.prune_persons(int(time.time()) - days * DAY)
 
     def _want(self, tickers: frozenset[str]) -> None:
         for ticker in self._wanted - tickers:
-            self.board.forget(ticker)
+            self.latest.forget(ticker)
         self._wanted = tickers
-        if self._term:
-            self._term.supervisor.want(self.bus.demand())
+        if self._leader_tasks:
+            self._leader_tasks.deribit_client.want(self.bus.demand())
 
     def _wanted_here(self) -> frozenset[str]:
         return self._wanted
 
-    def _bars(self, ticker: str) -> Sequence[Bar]:
+    def _bars(self, ticker: str) -> Sequence[MinuteBar]:
         """The minutes of a ticker that are not stored yet, as far as this node knows them."""
-        return self._term.recorder.bars(ticker) if self._term and self._term.recorder else ()
+        return self._leader_tasks.recorder.bars(ticker) if self._leader_tasks and self._leader_tasks.recorder else ()
 
     def _receive(self, message: Message) -> None:
         """Take what the bus delivers: the board first, then the streams, the rows and the persons."""
         if not isinstance(message, Tick) or message.ticker in self._followed:
-            self.board.receive(message)  # what only other nodes' streams ask for would seem silent when they leave
+            self.latest.receive(message)  # what only other nodes' streams ask for would seem silent when they leave
         self.manager.receive(message)
         self.memory.receive(message)
-        if self._term:
-            self._term.receive(message)
-        self.office.announcer.receive(message)
+        if self._leader_tasks:
+            self._leader_tasks.receive(message)
+        self.office.notifier.receive(message)
 
     @property
     def _followed(self) -> frozenset[str]:
@@ -201,7 +201,7 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def running(
-        self, parts: Sequence[Part] = (), crashed: Callable[[], None] = lambda: None
+        self, parts: Sequence[BackgroundTask] = (), crashed: Callable[[], None] = lambda: None
     ) -> AsyncIterator[None]:
         """Open the database, start every part, and stop them in order at the end.
 
@@ -214,12 +214,12 @@ class Gateway:
             self.office.vault.load()
             self.bus.subscribe(self._receive)
             async with anyio.create_task_group() as tasks:
-                own: list[Part] = [
+                own: list[BackgroundTask] = [
                     self.manager.run,
                     self.catalogue.run,
                     self.lag.run,
                     self.office.front.run,
-                    self.office.announcer.run,
+                    self.office.notifier.run,
                     *await self._leading(),
                 ]
                 for part in [*own, *parts]:
@@ -230,12 +230,12 @@ class Gateway:
         if self._crash:
             raise self._crash
 
-    async def _leading(self) -> list[Part]:
+    async def _leading(self) -> list[BackgroundTask]:
         """The way to lead: with others in turn, or alone from now on."""
-        if isinstance(self.bus, RedisBus) and isinstance(self.desk, RedisDesk) and self.leadership:
-            posting: list[Part] = [self._post_metrics] if self.bulletin else []
-            return [self.bus.run, self.desk.run, self.leadership.run, *posting]
-        return self._begin_term(await self.store.take_epoch())
+        if isinstance(self.bus, RedisBus) and isinstance(self.rpc, RedisRpc) and self.election:
+            posting: list[BackgroundTask] = [self._post_metrics] if self.worker_metrics else []
+            return [self.bus.run, self.rpc.run, self.election.run, *posting]
+        return self._start_leading(await self.store.take_epoch())
 
     async def _lead(self, epoch: int) -> None:
         """Run a term until cancelled."""
@@ -243,36 +243,36 @@ class Gateway:
             await self.bus.catch_up()
         try:
             async with anyio.create_task_group() as tasks:
-                for part in self._begin_term(epoch):
+                for part in self._start_leading(epoch):
                     await tasks.start(self._guarded, part)
         finally:
-            self._term = None
+            self._leader_tasks = None
             if isinstance(self.bus, RedisBus):
                 with anyio.CancelScope(shield=True):
                     await self.bus.flush()  # before the next leader speaks
             self.bus.follow()
 
-    def _begin_term(self, epoch: int) -> list[Part]:
+    def _start_leading(self, epoch: int) -> list[BackgroundTask]:
         backfill = Backfill(self.store, self.exchange, memory=self.memory)
         self.bus.lead(epoch)
-        self._term = term = Term(
-            supervisor=self._new_supervisor(),
+        self._leader_tasks = term = LeaderTasks(
+            deribit_client=self._new_deribit_client(),
             recorder=self._new_recorder(epoch, backfill) if self.settings.recorder else None,
             backfill=backfill,
             maintenance=self.maintenance,
             bus=self.bus,
-            desk=self.desk,
+            rpc=self.rpc,
         )
-        return term.parts(self.office.service(term.call, met=self.roster.met))
+        return term.parts(self.office.service(term.call, met=self.last_seen.met))
 
     async def _close_redis(self) -> None:
         await self.office.cache.aclose()
         if isinstance(self.bus, RedisBus):
             await self.bus.aclose()
-        if isinstance(self.desk, RedisDesk):
-            await self.desk.aclose()
-        if self.bulletin:
-            await self.bulletin.aclose()
+        if isinstance(self.rpc, RedisRpc):
+            await self.rpc.aclose()
+        if self.worker_metrics:
+            await self.worker_metrics.aclose()
 
     def _new_recorder(self, epoch: int, backfill: Backfill) -> Recorder:
         return Recorder(
@@ -283,12 +283,12 @@ class Gateway:
             wrote=backfill.look,
         )
 
-    def _new_supervisor(self) -> Supervisor:
+    def _new_deribit_client(self) -> DeribitClient:
         settings, secret = self.settings, self.settings.deribit_client_secret
         credentials = None
         if settings.deribit_client_id and secret:
             credentials = Credentials(settings.deribit_client_id, Secret(secret.get_secret_value()))
-        return Supervisor(
+        return DeribitClient(
             settings.deribit_ws_url,
             tickers=settings.tickers,
             publish=self.bus.publish,
@@ -301,7 +301,7 @@ class Gateway:
             hint="without the exchange: `cryptomarket demo` shows simulated prices",
         )
 
-    async def _guarded(self, part: Part, *, task_status: TaskStatus[None]) -> None:
+    async def _guarded(self, part: BackgroundTask, *, task_status: TaskStatus[None]) -> None:
         try:
             await part(task_status=task_status)
         except Exception as exc:
@@ -312,11 +312,11 @@ class Gateway:
     async def drain(self) -> None:
         """Hand over the lead, then end every stream in order, over the window of the settings; not ready from here."""
         self._stopping = True
-        if self.leadership and isinstance(self.desk, RedisDesk):
-            with anyio.move_on_after(FINISH_SECONDS if self._term else 0):
-                await self.desk.finish()
+        if self.election and isinstance(self.rpc, RedisRpc):
+            with anyio.move_on_after(FINISH_SECONDS if self._leader_tasks else 0):
+                await self.rpc.finish()
             with anyio.move_on_after(HANDOVER_SECONDS):
-                await self.leadership.resign()
+                await self.election.resign()
         await self.manager.drain(self.settings.drain_seconds)
 
     async def health(self) -> Health:
@@ -324,10 +324,10 @@ class Gateway:
         checks = {
             "process": Check(not self._stopping, "stopping" if self._stopping else "serving"),
             "database": await database_check(self.store.ping),
-            "upstream": upstream_check(self.board),
+            "upstream": upstream_check(self.latest),
         }
-        if self.settings.deribit_client_id and self._term:
-            checks["login"] = login_check(self._term.supervisor)
+        if self.settings.deribit_client_id and self._leader_tasks:
+            checks["login"] = login_check(self._leader_tasks.deribit_client)
         if self.settings.redis_url:
             checks["redis"] = await redis_check(self.settings.redis_url.get_secret_value())
         return Health(checks)
@@ -335,15 +335,15 @@ class Gateway:
     def statistics(self) -> dict[str, object]:
         """The counters of each part of this node, by its name."""
         found: dict[str, object] = {"streams": self.manager.statistics(), "maintenance": self._daily()}
-        found["persons"] = self.office.announcer.statistics()
+        found["persons"] = self.office.notifier.statistics()
         if isinstance(self.bus, RedisBus):
-            found["cluster"] = {"node": self.settings.node, "leads": bool(self._term), **self.bus.statistics()}
-        if term := self._term:
-            found["upstream"] = term.supervisor.statistics()
+            found["cluster"] = {"node": self.settings.node, "leads": bool(self._leader_tasks), **self.bus.statistics()}
+        if term := self._leader_tasks:
+            found["upstream"] = term.deribit_client.statistics()
             if term.recorder:
                 found["recorder"] = term.recorder.statistics()
             if term.service:
-                found["persons"] = term.service.statistics() | self.office.announcer.statistics()
+                found["persons"] = term.service.statistics() | self.office.notifier.statistics()
         return found
 
     def _daily(self) -> dict[str, object]:
@@ -352,35 +352,35 @@ class Gateway:
 
     def families(self) -> list[Metric]:
         """Everything that can be measured of this node now."""
-        families = [*measures.of_streams(self.manager.statistics()), *measures.of_board(self.board), self.lag.family()]
+        families = [*measures.of_streams(self.manager.statistics()), *measures.of_board(self.latest), self.lag.family()]
         bus = self.bus.statistics() if isinstance(self.bus, RedisBus) else None
-        families += measures.of_cluster(bool(self._term), bus)
-        if term := self._term:
-            families += measures.of_upstream(term.supervisor.statistics())
+        families += measures.of_cluster(bool(self._leader_tasks), bus)
+        if term := self._leader_tasks:
+            families += measures.of_upstream(term.deribit_client.statistics())
             if term.recorder:
                 families += measures.of_recorder(term.recorder.statistics())
             if term.service:
-                families += measures.of_persons(term.service.statistics() | self.office.announcer.statistics())
+                families += measures.of_persons(term.service.statistics() | self.office.notifier.statistics())
         return families
 
     async def _metrics(self, _: Request) -> Response:
         text = exposition(self.families())
-        if self.bulletin and isinstance(self.bus, RedisBus):
-            others = await self.bulletin.others(self.bus.nodes())
+        if self.worker_metrics and isinstance(self.bus, RedisBus):
+            others = await self.worker_metrics.others(self.bus.nodes())
             text = exposition(of_workers({self.settings.node: text, **others}))
         return Response(text, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
 
     async def _post_metrics(self, *, task_status: TaskStatus[None]) -> None:
         """Let the other workers answer for this one."""
         task_status.started()
-        while self.bulletin:
-            await self.bulletin.post(exposition(self.families()))
+        while self.worker_metrics:
+            await self.worker_metrics.post(exposition(self.families()))
             await anyio.sleep(POST_SECONDS)
 
 
 async def serve(
     settings: Settings,
-    parts: Callable[[Gateway], Sequence[Part]] = lambda _: (),
+    parts: Callable[[Gateway], Sequence[BackgroundTask]] = lambda _: (),
     serving: Callable[[str], None] = lambda _: None,
     group: str = "",
 ) -> None:
@@ -405,7 +405,7 @@ async def serve(
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         server = Server(config, gateway.drain)
-        watching: list[Part] = [partial(until_orphaned, server.stop)] if group else []
+        watching: list[BackgroundTask] = [partial(until_orphaned, server.stop)] if group else []
         async with gateway.running([*parts(gateway), *watching], crashed=server.stop):
             host, port = listener.getsockname()[:2]
             url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"

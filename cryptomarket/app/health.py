@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 import anyio
 from redis import RedisError, ResponseError
 
-from ..cluster.redis.client import redis_link
-from ..deribit.client import Supervisor
+from ..cluster.redis.client import redis_client
+from ..deribit.client import DeribitClient
 from ..errors import DatabaseUnavailable
-from ..market.latest import Board
+from ..market.latest import LatestValues
 from ..model import UpstreamState
 from ..web.health import Check
 
@@ -20,18 +20,18 @@ DATABASE_SECONDS, REDIS_SECONDS = 2.0, 0.5
 READY = "cryptomarket:ready"
 
 
-def upstream_check(board: Board) -> Check:
+def upstream_check(latest: LatestValues) -> Check:
     """Whether prices are fresh, wherever they come from."""
-    upstream = board.upstream()
+    upstream = latest.upstream()
     says = f"{upstream.state}: {upstream.reason}" if upstream.reason else str(upstream.state)
     return Check(upstream.state is UpstreamState.LIVE, says)
 
 
-def login_check(supervisor: Supervisor) -> Check:
+def login_check(deribit_client: DeribitClient) -> Check:
     """Whether the application's key works; without it prices flow all the same."""
-    trouble = supervisor.login.statistics()["trouble"]
-    says = "logged in" if supervisor.authenticated else f"public prices only: {trouble or 'not logged in yet'}"
-    return Check(supervisor.authenticated, says, needed=False)
+    trouble = deribit_client.login.statistics()["trouble"]
+    says = "logged in" if deribit_client.authenticated else f"public prices only: {trouble or 'not logged in yet'}"
+    return Check(deribit_client.authenticated, says, needed=False)
 
 
 async def database_check(ping: Callable[[], Awaitable[None]]) -> Check:
@@ -47,7 +47,7 @@ async def database_check(ping: Callable[[], Awaitable[None]]) -> Check:
 async def redis_check(url: str) -> Check:
     """Whether Redis answers and takes what is written; its address is not said, it may hold a password."""
     try:
-        async with redis_link(url, connect_seconds=REDIS_SECONDS, seconds=REDIS_SECONDS) as redis:
+        async with redis_client(url, connect_seconds=REDIS_SECONDS, seconds=REDIS_SECONDS) as redis:
             await redis.ping()
             try:
                 await redis.set(READY, b"", px=1_000)

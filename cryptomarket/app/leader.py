@@ -13,64 +13,64 @@ from anyio.abc import TaskStatus
 from msgspec import Raw
 
 from ..cluster.bus import Bus
-from ..cluster.rpc import Desk
-from ..deribit.client import Supervisor
+from ..cluster.rpc import Rpc
+from ..deribit.client import DeribitClient
 from ..deribit.rate_limit import Priority
 from ..history.backfill import Backfill
-from ..history.daily_jobs import Maintenance
+from ..history.daily_jobs import DailyJobs
 from ..history.recorder import Recorder
 from ..model import Message
-from ..persons.leader_worker import Service
+from ..persons.leader_worker import LeaderWorker
 
-__all__ = ["Part", "Term"]
+__all__ = ["BackgroundTask", "LeaderTasks"]
 
 #: How often the tickers that other nodes' streams ask for are looked at.
 LOOK_SECONDS = 1.0
 
 
-class Part(Protocol):
+class BackgroundTask(Protocol):
     """Something that runs in the background until cancelled; it says when it has begun."""
 
     async def __call__(self, *, task_status: TaskStatus[None]) -> None: ...
 
 
-class Term:
+class LeaderTasks:
     """The leader's parts; ``recorder`` is None where another process stores the prices."""
 
     def __init__(
         self,
         *,
-        supervisor: Supervisor,
+        deribit_client: DeribitClient,
         recorder: Recorder | None,
         backfill: Backfill,
-        maintenance: Maintenance,
+        maintenance: DailyJobs,
         bus: Bus,
-        desk: Desk,
+        rpc: Rpc,
     ) -> None:
-        self.supervisor = supervisor
+        self.deribit_client = deribit_client
         self.recorder = recorder
-        self.service: Service | None = None
+        self.service: LeaderWorker | None = None
         self._backfill = backfill
         self._maintenance = maintenance
         self._bus = bus
-        self._desk = desk
+        self._rpc = rpc
 
     async def call(self, method: str, params: Mapping[str, Any]) -> Raw:
         """A call for a person over the one connection: after everything that prices need, before the history."""
         priority = Priority.NEWCOMER if method == "public/auth" else Priority.PERSON
-        return await self.supervisor.call(method, dict(params), priority=priority)
+        return await self.deribit_client.call(method, dict(params), priority=priority)
 
-    def parts(self, service: Service) -> list[Part]:
+    def parts(self, service: LeaderWorker) -> list[BackgroundTask]:
         """What runs for as long as the term, in the order in which it starts."""
         self.service = service
         return [
             *([self.recorder.run] if self.recorder else []),
-            self.supervisor.run,
+            self.deribit_client.run,
             self._follow_demand,
             self._backfill.run,
             self._maintenance.run,
             service.run,
-            partial(self._desk.serve, service.handle),
+            partial(self._rpc.serve, service.handle),
         ]
 
     def receive(self, message: Message) -> None:
@@ -82,5 +82,5 @@ class Term:
         """Follow what streams of all nodes ask for; those of this node are followed at once."""
         task_status.started()
         while True:
-            self.supervisor.want(self._bus.demand())
+            self.deribit_client.want(self._bus.demand())
             await anyio.sleep(LOOK_SECONDS)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from prometheus_client.core import Metric
 
 from ..history.recorder import RecorderStatistics
-from ..market.latest import Board
+from ..market.latest import LatestValues
 from ..model import UpstreamState
 from ..stream.statistics import AGE_BOUNDS, StreamStatistics
 from .metrics import counter, gauge, histogram
@@ -38,15 +38,15 @@ def of_streams(found: StreamStatistics) -> list[Metric]:
     ]
 
 
-def of_board(board: Board) -> list[Metric]:
+def of_board(latest: LatestValues) -> list[Metric]:
     """How far the prices can be believed."""
-    shown = board.upstream().state
+    shown = latest.upstream().state
     states = {str(state): float(state is shown) for state in UpstreamState}
-    ages = {ticker: age / 1000 for ticker, age in board.ages().items()}
+    ages = {ticker: age / 1000 for ticker, age in latest.ages().items()}
     return [
         gauge("upstream_state", "1 for the state that browsers are told", states, "state"),
         gauge("ticker_age_seconds", "Seconds since the last tick of a ticker arrived", ages, "ticker"),
-        gauge("epoch", "The leader's number as seen here", board.epoch),
+        gauge("epoch", "The leader's number as seen here", latest.epoch),
     ]
 
 

@@ -98,14 +98,14 @@ def demo(host: Host = None, port: Port = None) -> None:
 
     Example: cryptomarket demo --port 8080
     """
-    from ..app.demo import Past, demo_world, where_to_look
-    from ..app.gateway import Gateway, Part
+    from ..app.demo import SeedHistory, demo_world, where_to_look
+    from ..app.gateway import BackgroundTask, Gateway
     from ..app.gateway import serve as serve_gateway
 
-    def past(gateway: Gateway) -> list[Part]:
+    def past(gateway: Gateway) -> list[BackgroundTask]:
         settings = gateway.settings
         write = gateway.store.insert_missing
-        return [Past(write, tickers=settings.tickers, interval=settings.snapshot_interval).run]
+        return [SeedHistory(write, tickers=settings.tickers, interval=settings.snapshot_interval).run]
 
     async def run() -> None:
         async with demo_world() as world:

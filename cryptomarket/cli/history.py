@@ -137,13 +137,13 @@ def backfill(ticker: Ticker, start: From, end: To = None, as_json: Json = False)
     first, last = within.start or 0, within.end or int(time.time())
 
     async def run() -> int:
-        from ..deribit.http_client import Api
+        from ..deribit.http_client import HttpClient
 
         url = revealed(settings.database_url) or ""
         proxy = revealed(settings.deribit_proxy)
         async with (
             Store(url, interval=settings.snapshot_interval) as store,
-            Api(settings.deribit_http_url, proxy=proxy, ca_file=settings.deribit_ca_file) as api,
+            HttpClient(settings.deribit_http_url, proxy=proxy, ca_file=settings.deribit_ca_file) as api,
         ):
             await store.migrate()
             with Progress(console=Console(stderr=True)) as progress:

@@ -83,7 +83,7 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
     from ..history.persons import forget_person as erase
     from ..history.synchronous import synchronously
     from ..persons.admin import forget
-    from ..persons.browser_sessions import Sessions
+    from ..persons.browser_sessions import BrowserSessions
     from ..persons.cache.redis import RedisCache
     from ..persons.vault import Vault
 
@@ -96,7 +96,7 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
         if redis is None:
             return []
         async with contextlib.aclosing(RedisCache(redis)) as cache:
-            return await forget(Sessions(cache, Vault(_keys(settings))), who)
+            return await forget(BrowserSessions(cache, Vault(_keys(settings))), who)
 
     ended = run_async(run)
     if not erased and not ended:

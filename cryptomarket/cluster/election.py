@@ -16,7 +16,7 @@ from anyio.abc import TaskStatus
 
 from ..errors import DatabaseUnavailable
 
-__all__ = ["Leadership", "Lease"]
+__all__ = ["Election", "Lease"]
 
 log = structlog.get_logger(__name__)
 
@@ -40,13 +40,13 @@ class Lease(Protocol):
     async def hold_lock(self, held: Callable[[int | None], None]) -> None: ...
 
 
-class Leadership:
+class Election:
     """Takes its turn as the leader of all nodes; ``term`` runs while this node is."""
 
     def __init__(self, lease: Lease, node: str, term: Term, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._lease = lease
         self._node = node
-        self._term = term
+        self._leader_tasks = term
         self._monotonic = monotonic
         self.epoch: int | None = None
         self._highest = 0
@@ -129,7 +129,7 @@ class Leadership:
         log.info("leads", epoch=epoch)
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._term, epoch)
+                tasks.start_soon(self._leader_tasks, epoch)
                 while not self._ended:
                     await self._pause()
                     if not self._ended:

@@ -12,7 +12,7 @@ from anyio.abc import TaskStatus
 
 from ..errors import NoLeader
 
-__all__ = ["Desk", "Handler", "LocalDesk"]
+__all__ = ["Handler", "LocalRpc", "Rpc"]
 
 #: Does one errand; it fails for nobody but itself and answers its failures in words of its own.
 Handler = Callable[[bytes], Awaitable[bytes]]
@@ -21,31 +21,31 @@ Handler = Callable[[bytes], Awaitable[bytes]]
 AT_ONCE = 256
 
 
-class Desk(Protocol):
+class Rpc(Protocol):
     """Carries errands to the one node that serves them."""
 
-    async def ask(self, errand: bytes, *, seconds: float) -> bytes:
+    async def ask(self, request: bytes, *, seconds: float) -> bytes:
         """The leader's answer; raises NoLeader when none came within the time."""
 
     async def serve(self, handle: Handler, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Do the errands of all nodes until cancelled; only the leader does."""
 
 
-class LocalDesk:
+class LocalRpc:
     """The desk of a single process: who serves is called directly."""
 
     def __init__(self) -> None:
         self._handle: Handler | None = None
         self._places = anyio.Semaphore(AT_ONCE)
 
-    async def ask(self, errand: bytes, *, seconds: float) -> bytes:
+    async def ask(self, request: bytes, *, seconds: float) -> bytes:
         """The answer of whoever serves here; raises NoLeader when none came within the time."""
         try:
             with anyio.fail_after(seconds):
                 async with self._places:
                     if self._handle is None:
                         raise NoLeader("nobody serves the desk")
-                    return await self._handle(errand)
+                    return await self._handle(request)
         except TimeoutError:
             raise NoLeader(f"no answer within {seconds:g} s") from None
 

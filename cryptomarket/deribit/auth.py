@@ -15,7 +15,16 @@ from typing import Any
 
 from .messages import Grant
 
-__all__ = ["APPLICATION_SCOPE", "Credentials", "GrantType", "Login", "Secret", "excess", "missing", "signature"]
+__all__ = [
+    "APPLICATION_SCOPE",
+    "ApplicationLogin",
+    "Credentials",
+    "GrantType",
+    "Secret",
+    "excess",
+    "missing",
+    "signature",
+]
 
 #: What the application asks for itself: better limits and raw channels, and nothing a thief could use.
 APPLICATION_SCOPE = "account:read trade:none wallet:none block_trade:none"
@@ -88,7 +97,7 @@ def _rights(scope: str) -> dict[str, str]:
     }
 
 
-class Login:
+class ApplicationLogin:
     """The application's login over the life of the process: what to send next, and whether we are logged in.
 
     It survives connections, while the state ``authenticated`` dies with each. The session is named after this

@@ -13,9 +13,9 @@ import anyio
 import msgspec
 
 from ..errors import ExchangeError, ExchangeRefused, ExchangeUnreachable
-from .effects import Wish
+from .effects import Outgoing
 from .error_codes import Verdict, verdict_of
-from .protocol import Answered, Expired, Lost, Purpose, Refused, UnsafeCall
+from .protocol import ErrorReply, Expired, Lost, Purpose, Result, UnsafeCall
 from .rate_limit import Priority
 
 __all__ = ["Calls"]
@@ -80,26 +80,26 @@ class Calls:
         assert found.result is not None  # noqa: S101 (done means settled)
         return found.result
 
-    def wishes(self) -> list[Wish]:
+    def wishes(self) -> list[Outgoing]:
         """The calls that may be sent now and are in no queue yet."""
         now = self._monotonic()
         ready = [c for c in self._open.values() if not c.queued and c.not_before <= now]
         for call in ready:
             call.queued = True
-        return [Wish(c.priority, c.number, c.method, Purpose.CALL, c.params) for c in ready]
+        return [Outgoing(c.priority, c.number, c.method, Purpose.CALL, c.params) for c in ready]
 
-    def sending(self, wish: Wish) -> bool:
+    def sending(self, wish: Outgoing) -> bool:
         """Whether somebody still waits for what is about to be sent."""
         return any(call.number == wish.number for call in self._open.values())
 
-    def sent(self, wish: Wish, request: int) -> None:
+    def sent(self, wish: Outgoing, request: int) -> None:
         """A call was sent as a request."""
         for call in self._open.values():
             if call.number == wish.number:
                 call.request = request
                 call.tries += 1
 
-    def settle(self, event: Answered | Refused | Expired | Lost) -> None:
+    def settle(self, event: Result | ErrorReply | Expired | Lost) -> None:
         """What became of a request of ours."""
         request = event.request
         call = next((c for c in self._open.values() if request and c.request == request.id), None)
@@ -107,9 +107,9 @@ class Calls:
             return
         call.request = None
         match event:
-            case Answered():
+            case Result():
                 self._finish(call, event.result)
-            case Refused():
+            case ErrorReply():
                 passing = verdict_of(event.code) in (Verdict.WAIT, Verdict.SLOW, Verdict.PAUSE)
                 error = ExchangeRefused(call.method, event.code, event.message, event.reason)
                 self._again_or(call, error, repeat=passing)

@@ -8,10 +8,10 @@ from anyio.abc import TaskStatus
 from .backoff import delays
 from .link import Link
 
-__all__ = ["Supervisor"]
+__all__ = ["DeribitClient"]
 
 
-class Supervisor(Link):
+class DeribitClient(Link):
     """Keeps the link to the exchange up; see Link for its arguments and what it offers."""
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:

@@ -10,11 +10,11 @@ import anyio
 
 from ..errors import ExchangeUnreachable
 from .calls import Calls
-from .effects import Output, Wish
+from .effects import Effect, Outgoing
 from .error_codes import EXPECTED
-from .protocol import Answered, Expired, Lost, Purpose, Refused, State
+from .protocol import ConnectionState, ErrorReply, Expired, Lost, Purpose, Result
 from .rate_limit import Group, Priority, group_of
-from .session import Session
+from .session import ExchangeSession
 from .transport import Socket
 
 __all__ = ["Connection"]
@@ -26,10 +26,10 @@ class Connection:
     def __init__(
         self,
         socket: Socket,
-        session: Session,
+        session: ExchangeSession,
         calls: Calls,
         *,
-        deliver: Callable[[list[Output]], None],
+        deliver: Callable[[list[Effect]], None],
         monotonic: Callable[[], float],
     ) -> None:
         self._socket = socket
@@ -37,7 +37,7 @@ class Connection:
         self._calls = calls
         self._deliver = deliver
         self._monotonic = monotonic
-        self._queue: list[Wish] = []
+        self._queue: list[Outgoing] = []
         self._wake = anyio.Event()
         self._failure: Exception | None = None
 
@@ -84,9 +84,9 @@ class Connection:
             self._handle(self._session.look())
             self._wake.set()
 
-    def _handle(self, outputs: list[Output]) -> None:
+    def _handle(self, outputs: list[Effect]) -> None:
         for output in outputs:
-            if isinstance(output, Answered | Refused | Expired | Lost):
+            if isinstance(output, Result | ErrorReply | Expired | Lost):
                 self._calls.settle(output)
         self._deliver(outputs)
 
@@ -114,7 +114,7 @@ class Connection:
     def _collect(self) -> None:
         for wish in self._session.wishes():
             heappush(self._queue, wish)
-        if self._session.protocol.state in (State.SUBSCRIBING, State.STREAMING):
+        if self._session.protocol.state in (ConnectionState.SUBSCRIBING, ConnectionState.STREAMING):
             for wish in self._calls.wishes():
                 heappush(self._queue, wish)
 

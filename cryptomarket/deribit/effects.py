@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..model import Gap, Tick
-from .protocol import Answered, Expired, Lost, Purpose, Refused
+from .protocol import ErrorReply, Expired, Lost, Purpose, Result
 from .rate_limit import Priority
 
-__all__ = ["InstrumentChanged", "Output", "Trouble", "Wish"]
+__all__ = ["Effect", "InstrumentChanged", "Outgoing", "ProtocolWarning"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Wish:
+class Outgoing:
     """Something to be sent when the budget allows, the most urgent first, then the oldest."""
 
     priority: Priority
@@ -30,11 +30,11 @@ class InstrumentChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class ProtocolWarning:
     """Something went wrong that does not end the connection; a sentence for the log."""
 
     what: str
 
 
 #: The last four are about calls of others, which the session passes on.
-Output = Tick | Gap | InstrumentChanged | Trouble | Answered | Refused | Expired | Lost
+Effect = Tick | Gap | InstrumentChanged | ProtocolWarning | Result | ErrorReply | Expired | Lost

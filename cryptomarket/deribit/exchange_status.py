@@ -10,14 +10,14 @@ import msgspec
 from .channels import INSTRUMENT_STATE, PLATFORM_STATE, PUBLIC_METHODS
 from .messages import InstrumentState, PlatformState, PublicMethods, decode_as
 
-__all__ = ["Platform"]
+__all__ = ["ExchangeStatus"]
 
 #: Both channels of state use open-ended words; these mean that prices flow, everything else that they may rest.
 _TRADING = frozenset({"", "open", "created", "started"})
 _ENDED = frozenset({"closed", "terminated", "deactivated", "delivered", "archivized"})
 
 
-class Platform:
+class ExchangeStatus:
     """The exchange's own account of why a price may be silent."""
 
     def __init__(self) -> None:

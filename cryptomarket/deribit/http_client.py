@@ -18,10 +18,10 @@ from ..model import Tick, is_index
 from .backoff import delays
 from .error_codes import Verdict, verdict_of
 from .messages import ErrorBody, Unreadable, decode_as, number, read_price
-from .rate_limit import Budget, Group, group_of
+from .rate_limit import Group, RateLimiter, group_of
 from .transport import checked_proxy, trust
 
-__all__ = ["Api", "Bar", "ChartRange", "Instrument", "result_of"]
+__all__ = ["ChartBar", "ChartRange", "HttpClient", "Instrument", "result_of"]
 
 #: All instruments are some megabytes; more than this is no answer of the exchange.
 MOST_BYTES = 64 * 2**20
@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 ChartRange = str  # one of 1h 1d 2d 1m 1y all
 
 
-class _Answer(msgspec.Struct, frozen=True):
+class _Reply(msgspec.Struct, frozen=True):
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     us_out: int | None = msgspec.field(name="usOut", default=None)
@@ -73,7 +73,7 @@ class _Volatility(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class ChartBar:
     """What trades of an instrument were worth within one step that starts at the timestamp, UNIX ms."""
 
     timestamp: int
@@ -83,13 +83,13 @@ class Bar:
     close: Decimal
 
 
-def _bar(stamp: int, *prices: msgspec.Raw) -> Bar | None:
+def _bar(stamp: int, *prices: msgspec.Raw) -> ChartBar | None:
     """The bar if it makes sense: the high is the highest and the low the lowest."""
     opened, high, low, closed = (number(price) for price in prices)
     if opened is None or high is None or low is None or closed is None:
         return None
     sane = low <= min(opened, closed) and max(opened, closed) <= high
-    return Bar(stamp, opened, high, low, closed) if sane else None
+    return ChartBar(stamp, opened, high, low, closed) if sane else None
 
 
 def result_of(method: str, status: int, body: bytes) -> msgspec.Raw:
@@ -100,7 +100,7 @@ def result_of(method: str, status: int, body: bytes) -> msgspec.Raw:
 def timed_result_of(method: str, status: int, body: bytes) -> tuple[msgspec.Raw, int | None]:
     """The same, and the moment at which the exchange answered by its own clock, UNIX ms."""
     try:
-        answer = decode_as(_Answer, body)
+        answer = decode_as(_Reply, body)
         error = decode_as(ErrorBody, answer.error) if answer.error is not msgspec.UNSET else None
     except Unreadable:
         # A gateway in front of the exchange answers in HTML while it is away.
@@ -112,7 +112,7 @@ def timed_result_of(method: str, status: int, body: bytes) -> tuple[msgspec.Raw,
     return answer.result, None if answer.us_out is None else answer.us_out // 1000
 
 
-class Api:
+class HttpClient:
     """Public calls over HTTP, an async context manager. Passing failures are tried again a few times."""
 
     def __init__(
@@ -121,14 +121,14 @@ class Api:
         *,
         proxy: str | None = None,
         ca_file: str | None = None,
-        budget: Budget | None = None,
+        budget: RateLimiter | None = None,
         timeout_seconds: float = 30.0,
         tries: int = 3,
         monotonic: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random_module.random,
     ) -> None:
         self._url = http_url.rstrip("/")
-        self._budget = budget or Budget()
+        self._budget = budget or RateLimiter()
         self._tries = tries
         self._monotonic = monotonic
         self._random = random
@@ -246,7 +246,7 @@ class Api:
         priced = ((int(stamp), number(price)) for stamp, price in points)
         return sorted((stamp, price) for stamp, price in priced if price is not None)
 
-    async def bars(self, instrument: str, start: int, end: int, *, minutes: int = 1) -> list[Bar]:
+    async def bars(self, instrument: str, start: int, end: int, *, minutes: int = 1) -> list[ChartBar]:
         """The bars of an instrument that start within [start, end), UNIX ms, oldest first.
 
         One step more is asked at the front and cut off, because the exchange now and then leaves out the bar at the

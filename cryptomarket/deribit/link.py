@@ -11,18 +11,18 @@ from typing import Any
 import msgspec
 
 from ..model import Gap, Message, Tick
-from .auth import Credentials, GrantType, Login
+from .auth import ApplicationLogin, Credentials, GrantType
 from .backoff import Attempts
 from .calls import Calls
 from .connection import Connection
-from .effects import InstrumentChanged, Output, Trouble
+from .effects import Effect, InstrumentChanged, ProtocolWarning
 from .error_codes import EXPECTED, Failure, Pause, classify
-from .rate_limit import Budget, Priority
-from .session import Session
+from .rate_limit import Priority, RateLimiter
+from .session import ExchangeSession
 from .subscriptions import Subscriptions
-from .timeouts import Patience
+from .timeouts import Timeouts
 from .transport import opener
-from .upstream_status import Status
+from .upstream_status import UpstreamStatus
 
 __all__ = ["Link"]
 
@@ -53,18 +53,18 @@ class Link:
         grace_seconds: float = 30.0,
         hint: str = "",
         on_instrument: Callable[[InstrumentChanged], None] = _ignore,
-        patience: Patience | None = None,
-        budget: Budget | None = None,
+        patience: Timeouts | None = None,
+        budget: RateLimiter | None = None,
         attempts: Attempts | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         random: Callable[[], float] = random_module.random,
     ) -> None:
-        self.patience = patience or Patience()
-        self.budget = budget or Budget()
+        self.patience = patience or Timeouts()
+        self.budget = budget or RateLimiter()
         self.attempts = Attempts() if attempts is None else attempts  # an unused one is empty, hence false
-        self.status = Status(publish, wall=wall, hint=hint)
-        self.login = Login(credentials, wall=wall, random=random, grant_type=grant_type)
+        self.status = UpstreamStatus(publish, wall=wall, hint=hint)
+        self.login = ApplicationLogin(credentials, wall=wall, random=random, grant_type=grant_type)
         self.subscriptions = Subscriptions(tickers, raw=raw, grace_seconds=grace_seconds)
         self._open = opener(url, proxy=proxy, ca_file=ca_file, connect_seconds=self.patience.connect)
         self._publish = publish
@@ -100,17 +100,19 @@ class Link:
         pauses = {Pause.NONE: 0.0, Pause.ANSWERED: self.patience.answered, Pause.STOPPED: self.patience.stopped}
         return max(pauses[failure.pause], failure.retry_after_seconds)
 
-    def _new_session(self) -> Session:
-        return Session(self.subscriptions, self.login, self.budget, patience=self.patience, monotonic=self.monotonic)
+    def _new_session(self) -> ExchangeSession:
+        return ExchangeSession(
+            self.subscriptions, self.login, self.budget, patience=self.patience, monotonic=self.monotonic
+        )
 
-    def _deliver(self, outputs: list[Output]) -> None:
+    def _deliver(self, outputs: list[Effect]) -> None:
         for output in outputs:
             match output:
                 case Tick() | Gap():
                     # A ticker in its grace period is forgotten by its readers, who would call its end stale.
                     if output.ticker in self.subscriptions.tickers():
                         self._publish(output)
-                case Trouble():
+                case ProtocolWarning():
                     self.status.trouble(output.what)
                 case InstrumentChanged():
                     self._on_instrument(output)

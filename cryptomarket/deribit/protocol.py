@@ -21,32 +21,32 @@ from .messages import ErrorBody, Frame, Unreadable, decode_as, decode_frame
 
 __all__ = [
     "MOVES",
-    "Answered",
+    "ConnectionState",
+    "ErrorReply",
     "Event",
     "Expired",
     "Heartbeat",
-    "IllegalMove",
+    "IllegalTransition",
     "Lost",
     "Notified",
     "Protocol",
     "Purpose",
-    "Refused",
     "Request",
-    "State",
+    "Result",
     "Step",
-    "Stray",
     "Undecodable",
     "UnsafeCall",
+    "Unsolicited",
 ]
 
 
-class State(Enum):
+class ConnectionState(Enum):
     """Where a connection is in its life."""
 
     OPEN = "open"
     GREETING = "greeting"
     LOGGING_IN = "logging in"
-    PACING = "setting the heartbeat"
+    SETTING_HEARTBEAT = "setting the heartbeat"
     SUBSCRIBING = "subscribing"
     STREAMING = "streaming"
     CLOSED = "closed"
@@ -57,27 +57,27 @@ class Step(Enum):
 
     GREET = "greet"
     LOG_IN = "log in"
-    PACE = "set the heartbeat"
+    SET_HEARTBEAT = "set the heartbeat"
     SUBSCRIBE = "subscribe"
     STREAM = "stream"
     CLOSE = "close"
 
 
-MOVES: dict[tuple[State, Step], State] = {
-    (State.OPEN, Step.GREET): State.GREETING,
-    (State.GREETING, Step.LOG_IN): State.LOGGING_IN,
-    (State.GREETING, Step.PACE): State.PACING,
-    (State.LOGGING_IN, Step.PACE): State.PACING,
-    (State.PACING, Step.SUBSCRIBE): State.SUBSCRIBING,
-    (State.SUBSCRIBING, Step.STREAM): State.STREAMING,
-    **{(state, Step.CLOSE): State.CLOSED for state in State},
+MOVES: dict[tuple[ConnectionState, Step], ConnectionState] = {
+    (ConnectionState.OPEN, Step.GREET): ConnectionState.GREETING,
+    (ConnectionState.GREETING, Step.LOG_IN): ConnectionState.LOGGING_IN,
+    (ConnectionState.GREETING, Step.SET_HEARTBEAT): ConnectionState.SETTING_HEARTBEAT,
+    (ConnectionState.LOGGING_IN, Step.SET_HEARTBEAT): ConnectionState.SETTING_HEARTBEAT,
+    (ConnectionState.SETTING_HEARTBEAT, Step.SUBSCRIBE): ConnectionState.SUBSCRIBING,
+    (ConnectionState.SUBSCRIBING, Step.STREAM): ConnectionState.STREAMING,
+    **{(state, Step.CLOSE): ConnectionState.CLOSED for state in ConnectionState},
 }
 
 
-class IllegalMove(ExchangeError):
+class IllegalTransition(ExchangeError):
     """A step that the state does not allow: a bug of ours, never the exchange's doing."""
 
-    def __init__(self, state: State, step: Step) -> None:
+    def __init__(self, state: ConnectionState, step: Step) -> None:
         super().__init__(state, step)
         self.state = state
         self.step = step
@@ -115,7 +115,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class Result:
     """A request was answered; ``result`` is raw JSON."""
 
     request: Request
@@ -123,7 +123,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class ErrorReply:
     """A request was answered with an error; without ``request`` the exchange did not say which."""
 
     request: Request | None
@@ -162,7 +162,7 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
-class Stray:
+class Unsolicited:
     """An answer to nothing we still wait for."""
 
     id: int | str
@@ -175,7 +175,7 @@ class Undecodable:
     reason: str
 
 
-Event = Answered | Refused | Expired | Lost | Notified | Heartbeat | Stray | Undecodable
+Event = Result | ErrorReply | Expired | Lost | Notified | Heartbeat | Unsolicited | Undecodable
 
 
 class Protocol:
@@ -185,7 +185,7 @@ class Protocol:
     """
 
     def __init__(self, *, answer_seconds: float = 30.0) -> None:
-        self.state = State.OPEN
+        self.state = ConnectionState.OPEN
         self.answer_seconds = answer_seconds  # Deribit advises about 30
         self._next_id = 1
         self._pending: dict[int, Request] = {}
@@ -203,15 +203,15 @@ class Protocol:
         """Take a step in the life of the connection; raises IllegalMove."""
         state = MOVES.get((self.state, step))
         if state is None:
-            raise IllegalMove(self.state, step)
+            raise IllegalTransition(self.state, step)
         self.state = state
 
     def request(
         self, method: str, params: dict[str, Any], purpose: Purpose, now: float, *, within: float | None = None
     ) -> tuple[Request, str]:
         """A numbered request and the text to send; raises UnsafeCall, or IllegalMove when the connection is closed."""
-        if self.state is State.CLOSED:
-            raise IllegalMove(self.state, Step.SUBSCRIBE)
+        if self.state is ConnectionState.CLOSED:
+            raise IllegalTransition(self.state, Step.SUBSCRIBE)
         if method == "private/logout":
             raise UnsafeCall("private/logout closes the connection of everybody")
         if method.startswith("private/") and not params.get("access_token"):
@@ -235,7 +235,7 @@ class Protocol:
         if frame.id is None or frame.result is msgspec.UNSET:
             return [Undecodable("neither an answer nor a notification")]
         request = self._take(frame.id)
-        return [Answered(request, frame.result)] if request else [Stray(frame.id)]
+        return [Result(request, frame.result)] if request else [Unsolicited(frame.id)]
 
     def _notified(self, frame: Frame, now: float) -> list[Event]:
         params = frame.params
@@ -247,7 +247,7 @@ class Protocol:
             return [Heartbeat(asked=False)]
         # "the API consumer must respond with a public/test request; otherwise the server will immediately close
         # the connection" (public-set_heartbeat.md)
-        if self.state is not State.CLOSED:
+        if self.state is not ConnectionState.CLOSED:
             self._replies.append(self.request("public/test", {}, Purpose.REPLY, now)[1])
         return [Heartbeat(asked=True)]
 
@@ -257,9 +257,9 @@ class Protocol:
         except Unreadable:
             error = ErrorBody(message="an error without a readable body")
         if id is None:  # the answer to an unreadable or oversized frame names no request
-            return [Refused(None, error.code, error.message, error.reason)]
+            return [ErrorReply(None, error.code, error.message, error.reason)]
         request = self._take(id)
-        return [Refused(request, error.code, error.message, error.reason)] if request else [Stray(id)]
+        return [ErrorReply(request, error.code, error.message, error.reason)] if request else [Unsolicited(id)]
 
     def _take(self, id: int | str) -> Request | None:  # noqa: A002 (the field's name)
         return self._pending.pop(id, None) if isinstance(id, int) else None

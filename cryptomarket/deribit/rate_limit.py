@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-__all__ = ["Budget", "Group", "Priority", "group_of"]
+__all__ = ["Group", "Priority", "RateLimiter", "group_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Priority(IntEnum):
     BACKFILL = 5
 
 
-class Budget:
+class RateLimiter:
     """Buckets a group under an outer cap of requests in any one second; it slows down when told off.
 
     The last request of each second and the last call's worth of credits are kept for heartbeats. ``hurry`` lets its

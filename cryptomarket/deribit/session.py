@@ -10,39 +10,39 @@ from typing import Any
 
 from ..errors import ExchangeRefused, ExchangeUnreachable
 from ..model import Gap
-from .auth import Login
+from .auth import ApplicationLogin
 from .channels import is_raw, ticker_of
-from .effects import InstrumentChanged, Output, Trouble, Wish
+from .effects import Effect, InstrumentChanged, Outgoing, ProtocolWarning
 from .error_codes import Verdict, verdict_of
-from .exchange_status import Platform
+from .exchange_status import ExchangeStatus
 from .messages import Grant, Unreadable, decode_as, read_price
 from .protocol import (
-    Answered,
+    ConnectionState,
+    ErrorReply,
     Event,
     Expired,
     Lost,
     Notified,
     Protocol,
     Purpose,
-    Refused,
     Request,
-    State,
+    Result,
     Step,
     Undecodable,
 )
-from .rate_limit import Budget, Priority
+from .rate_limit import Priority, RateLimiter
 from .subscriptions import Subscriptions
-from .timeouts import Patience
+from .timeouts import Timeouts
 from .watchdog import Pulse, Watchdog
 
-__all__ = ["Session"]
+__all__ = ["ExchangeSession"]
 
 CLIENT_NAME = "cryptomarket"
 #: A peer that says this often what nobody can read is not the exchange, or no longer well.
 MOST_UNDECODABLE = 20
 
 
-class Session:
+class ExchangeSession:
     """Drives the protocol through one connection and turns what the exchange says into ticks, gaps and troubles.
 
     `start`, then `receive` for each text and `look` every now and then; after each, send `replies()` at once and
@@ -53,24 +53,24 @@ class Session:
     def __init__(
         self,
         subscriptions: Subscriptions,
-        login: Login,
-        budget: Budget,
+        login: ApplicationLogin,
+        budget: RateLimiter,
         *,
-        patience: Patience | None = None,
+        patience: Timeouts | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.subscriptions = subscriptions
         self.login = login
         self.budget = budget
-        self.patience = patience or Patience()
+        self.patience = patience or Timeouts()
         self.protocol = Protocol(answer_seconds=self.patience.answer)
-        self.platform = Platform()
+        self.platform = ExchangeStatus()
         self.flowed = False
         #: The exchange announced that it ends this connection; the close that follows does not say why.
         self.doom: ExchangeRefused | None = None
         self._monotonic = monotonic
         self._watchdog = Watchdog(shortest_seconds=self.patience.rhythm, first_seconds=self.patience.first)
-        self._wishes: list[Wish] = []
+        self._wishes: list[Outgoing] = []
         self._wishing: set[Purpose] = set()
         self._number = 0
         self._pulse = Pulse(self.patience.silence, self.patience.probe, monotonic())
@@ -83,7 +83,7 @@ class Session:
     @property
     def alive(self) -> bool:
         """Whether the connection stands."""
-        return self.protocol.state is not State.CLOSED
+        return self.protocol.state is not ConnectionState.CLOSED
 
     # Intentions
 
@@ -99,12 +99,12 @@ class Session:
         """Whether there is something to send."""
         return bool(self._wishes)
 
-    def wishes(self) -> list[Wish]:
+    def wishes(self) -> list[Outgoing]:
         """What became due since the last call; each is handed out once."""
         wishes, self._wishes = self._wishes, []
         return wishes
 
-    def ask(self, wish: Wish) -> tuple[Request, str] | None:
+    def ask(self, wish: Outgoing) -> tuple[Request, str] | None:
         """The request of a wish that is sent now, and its text; None when there is nothing left to ask."""
         now, params = self._monotonic(), wish.params
         if wish.purpose is Purpose.LOGIN:
@@ -127,28 +127,28 @@ class Session:
 
     def _wish(self, method: str, purpose: Purpose, priority: Priority, **params: Any) -> None:
         self._number += 1
-        self._wishes.append(Wish(priority, self._number, method, purpose, params))
+        self._wishes.append(Outgoing(priority, self._number, method, purpose, params))
 
     # What arrives
 
-    def receive(self, text: str | bytes) -> list[Output]:
+    def receive(self, text: str | bytes) -> list[Effect]:
         """What a message of the exchange means for the rest of the program."""
         now = self._monotonic()
         self._pulse.beat(now)
-        outputs: list[Output] = []
+        outputs: list[Effect] = []
         for event in self.protocol.receive(text, now):
             outputs += self._handle(event, now)
         return outputs
 
-    def _handle(self, event: Event, now: float) -> list[Output]:
+    def _handle(self, event: Event, now: float) -> list[Effect]:
         match event:
             case Notified():
                 return self._notified(event, now)
-            case Answered():
+            case Result():
                 return self._answered(event, now)
-            case Refused():
+            case ErrorReply():
                 if event.request is None:
-                    return [Trouble(f"an error that names no request: {event.code} {event.message}")]
+                    return [ProtocolWarning(f"an error that names no request: {event.code} {event.message}")]
                 return self._refused(event, event.request, now)
             case Expired():
                 return self._expired(event, now)
@@ -159,13 +159,13 @@ class Session:
             case _:  # a heartbeat, or an answer to what nobody waits for any more
                 return []
 
-    def _unreadable(self, reason: str) -> list[Output]:
+    def _unreadable(self, reason: str) -> list[Effect]:
         self._undecodable += 1
         if self._undecodable >= MOST_UNDECODABLE:
             raise ExchangeUnreachable(f"{self._undecodable} frames made no sense, the last: {reason}")
-        return [Trouble(f"a frame was passed over: {reason}")]
+        return [ProtocolWarning(f"a frame was passed over: {reason}")]
 
-    def _notified(self, event: Notified, now: float) -> list[Output]:
+    def _notified(self, event: Notified, now: float) -> list[Effect]:
         self.subscriptions.heard(event.channel)
         ticker = ticker_of(event.channel)
         try:
@@ -180,12 +180,12 @@ class Session:
         self._watchdog.heard(event.channel, now)
         self.platform.flows(ticker)
         self._last_price = now
-        if self.protocol.state is State.SUBSCRIBING:
+        if self.protocol.state is ConnectionState.SUBSCRIBING:
             self.protocol.move(Step.STREAM)
         self.flowed = True
         return [tick]
 
-    def _told(self, event: Notified) -> list[Output]:
+    def _told(self, event: Notified) -> list[Effect]:
         """The exchange speaks of itself."""
         change = self.platform.hear(event.channel, event.data)
         if change is None:
@@ -196,10 +196,10 @@ class Session:
 
     # What is answered
 
-    def _answered(self, event: Answered, now: float) -> list[Output]:
+    def _answered(self, event: Result, now: float) -> list[Effect]:
         match event.request.purpose:
             case Purpose.HELLO:
-                self._log_in_or_pace(now)
+                self._log_in_or_set_heartbeat(now)
             case Purpose.LOGIN:
                 return self._granted(event, now)
             case Purpose.HEARTBEAT:
@@ -217,47 +217,47 @@ class Session:
                 pass
         return []
 
-    def _log_in_or_pace(self, now: float) -> None:
+    def _log_in_or_set_heartbeat(self, now: float) -> None:
         if self.login.due(now):
             self.protocol.move(Step.LOG_IN)
             self._log_in()
         else:
-            self._pace()
+            self._set_heartbeat()
 
     def _log_in(self) -> None:
         self.login.asked()
         self._wish("public/auth", Purpose.LOGIN, Priority.LOGIN)
 
-    def _pace(self) -> None:
-        self.protocol.move(Step.PACE)
+    def _set_heartbeat(self) -> None:
+        self.protocol.move(Step.SET_HEARTBEAT)
         self._wish("public/set_heartbeat", Purpose.HEARTBEAT, Priority.LOGIN, interval=self.patience.heartbeat)
 
     def _begin(self, now: float) -> None:
-        if self.protocol.state is State.PACING:
+        if self.protocol.state is ConnectionState.SETTING_HEARTBEAT:
             self.protocol.move(Step.SUBSCRIBE)
             self._ask_for_channels(now)
 
-    def _granted(self, event: Answered, now: float) -> list[Output]:
+    def _granted(self, event: Result, now: float) -> list[Effect]:
         try:
             grant = decode_as(Grant, event.result)
         except Unreadable as exc:
             return self._login_failed(str(exc), now, hopeless=False)
         troubles = self.login.granted(grant, now)
         self.subscriptions.raw_allowed = True
-        if self.protocol.state is State.LOGGING_IN:
-            self._pace()
-        return [Trouble(what) for what in troubles]
+        if self.protocol.state is ConnectionState.LOGGING_IN:
+            self._set_heartbeat()
+        return [ProtocolWarning(what) for what in troubles]
 
-    def _login_failed(self, reason: str, now: float, *, hopeless: bool) -> list[Output]:
+    def _login_failed(self, reason: str, now: float, *, hopeless: bool) -> list[Effect]:
         """Public prices flow without a login: go on, and say once what is wrong."""
         known = self.login.trouble
         self.login.failed(reason, now, hopeless=hopeless)
         self.subscriptions.raw_allowed = self.login.authenticated
-        if self.protocol.state is State.LOGGING_IN:
-            self._pace()
-        return [Trouble(f"login failed: {reason}")] if self.login.trouble != known else []
+        if self.protocol.state is ConnectionState.LOGGING_IN:
+            self._set_heartbeat()
+        return [ProtocolWarning(f"login failed: {reason}")] if self.login.trouble != known else []
 
-    def _confirmed(self, event: Answered, now: float) -> list[Output]:
+    def _confirmed(self, event: Result, now: float) -> list[Effect]:
         asked = event.request.params["channels"]
         try:
             accepted = set(decode_as(list[str], event.result))
@@ -271,7 +271,7 @@ class Session:
 
     # What is refused or never answered
 
-    def _refused(self, event: Refused, request: Request, now: float) -> list[Output]:
+    def _refused(self, event: ErrorReply, request: Request, now: float) -> list[Effect]:
         verdict = verdict_of(event.code)
         error = ExchangeRefused(request.method, event.code, event.message, event.reason)
         if event.code == 10028:
@@ -283,7 +283,7 @@ class Session:
             case Purpose.HELLO:
                 if verdict in (Verdict.WAIT, Verdict.SLOW, Verdict.PAUSE):
                     raise error
-                self._log_in_or_pace(now)
+                self._log_in_or_set_heartbeat(now)
             case Purpose.LOGIN:
                 return self._login_failed(str(error), now, hopeless=verdict is Verdict.STOP)
             case Purpose.HEARTBEAT:
@@ -298,9 +298,9 @@ class Session:
                 return [event]
             case Purpose.REPLY:
                 pass
-        return [Trouble(str(error))]
+        return [ProtocolWarning(str(error))]
 
-    def _not_subscribed(self, request: Request, error: ExchangeRefused, verdict: Verdict, now: float) -> list[Output]:
+    def _not_subscribed(self, request: Request, error: ExchangeRefused, verdict: Verdict, now: float) -> list[Effect]:
         channels = request.params["channels"]
         if verdict is Verdict.LOGIN and any(is_raw(channel) for channel in channels):
             self.subscriptions.raw_allowed = False  # 100ms will do until the next login
@@ -308,14 +308,14 @@ class Session:
             self._ask_for_channels(now)
         elif verdict in (Verdict.FIX, Verdict.STOP) and len(channels) == 1:
             dropped = self.subscriptions.answered(channels, (), now)
-            return [Trouble(str(error)), *(Gap(t) for channel in dropped if (t := ticker_of(channel)))]
+            return [ProtocolWarning(str(error)), *(Gap(t) for channel in dropped if (t := ticker_of(channel)))]
         elif verdict in (Verdict.FIX, Verdict.STOP):
             self.subscriptions.halve(channels)  # one bad name may spoil the whole request
         else:
             self.subscriptions.postponed(channels, now, self.patience.retry)
-        return [Trouble(str(error))]
+        return [ProtocolWarning(str(error))]
 
-    def _expired(self, event: Expired, now: float) -> list[Output]:
+    def _expired(self, event: Expired, now: float) -> list[Effect]:
         request = event.request
         match request.purpose:
             case Purpose.HELLO:
@@ -336,17 +336,17 @@ class Session:
                 return [event]
             case Purpose.REPLY:
                 pass
-        return [Trouble(f"{request.method} was not answered")]
+        return [ProtocolWarning(f"{request.method} was not answered")]
 
     # What time brings
 
-    def look(self) -> list[Output]:
+    def look(self) -> list[Effect]:
         """What is due by now: late answers, silent channels, changed demand, a token that ages."""
         now = self._monotonic()
-        outputs: list[Output] = []
+        outputs: list[Effect] = []
         for event in self.protocol.expire(now):
             outputs += self._handle(event, now)
-        if self.protocol.state in (State.SUBSCRIBING, State.STREAMING):
+        if self.protocol.state in (ConnectionState.SUBSCRIBING, ConnectionState.STREAMING):
             if self.login.due(now):
                 self._log_in()
             self._listen(now)
@@ -356,7 +356,7 @@ class Session:
 
     def ask_for_channels(self) -> None:
         """Demand changed: wish for what is missing and give back what nobody wants, if it is time for that."""
-        if self.protocol.state in (State.SUBSCRIBING, State.STREAMING):
+        if self.protocol.state in (ConnectionState.SUBSCRIBING, ConnectionState.STREAMING):
             self._ask_for_channels(self._monotonic())
 
     def _ask_for_channels(self, now: float) -> None:
@@ -388,9 +388,9 @@ class Session:
         """Why prices may rest by the exchange's own intention, empty when it said nothing."""
         return self.platform.reason(self.subscriptions.tickers(), authenticated=self.login.authenticated)
 
-    def close(self) -> list[Output]:
+    def close(self) -> list[Effect]:
         """The connection is gone; what somebody still waited for is returned as Lost."""
-        outputs: list[Output] = []
+        outputs: list[Effect] = []
         for event in self.protocol.close():
             outputs += self._handle(event, self._monotonic())
         self.subscriptions.lost()

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-__all__ = ["Patience"]
+__all__ = ["Timeouts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Timeouts:
     """Limits of one connection, in seconds."""
 
     connect: float = 10.0

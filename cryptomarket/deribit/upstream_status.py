@@ -7,12 +7,12 @@ import structlog
 from ..model import Message, Upstream, UpstreamState
 from .error_codes import Failure, Verdict
 
-__all__ = ["Status"]
+__all__ = ["UpstreamStatus"]
 
 log = structlog.get_logger(__name__)
 
 
-class Status:
+class UpstreamStatus:
     """Publishes the state of upstream when it changes. ``hint`` is added to the line that says it is down."""
 
     def __init__(self, publish: Callable[[Message], None], *, wall: Callable[[], float], hint: str = "") -> None:

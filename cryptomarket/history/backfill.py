@@ -18,15 +18,15 @@ from ..errors import DatabaseUnavailable, ExchangeError, ExchangeRefused
 from ..model import Price, Source, is_index
 from .intervals import Coverage, Interval, Kind, Reason, kept_since, runs
 from .reading import Hole
-from .recent_slots import Memory
+from .recent_slots import RecentSlots
 
 __all__ = [
     "Backfill",
-    "Bar",
+    "BarLike",
     "Chart",
     "Filled",
+    "HistorySource",
     "HoleStore",
-    "Past",
     "fill",
     "fillable",
     "index_chart",
@@ -54,7 +54,7 @@ NONEXISTENT = frozenset({-32600, -32601, -32602, -32000, 11029, 11049, 11050, 13
 Points = Sequence[tuple[int, Decimal]]
 
 
-class Bar(Protocol):
+class BarLike(Protocol):
     """A bar of the exchange's chart: where it begins, UNIX ms, and its last price."""
 
     @property
@@ -63,13 +63,13 @@ class Bar(Protocol):
     def close(self) -> Decimal: ...
 
 
-class Past(Protocol):
+class HistorySource(Protocol):
     """The exchange's history: `deribit.Api` is one."""
 
     async def index_chart(self, index: str, chart_range: str, /) -> Points:
         """Average prices, oldest first, as (UNIX ms, price)."""
 
-    async def bars(self, instrument: str, start: int, end: int, /, *, minutes: int) -> Sequence[Bar]:
+    async def bars(self, instrument: str, start: int, end: int, /, *, minutes: int) -> Sequence[BarLike]:
         """The bars that begin within [start, end), UNIX ms, oldest first."""
 
     async def volatility(self, currency: str, start: int, end: int, /) -> Points:
@@ -179,9 +179,9 @@ class Backfill:
     def __init__(
         self,
         store: HoleStore,
-        past: Past,
+        past: HistorySource,
         *,
-        memory: Memory | None = None,
+        memory: RecentSlots | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._store = store

@@ -11,7 +11,18 @@ import msgspec
 
 from ..model import Price, Tick, plain
 
-__all__ = ["MINUTE", "RESOLUTIONS", "Bar", "Candle", "ToldCandle", "clusters", "combine", "fold", "minute", "overlay"]
+__all__ = [
+    "MINUTE",
+    "RESOLUTIONS",
+    "Candle",
+    "CandleText",
+    "MinuteBar",
+    "clusters",
+    "combine",
+    "fold",
+    "minute",
+    "overlay",
+]
 
 MINUTE = 60
 
@@ -20,7 +31,7 @@ RESOLUTIONS = {"1m": MINUTE, "5m": 300, "15m": 900, "1h": 3_600, "4h": 14_400, "
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class MinuteBar:
     """What ticks of one minute did, as one leader heard them; `first` and `last` are exchange timestamps in ms.
 
     `part` numbers the bars of a leader: ticks that come after their minute was written make a bar of their own.
@@ -39,21 +50,21 @@ class Bar:
     count: int
 
     @classmethod
-    def of(cls, tick: Tick, epoch: int, part: int) -> "Bar":
+    def of(cls, tick: Tick, epoch: int, part: int) -> "MinuteBar":
         """The bar of a single tick."""
         moment, price = tick.exchange_timestamp, tick.price
         return cls(tick.ticker, minute(moment), epoch, part, moment, moment, price, price, price, price, 1)
 
     @classmethod
-    def of_row(cls, row: Price) -> "Bar":
+    def of_row(cls, row: Price) -> "MinuteBar":
         """A stored price as a bar of one tick."""
         moment, price = row.exchange_timestamp, row.price
         return cls(row.ticker, minute(moment), row.epoch, 0, moment, moment, price, price, price, price, 1)
 
-    def with_tick(self, tick: Tick) -> "Bar":
+    def with_tick(self, tick: Tick) -> "MinuteBar":
         """The bar after one more tick, which is the last to arrive."""
         moment, price = tick.exchange_timestamp, tick.price
-        return Bar(
+        return MinuteBar(
             self.ticker,
             self.timestamp,
             self.epoch,
@@ -80,7 +91,7 @@ class Candle:
     count: int
 
 
-class ToldCandle(msgspec.Struct, frozen=True):
+class CandleText(msgspec.Struct, frozen=True):
     """A candle as it is read and told: prices are the digits themselves, which nobody need compute with."""
 
     timestamp: int
@@ -92,7 +103,7 @@ class ToldCandle(msgspec.Struct, frozen=True):
     partial: bool = False
 
     @classmethod
-    def of(cls, candle: Candle, partial: bool) -> "ToldCandle":
+    def of(cls, candle: Candle, partial: bool) -> "CandleText":
         """The candle in digits."""
         prices = (plain(candle.open), plain(candle.high), plain(candle.low), plain(candle.close))
         return cls(candle.timestamp, *prices, candle.count, partial)
@@ -117,11 +128,13 @@ def minute(milliseconds: int) -> int:
     return seconds - seconds % MINUTE
 
 
-def fold(timestamp: int, bars: Iterable[Bar], rows: Iterable[Price]) -> Candle | None:
+def fold(timestamp: int, bars: Iterable[MinuteBar], rows: Iterable[Price]) -> Candle | None:
     """The candle of a minute out of its bars and stored prices; a price within a bar's span is among its ticks."""
     heard = list(bars)
     parts = heard + [
-        Bar.of_row(row) for row in rows if not any(bar.first <= row.exchange_timestamp <= bar.last for bar in heard)
+        MinuteBar.of_row(row)
+        for row in rows
+        if not any(bar.first <= row.exchange_timestamp <= bar.last for bar in heard)
     ]
     if not parts:
         return None
@@ -153,17 +166,17 @@ def combine(timestamp: int, parts: Sequence[Candle]) -> Candle:
     )
 
 
-def overlay(found: Sequence[ToldCandle], bars: Iterable[Bar], seconds: int) -> list[ToldCandle]:
+def overlay(found: Sequence[CandleText], bars: Iterable[MinuteBar], seconds: int) -> list[CandleText]:
     """Candles with the bars that are not stored yet, oldest first; what they touch is still open, hence partial."""
     whole = {candle.timestamp: candle for candle in found}
-    of_minute: dict[int, list[Bar]] = {}
+    of_minute: dict[int, list[MinuteBar]] = {}
     for bar in bars:
         of_minute.setdefault(bar.timestamp, []).append(bar)
     for moment in sorted(of_minute):
         bucket = moment - moment % seconds
         stored = whole.get(bucket)
         parts = [fold(moment, of_minute[moment], ()), stored.exact() if stored else None]
-        whole[bucket] = ToldCandle.of(combine(bucket, [part for part in parts[::-1] if part is not None]), True)
+        whole[bucket] = CandleText.of(combine(bucket, [part for part in parts[::-1] if part is not None]), True)
     return [whole[moment] for moment in sorted(whole)]
 
 

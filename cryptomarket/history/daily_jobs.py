@@ -12,7 +12,7 @@ from anyio.abc import TaskStatus
 from ..errors import DatabaseUnavailable, ExchangeError
 from .candles import RESOLUTIONS
 
-__all__ = ["DAY", "Job", "JobState", "JobStore", "Maintenance", "Retention", "housekeeping"]
+__all__ = ["DAY", "DailyJobs", "Job", "JobState", "JobStore", "Retention", "housekeeping"]
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +78,7 @@ def housekeeping(store: Housekept, retention: Retention, wall: Callable[[], floa
     return [Job("roll-ups", store.make_candles), Job("retention", prune), Job("upkeep", store.tidy)]
 
 
-class Maintenance:
+class DailyJobs:
     """Runs each job once after every 00:00 UTC, and at the start when a run was missed."""
 
     def __init__(self, store: JobStore, jobs: Sequence[Job], *, wall: Callable[[], float] = time.time) -> None:

@@ -17,11 +17,11 @@ __all__ = [
     "Reason",
     "cover",
     "due",
-    "enter",
     "explain",
     "kept_since",
-    "paint",
+    "merge",
     "pruned",
+    "record",
     "runs",
 ]
 
@@ -86,7 +86,7 @@ class Interval:
 Explain = Callable[[int, int], Sequence[Interval]]
 
 
-def paint(ledger: Sequence[Interval], new: Interval) -> list[Interval]:
+def merge(ledger: Sequence[Interval], new: Interval) -> list[Interval]:
     """The ledger after a claim: the stronger kind takes the time both claim, and equal neighbours become one."""
     pieces: list[Interval] = []
     uncovered = new.start
@@ -117,15 +117,15 @@ def _joined(pieces: Iterable[Interval]) -> list[Interval]:
     return whole
 
 
-def enter(ledger: Sequence[Interval], new: Interval, why: Explain) -> list[Interval]:
+def record(ledger: Sequence[Interval], new: Interval, why: Explain) -> list[Interval]:
     """The ledger after a claim, without a hole: what lies between the claim and the rest is missing, and says why."""
     entries = list(ledger)
     if ledger and ledger[-1].end < new.start:
         for hole in why(ledger[-1].end, new.start):
-            entries = paint(entries, hole)
+            entries = merge(entries, hole)
     if ledger and new.end < ledger[0].start:
-        entries = paint(entries, Interval(new.end, ledger[0].start, Kind.MISSING, new.step, reason=Reason.UNRECORDED))
-    return paint(entries, new)
+        entries = merge(entries, Interval(new.end, ledger[0].start, Kind.MISSING, new.step, reason=Reason.UNRECORDED))
+    return merge(entries, new)
 
 
 def pruned(ledger: Sequence[Interval], before: int) -> list[Interval]:

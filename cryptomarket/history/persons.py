@@ -11,11 +11,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ..database.schema import persons
 
-__all__ = ["Seen", "all_seen", "forget_person", "prune_persons", "write_seen"]
+__all__ = ["SeenRow", "all_seen", "forget_person", "prune_persons", "write_seen"]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenRow:
     """A person, and when it was seen first and last (UNIX seconds); never anything secret."""
 
     person_id: str
@@ -25,7 +25,7 @@ class Seen:
     last: int
 
 
-def write_seen(connection: Connection, seen: Iterable[Seen]) -> None:
+def write_seen(connection: Connection, seen: Iterable[SeenRow]) -> None:
     """Enter persons; who is known already keeps the first moment and gets the later last one, with today's name."""
     insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert
     for one in seen:
@@ -61,6 +61,6 @@ def forget_person(connection: Connection, who: str) -> list[str]:
     return [row.person_id for row in connection.execute(delete(persons).where(chosen).returning(persons.c.person_id))]
 
 
-def all_seen(connection: Connection) -> list[Seen]:
+def all_seen(connection: Connection) -> list[SeenRow]:
     """Everybody, the last to be seen first."""
-    return [Seen(*row) for row in connection.execute(select(persons).order_by(persons.c.last_seen.desc()))]
+    return [SeenRow(*row) for row in connection.execute(select(persons).order_by(persons.c.last_seen.desc()))]

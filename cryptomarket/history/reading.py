@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from ..model import Price
 from . import queries
-from .candles import RESOLUTIONS, ToldCandle
+from .candles import RESOLUTIONS, CandleText
 from .intervals import Coverage, Interval, Kind, Reason, cover
 from .queries import Form, Order
 
@@ -147,11 +147,11 @@ def candles(
     limit: int,
     after: int | None,
     order: Order,
-) -> list[ToldCandle]:
+) -> list[CandleText]:
     """Candles that begin in [start, end), after the position `after`; those with missing time in them are partial."""
     seconds = RESOLUTIONS[resolution]
     asked = {**queries.bounds(ticker, start, end, after, limit, order), "resolution": seconds}
-    found = [ToldCandle(*row) for row in connection.execute(queries.candles(order), asked).all()]
+    found = [CandleText(*row) for row in connection.execute(queries.candles(order), asked).all()]
     if not found:
         return found
     first, last = sorted((found[0].timestamp, found[-1].timestamp))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from ..model import Message, Price, Source, Tick
 
-__all__ = ["HEARD", "Memory"]
+__all__ = ["HEARD", "RecentSlots"]
 
 #: The source of a price that a node remembered.
 HEARD = f"{Source.BACKFILL}:heard"
@@ -17,7 +17,7 @@ KEPT_SECONDS = 120
 KEPT_SLOTS = 3
 
 
-class Memory:
+class RecentSlots:
     """Folds ticks into slots of `interval` seconds, and forgets those that are older than a new leader needs."""
 
     def __init__(self, interval: int) -> None:

@@ -15,7 +15,7 @@ from anyio.abc import TaskStatus
 
 from ..errors import DatabaseUnavailable
 from ..model import Message, Price, Source, Tick, Upstream
-from .candles import MINUTE, Bar, minute
+from .candles import MINUTE, MinuteBar, minute
 from .intervals import Interval
 from .outages import Outages
 from .writing import Why
@@ -39,13 +39,13 @@ WRITE_ROWS = 1_000
 CLOCK_SECONDS = 150.0
 
 
-Entry = TypeVar("Entry", Price, Bar)
+Entry = TypeVar("Entry", Price, MinuteBar)
 
 
 class SlotStore(Protocol):
     """Where the recorder writes: `Store` is one."""
 
-    async def write_live(self, prices: Sequence[Price], epoch: int, *, bars: Sequence[Bar], why: Why) -> bool:
+    async def write_live(self, prices: Sequence[Price], epoch: int, *, bars: Sequence[MinuteBar], why: Why) -> bool:
         """Write rows and bars, all or none; False when a newer leader has taken over."""
 
 
@@ -87,7 +87,7 @@ class Recorder:
         self._monotonic = monotonic
         self._outages = Outages(interval, started=wall(), configured=configured)
         self._slots: dict[int, dict[str, Price]] = {}
-        self._bars: dict[int, dict[str, Bar]] = {}
+        self._bars: dict[int, dict[str, MinuteBar]] = {}
         self._parts = 0
         self._queued = 0
         self._written = 0
@@ -111,7 +111,7 @@ class Recorder:
             self._queued, self._written, self._dropped, self._down_since is not None, self._deposed
         )
 
-    def bars(self, ticker: str) -> list[Bar]:
+    def bars(self, ticker: str) -> list[MinuteBar]:
         """The bars of a ticker that are not stored yet: of the open minute, and of a queue."""
         return [of_minute[ticker] for of_minute in self._bars.values() if ticker in of_minute]
 
@@ -145,7 +145,7 @@ class Recorder:
         bar = of_minute.get(tick.ticker)
         if bar is None:
             self._parts += 1
-            of_minute[tick.ticker] = Bar.of(tick, self._epoch, self._parts)
+            of_minute[tick.ticker] = MinuteBar.of(tick, self._epoch, self._parts)
         else:
             of_minute[tick.ticker] = bar.with_tick(tick)
 
@@ -226,7 +226,7 @@ class Recorder:
     def _why(self, ticker: str, start: int, end: int) -> Sequence[Interval]:
         return self._outages.explain(ticker, start, end)
 
-    def _forget(self, rows: Sequence[Price], bars: Sequence[Bar]) -> None:
+    def _forget(self, rows: Sequence[Price], bars: Sequence[MinuteBar]) -> None:
         # A tick that came while we wrote has put another row or bar here, which is still to be written.
         self._written += len(rows)
         for row in rows:

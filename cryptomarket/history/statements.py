@@ -24,7 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ..database.schema import bars, candles, jobs, leader, ledger, prices
 from ..model import Price, Source
-from .candles import RESOLUTIONS, Bar, Candle
+from .candles import RESOLUTIONS, Candle, MinuteBar
 from .intervals import Interval, Kind, Reason
 
 __all__ = [
@@ -206,7 +206,7 @@ def _replace(dialect: str, table: Table) -> Insert:
     return written
 
 
-def bar_rows(parts: Iterable[Bar]) -> list[dict[str, Any]]:
+def bar_rows(parts: Iterable[MinuteBar]) -> list[dict[str, Any]]:
     """The parameters of `write_bars`."""
     return [asdict(part) for part in parts]
 

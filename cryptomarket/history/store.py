@@ -22,9 +22,9 @@ from ..database.migrate import bring_forward
 from ..errors import DatabaseUnavailable, StartError
 from ..model import Price
 from . import reading, writing
-from .candles import Bar, ToldCandle
+from .candles import CandleText, MinuteBar
 from .intervals import Coverage, Interval, Kind
-from .persons import Seen, prune_persons, write_seen
+from .persons import SeenRow, prune_persons, write_seen
 from .queries import Form, Order
 from .reading import Hole, Page, TextPage
 from .writing import Why, unrecorded
@@ -134,7 +134,7 @@ class Reader:
         limit: int = 1_000,
         after: int | None = None,
         order: Order = "asc",
-    ) -> list[ToldCandle]:
+    ) -> list[CandleText]:
         """Candles that begin in [start, end), after the position `after`; those with missing time are partial."""
         return await self.ask(reading.candles, ticker, resolution, start, end, limit, after, order)
 
@@ -276,7 +276,7 @@ class Store:
         await hold_lock(self._database, held)
 
     async def write_live(
-        self, prices: Sequence[Price], epoch: int, *, bars: Sequence[Bar] = (), why: Why | None = None
+        self, prices: Sequence[Price], epoch: int, *, bars: Sequence[MinuteBar] = (), why: Why | None = None
     ) -> bool:
         """Write what our own connection heard, all or nothing; writing it again changes nothing.
 
@@ -335,7 +335,7 @@ class Store:
         """Note that a daily job ended well."""
         await self._write(writing.finish_job, name, day, finished)
 
-    async def write_seen(self, seen: Sequence[Seen]) -> None:
+    async def write_seen(self, seen: Sequence[SeenRow]) -> None:
         """Enter persons who were seen."""
         await self._write(write_seen, seen)
 

@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 
 from ..model import Price
 from . import queries, statements
-from .candles import MINUTE, RESOLUTIONS, Bar, Candle, clusters, combine, fold, minute
-from .intervals import Interval, Kind, Reason, enter, kept_since, pruned, runs
+from .candles import MINUTE, RESOLUTIONS, Candle, MinuteBar, clusters, combine, fold, minute
+from .intervals import Interval, Kind, Reason, kept_since, pruned, record, runs
 
 __all__ = [
     "Why",
@@ -53,7 +53,7 @@ def take_epoch(connection: Connection) -> int:
 
 
 def write_live(
-    connection: Connection, rows: Sequence[Price], parts: Sequence[Bar], epoch: int, step: int, why: Why
+    connection: Connection, rows: Sequence[Price], parts: Sequence[MinuteBar], epoch: int, step: int, why: Why
 ) -> bool:
     """Write what we heard ourselves: prices, the bars of their minutes, the ledger, the candles.
 
@@ -166,7 +166,7 @@ def claim_locked(connection: Connection, ticker: str, new: Interval, why: Why) -
 def claim(connection: Connection, ticker: str, new: Interval, why: Why) -> None:
     """Enter one claim into the ledger of a ticker, where a stronger one does not stand."""
     entries = _intervals(connection.execute(statements.neighbours(ticker, new.start, new.end)))
-    _change(connection, ticker, entries, enter(entries, new, partial(why, ticker)))
+    _change(connection, ticker, entries, record(entries, new, partial(why, ticker)))
 
 
 def _change(connection: Connection, ticker: str, entries: Sequence[Interval], after: Sequence[Interval]) -> None:
@@ -208,9 +208,9 @@ def _folded(connection: Connection, minutes: Mapping[str, set[int]], step: int) 
     found: dict[str, list[Candle]] = defaultdict(list)
     longest = max(step - MINUTE, 0)  # a slot longer than a minute may hold a price of one of its later minutes
     for tickers, first, last in _queries(minutes, APART):
-        heard: dict[tuple[str, int], list[Bar]] = defaultdict(list)
+        heard: dict[tuple[str, int], list[MinuteBar]] = defaultdict(list)
         for row in connection.execute(statements.bars_between(tickers, first, last + MINUTE)):
-            heard[row[0], row[1]].append(Bar(*row))
+            heard[row[0], row[1]].append(MinuteBar(*row))
         stored: dict[tuple[str, int], list[Price]] = defaultdict(list)
         for row in connection.execute(statements.prices_between(tickers, first - longest, last + MINUTE)):
             stored[row[0], minute(row[3])].append(Price(*row))

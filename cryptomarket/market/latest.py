@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..model import Gap, Message, Rhythm, Tick, Upstream, UpstreamState
 
-__all__ = ["Board"]
+__all__ = ["LatestValues"]
 
 
 @dataclass(slots=True)
@@ -17,7 +17,7 @@ class _Entry:
     rhythm: Rhythm
 
 
-class Board:
+class LatestValues:
     """The newest tick of each ticker, and the state of upstream as this node sees it.
 
     Newest is the last to arrive within the highest epoch: exchange timestamps step back and repeat.

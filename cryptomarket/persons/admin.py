@@ -1,8 +1,8 @@
 """What an operator does to the cache from outside: wrap everything with the newest key, forget a person."""
 
-from .browser_sessions import PERSON, SESSION, Sessions
+from .browser_sessions import PERSON, SESSION, BrowserSessions
 from .cache.memory import Cache
-from .vault import Refused, Vault
+from .vault import CannotOpen, Vault
 
 __all__ = ["forget", "rewrap_all"]
 
@@ -24,7 +24,7 @@ async def rewrap_all(cache: Cache, vault: Vault) -> tuple[int, int]:
                     break  # it ended meanwhile
                 try:
                     again = vault.rewrap(record)
-                except Refused:
+                except CannotOpen:
                     refused += 1
                     break
                 if await cache.swap(name, record, again):
@@ -33,7 +33,7 @@ async def rewrap_all(cache: Cache, vault: Vault) -> tuple[int, int]:
     return done, refused
 
 
-async def forget(sessions: Sessions, who: str) -> list[str]:
+async def forget(sessions: BrowserSessions, who: str) -> list[str]:
     """End the logins of everybody with this id, username or e-mail; the ids. Their streams are told within a minute."""
     found = [one.person_id async for one in sessions.persons() if who in (one.person_id, one.username, one.email)]
     for person_id in found:

@@ -14,9 +14,9 @@ import msgspec
 
 from ..errors import CacheUnavailable
 from .cache.memory import Cache
-from .vault import Refused, Vault
+from .vault import CannotOpen, Vault
 
-__all__ = ["LIFE_SECONDS", "MOST_SESSIONS", "PERSON", "Person", "Sessions", "Tokens"]
+__all__ = ["LIFE_SECONDS", "MOST_SESSIONS", "PERSON", "BrowserSessions", "Person", "Tokens"]
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ class _Bound:
     person_id: str
 
 
-class Sessions:
+class BrowserSessions:
     """Reads and writes persons and their browser sessions; what does not open counts as not there."""
 
     def __init__(
@@ -92,7 +92,7 @@ class Sessions:
             return None
         try:
             return msgspec.json.decode(self._vault.open(name, record), type=kind)
-        except (Refused, msgspec.DecodeError):
+        except (CannotOpen, msgspec.DecodeError):
             return None
 
     async def _get(self, names: Sequence[str], kind: type[T]) -> list[T | None]:

@@ -20,7 +20,7 @@ from .cache.memory import Cache
 from .limits import Limits, counted
 from .vault import Vault
 
-__all__ = ["LOGIN_PATH", "SECRET_SECONDS", "STATE", "Intake", "same_site"]
+__all__ = ["LOGIN_PATH", "SECRET_SECONDS", "STATE", "CredentialMiddleware", "same_site"]
 
 LOGIN_PATH = "/api/v1/persons/login"
 #: The names under which ciphertext and key wait, and for how long.
@@ -53,7 +53,7 @@ def same_site(headers: Mapping[str, str]) -> bool:
     return origin is None or origin.partition("://")[2] == headers.get("host")
 
 
-class Intake:
+class CredentialMiddleware:
     """ASGI middleware in front of the log-in; everything else passes untouched.
 
     ``problem`` makes the answer to a request that cannot be taken; ``address`` what a client is counted by.

@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 import anyio
 
-__all__ = ["Patience"]
+__all__ = ["FailureThrottle"]
 
 #: Failures in a row that nobody waits for, and how many a second are forgiven.
 BURST = 60.0
 FORGIVEN_PER_SECOND = 1.0
 
 
-class Patience:
+class FailureThrottle:
     """A bucket of failures: while it is empty, each log-in waits until one is forgiven."""
 
     def __init__(

@@ -16,13 +16,13 @@ from anyio.abc import TaskStatus
 from starlette.requests import Request
 
 from ..errors import CacheUnavailable, NoLeader, NotLoggedIn, RequestRefused
-from ..model import News
-from .browser_sessions import LIFE_SECONDS, Person, Sessions
+from ..model import SessionChanged
+from .browser_sessions import LIFE_SECONDS, BrowserSessions, Person
 from .cache.memory import Cache
 from .credential_middleware import SECRET_SECONDS, STATE, same_site
-from .leader_worker import Account, Answer, Errand
+from .leader_worker import Account, LeaderReply, LeaderRequest
 from .notifications import LOGGED_OUT, LOGIN_FAILED, Claims, keep_word
-from .vault import Refused, Vault, fingerprint
+from .vault import CannotOpen, Vault, fingerprint
 
 __all__ = ["Ask", "Front"]
 
@@ -41,7 +41,7 @@ UNANSWERED = "nobody could take the log-in in time: try again"
 class Ask(Protocol):
     """Puts an errand on the desk; raises NoLeader when nobody answers in time."""
 
-    async def __call__(self, errand: bytes, *, seconds: float) -> bytes: ...
+    async def __call__(self, request: bytes, *, seconds: float) -> bytes: ...
 
 
 class Front:
@@ -51,10 +51,10 @@ class Front:
         self,
         cache: Cache,
         vault: Vault,
-        sessions: Sessions,
+        sessions: BrowserSessions,
         *,
         ask: Ask,
-        publish: Callable[[News], None],
+        publish: Callable[[SessionChanged], None],
         led: Callable[[], bool] = lambda: True,
     ) -> None:
         self._cache = cache
@@ -63,7 +63,7 @@ class Front:
         self._ask = ask
         self._publish = publish
         self._led = led
-        self._send, self._receive = anyio.create_memory_object_stream[Errand](MOST_WAITING)
+        self._send, self._receive = anyio.create_memory_object_stream[LeaderRequest](MOST_WAITING)
 
     # Browsers
 
@@ -101,7 +101,7 @@ class Front:
     def _of_token(self, token: str) -> tuple[str | None, str | None]:
         try:
             claims = msgspec.json.decode(self._vault.claims(token.strip(), seconds=LIFE_SECONDS), type=Claims)
-        except (Refused, msgspec.DecodeError):
+        except (CannotOpen, msgspec.DecodeError):
             return None, None
         return claims.session, claims.login
 
@@ -119,15 +119,15 @@ class Front:
         if session is None:
             raise RequestRefused(403, "a log-in from a page of this site")
         try:
-            self._send.send_nowait(Errand("login", login=login, session=session, who=who))
+            self._send.send_nowait(LeaderRequest("login", login=login, session=session, who=who))
         except anyio.WouldBlock:
             raise RequestRefused(503, "fewer log-ins at once", retry_after=SECRET_SECONDS) from None
         return login, headers
 
     async def accounts(self, person: Person) -> list[Account]:
         """What the person has, by currency; raises NotLoggedIn, NoLeader, RequestRefused."""
-        errand = msgspec.json.encode(Errand("account", person_id=person.person_id))
-        answer = msgspec.json.decode(await self._ask(errand, seconds=CALL_SECONDS), type=Answer)
+        request = msgspec.json.encode(LeaderRequest("account", person_id=person.person_id))
+        answer = msgspec.json.decode(await self._ask(request, seconds=CALL_SECONDS), type=LeaderReply)
         if answer.gone:
             raise NotLoggedIn("the exchange ended this login")
         if answer.accounts is None:
@@ -137,7 +137,7 @@ class Front:
     async def log_out(self, person: Person) -> None:
         """Forget the person on every node, and tell its streams."""
         sessions = await self._sessions.end(person.person_id)
-        self._publish(News(sessions, LOGGED_OUT, "logged out"))
+        self._publish(SessionChanged(sessions, LOGGED_OUT, "logged out"))
         log.info("logged out", person=person.person_id)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -147,14 +147,14 @@ class Front:
             while True:
                 tasks.start_soon(self._carry, await self._receive.receive())
 
-    async def _carry(self, errand: Errand) -> None:
+    async def _carry(self, request: LeaderRequest) -> None:
         try:
-            await self._ask(msgspec.json.encode(errand), seconds=LOGIN_SECONDS)
+            await self._ask(msgspec.json.encode(request), seconds=LOGIN_SECONDS)
         except (NoLeader, CacheUnavailable) as exc:
             log.warning("a log-in found no leader", reason=str(exc))
-            self._publish(News((errand.session,), LOGIN_FAILED, UNANSWERED))
+            self._publish(SessionChanged((request.session,), LOGIN_FAILED, UNANSWERED))
             with contextlib.suppress(CacheUnavailable):  # who has a stream open was told
-                await keep_word(self._cache, errand.session, UNANSWERED)
+                await keep_word(self._cache, request.session, UNANSWERED)
 
 
 def _cookie(request: Request, name: str) -> str | None:

@@ -6,32 +6,32 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from ..errors import CacheUnavailable
 from .browser_sessions import Person
 
-__all__ = ["Entry", "Roster"]
+__all__ = ["LastSeen", "SeenPerson"]
 
 #: Id, username, e-mail, first and last seen in UNIX seconds.
-Entry = tuple[str, str, str, int, int]
+SeenPerson = tuple[str, str, str, int, int]
 
 
-class Roster:
+class LastSeen:
     """Collects everybody who logs in; ``work`` hands them to ``write`` together with those who still are."""
 
     def __init__(
         self,
         persons: Callable[[], AsyncIterator[Person]],
-        write: Callable[[list[Entry]], Awaitable[None]],
+        write: Callable[[list[SeenPerson]], Awaitable[None]],
         *,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._persons = persons
         self._write = write
         self._wall = wall
-        self._met: dict[str, Entry] = {}
+        self._met: dict[str, SeenPerson] = {}
 
     def met(self, person: Person) -> None:
         """Somebody logged in."""
         self._met[person.person_id] = self._entry(person)
 
-    def _entry(self, person: Person) -> Entry:
+    def _entry(self, person: Person) -> SeenPerson:
         known = self._met.get(person.person_id)
         first = min(person.first, known[3]) if known else person.first
         return person.person_id, person.username, person.email, first, int(self._wall())

@@ -15,14 +15,14 @@ import structlog
 from anyio.abc import TaskStatus
 
 from ..errors import CacheUnavailable, ExchangeError, ExchangeRefused, ExchangeUnreachable
-from ..model import News
-from .browser_sessions import LIFE_SECONDS, Person, Sessions, Tokens
+from ..model import SessionChanged
+from .browser_sessions import LIFE_SECONDS, BrowserSessions, Person, Tokens
 from .cache.memory import Cache
-from .failure_throttle import Patience
-from .login_flow import NO_ANSWER, Call, Failed, Grant, Login, reason_of, too_wide
-from .notifications import LOGIN_FAILED, PERSON_NEWS, keep_word
+from .failure_throttle import FailureThrottle
+from .login_flow import NO_ANSWER, Call, Grant, LoginFailed, LoginFlow, reason_of, too_wide
+from .notifications import LOGIN_FAILED, PERSON_CHANGED, keep_word
 
-__all__ = ["Account", "Answer", "Errand", "Service"]
+__all__ = ["Account", "LeaderReply", "LeaderRequest", "LeaderWorker"]
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +40,7 @@ DEAD = {13009, 10000, 13004, 13007, 11098}
 ENDED = "expired: the exchange ended this login; log in again"
 
 
-class Errand(msgspec.Struct, frozen=True, omit_defaults=True):
+class LeaderRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is asked of the leader: a log-in by its name in the cache, or the account of a person."""
 
     kind: str
@@ -59,7 +59,7 @@ class Account(msgspec.Struct, frozen=True):
     available_funds: msgspec.Raw
 
 
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+class LeaderReply(msgspec.Struct, frozen=True, omit_defaults=True):
     """What comes back: accounts, or why there are none. ``gone`` says that the person is not logged in any more."""
 
     accounts: list[Account] | None = None
@@ -71,7 +71,7 @@ class _Summaries(msgspec.Struct):
     summaries: list[Account]
 
 
-class Service:
+class LeaderWorker:
     """The leader's service to persons.
 
     ``call`` reaches the exchange, ``publish`` the bus; ``met`` is told of everybody who logs in.
@@ -81,10 +81,10 @@ class Service:
         self,
         call: Call,
         cache: Cache,
-        sessions: Sessions,
-        login: Login,
+        sessions: BrowserSessions,
+        login: LoginFlow,
         *,
-        publish: Callable[[News], None],
+        publish: Callable[[SessionChanged], None],
         met: Callable[[Person], None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -99,7 +99,7 @@ class Service:
         self._monotonic = monotonic
         self._wall = wall
         self._look_seconds = look_seconds
-        self._patience = Patience(monotonic=monotonic)
+        self._patience = FailureThrottle(monotonic=monotonic)
         self._due: dict[str, float] = {}
         self._accounts: dict[str, tuple[float, list[Account]]] = {}
         self.counts = dict.fromkeys(("logged_in", "failed", "refreshed", "ended"), 0)
@@ -108,9 +108,9 @@ class Service:
         """What was done so far, and for how many persons tokens are kept."""
         return {**self.counts, "persons": len(self._due)}
 
-    async def handle(self, errand: bytes) -> bytes:
+    async def handle(self, request: bytes) -> bytes:
         """Do one errand of the desk."""
-        asked = msgspec.json.decode(errand, type=Errand)
+        asked = msgspec.json.decode(request, type=LeaderRequest)
         if asked.kind == "login":
             await self._log_in(asked)
             return b"{}"
@@ -118,23 +118,23 @@ class Service:
 
     # Log-ins
 
-    async def _log_in(self, asked: Errand) -> None:
+    async def _log_in(self, asked: LeaderRequest) -> None:
         try:
             await self._patience.wait()
             person = await self._login.log_in(asked.login, asked.session, asked.who)
-        except (Failed, CacheUnavailable) as exc:
+        except (LoginFailed, CacheUnavailable) as exc:
             if await self._entered(asked):
                 return
-            await self._tell_failure(asked.session, str(exc) if isinstance(exc, Failed) else NO_ANSWER)
+            await self._tell_failure(asked.session, str(exc) if isinstance(exc, LoginFailed) else NO_ANSWER)
             return
         self.counts["logged_in"] += 1
         self._note_due(person)
         self._accounts.pop(person.person_id, None)
         self._met(person)
-        self._publish(News((asked.session,), PERSON_NEWS))
+        self._publish(SessionChanged((asked.session,), PERSON_CHANGED))
         log.info("logged in", person=person.person_id)
 
-    async def _entered(self, asked: Errand) -> bool:
+    async def _entered(self, asked: LeaderRequest) -> bool:
         """Whether the log-in was done before: an errand that nobody could cross off is done again."""
         try:
             (person,) = await self._sessions.of_sessions([asked.session])
@@ -143,43 +143,45 @@ class Service:
         if person is None or person.sessions[asked.session] != asked.login:
             return False
         self._note_due(person)
-        self._publish(News((asked.session,), PERSON_NEWS))  # who did it may have died before it could say so
+        self._publish(
+            SessionChanged((asked.session,), PERSON_CHANGED)
+        )  # who did it may have died before it could say so
         return True
 
     async def _tell_failure(self, session: str, reason: str) -> None:
         self._patience.failed()
         self.counts["failed"] += 1
         log.info("log-in failed", reason=reason)
-        self._publish(News((session,), LOGIN_FAILED, reason))
+        self._publish(SessionChanged((session,), LOGIN_FAILED, reason))
         with contextlib.suppress(CacheUnavailable):  # who has a stream open was told
             await keep_word(self._cache, session, reason)
 
     # Accounts
 
-    async def _account(self, person_id: str) -> Answer:
+    async def _account(self, person_id: str) -> LeaderReply:
         try:
             return await self._known_account(person_id)
         except CacheUnavailable:
-            return Answer(failed=NO_ANSWER)
+            return LeaderReply(failed=NO_ANSWER)
 
-    async def _known_account(self, person_id: str) -> Answer:
+    async def _known_account(self, person_id: str) -> LeaderReply:
         known = self._accounts.get(person_id)
         person = await self._sessions.person(person_id)
         if person is None:
-            return Answer(gone=True)
+            return LeaderReply(gone=True)
         if known is not None and self._monotonic() - known[0] < ACCOUNT_SECONDS:
-            return Answer(known[1])
+            return LeaderReply(known[1])
         try:
             accounts = await self._summaries(person)
         except ExchangeError as exc:
             if isinstance(exc, ExchangeRefused) and exc.code in DEAD:
                 await self._end(person, ENDED)
-                return Answer(gone=True)
-            return Answer(failed=reason_of(exc))
+                return LeaderReply(gone=True)
+            return LeaderReply(failed=reason_of(exc))
         if len(self._accounts) > 1_000:
             self._accounts.clear()
         self._accounts[person_id] = self._monotonic(), accounts
-        return Answer(accounts)
+        return LeaderReply(accounts)
 
     async def _summaries(self, person: Person) -> list[Account]:
         raw = await self._call("private/get_account_summaries", {"access_token": person.tokens.access})
@@ -253,7 +255,7 @@ class Service:
                 await self._sessions.bind(session, person_id)
         self.counts["refreshed"] += 1
         self._note_due(fresh)
-        self._publish(News(tuple(fresh.sessions), PERSON_NEWS))
+        self._publish(SessionChanged(tuple(fresh.sessions), PERSON_CHANGED))
 
     async def _end(self, person: Person, reason: str) -> None:
         """The exchange ended it: once told, and nothing is kept."""
@@ -265,5 +267,5 @@ class Service:
         self._due.pop(person.person_id, None)
         if sessions:
             self.counts["ended"] += 1
-            self._publish(News(sessions, LOGIN_FAILED, reason))
+            self._publish(SessionChanged(sessions, LOGIN_FAILED, reason))
             log.info("login ended by the exchange", person=person.person_id)

@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 
 from ..errors import ExchangeError, ExchangeRefused
-from .browser_sessions import LIFE_SECONDS, MOST_SESSIONS, Person, Sessions, Tokens
+from .browser_sessions import LIFE_SECONDS, MOST_SESSIONS, BrowserSessions, Person, Tokens
 from .cache.memory import Cache
 from .credential_middleware import CIPHERTEXT, KEY, SECRET_SECONDS
 from .limits import Limits
-from .vault import Refused, Vault
+from .vault import CannotOpen, Vault
 
-__all__ = ["Call", "Failed", "Grant", "Login", "reason_of", "too_wide"]
+__all__ = ["Call", "Grant", "LoginFailed", "LoginFlow", "reason_of", "too_wide"]
 
 #: A call over the one connection to the exchange: the method, its parameters, the raw result.
 Call = Callable[[str, Mapping[str, Any]], Awaitable[msgspec.Raw]]
@@ -50,7 +50,7 @@ REASONS = {
 }
 
 
-class Failed(Exception):
+class LoginFailed(Exception):
     """A log-in that came to nothing; ``str()`` is the sentence for the person."""
 
 
@@ -88,7 +88,7 @@ def reason_of(error: ExchangeError) -> str:
     return NO_ANSWER
 
 
-class Login:
+class LoginFlow:
     """Logs persons in; ``call`` reaches the exchange."""
 
     def __init__(
@@ -96,7 +96,7 @@ class Login:
         call: Call,
         cache: Cache,
         vault: Vault,
-        sessions: Sessions,
+        sessions: BrowserSessions,
         limits: Limits,
         *,
         wall: Callable[[], float] = time.time,
@@ -120,7 +120,7 @@ class Login:
         except ExchangeError as exc:
             if isinstance(exc, ExchangeRefused) and REASONS.get(exc.code) == BAD_KEY:
                 await self._limits.failed(who)
-            raise Failed(reason_of(exc)) from None
+            raise LoginFailed(reason_of(exc)) from None
         return await self._enter(grant, identity, session, login)
 
     async def _signed(self, login: str, session: str) -> dict[str, Any]:
@@ -128,12 +128,12 @@ class Login:
         ciphertext = await self._cache.take(CIPHERTEXT % login)
         record = await self._cache.take(KEY % login)
         if ciphertext is None or record is None:
-            raise Failed(GONE)
+            raise LoginFailed(GONE)
         try:
             client_id, key = msgspec.json.decode(self._vault.open(KEY % login, record), type=tuple[str, bytes])
             secret = self._vault.open_secret(ciphertext, key, seconds=SECRET_SECONDS)
-        except (Refused, msgspec.DecodeError):
-            raise Failed(GONE) from None
+        except (CannotOpen, msgspec.DecodeError):
+            raise LoginFailed(GONE) from None
         stamp, nonce = int(self._wall() * 1000), secrets.token_hex(8)
         try:
             signature = hmac.digest(secret, f"{stamp}\n{nonce}\n".encode(), "sha256").hex()
@@ -155,11 +155,11 @@ class Login:
         try:
             grant = msgspec.json.decode(raw, type=Grant)
         except msgspec.DecodeError:
-            raise Failed(NO_ANSWER) from None
+            raise LoginFailed(NO_ANSWER) from None
         if too_wide(grant.scope):
-            raise Failed(TOO_WIDE)
+            raise LoginFailed(TOO_WIDE)
         if "account:read" not in grant.scope.split():
-            raise Failed(NO_RIGHT)
+            raise LoginFailed(NO_RIGHT)
         return grant
 
     async def _identity(self, grant: Grant) -> _Identity:
@@ -168,7 +168,7 @@ class Login:
         try:
             return msgspec.json.decode(raw, type=_Identity)
         except msgspec.DecodeError:
-            raise Failed(NO_ANSWER) from None
+            raise LoginFailed(NO_ANSWER) from None
 
     async def _enter(self, grant: Grant, identity: _Identity, session: str, login: str) -> Person:
         person_id, now = str(identity.id), int(self._wall())

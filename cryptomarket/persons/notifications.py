@@ -14,16 +14,16 @@ import structlog
 from anyio.abc import TaskStatus
 
 from ..errors import CacheUnavailable
-from ..model import Message, News
-from .browser_sessions import Person, Sessions
+from ..model import Message, SessionChanged
+from .browser_sessions import BrowserSessions, Person
 from .cache.memory import Cache
 from .vault import Vault
 
-__all__ = ["LOGGED_OUT", "LOGIN_FAILED", "PERSON_NEWS", "Announcer", "Claims", "keep_word"]
+__all__ = ["LOGGED_OUT", "LOGIN_FAILED", "PERSON_CHANGED", "Claims", "Notifier", "keep_word"]
 
 log = structlog.get_logger(__name__)
 
-PERSON_NEWS, LOGIN_FAILED, LOGGED_OUT = "person", "login_failed", "logged_out"
+PERSON_CHANGED, LOGIN_FAILED, LOGGED_OUT = "person", "login_failed", "logged_out"
 EXPIRED = "expired: log in again"
 
 #: The last word to a session that had no stream, and how long it waits for one.
@@ -54,7 +54,7 @@ def _json(**fields: object) -> str:
     return msgspec.json.encode(fields).decode()
 
 
-class Announcer:
+class Notifier:
     """Tells the streams of this node what concerns their person.
 
     ``send`` gives a text to all streams of a session and says how many they are; ``present`` says whether it has any,
@@ -65,7 +65,7 @@ class Announcer:
         self,
         cache: Cache,
         vault: Vault,
-        sessions: Sessions,
+        sessions: BrowserSessions,
         *,
         send: Callable[[str, str], int],
         present: Callable[[str], bool],
@@ -93,14 +93,14 @@ class Announcer:
 
         An end is told at once, whether the cache answers or not; who is logged in has to be looked up.
         """
-        if not isinstance(message, News):
+        if not isinstance(message, SessionChanged):
             return
         if not message.sessions:
             self._doubt()
         for session in message.sessions:
             if not self._present(session):
                 continue
-            ended = message.kind != PERSON_NEWS
+            ended = message.kind != PERSON_CHANGED
             if ended:
                 self._send(session, _json(kind=message.kind, reason=message.reason))
             self._news[session] = ended or self._news.get(session, False)
@@ -173,7 +173,7 @@ class Announcer:
         """Who is logged in, and a fresh token for it."""
         claims = Claims(person.person_id, session, person.sessions[session])
         event = _json(
-            kind=PERSON_NEWS,
+            kind=PERSON_CHANGED,
             person_id=person.person_id,
             username=person.username,
             email=person.email,

@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable
 
-from ..model import News
-from .browser_sessions import Person, Sessions
+from ..model import SessionChanged
+from .browser_sessions import BrowserSessions, Person
 from .cache.memory import Cache
 from .front import Ask, Front
-from .leader_worker import Service
+from .leader_worker import LeaderWorker
 from .limits import Limits
-from .login_flow import Call, Login
-from .notifications import Announcer
+from .login_flow import Call, LoginFlow
+from .notifications import Notifier
 from .vault import Vault
 
 __all__ = ["Office"]
@@ -28,7 +28,7 @@ class Office:
         vault: Vault,
         *,
         ask: Ask,
-        publish: Callable[[News], None],
+        publish: Callable[[SessionChanged], None],
         send: Callable[[str, str], int],
         present: Callable[[str], bool],
         everybody: Callable[[], list[str]] = list,
@@ -40,18 +40,18 @@ class Office:
         self.cache = cache
         self.vault = vault
         self.limits = Limits(cache, per_minute=logins_per_minute, wall=wall)
-        self.sessions = Sessions(cache, vault, wall=wall)
+        self.sessions = BrowserSessions(cache, vault, wall=wall)
         self.front = Front(cache, vault, self.sessions, ask=ask, publish=publish, led=led)
-        self.announcer = Announcer(
+        self.notifier = Notifier(
             cache, vault, self.sessions, send=send, present=present, everybody=everybody, monotonic=monotonic, wall=wall
         )
         self._publish = publish
         self._monotonic, self._wall = monotonic, wall
 
-    def service(self, call: Call, *, met: Callable[[Person], None] = lambda _: None) -> Service:
+    def service(self, call: Call, *, met: Callable[[Person], None] = lambda _: None) -> LeaderWorker:
         """What the leader does for persons, over its connection to the exchange."""
-        login = Login(call, self.cache, self.vault, self.sessions, self.limits, wall=self._wall)
-        return Service(
+        login = LoginFlow(call, self.cache, self.vault, self.sessions, self.limits, wall=self._wall)
+        return LeaderWorker(
             call,
             self.cache,
             self.sessions,

@@ -14,13 +14,13 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from ..errors import CryptomarketError
 
-__all__ = ["Refused", "Vault", "fingerprint"]
+__all__ = ["CannotOpen", "Vault", "fingerprint"]
 
 #: Fernet's own tolerance for a clock that lags behind the one that sealed.
 SKEW_SECONDS = 60
 
 
-class Refused(CryptomarketError):
+class CannotOpen(CryptomarketError):
     """Something sealed does not open: cut, moved, forged, from the future, or of a key that was rotated away."""
 
 
@@ -79,7 +79,7 @@ class Vault:
                 return self._wrap.decrypt_at_time(token, ttl, int(self._wall()))
             except InvalidToken:
                 continue
-        raise Refused("sealed with a key that is not ours, or not whole")
+        raise CannotOpen("sealed with a key that is not ours, or not whole")
 
     # The secret of a login, for the seconds between the browser and the leader
 
@@ -105,7 +105,7 @@ class Vault:
                 secret[place] = a ^ b
             return secret
         except (InvalidToken, ValueError):
-            raise Refused("the secret and its key do not belong together") from None
+            raise CannotOpen("the secret and its key do not belong together") from None
 
     # Records of the cache
 
@@ -123,9 +123,9 @@ class Vault:
             wrapped = msgspec.json.decode(record, type=_Wrapped)
             named = msgspec.json.decode(Fernet(self._open(wrapped.key)).decrypt(wrapped.sealed), type=_Named)
         except (msgspec.DecodeError, InvalidToken, ValueError):
-            raise Refused("a record that is no record of ours") from None
+            raise CannotOpen("a record that is no record of ours") from None
         if named.name != name:
-            raise Refused("a record that was moved from another name")
+            raise CannotOpen("a record that was moved from another name")
         return named.data
 
     def rewrap(self, record: bytes) -> bytes:
@@ -133,7 +133,7 @@ class Vault:
         try:
             wrapped = msgspec.json.decode(record, type=_Wrapped)
         except msgspec.DecodeError:
-            raise Refused("a record that is no record of ours") from None
+            raise CannotOpen("a record that is no record of ours") from None
         key = self._open(wrapped.key)
         return msgspec.json.encode(
             _Wrapped(self._wrap.encrypt_at_time(key, int(self._wall())).decode(), wrapped.sealed)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ..model import GapReason
 from .encoding import connection_event, gap_data
-from .event_log import BEGINNING, PIECE, Entry, Feed
+from .event_log import BEGINNING, PIECE, EventLog, LogEntry
 from .statistics import Counters
 from .subscribers import Cohort, Stream
 
@@ -36,7 +36,7 @@ class Delivery:
 
     def __init__(
         self,
-        feed: Feed,
+        feed: EventLog,
         counters: Counters,
         *,
         state: Callable[[frozenset[str]], bytes],
@@ -114,7 +114,9 @@ class Delivery:
         self._counters.conflated += self._missed(cohort, blocked.position, entries)
         self._catch_up(stream, cohort, entries, blocked.position, news)
 
-    def _catch_up(self, stream: Stream, cohort: Cohort, entries: list[Entry], before: int, news: list[bytes]) -> None:
+    def _catch_up(
+        self, stream: Stream, cohort: Cohort, entries: list[LogEntry], before: int, news: list[bytes]
+    ) -> None:
         cohort.ahead[stream] = self._feed.position
         frame = b"".join((*(entry.data for entry in entries), *news))
         if not frame or stream.sink.write(cohort.framed(frame)):
@@ -168,7 +170,7 @@ class Delivery:
                     cohort.streams.add(stream)
         return writes
 
-    def _deliver(self, cohort: Cohort, entries: list[Entry], before: int) -> int:
+    def _deliver(self, cohort: Cohort, entries: list[LogEntry], before: int) -> int:
         frame = cohort.framed(b"".join([entry.data for entry in entries]))
         self._counters.frames += 1
         taken = 0
@@ -182,7 +184,7 @@ class Delivery:
         cohort.last_sent = self._monotonic()
         return taken + self._deliver_ahead(cohort, entries)
 
-    def _deliver_ahead(self, cohort: Cohort, entries: list[Entry]) -> int:
+    def _deliver_ahead(self, cohort: Cohort, entries: list[LogEntry]) -> int:
         """Those that joined or woke since the last delivery have seen some of it already."""
         frames: dict[int, bytes] = {}
         taken = 0
@@ -234,11 +236,11 @@ class Delivery:
             found.append(stream)
         return found
 
-    def _missed(self, cohort: Cohort, after: int, entries: list[Entry]) -> int:
+    def _missed(self, cohort: Cohort, after: int, entries: list[LogEntry]) -> int:
         """How many ticks the newest replaced; the one that a ring was opened with is not among the counted."""
         return max(0, self._feed.count(cohort.tickers, after) - len(entries))
 
-    def _wrote(self, entries: list[Entry], streams: int) -> None:
+    def _wrote(self, entries: list[LogEntry], streams: int) -> None:
         if streams:
             self._counters.delivered += len(entries) * streams
             now = self._monotonic()

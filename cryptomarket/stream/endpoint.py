@@ -17,8 +17,8 @@ from starlette.types import Receive, Scope, Send
 
 from ..errors import InvalidParameter, RequestError
 from .manager import ServerSSEManager
-from .parameters import asked
-from .sinks.asgi import MailboxSink
+from .parameters import parse_parameters
+from .sinks.asgi import AsgiSink
 from .sinks.socket import HANDOVER, SocketSink
 from .subscribers import Subscription
 
@@ -109,7 +109,7 @@ class StreamEndpoint:
 
     def _read(self, request: Request) -> tuple[Subscription, Mapping[str, str]]:
         scope = request.scope
-        tenths, tickers = asked(scope["query_string"])
+        tenths, tickers = parse_parameters(scope["query_string"])
         if tickers is None:
             tickers = self._manager.tickers
         elif unknown := [name for name in tickers - self._manager.tickers if not self._known(name)]:
@@ -161,7 +161,7 @@ class StreamEndpoint:
                     sink.attach(*taken)
             return
         with anyio.CancelScope() as response_scope:
-            mailbox = MailboxSink(on_abort=response_scope.cancel)
+            mailbox = AsgiSink(on_abort=response_scope.cancel)
             stream = self._manager.join(mailbox, subscription, last_event_id)
             response = EventSourceResponse(mailbox.frames(), ping=0, sep="\n")
             response.raw_headers = headers

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..model import GapReason, Tick
 from .encoding import price_event
 
-__all__ = ["BEGINNING", "EPOCHS", "KEPT_TICKS", "PIECE", "Entry", "Feed"]
+__all__ = ["BEGINNING", "EPOCHS", "KEPT_TICKS", "PIECE", "EventLog", "LogEntry"]
 
 #: Before every arrival.
 BEGINNING = -(1 << 62)
@@ -28,7 +28,7 @@ _ID = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 _ORDER = itemgetter(0)
 
 
-class Entry(NamedTuple):
+class LogEntry(NamedTuple):
     """The event of one tick: its position, its arrival in monotonic seconds, its bytes."""
 
     order: int
@@ -42,11 +42,11 @@ class _Ring:
     __slots__ = ("entries", "newest", "start")
 
     def __init__(self, start: int) -> None:
-        self.entries: list[Entry] = []
-        self.newest: Entry | None = None
+        self.entries: list[LogEntry] = []
+        self.newest: LogEntry | None = None
         self.start = start
 
-    def append(self, entry: Entry, kept: int) -> None:
+    def append(self, entry: LogEntry, kept: int) -> None:
         self.newest = entry
         self.entries.append(entry)
         if len(self.entries) > kept + kept // 8:  # cut rarely: cutting moves the whole list
@@ -58,7 +58,7 @@ class _Ring:
         return bisect_right(self.entries, position, key=_ORDER)
 
 
-class Feed:
+class EventLog:
     """The events of the tickers that somebody here wants; others are not kept."""
 
     def __init__(self, tickers: Iterable[str], *, kept: int = KEPT_TICKS) -> None:
@@ -84,7 +84,7 @@ class Feed:
             ring = self._rings[ticker] = _Ring(self.position)
             if newest is not None:
                 order = newest.sequence + self._offsets.get(newest.epoch, BEGINNING)
-                ring.newest = Entry(min(order, self.position), now, price_event(newest))
+                ring.newest = LogEntry(min(order, self.position), now, price_event(newest))
 
     def forget(self, ticker: str) -> None:
         """Keep nothing of the ticker any more."""
@@ -104,7 +104,7 @@ class Feed:
         ring = self._rings.get(tick.ticker)
         if ring is None:
             return False
-        ring.append(Entry(self.position, now, price_event(tick)), self._kept)
+        ring.append(LogEntry(self.position, now, price_event(tick)), self._kept)
         return True
 
     def _begin(self, tick: Tick, whole: bool) -> None:
@@ -116,7 +116,7 @@ class Feed:
             oldest = min(self._offsets)
             del self._offsets[oldest], self._ends[oldest]
 
-    def newest(self, tickers: Iterable[str], after: int = BEGINNING) -> list[Entry]:
+    def newest(self, tickers: Iterable[str], after: int = BEGINNING) -> list[LogEntry]:
         """The newest event of each ticker that had one after the position, in order."""
         rings = self._rings
         found = [
@@ -128,9 +128,9 @@ class Feed:
             found.sort(key=_ORDER)
         return found
 
-    def every(self, tickers: Iterable[str], after: int) -> list[Entry]:
+    def every(self, tickers: Iterable[str], after: int) -> list[LogEntry]:
         """The events of the tickers after the position, in order, one piece of them at most."""
-        found: list[Entry] = []
+        found: list[LogEntry] = []
         for ticker in tickers:
             ring = self._rings.get(ticker)
             if ring is None or ring.newest is None or ring.newest.order <= after:

@@ -15,14 +15,14 @@ from anyio.abc import TaskStatus
 
 from ..errors import InvalidParameter
 from ..market.demand import Demand
-from ..market.latest import Board
+from ..market.latest import LatestValues
 from ..model import Gap, GapReason, Message, Tick, Upstream
 from .delivery import Delivery
 from .encoding import CONNECTION, connection_event, gap_data, heartbeat_data, retry, state_data
-from .event_log import KEPT_TICKS, Feed
+from .event_log import KEPT_TICKS, EventLog
 from .sinks.asgi import Sink
 from .statistics import Counters, StreamStatistics
-from .subscribers import Audience, Cohort, Stream, Subscription
+from .subscribers import Cohort, Stream, Subscribers, Subscription
 
 __all__ = ["ServerSSEManager"]
 
@@ -56,7 +56,7 @@ class ServerSSEManager:
     def __init__(
         self,
         *channels: str,
-        board: Board | None = None,
+        latest: LatestValues | None = None,
         demand: Callable[[frozenset[str]], None] = ignore,
         arrived: Callable[[str], None] = ignore,
         monotonic: Callable[[], float] = time.monotonic,
@@ -70,21 +70,21 @@ class ServerSSEManager:
     ) -> None:
         self.tickers = frozenset(channel for channel in channels if channel != CONNECTION)
         self.draining = False
-        self._own_board = board is None
-        self._board = board or Board(sorted(self.tickers), monotonic=monotonic, wall=wall)
+        self._own_latest = latest is None
+        self._latest = latest or LatestValues(sorted(self.tickers), monotonic=monotonic, wall=wall)
         self._tell_demand, self._tell_arrived = demand, arrived
         self._monotonic, self._wall, self._random = monotonic, wall, random
         self._max_tickers = max_tickers
         self._heartbeat_seconds, self._blocked_seconds = heartbeat_seconds, blocked_seconds
         self._counters = Counters()
-        self._audience = Audience()
+        self._subscribers = Subscribers()
         self._demand = Demand(self.tickers, linger_seconds=linger_seconds)
-        self._feed = Feed(self.tickers, kept=kept_ticks)
+        self._feed = EventLog(self.tickers, kept=kept_ticks)
         self._delivery = Delivery(self._feed, self._counters, state=self._state, monotonic=monotonic)
         self._refused: dict[str, Gap] = {}
         self._gaps: list[Gap] = []
         self._holes: list[bytes] = []
-        self._upstream = self._board.upstream()
+        self._upstream = self._latest.upstream()
         self._looked = -1
         self._said: dict[frozenset[str], bytes] = {}
         self._told = 0
@@ -97,23 +97,23 @@ class ServerSSEManager:
 
     def __len__(self) -> int:
         """How many streams are open."""
-        return len(self._audience)
+        return len(self._subscribers)
 
     def streams_of(self, address: str) -> int:
         """How many streams the address has."""
-        return self._audience.of_address(address)
+        return self._subscribers.of_address(address)
 
     def receive(self, message: Message) -> None:
         """Take what the bus delivers, after the board did; nothing is written here, so no reader is waited for."""
-        if self._own_board:
-            self._board.receive(message)
+        if self._own_latest:
+            self._latest.receive(message)
         self._looked = -1
         match message:
             case Tick():
                 self._refused.pop(message.ticker, None)
                 if self._feed.epoch and not message.follows(self._feed.epoch, self._feed.sequence):
                     self._miss(message)
-                if self._feed.take(message, self._monotonic()) and self._audience.has_immediate:
+                if self._feed.take(message, self._monotonic()) and self._subscribers.has_immediate:
                     self._wake_up.set()
             case Upstream():
                 self._wake_up.set()
@@ -141,10 +141,10 @@ class ServerSSEManager:
         now = self._monotonic()
         if new := self._demand.join(tickers):
             for ticker in new:
-                self._feed.open(ticker, self._board.tick(ticker), now=now)
+                self._feed.open(ticker, self._latest.tick(ticker), now=now)
             self._tell_demand(self._demand.tickers)
         self._look()
-        stream, cohort, fresh = self._audience.join(sink, subscription, now)
+        stream, cohort, fresh = self._subscribers.join(sink, subscription, now)
         if fresh:
             cohort.position, cohort.version, cohort.last_sent = self._feed.position, self._delivery.version, now
         self._counters.joined += 1
@@ -169,7 +169,7 @@ class ServerSSEManager:
         """The reader is gone; nothing is written to it any more. May be called twice."""
         cohort = stream.cohort
         if cohort is not None:
-            self._audience.leave(stream, cohort)
+            self._subscribers.leave(stream, cohort)
             self._delivery.forget(stream)
             self._demand.leave(cohort.tickers, self._monotonic())
             self._counters.left += 1
@@ -184,7 +184,7 @@ class ServerSSEManager:
 
     def send(self, session: str, data: str) -> int:
         """Send an event of the connection channel to the streams of one browser session; gives how many they are."""
-        streams = self._audience.of_session(session)
+        streams = self._subscribers.of_session(session)
         event = connection_event(data)
         for stream in streams:
             self._delivery.give(stream, event)
@@ -192,16 +192,16 @@ class ServerSSEManager:
 
     def sessions(self) -> list[str]:
         """Every browser session that has a stream here."""
-        return self._audience.sessions()
+        return self._subscribers.sessions()
 
     def has_session(self, session: str) -> bool:
         """Whether the browser session has a stream here."""
-        return bool(self._audience.of_session(session))
+        return bool(self._subscribers.of_session(session))
 
     # What streams are told beside prices
 
     def _ages(self, tickers: frozenset[str]) -> dict[str, int]:
-        return {ticker: age for ticker, age in self._board.ages().items() if ticker in tickers}
+        return {ticker: age for ticker, age in self._latest.ages().items() if ticker in tickers}
 
     def _state(self, tickers: frozenset[str]) -> bytes:
         self._look()
@@ -214,7 +214,7 @@ class ServerSSEManager:
         return connection_event(heartbeat_data(int(self._wall() * 1000), self._ages(tickers)))
 
     def _refusal(self, gap: Gap) -> bytes:
-        tick = self._board.tick(gap.ticker)
+        tick = self._latest.tick(gap.ticker)
         return connection_event(gap_data(gap.reason, since=tick.id if tick else None, ticker=gap.ticker))
 
     def _look(self) -> None:
@@ -228,7 +228,7 @@ class ServerSSEManager:
             return
         self._looked = moment
         self._said.clear()
-        upstream = self._board.upstream()
+        upstream = self._latest.upstream()
         if upstream.state is not self._upstream.state:
             self._delivery.version += 1
             self._wake_up.set()
@@ -242,7 +242,7 @@ class ServerSSEManager:
         while True:
             for _ in self.turn():
                 await anyio.lowlevel.checkpoint()
-            moments = [self._next_look] if (due := self._audience.wheel.next) is None else [self._next_look, due]
+            moments = [self._next_look] if (due := self._subscribers.schedule.next) is None else [self._next_look, due]
             with anyio.move_on_after(max(0.0, min(moments) - self._monotonic())):
                 await self._wake_up.wait()
 
@@ -262,35 +262,35 @@ class ServerSSEManager:
         gaps, self._gaps = self._gaps, []
         for gap in gaps:
             event = self._refusal(gap)
-            for cohort in list(self._audience):
+            for cohort in list(self._subscribers):
                 if gap.ticker in cohort.tickers:
                     self._delivery.keep(cohort, event)
                     yield self._delivery.tell(cohort, event)
         holes, self._holes = self._holes, []
         for event in holes:
-            for cohort in list(self._audience.immediate()):
+            for cohort in list(self._subscribers.immediate()):
                 self._delivery.keep(cohort, event)
                 yield self._delivery.tell(cohort, event)
 
     def _serve_state(self) -> Iterator[int]:
         if self._told != self._delivery.version:
             self._told = self._delivery.version
-            for cohort in list(self._audience):
+            for cohort in list(self._subscribers):
                 if cohort.version != self._delivery.version:
                     cohort.version = self._delivery.version
                     yield self._delivery.tell(cohort, self._state(cohort.tickers))
 
     def _serve_prices(self) -> Iterator[int]:
         yield from self._serve_immediate()
-        due = self._audience.wheel.due(self._monotonic())
-        for cohort in self._audience.cohorts(due):
+        due = self._subscribers.schedule.due(self._monotonic())
+        for cohort in self._subscribers.cohorts(due):
             if self._feed.position > self._served:  # whoever gets every tick at once does not wait for the others
                 yield from self._serve_immediate()
             yield self._delivery.deliver(cohort)
 
     def _serve_immediate(self) -> Iterator[int]:
         self._served = self._feed.position
-        yield from map(self._delivery.deliver, self._audience.immediate())
+        yield from map(self._delivery.deliver, self._subscribers.immediate())
 
     def _serve_rest(self) -> Iterator[int]:
         now = self._monotonic()
@@ -301,13 +301,13 @@ class ServerSSEManager:
             stream.sink.abort()
             self.leave(stream)
             self._counters.turned_away("blocked")
-        for cohort in list(self._audience):
+        for cohort in list(self._subscribers):
             if now - cohort.last_sent >= self._heartbeat_seconds:
                 yield self._delivery.tell(cohort, self._heartbeat(cohort.tickers))
         if gone := self._demand.expired(now):
             for ticker in gone:
                 self._feed.forget(ticker)
-                self._board.forget(ticker)
+                self._latest.forget(ticker)
                 self._refused.pop(ticker, None)
             self._tell_demand(self._demand.tickers)
 
@@ -316,7 +316,7 @@ class ServerSSEManager:
     async def drain(self, window_seconds: float) -> None:
         """End every stream with its own pause before reconnecting, evenly over the window; no new ones are taken."""
         self.draining = True
-        streams = [stream for cohort in self._audience for stream in cohort.members()]
+        streams = [stream for cohort in self._subscribers for stream in cohort.members()]
         streams += self._delivery.blocked_since(self._monotonic())
         # Neighbours joined together and would return together.
         streams.sort(key=lambda _: self._random())
@@ -351,8 +351,8 @@ class ServerSSEManager:
         counters = self._counters
         return StreamStatistics(
             streams=len(self),
-            by_timer=self._audience.by_timer(),
-            cohorts=sum(1 for _ in self._audience),
+            by_timer=self._subscribers.by_timer(),
+            cohorts=sum(1 for _ in self._subscribers),
             tickers_wanted=len(self._demand.tickers),
             blocked_now=len(self._delivery),
             joined=counters.joined,

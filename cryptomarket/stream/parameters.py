@@ -12,7 +12,7 @@ from starlette.datastructures import QueryParams
 from ..errors import InvalidParameter
 from .encoding import CONNECTION
 
-__all__ = ["Asked", "asked"]
+__all__ = ["StreamParameters", "parse_parameters"]
 
 #: One stream may follow this many tickers.
 TICKERS_A_STREAM = 20
@@ -23,7 +23,7 @@ _TIMER_EXPECTED = "0 for every tick, or seconds from 0.1 to 3600 in tenths"
 _CHANNELS_EXPECTED = f"names of tickers separated by commas, {TICKERS_A_STREAM} at most, or {CONNECTION}"
 
 
-class Asked(NamedTuple):
+class StreamParameters(NamedTuple):
     """The timer in tenths of a second, and the tickers among the channels; None when no channels are named."""
 
     tenths: int
@@ -31,10 +31,10 @@ class Asked(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1024)
-def asked(query: bytes) -> Asked:
+def parse_parameters(query: bytes) -> StreamParameters:
     """What the query says. Raises InvalidParameter naming the parameter that is wrong."""
     params = QueryParams(query.decode("latin-1"))
-    return Asked(_tenths(params), _tickers(params))
+    return StreamParameters(_tenths(params), _tickers(params))
 
 
 def _tenths(params: QueryParams) -> int:

@@ -6,7 +6,7 @@ A timer has up to 50 buckets, evenly apart in phase on the monotonic clock. Pure
 import heapq
 from dataclasses import dataclass
 
-__all__ = ["PHASES", "Bucket", "Wheel"]
+__all__ = ["PHASES", "Bucket", "PhaseSchedule"]
 
 #: 20,000 streams of five seconds become 400 writes every tenth of a second instead of 20,000 at once.
 PHASES = 50
@@ -39,7 +39,7 @@ class Bucket:
         return moment if moment > now else moment + interval
 
 
-class Wheel:
+class PhaseSchedule:
     """Places streams in the buckets of their timer, and says which buckets are due."""
 
     def __init__(self) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from .phase_schedule import Bucket, Wheel
+from .phase_schedule import Bucket, PhaseSchedule
 from .sinks.asgi import Sink
 
-__all__ = ["Audience", "Cohort", "Stream", "Subscription"]
+__all__ = ["Cohort", "Stream", "Subscribers", "Subscription"]
 
 #: A cohort is served in one go, and the event loop is free between cohorts: 1,000 writes take about 7 ms.
 COHORT_SIZE = 1_000
@@ -86,11 +86,11 @@ _Key = tuple[int, int, frozenset[str], type[Sink]]
 _T = TypeVar("_T", int, str)
 
 
-class Audience:
+class Subscribers:
     """All streams, by cohort, by address and by browser session."""
 
     def __init__(self) -> None:
-        self.wheel = Wheel()
+        self.schedule = PhaseSchedule()
         self._cohorts: dict[_Key, list[Cohort]] = {}
         self._in_bucket: dict[tuple[int, int], dict[_Key, None]] = {}
         self._addresses: dict[str, int] = {}
@@ -107,7 +107,7 @@ class Audience:
 
     def join(self, sink: Sink, subscription: Subscription, now: float) -> tuple[Stream, Cohort, bool]:
         """The new stream, its cohort, and whether the cohort is new; the caller puts the stream into it."""
-        bucket = self.wheel.place(subscription.tenths, now)
+        bucket = self.schedule.place(subscription.tenths, now)
         key = (bucket.tenths, bucket.phase, subscription.tickers, type(sink))
         cohorts = self._cohorts.get(key)
         if cohorts is None:
@@ -129,7 +129,7 @@ class Audience:
         stream.cohort = None
         cohort.take_out(stream)
         self._count(stream, cohort, -1)
-        self.wheel.remove(cohort.bucket)
+        self.schedule.remove(cohort.bucket)
         if not cohort.size:
             self._close(cohort)
         if stream.session is not None:

@@ -13,14 +13,14 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..history.candles import Bar
+from ..history.candles import MinuteBar
 from ..history.store import Store
-from ..market.latest import Board
-from ..persons.credential_middleware import Intake
+from ..market.latest import LatestValues
+from ..persons.credential_middleware import CredentialMiddleware
 from ..persons.office import Office
 from ..stream.endpoint import counted_address, nobody
 from .api.candles import candle_router
-from .api.dependencies import Catalogue, Parts, no_bars
+from .api.dependencies import Dependencies, TickerCatalogue, no_bars
 from .api.described import MORE_SCHEMAS, OPERATION_PATHS
 from .api.exports import export_router
 from .api.persons import person_router
@@ -46,17 +46,17 @@ Refusals are problem documents (RFC 9457). Numbers carry the exchange's exact de
 def create_app(
     *,
     tickers: Sequence[str],
-    board: Board,
+    latest: LatestValues,
     store: Store,
     stream: ASGIApp,
-    catalogue: Catalogue,
+    catalogue: TickerCatalogue,
     interval: int,
     health: Callable[[], Awaitable[Health]],
     lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None,
     allowed_origins: Sequence[str] = (),
     routes: Sequence[BaseRoute] = (),
     office: Office | None = None,
-    bars: Callable[[str], Sequence[Bar]] = no_bars,
+    bars: Callable[[str], Sequence[MinuteBar]] = no_bars,
     statistics: Callable[[], Mapping[str, object]] = dict,
     wall: Callable[[], float] = time.time,
 ) -> ASGIApp:
@@ -75,19 +75,19 @@ def create_app(
         exception_handlers=HANDLERS,
         separate_input_output_schemas=False,
     )
-    parts = Parts(tickers, board, store, catalogue, interval, wall, bars)
+    parts = Dependencies(tickers, latest, store, catalogue, interval, wall, bars)
     for router in (price_router, candle_router, export_router, udf_router):
         app.include_router(router(parts))
     if office is not None:
         app.include_router(person_router(office.front))
-    app.include_router(status_router(Watched(board, health, statistics, wall)))
+    app.include_router(status_router(Watched(latest, health, statistics, wall)))
     app.router.routes += [
         Route("/sse/", stream),  # answered before, see below; here it is found without its last slash
         *health_routes(health),
         *routes,
         *page_routes(
             tickers,
-            board,
+            latest,
             version("cryptomarket"),
             interval,
             office.front.browser if office else nobody,
@@ -97,7 +97,7 @@ def create_app(
     _describe(app)
     inner: ASGIApp = CrossOrigin(app, allowed_origins)
     if office is not None:
-        inner = Intake(
+        inner = CredentialMiddleware(
             inner,
             cache=office.cache,
             vault=office.vault,

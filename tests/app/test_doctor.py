@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from cryptomarket.app.doctor import Check, examine
+from cryptomarket.app.doctor import DoctorCheck, examine
 from cryptomarket.simulator.exchange import running_exchange
 
 
-async def found(folder: Path, exchange_url: str, **other: Any) -> dict[str, Check]:
+async def found(folder: Path, exchange_url: str, **other: Any) -> dict[str, DoctorCheck]:
     """The checks by name, of a configuration that is right but for what is given."""
     given: dict[str, Any] = {
         "address": ("127.0.0.1", 0),

@@ -50,8 +50,8 @@ async def test_each_start_takes_a_higher_epoch(tmp_path: Path) -> None:
         for _ in range(2):
             gateway = Gateway(settings_for(tmp_path, exchange))
             async with gateway.running():
-                await eventually(lambda board=gateway.board: board.tick("btc_usd"), "a tick arrives")
-                epochs.append(gateway.board.epoch)
+                await eventually(lambda latest=gateway.latest: latest.tick("btc_usd"), "a tick arrives")
+                epochs.append(gateway.latest.epoch)
     assert epochs == [1, 2]
 
 
@@ -81,10 +81,10 @@ async def test_readiness_follows_the_exchange(tmp_path: Path) -> None:
     async with running_exchange() as exchange:
         gateway = Gateway(settings_for(tmp_path, exchange))
         async with gateway.running():
-            await eventually(lambda: gateway.board.upstream().state is UpstreamState.LIVE, "upstream is live")
+            await eventually(lambda: gateway.latest.upstream().state is UpstreamState.LIVE, "upstream is live")
             assert (await gateway.health()).status == "ready"
             await exchange.close()
-            await eventually(lambda: gateway.board.upstream().state is not UpstreamState.LIVE, "upstream is gone")
+            await eventually(lambda: gateway.latest.upstream().state is not UpstreamState.LIVE, "upstream is gone")
             health = await gateway.health()
             assert health.status == "unavailable"
             assert not health.checks["upstream"].ok
@@ -96,7 +96,7 @@ async def test_a_wrong_key_degrades_and_nothing_more(tmp_path: Path) -> None:
         key = {"deribit_client_id": "demo", "deribit_client_secret": "wrong"}
         gateway = Gateway(settings_for(tmp_path, exchange, **key))
         async with gateway.running():
-            await eventually(lambda: gateway.board.upstream().state is UpstreamState.LIVE, "upstream is live")
+            await eventually(lambda: gateway.latest.upstream().state is UpstreamState.LIVE, "upstream is live")
             health = await gateway.health()
             assert health.status == "degraded"
             assert not health.checks["login"].ok
@@ -109,7 +109,7 @@ async def test_a_right_key_is_ready(tmp_path: Path) -> None:
         key = {"deribit_client_id": account.client_id, "deribit_client_secret": account.client_secret}
         gateway = Gateway(settings_for(tmp_path, exchange, **key))
         async with gateway.running():
-            await eventually(lambda: gateway.board.upstream().state is UpstreamState.LIVE, "upstream is live")
+            await eventually(lambda: gateway.latest.upstream().state is UpstreamState.LIVE, "upstream is live")
             assert (await gateway.health()).checks["login"].ok
 
 
@@ -118,7 +118,7 @@ async def test_redis_that_is_away_degrades(tmp_path: Path) -> None:
     async with running_exchange() as exchange:
         gateway = Gateway(settings_for(tmp_path, exchange, redis_url="redis://127.0.0.1:1"))
         async with gateway.running():
-            await eventually(lambda: gateway.board.upstream().state is UpstreamState.LIVE, "upstream is live")
+            await eventually(lambda: gateway.latest.upstream().state is UpstreamState.LIVE, "upstream is live")
             health = await gateway.health()
             assert health.status == "degraded"
             assert not health.checks["redis"].ok

@@ -73,7 +73,7 @@ async def test_every_metric_is_in_the_readme(tmp_path: Path) -> None:
     async with running_exchange() as exchange:
         gateway = Gateway(settings_for(tmp_path, exchange))
         async with gateway.running():
-            await eventually(lambda: gateway.board.tick("btc_usd"), "a tick arrives")
+            await eventually(lambda: gateway.latest.tick("btc_usd"), "a tick arrives")
             families = list(text_string_to_metric_families(exposition(gateway.families()).decode()))
     served = {
         (f"{family.name}{'_total' if family.type == 'counter' else ''}", family.type, family.documentation)

@@ -31,7 +31,7 @@ from cryptomarket.database.schema import prices as table
 from cryptomarket.history import queries
 from cryptomarket.history.recorder import Recorder
 from cryptomarket.history.store import Store
-from cryptomarket.market.latest import Board
+from cryptomarket.market.latest import LatestValues
 from cryptomarket.model import Tick
 from cryptomarket.web.app import create_app
 from cryptomarket.web.health import Health
@@ -196,7 +196,7 @@ class Bench:
 
         self.app = create_app(
             tickers=[TICKER],
-            board=Board([TICKER], monotonic=time.monotonic, wall=time.time),
+            latest=LatestValues([TICKER], monotonic=time.monotonic, wall=time.time),
             store=store,
             stream=lambda *_: None,  # type: ignore[arg-type, return-value]
             catalogue=names,

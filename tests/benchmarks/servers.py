@@ -23,7 +23,7 @@ from starlette.routing import Route
 from cryptomarket.app.server import Server, bound_socket, http_protocol
 from cryptomarket.cluster.bus import LocalBus
 from cryptomarket.history.store import Store
-from cryptomarket.market.latest import Board
+from cryptomarket.market.latest import LatestValues
 from cryptomarket.model import Tick
 from cryptomarket.stream.endpoint import StreamEndpoint
 from cryptomarket.stream.manager import ServerSSEManager
@@ -50,8 +50,8 @@ def serving(app: Any, http: Any, drain: Callable[[], Any]) -> Server:
 
 async def ours(port: int, http: Any, max_streams: int = 100_000) -> None:
     """The whole application of the gateway, and the manager behind it; ticks come from a local bus."""
-    board = Board([EVENT], monotonic=time.monotonic, wall=time.time)
-    manager = ServerSSEManager(EVENT, "connection", board=board)
+    latest = LatestValues([EVENT], monotonic=time.monotonic, wall=time.time)
+    manager = ServerSSEManager(EVENT, "connection", latest=latest)
     endpoint = StreamEndpoint(
         manager,
         known=lambda _: False,
@@ -76,7 +76,7 @@ async def ours(port: int, http: Any, max_streams: int = 100_000) -> None:
 
     app = create_app(
         tickers=[EVENT],
-        board=board,
+        latest=latest,
         store=Store("sqlite+aiosqlite:///unopened.db"),
         stream=endpoint,
         catalogue=Nothing(),
@@ -84,7 +84,7 @@ async def ours(port: int, http: Any, max_streams: int = 100_000) -> None:
         health=health,
     )
     bus = LocalBus(1)
-    bus.subscribe(board.receive)
+    bus.subscribe(latest.receive)
     bus.subscribe(manager.receive)
     last, bid, ask = Decimal("64250.13"), Decimal("64250.12"), Decimal("64250.14")
 

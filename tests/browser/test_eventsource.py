@@ -70,7 +70,7 @@ async def test_events_have_their_type_data_and_id(tmp_path: Path, http: Any) -> 
         await heard(page, "connection")
         publish(site, 1, 2, 3)
         events = await heard(page, "btc_usd", 3)
-        sent = site.board.tick("btc_usd")
+        sent = site.latest.tick("btc_usd")
         assert sent is not None
         assert seen(events) == [1, 2, 3]
         assert events[-1]["data"] == sent.json()

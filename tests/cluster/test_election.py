@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import anyio
 import pytest
 
-from cryptomarket.cluster.election import SURE_SECONDS, Leadership
+from cryptomarket.cluster.election import SURE_SECONDS, Election
 from cryptomarket.errors import DatabaseUnavailable
 from cryptomarket.history.store import Store
 from tests.processes import eventually
@@ -19,9 +19,9 @@ class Node:
         self.terms: list[int] = []
         self.running = False
         self.now = 0.0
-        self.leadership = Leadership(store, name, self._term)
+        self.election = Election(store, name, self._leader_tasks)
 
-    async def _term(self, epoch: int) -> None:
+    async def _leader_tasks(self, epoch: int) -> None:
         self.terms.append(epoch)
         self.running = True
         try:
@@ -41,7 +41,7 @@ async def nodes(database_url: str, count: int) -> AsyncIterator[list[Node]]:
             found.append(Node(store, f"n{number}"))
         async with anyio.create_task_group() as tasks:
             for node in found:
-                await tasks.start(node.leadership.run)
+                await tasks.start(node.election.run)
             yield found
             tasks.cancel_scope.cancel()
 
@@ -55,9 +55,9 @@ async def test_one_leads_and_another_takes_over(database_url: str) -> None:
     """Of three one leads; when it resigns another does at once, with a higher epoch."""
     async with nodes(database_url, 3) as found:
         first = (await eventually(lambda: leaders(found), "somebody leads"))[0]
-        assert first.leadership.sure
-        await first.leadership.resign()
-        assert not first.leadership.sure
+        assert first.election.sure
+        await first.election.resign()
+        assert not first.election.sure
         second = (await eventually(lambda: leaders(found), "another leads"))[0]
         assert second is not first
         assert second.terms[0] > first.terms[0]
@@ -79,11 +79,11 @@ async def test_hearing_a_higher_epoch_ends_the_term(database_url: str) -> None:
     async with nodes(database_url, 1) as (node,):
         await eventually(lambda: node.running, "it leads")
         (epoch,) = node.terms
-        node.leadership.heard(epoch)
-        node.leadership.heard(epoch - 1)
-        assert node.leadership.sure
-        node.leadership.heard(epoch + 1)
-        assert not node.leadership.sure
+        node.election.heard(epoch)
+        node.election.heard(epoch - 1)
+        assert node.election.sure
+        node.election.heard(epoch + 1)
+        assert not node.election.sure
         await eventually(lambda: len(node.terms) == 2, "it leads anew")
 
 
@@ -91,7 +91,7 @@ async def test_a_database_begun_anew_counts_on(database_url: str) -> None:
     """Others speak of a higher epoch than the database gives, and do not lead: the next term is above theirs."""
     async with nodes(database_url, 1) as (node,):
         await eventually(lambda: node.running, "it leads")
-        node.leadership.heard(500)
+        node.election.heard(500)
         await eventually(lambda: node.running and node.terms[-1] > 500, "it leads anew")
         assert node.terms[-1] == 501
 
@@ -133,15 +133,15 @@ async def test_who_stood_still_says_nothing_until_it_knows() -> None:
         led.set()
         await anyio.sleep_forever()
 
-    leadership = Leadership(lease, "n", term, monotonic=lambda: lease.now)
+    election = Election(lease, "n", term, monotonic=lambda: lease.now)
     async with anyio.create_task_group() as tasks:
-        await tasks.start(leadership.run)
+        await tasks.start(election.run)
         with anyio.fail_after(10):
             await led.wait()
-        assert leadership.sure
+        assert election.sure
         lease.now += SURE_SECONDS + 0.1
-        assert not leadership.sure
-        await eventually(lambda: leadership.sure, "it renewed, and is sure again")
+        assert not election.sure
+        await eventually(lambda: election.sure, "it renewed, and is sure again")
         tasks.cancel_scope.cancel()
 
 
@@ -152,18 +152,18 @@ async def test_without_the_database_a_leader_goes_on() -> None:
     async def term(_: int) -> None:
         await anyio.sleep_forever()
 
-    leadership = Leadership(lease, "n", term, monotonic=lambda: lease.now)
+    election = Election(lease, "n", term, monotonic=lambda: lease.now)
     async with anyio.create_task_group() as tasks:
-        await tasks.start(leadership.run)
-        await eventually(lambda: leadership.sure, "it leads")
+        await tasks.start(election.run)
+        await eventually(lambda: election.sure, "it leads")
         lease.away = True
         for _ in range(2):
             lease.now += 1.5
             before = lease.renewed
             await eventually(lambda before=before: lease.renewed > before, "it asked again")
-            await eventually(lambda: leadership.sure, "it is sure")
+            await eventually(lambda: election.sure, "it is sure")
         lease.now += SURE_SECONDS + 0.1
-        assert not leadership.sure
+        assert not election.sure
         tasks.cancel_scope.cancel()
 
 
@@ -179,4 +179,4 @@ async def test_a_term_that_fails_is_raised(database_url: str) -> None:
     async with Store(database_url, interval=60) as store:
         await store.migrate()
         with pytest.RaisesGroup(Bug, flatten_subgroups=True), anyio.fail_after(20):
-            await Leadership(store, "n", broken).run()
+            await Election(store, "n", broken).run()

@@ -1,7 +1,7 @@
 """Who knows of whom: the leader hears all, and reads the roll to the others."""
 
 from cryptomarket.cluster.redis.codec import Batch
-from cryptomarket.cluster.redis.membership import GONE_SECONDS, ROLL_SECONDS, Peers
+from cryptomarket.cluster.redis.membership import GONE_SECONDS, ROLL_SECONDS, Membership
 
 
 class Clock:
@@ -21,7 +21,7 @@ def beat(node: str, *wanted: str, nodes: tuple[str, ...] = ()) -> Batch:
 def test_the_leader_hears_who_is_there_and_what_they_want() -> None:
     """Until they are silent for long."""
     clock = Clock()
-    peers = Peers("a", monotonic=clock)
+    peers = Membership("a", monotonic=clock)
     peers.hear(beat("c", "sol_usd"))
     clock.now += GONE_SECONDS / 2
     peers.hear(beat("b", "xrp_usd"))
@@ -35,7 +35,7 @@ def test_the_leader_hears_who_is_there_and_what_they_want() -> None:
 def test_the_roll_is_read_when_it_changed_and_now_and_then() -> None:
     """Not with every batch."""
     clock = Clock()
-    peers = Peers("a", monotonic=clock)
+    peers = Membership("a", monotonic=clock)
     peers.hear(beat("b"))
     assert peers.roll() == ("a", "b")
     assert peers.roll() == ()
@@ -49,7 +49,7 @@ def test_the_roll_is_read_when_it_changed_and_now_and_then() -> None:
 
 def test_a_follower_knows_the_roll_and_a_leader_forgets_it() -> None:
     """Who was read to us may be gone when we lead."""
-    peers = Peers("b", monotonic=Clock())
+    peers = Membership("b", monotonic=Clock())
     peers.hear(beat("a", nodes=("a", "b", "c")))
     assert peers.names() == ["a", "b", "c"]
     peers.hear(beat("a"))

@@ -12,11 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptomarket.cluster.redis.bus import RedisBus
-from cryptomarket.cluster.redis.catch_up import BOARD, KEPT
-from cryptomarket.cluster.redis.codec import Batch, Garbled, decode_batch, decode_tick, encode_batch, encode_tick
-from cryptomarket.cluster.redis.rpc import RedisDesk
+from cryptomarket.cluster.redis.catch_up import KEPT, LATEST
+from cryptomarket.cluster.redis.codec import (
+    Batch,
+    UnreadableBatch,
+    decode_batch,
+    decode_tick,
+    encode_batch,
+    encode_tick,
+)
+from cryptomarket.cluster.redis.rpc import RedisRpc
 from cryptomarket.errors import CacheUnavailable, NoLeader
-from cryptomarket.model import Gap, Message, News, Tick, Upstream, UpstreamState
+from cryptomarket.model import Gap, Message, SessionChanged, Tick, Upstream, UpstreamState
 from tests.processes import eventually
 from tests.redis_server import RedisServer, running_redis
 
@@ -34,7 +41,9 @@ ticks = st.builds(
     after=st.tuples(st.integers(0, 2**31), st.integers(0, 2**53)),
 )
 upstreams = st.builds(Upstream, st.sampled_from(UpstreamState), st.integers(0, 2**53), st.text(max_size=20))
-news = st.builds(News, st.lists(st.text(max_size=8), max_size=3).map(tuple), st.text(max_size=8), st.text(max_size=20))
+news = st.builds(
+    SessionChanged, st.lists(st.text(max_size=8), max_size=3).map(tuple), st.text(max_size=8), st.text(max_size=20)
+)
 messages = ticks | upstreams | news | st.builds(Gap, st.text(max_size=12))
 
 
@@ -52,7 +61,7 @@ def test_a_batch_comes_back_as_it_was(said: list[Message], epoch: int, wanted: l
 def test_what_no_node_wrote_is_refused(data: bytes) -> None:
     """Anything else on the channel or the board is an error of ours, whatever it is."""
     for decode in (decode_batch, decode_tick):
-        with contextlib.suppress(Garbled):
+        with contextlib.suppress(UnreadableBatch):
             decode(data)
 
 
@@ -90,11 +99,11 @@ async def test_all_hear_the_same_in_order(tmp_path: Path) -> None:
         for number in range(200):
             buses[0].publish(tick(number))
         buses[0].publish(Upstream(UpstreamState.LIVE, 5))
-        buses[2].publish(News(("s",), "person"))
+        buses[2].publish(SessionChanged(("s",), "person"))
         expected = [(1, number + 1) for number in range(200)]
         await eventually(lambda: all(places(found) == expected for found in heard), "all ticks", 60)
-        await eventually(lambda: all(News(("s",), "person") in found for found in heard), "the news", 60)
-        assert all(found.count(News(("s",), "person")) == 1 for found in heard)
+        await eventually(lambda: all(SessionChanged(("s",), "person") in found for found in heard), "the news", 60)
+        assert all(found.count(SessionChanged(("s",), "person")) == 1 for found in heard)
 
 
 async def test_only_the_leader_s_ticks_count(tmp_path: Path) -> None:
@@ -120,8 +129,8 @@ async def test_a_leader_that_is_not_sure_says_nothing(tmp_path: Path) -> None:
         bus.publish(tick(1))
         bus.publish(Upstream(UpstreamState.LIVE, 1))
         assert (found, bus.counts["unsaid"]) == ([], 2)
-        bus.publish(News(("s",), "person"))
-        assert found == [News(("s",), "person")]
+        bus.publish(SessionChanged(("s",), "person"))
+        assert found == [SessionChanged(("s",), "person")]
         await bus.aclose()
 
 
@@ -161,7 +170,7 @@ async def test_news_said_to_a_dead_or_deaf_redis_arrive(tmp_path: Path) -> None:
     async with nodes(tmp_path) as (server, (leader, other), heard):
         await server.kill()
         await eventually(lambda: not leader.connected and not other.connected, "both notice", 60)
-        away, early = News(("s",), "person", "away"), News(("s",), "person", "early")
+        away, early = SessionChanged(("s",), "person", "away"), SessionChanged(("s",), "person", "early")
         leader.publish(away)
         await leader.flush()
         await server.start()
@@ -200,7 +209,7 @@ async def test_who_missed_batches_reads_them_all(tmp_path: Path) -> None:
         late: list[Message] = []
         bus = RedisBus("redis://127.0.0.1:1", "late")
         bus.subscribe(late.append)
-        bus._redis = bus._board._redis = other._redis
+        bus._redis = bus._latest._redis = other._redis
         for number in range(1, 401):
             leader.publish(tick(number, "eth_usd" if number == 7 else "btc_usd"))
             await leader.flush()
@@ -283,7 +292,7 @@ async def test_a_former_leader_leaves_the_board_alone(tmp_path: Path) -> None:
         await eventually(lambda: leader.connected and other.connected, "both are back", 60)
         await leader.flush()
         await other.flush()
-        assert set(await other._redis.hgetall(BOARD)) == {b"btc_usd"}
+        assert set(await other._redis.hgetall(LATEST)) == {b"btc_usd"}
 
 
 async def test_only_the_leader_hears_everybody(tmp_path: Path) -> None:
@@ -313,37 +322,37 @@ async def test_demand_is_everybody_s(tmp_path: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def desks(folder: Path) -> AsyncIterator[tuple[RedisServer, RedisDesk, RedisDesk]]:
+async def desks(folder: Path) -> AsyncIterator[tuple[RedisServer, RedisRpc, RedisRpc]]:
     """Two nodes' desks on one Redis, both fetching their answers."""
     async with running_redis(folder) as server, anyio.create_task_group() as tasks:
-        pair = RedisDesk(server.url, "a"), RedisDesk(server.url, "b")
-        for desk in pair:
-            await tasks.start(desk.run)
+        pair = RedisRpc(server.url, "a"), RedisRpc(server.url, "b")
+        for rpc in pair:
+            await tasks.start(rpc.run)
         yield server, *pair
         tasks.cancel_scope.cancel()
-    for desk in pair:
-        await desk.aclose()
+    for rpc in pair:
+        await rpc.aclose()
 
 
 async def test_an_errand_is_done_by_the_one_who_serves(tmp_path: Path) -> None:
     """Asked anywhere, done by the leader once, answered to the one who asked; many at once keep apart."""
     done: list[bytes] = []
 
-    async def handle(errand: bytes) -> bytes:
-        done.append(errand)
-        return errand.upper()
+    async def handle(request: bytes) -> bytes:
+        done.append(request)
+        return request.upper()
 
     async with desks(tmp_path) as (_, asker, leader), anyio.create_task_group() as tasks:
         await tasks.start(leader.serve, handle)
         answers: dict[bytes, bytes] = {}
 
-        async def ask(errand: bytes) -> None:
-            answers[errand] = await asker.ask(errand, seconds=60)
+        async def ask(request: bytes) -> None:
+            answers[request] = await asker.ask(request, seconds=60)
 
         async with anyio.create_task_group() as asking:
             for number in range(50):
                 asking.start_soon(ask, b"errand-%d" % number)
-        assert answers == {errand: errand.upper() for errand in done}
+        assert answers == {request: request.upper() for request in done}
         assert len(done) == len(set(done)) == 50
         tasks.cancel_scope.cancel()
 
@@ -357,8 +366,8 @@ async def test_an_errand_of_a_dead_leader_is_done_by_the_next(tmp_path: Path) ->
         await anyio.sleep_forever()
         raise AssertionError
 
-    async def handle(errand: bytes) -> bytes:
-        return errand.upper()
+    async def handle(request: bytes) -> bytes:
+        return request.upper()
 
     async with desks(tmp_path) as (_, asker, leader), anyio.create_task_group() as tasks:
         answers: list[bytes] = []
@@ -380,19 +389,19 @@ async def test_who_finishes_does_what_it_has_in_hand(tmp_path: Path) -> None:
     """An errand that was taken is done to its end, and the next waits for the next leader."""
     taken, go_on = anyio.Event(), anyio.Event()
 
-    async def slowly(errand: bytes) -> bytes:
+    async def slowly(request: bytes) -> bytes:
         taken.set()
         await go_on.wait()
-        return errand.upper()
+        return request.upper()
 
-    async def handle(errand: bytes) -> bytes:
-        return errand.title()
+    async def handle(request: bytes) -> bytes:
+        return request.title()
 
     async with desks(tmp_path) as (_, asker, leader), anyio.create_task_group() as tasks:
         answers: list[bytes] = []
 
-        async def ask(errand: bytes) -> None:
-            answers.append(await asker.ask(errand, seconds=60))
+        async def ask(request: bytes) -> None:
+            answers.append(await asker.ask(request, seconds=60))
 
         tasks.start_soon(leader.serve, slowly)
         tasks.start_soon(ask, b"first")

@@ -7,7 +7,7 @@ import anyio.lowlevel
 import pytest
 import redis.exceptions
 
-from cryptomarket.cluster.redis.client import redis_link
+from cryptomarket.cluster.redis.client import redis_client
 from tests.redis_server import running_redis
 
 uvloop = pytest.importorskip("uvloop")
@@ -17,7 +17,7 @@ def test_a_connection_that_broke_is_an_error_of_the_library(tmp_path: Path) -> N
     """What is sent into a closed connection raises what callers know, and the client goes on with the next."""
 
     async def main() -> None:
-        async with running_redis(tmp_path) as server, redis_link(server.url, connect_seconds=5, seconds=5) as client:
+        async with running_redis(tmp_path) as server, redis_client(server.url, connect_seconds=5, seconds=5) as client:
             connection = await client.connection_pool.get_connection()
             connection._writer.transport.abort()
             await anyio.lowlevel.checkpoint()

@@ -13,7 +13,7 @@ import httpx2
 from redis import RedisError
 from redis.asyncio import Redis
 
-from cryptomarket.cluster.redis.catch_up import BOARD
+from cryptomarket.cluster.redis.catch_up import LATEST
 from cryptomarket.cluster.redis.codec import decode_tick
 from tests.persons.site import ADA
 from tests.processes import eventually
@@ -155,7 +155,7 @@ async def leader_and_follower(house: House) -> tuple[Tab, Tab]:
 
 async def on_board(redis: Redis) -> tuple[int, int]:
     """The place of the newest tick that Redis keeps."""
-    data = (await redis.hgetall(BOARD)).get(b"btc_usd")
+    data = (await redis.hgetall(LATEST)).get(b"btc_usd")
     tick = decode_tick(data) if data else None
     return (tick.epoch, tick.sequence) if tick else (0, 0)
 

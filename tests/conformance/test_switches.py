@@ -60,7 +60,7 @@ async def _life(switches: Switches) -> None:
     ):
         await follower.tick_of("BTC-PERPETUAL")
         await follower.tick_of("btc_usd")
-        assert follower.supervisor.authenticated
+        assert follower.deribit_client.authenticated
         (session,) = exchange.sessions
         session.ask()
         await follower.until(lambda: session.methods()[-1] == "public/test")
@@ -70,5 +70,5 @@ async def _life(switches: Switches) -> None:
         await follower.until(lambda: len(exchange.opened_sessions) > 1, within=15)
         await follower.tick_of("BTC-PERPETUAL", within=15)
         await follower.tick_of("btc_usd")
-        assert follower.supervisor.authenticated
+        assert follower.deribit_client.authenticated
         assert exchange.most_at_once == 1

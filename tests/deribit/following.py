@@ -8,15 +8,15 @@ from typing import Any
 
 import anyio
 
-from cryptomarket.deribit.client import Supervisor
-from cryptomarket.deribit.rate_limit import Budget, Group
-from cryptomarket.deribit.timeouts import Patience
+from cryptomarket.deribit.client import DeribitClient
+from cryptomarket.deribit.rate_limit import Group, RateLimiter
+from cryptomarket.deribit.timeouts import Timeouts
 from cryptomarket.model import Gap, Message, Tick, Upstream, UpstreamState
 
 __all__ = ["QUICK", "WATCHFUL", "Clock", "Follower", "Noting", "following", "held_up"]
 
 #: What we do ourselves comes sooner than in earnest; what others are allowed stays long: a busy machine is no fault.
-QUICK = Patience(
+QUICK = Timeouts(
     connect=20,
     greeting=20,
     answer=20,
@@ -49,7 +49,7 @@ class Clock:
         self._ahead += seconds
 
 
-class Noting(Budget):
+class Noting(RateLimiter):
     """A budget that keeps when which request was let go: exact, however late a busy peer reads it."""
 
     def __init__(self, *, hurry: float) -> None:
@@ -84,7 +84,7 @@ class Follower:
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
-        self.supervisor: Supervisor
+        self.deribit_client: DeribitClient
         self._news = anyio.Event()
 
     def receive(self, message: Message) -> None:
@@ -134,8 +134,8 @@ async def following(url: str, *tickers: str, **options: Any) -> AsyncIterator[Fo
     """A supervisor of the tickers against a server, and what it publishes."""
     follower = Follower()
     options.setdefault("patience", QUICK)
-    follower.supervisor = Supervisor(url, tickers=tickers or ("btc_usd",), publish=follower.receive, **options)
+    follower.deribit_client = DeribitClient(url, tickers=tickers or ("btc_usd",), publish=follower.receive, **options)
     async with anyio.create_task_group() as tasks:
-        await tasks.start(follower.supervisor.run)
+        await tasks.start(follower.deribit_client.run)
         yield follower
         tasks.cancel_scope.cancel()

@@ -17,9 +17,9 @@ from typing import Any
 
 import psutil
 
-from cryptomarket.deribit.auth import Login
-from cryptomarket.deribit.rate_limit import Budget
-from cryptomarket.deribit.session import Session
+from cryptomarket.deribit.auth import ApplicationLogin
+from cryptomarket.deribit.rate_limit import RateLimiter
+from cryptomarket.deribit.session import ExchangeSession
 from cryptomarket.deribit.subscriptions import Subscriptions
 from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
 from cryptomarket.model import Tick
@@ -134,8 +134,8 @@ def is_json(frame: bytes) -> bool:
     return True
 
 
-def new_session() -> Session:
-    session = Session(Subscriptions(["btc_usd"]), Login(None, wall=time.time), Budget())
+def new_session() -> ExchangeSession:
+    session = ExchangeSession(Subscriptions(["btc_usd"]), ApplicationLogin(None, wall=time.time), RateLimiter())
     session.start()
     return session
 

@@ -2,14 +2,14 @@
 
 import pytest
 
-from cryptomarket.deribit.auth import Credentials, GrantType, Login, Secret, excess, missing, signature
+from cryptomarket.deribit.auth import ApplicationLogin, Credentials, GrantType, Secret, excess, missing, signature
 from cryptomarket.deribit.messages import Grant
 
 KEY = Credentials("AMANDA", Secret("AMANDASECRECT"))
 
 
-def login(**options: object) -> Login:
-    return Login(KEY, wall=lambda: 1576074319.0, random=lambda: 0.5, nonce=lambda: "1iqt2wls", **options)  # type: ignore[arg-type]
+def login(**options: object) -> ApplicationLogin:
+    return ApplicationLogin(KEY, wall=lambda: 1576074319.0, random=lambda: 0.5, nonce=lambda: "1iqt2wls", **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -100,4 +100,4 @@ def test_authenticated_dies_with_the_connection() -> None:
 
 def test_without_credentials_nothing_is_due() -> None:
     """Public prices need no login."""
-    assert not Login(None, wall=lambda: 0.0).due(1e9)
+    assert not ApplicationLogin(None, wall=lambda: 0.0).due(1e9)

@@ -21,7 +21,7 @@ async def test_equal_calls_in_flight_are_asked_once() -> None:
         results: list[bytes] = []
 
         async def ask() -> None:
-            results.append(bytes(await follower.supervisor.call("public/get_time")))
+            results.append(bytes(await follower.deribit_client.call("public/get_time")))
 
         async with anyio.create_task_group() as tasks:
             for _ in range(10):
@@ -36,7 +36,7 @@ async def test_a_call_waits_for_the_connection() -> None:
         exchange.answers["public/get_time"] = lambda _: 17
         async with following(exchange.url) as follower:
             with anyio.fail_after(30):
-                assert bytes(await follower.supervisor.call("public/get_time")) == b"17"
+                assert bytes(await follower.deribit_client.call("public/get_time")) == b"17"
 
 
 async def test_a_reading_call_survives_a_broken_connection() -> None:
@@ -52,7 +52,7 @@ async def test_a_reading_call_survives_a_broken_connection() -> None:
 
         exchange.answers["public/get_time"] = hang_up_first
         with anyio.fail_after(30):
-            assert bytes(await follower.supervisor.call("public/get_time")) == b"17"
+            assert bytes(await follower.deribit_client.call("public/get_time")) == b"17"
         assert exchange.connections == 2
 
 
@@ -67,7 +67,7 @@ async def test_a_writing_call_fails_with_its_connection() -> None:
 
         exchange.answers["private/buy"] = hang_up
         with anyio.fail_after(30), pytest.raises(ExchangeUnreachable):
-            await follower.supervisor.call("private/buy", {"access_token": "x"})
+            await follower.deribit_client.call("private/buy", {"access_token": "x"})
         assert len(exchange.asked("private/buy")) == 1
 
 
@@ -83,8 +83,8 @@ async def test_a_crowded_exchange_gets_fewer_calls_at_once_and_all_are_answered(
 
         exchange.answers["public/get_time"] = crowded_first
         with anyio.fail_after(30):
-            assert bytes(await follower.supervisor.call("public/get_time")) == b"17"
-        assert follower.supervisor.budget.concurrent == 16
+            assert bytes(await follower.deribit_client.call("public/get_time")) == b"17"
+        assert follower.deribit_client.budget.concurrent == 16
 
 
 async def test_a_refusal_reaches_the_caller_with_its_code() -> None:
@@ -96,7 +96,7 @@ async def test_a_refusal_reaches_the_caller_with_its_code() -> None:
 
         exchange.answers["public/ticker"] = refuse
         with anyio.fail_after(30), pytest.raises(ExchangeRefused, match="wrong format") as caught:
-            await follower.supervisor.call("public/ticker")
+            await follower.deribit_client.call("public/ticker")
         assert caught.value.code == -32602
         assert len(exchange.asked("public/ticker")) == 1
 
@@ -108,7 +108,7 @@ async def test_a_call_that_would_act_for_everybody_is_refused_at_once(method: st
     """By our own code, before anything is sent."""
     async with scripted_exchange() as exchange, following(exchange.url) as follower:
         with pytest.raises(UnsafeCall):
-            await follower.supervisor.call(method, params)
+            await follower.deribit_client.call(method, params)
         assert exchange.asked(method) == []
 
 
@@ -137,7 +137,7 @@ async def test_a_burst_of_calls_keeps_to_the_budget_and_loses_none() -> None:
 
 async def _ask_many(follower: Follower, count: int) -> None:
     async def ask(number: int, priority: Priority) -> None:
-        await follower.supervisor.call("public/get_time", {"n": number}, priority=priority)
+        await follower.deribit_client.call("public/get_time", {"n": number}, priority=priority)
 
     with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:

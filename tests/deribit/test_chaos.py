@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from cryptomarket.deribit.backoff import Attempts
 from cryptomarket.deribit.rate_limit import Group
-from cryptomarket.deribit.timeouts import Patience
+from cryptomarket.deribit.timeouts import Timeouts
 from cryptomarket.model import UpstreamState
 
 from .following import Follower, Noting, following
@@ -25,7 +25,7 @@ FAULTS = int(os.environ.get("CRYPTOMARKET_CHAOS", "1000"))
 LINKS = 20
 #: Everything, the exchange's budget included, passes this many times as fast as in earnest.
 HURRY = 20.0
-FAST = Patience(
+FAST = Timeouts(
     connect=10,
     greeting=1,
     answer=1,
@@ -141,7 +141,7 @@ async def run(seed: int, faults: int, kinds: Counter[str]) -> None:
         tasks.start_soon(troubled.speak)
         options = {"patience": FAST, "budget": budget, "attempts": attempts}
         async with following(exchange.url, *TICKERS[:2], **options) as follower:
-            follower.supervisor.want([TICKERS[2]])
+            follower.deribit_client.want([TICKERS[2]])
             for _ in range(faults):
                 await _all_tick(follower)
                 connections, asked = exchange.connections, len(exchange.asked("public/subscribe"))

@@ -21,7 +21,7 @@ async def test_prices_flow_without_credentials() -> None:
         assert tick.price > 0
         assert isinstance(tick.price, Decimal)
         assert follower.states == [CONNECTING, LIVE]
-        assert not follower.supervisor.authenticated
+        assert not follower.deribit_client.authenticated
 
 
 @pytest.mark.parametrize("grant", list(GrantType))
@@ -32,8 +32,8 @@ async def test_logs_in_with_either_grant(grant: GrantType) -> None:
         key = Credentials(account.client_id, Secret(account.client_secret))
         async with following(exchange.ws_url, credentials=key, grant_type=grant) as follower:
             await follower.tick_of("btc_usd")
-            assert follower.supervisor.authenticated
-            assert follower.supervisor.statistics()["degraded"] is False
+            assert follower.deribit_client.authenticated
+            assert follower.deribit_client.statistics()["degraded"] is False
 
 
 async def test_a_wrong_secret_leaves_prices_flowing_and_says_degraded() -> None:
@@ -41,7 +41,7 @@ async def test_a_wrong_secret_leaves_prices_flowing_and_says_degraded() -> None:
     key = Credentials("demo", Secret("wrong-secret-canary"))
     async with running_exchange(hurry=10) as exchange, following(exchange.ws_url, credentials=key) as follower:
         await follower.tick_of("btc_usd")
-        statistics = follower.supervisor.statistics()
+        statistics = follower.deribit_client.statistics()
         assert statistics["degraded"] is True
         assert "13004" in str(statistics["login"])
         assert "canary" not in str(statistics)
@@ -51,31 +51,31 @@ async def test_demand_is_followed_and_refusals_are_told() -> None:
     """What a stream asks for is subscribed; what the exchange does not have is a gap."""
     async with running_exchange(hurry=10) as exchange, following(exchange.ws_url) as follower:
         await follower.tick_of("btc_usd")
-        follower.supervisor.want(["BTC-PERPETUAL", "nope_usd"])
+        follower.deribit_client.want(["BTC-PERPETUAL", "nope_usd"])
         tick = await follower.tick_of("BTC-PERPETUAL")
         await follower.until(lambda: follower.gaps)
         assert tick.bid is not None
         assert follower.gaps == ["nope_usd"]
-        assert follower.supervisor.statistics()["refused"] == ["nope_usd"]
+        assert follower.deribit_client.statistics()["refused"] == ["nope_usd"]
 
 
 async def test_a_ticker_in_its_grace_is_silent() -> None:
     """Its readers have forgotten it: a tick would make them remember, and call its end stale."""
     async with running_exchange(hurry=10) as exchange, following(exchange.ws_url) as follower:
-        follower.supervisor.want(["eth_usd"])
+        follower.deribit_client.want(["eth_usd"])
         await follower.tick_of("eth_usd")
-        follower.supervisor.want([])
+        follower.deribit_client.want([])
         start = len(follower.messages)
         for _ in range(5):
             await follower.tick_of("btc_usd")
         assert "eth_usd" not in {tick.ticker for tick in follower.ticks_since(start)}
-        assert "deribit_price_index.eth_usd" in follower.supervisor.subscriptions.confirmed()
+        assert "deribit_price_index.eth_usd" in follower.deribit_client.subscriptions.confirmed()
 
 
 async def test_reconnects_after_the_exchange_drops_us() -> None:
     """A dropped connection is replaced and resubscribed, with configured and wanted tickers."""
     async with running_exchange(hurry=10) as exchange, following(exchange.ws_url) as follower:
-        follower.supervisor.want(["eth_usd"])
+        follower.deribit_client.want(["eth_usd"])
         await follower.tick_of("eth_usd")
         for link in list(exchange.links):
             link.transport.abort()
@@ -90,7 +90,7 @@ async def test_keeps_trying_without_an_exchange_and_says_so_once(capsys: pytest.
     """Down is one state and one line however many attempts fail, and the line holds the hint."""
     async with following("ws://127.0.0.1:1/ws", hint="try the demo") as follower:
         await follower.until(lambda: DOWN in follower.states)
-        attempts = follower.supervisor.attempts
+        attempts = follower.deribit_client.attempts
         await follower.until(lambda: attempts.pause(0) == 0 and len(attempts) >= 3)
         assert follower.states == [CONNECTING, DOWN]
     lines = [line for line in capsys.readouterr().out.splitlines() if "down" in line]

@@ -8,14 +8,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cryptomarket.deribit.auth import Credentials, Login, Secret
-from cryptomarket.deribit.effects import Output
+from cryptomarket.deribit.auth import ApplicationLogin, Credentials, Secret
+from cryptomarket.deribit.effects import Effect
 from cryptomarket.deribit.error_codes import ERRORS
-from cryptomarket.deribit.protocol import State
-from cryptomarket.deribit.rate_limit import Budget
-from cryptomarket.deribit.session import Session
+from cryptomarket.deribit.protocol import ConnectionState
+from cryptomarket.deribit.rate_limit import RateLimiter
+from cryptomarket.deribit.session import ExchangeSession
 from cryptomarket.deribit.subscriptions import Phase, Subscriptions
-from cryptomarket.deribit.timeouts import Patience
+from cryptomarket.deribit.timeouts import Timeouts
 from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
 from cryptomarket.model import Gap, Tick
 
@@ -52,28 +52,28 @@ class Upstream(RuleBasedStateMachine):
     def begin(self, raw: bool, key: bool) -> None:
         """The parts that outlive connections."""
         credentials = Credentials("demo", Secret("secret")) if key else None
-        self.login = Login(credentials, wall=lambda: self.now, random=lambda: 0.5)
+        self.login = ApplicationLogin(credentials, wall=lambda: self.now, random=lambda: 0.5)
         self.subscriptions = Subscriptions(TICKERS[:1], raw=raw, grace_seconds=5)
-        self.budget = Budget()
+        self.budget = RateLimiter()
         self.connect()
 
     def connect(self) -> None:
         self.open.clear()
         self.granted.clear()
-        self.session = Session(
-            self.subscriptions, self.login, self.budget, patience=Patience(), monotonic=lambda: self.now
+        self.session = ExchangeSession(
+            self.subscriptions, self.login, self.budget, patience=Timeouts(), monotonic=lambda: self.now
         )
         self.session.start()
         self.pump()
 
-    def guarded(self, outputs: Any) -> list[Output]:
+    def guarded(self, outputs: Any) -> list[Effect]:
         """Run a step; a documented error ends the connection and another follows."""
         try:
-            found: list[Output] = outputs()
+            found: list[Effect] = outputs()
         except (ExchangeRefused, ExchangeUnreachable):
             self.reconnect()
             return []
-        assert all(isinstance(output, Output) for output in found)
+        assert all(isinstance(output, Effect) for output in found)
         if self.session.doom:
             self.reconnect()
         else:
@@ -211,7 +211,7 @@ class Upstream(RuleBasedStateMachine):
                 elif channel.startswith("ticker."):
                     self.speaks(channel.split(".")[1], channel.endswith("raw"))
             wanted = {c for c in self.subscriptions.wanted(self.now) if "nope" not in c}
-            if wanted == self.subscriptions.confirmed() and self.session.protocol.state is State.STREAMING:
+            if wanted == self.subscriptions.confirmed() and self.session.protocol.state is ConnectionState.STREAMING:
                 return
             self.waits(1.0)
         raise AssertionError(f"never recovered: {self.session!r} {self.subscriptions._phases}")
@@ -224,4 +224,4 @@ TestUpstream = Upstream.TestCase
 
 def test_gaps_come_only_for_what_was_refused() -> None:
     """The machine's kinds of output are complete: nothing else may come out of a session."""
-    assert Gap in Output.__args__
+    assert Gap in Effect.__args__

@@ -17,7 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from cryptomarket.deribit.backoff import Attempts
-from cryptomarket.deribit.timeouts import Patience
+from cryptomarket.deribit.timeouts import Timeouts
 from cryptomarket.model import UpstreamState
 from cryptomarket.simulator.exchange import running_exchange
 from tests.tcp_proxy import slices, tcp_proxy
@@ -36,7 +36,7 @@ async def test_fault_1_a_reset_costs_less_than_a_second() -> None:
     took: list[float] = []
     async with running_exchange(hurry=10) as exchange, tcp_proxy(exchange.port) as line:
         url = f"ws://127.0.0.1:{line.port}/ws/api/v2"
-        options = {"patience": Patience(), "attempts": Attempts(most=100)}
+        options = {"patience": Timeouts(), "attempts": Attempts(most=100)}
         async with following(url, "btc_usd", "eth_usd", **options) as follower:
             await follower.tick_of("eth_usd")
             for _ in range(10):
@@ -53,7 +53,7 @@ async def test_fault_1_a_reset_costs_less_than_a_second() -> None:
 async def test_fault_2_half_open_is_noticed_within_ten_seconds() -> None:
     """Pongs go on, everything else is swallowed; with the real patience."""
     async with running_exchange() as exchange, swallowing_relay(exchange.ws_url) as line:
-        async with following(line.url, patience=Patience()) as follower, held_up() as lost:
+        async with following(line.url, patience=Timeouts()) as follower, held_up() as lost:
             await follower.tick_of("btc_usd")
             line.swallows = True
             started, before = time.monotonic(), lost()
@@ -74,11 +74,11 @@ async def test_fault_3_a_refused_handshake_is_met_rarely(status: int) -> None:
 
     async with serve(lambda peer: peer.wait_closed(), "127.0.0.1", 0, process_request=refuse) as server:
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        quick = Patience(answered=0.25, stopped=0.5, first_pause=0.001, longest_pause=0.001)
+        quick = Timeouts(answered=0.25, stopped=0.5, first_pause=0.001, longest_pause=0.001)
         async with following(url, patience=quick) as follower:
             await follower.until(lambda: len(attempts) >= 3)
             assert follower.states == [CONNECTING, DOWN]
-            assert str(status) in str(follower.supervisor.statistics()["reason"])
+            assert str(status) in str(follower.deribit_client.statistics()["reason"])
     least = 0.25 if status != 401 else 0.5
     assert all(later - earlier >= least for earlier, later in itertools.pairwise(attempts))
 
@@ -97,7 +97,7 @@ async def test_fault_3_a_redirect_is_not_followed() -> None:
             following(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/") as follower,
         ):
             await follower.until(lambda: DOWN in follower.states)
-            assert "redirects us elsewhere, refused" in str(follower.supervisor.statistics()["reason"])
+            assert "redirects us elsewhere, refused" in str(follower.deribit_client.statistics()["reason"])
         assert elsewhere.connections == 0
 
 
@@ -196,7 +196,7 @@ async def test_fault_5_a_test_request_is_answered_within_a_second_at_full_load()
     for burner in burners:
         burner.start()
     try:
-        async with scripted_exchange() as exchange, following(exchange.url, patience=Patience()) as follower:
+        async with scripted_exchange() as exchange, following(exchange.url, patience=Timeouts()) as follower:
             await follower.tick_of("btc_usd")
             params = {"channel": "deribit_price_index.btc_usd", "data": {"timestamp": exchange.stamp, "price": 5.5}}
             params["data"]["index_name"] = "btc_usd"  # type: ignore[index]
@@ -219,7 +219,7 @@ async def test_fault_5_a_test_request_is_answered_within_a_second_at_full_load()
 
 def test_the_numbers_in_earnest_keep_the_promises() -> None:
     """Half-open within ten seconds, and at most six attempts a minute where we were refused."""
-    patience = Patience()
+    patience = Timeouts()
     assert patience.silence + patience.probe + 2 * patience.look < 10
     assert 60 / patience.answered <= 6
     assert QUICK.silence < patience.silence

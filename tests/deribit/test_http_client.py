@@ -4,20 +4,20 @@ import time
 
 import pytest
 
-from cryptomarket.deribit.http_client import Api
+from cryptomarket.deribit.http_client import HttpClient
 from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
 from cryptomarket.simulator.exchange import running_exchange
 
 
 async def test_the_catalogue_holds_indices_and_instruments() -> None:
     """Both kinds of ticker come from the exchange's own lists."""
-    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+    async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         assert {"btc_usd", "BTC-PERPETUAL"} <= await api.tickers()
 
 
 async def test_the_index_chart_is_sorted_and_exact() -> None:
     """Averages, oldest first."""
-    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+    async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         points = await api.index_chart("btc_usd", "1h")
         assert points == sorted(points)
         assert len(points) > 100
@@ -26,7 +26,7 @@ async def test_the_index_chart_is_sorted_and_exact() -> None:
 @pytest.mark.parametrize("ticker", ["btc_usd", "BTC-PERPETUAL"])
 async def test_the_newest_price_has_the_exchanges_time(ticker: str) -> None:
     """Of an index, whose answer carries no time stamp, it is the moment of the answer."""
-    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+    async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         first, second = await api.newest(ticker), await api.newest(ticker)
         assert first is not None
         assert second is not None
@@ -37,7 +37,7 @@ async def test_the_newest_price_has_the_exchanges_time(ticker: str) -> None:
 
 async def test_an_error_answer_is_a_refusal_with_its_code() -> None:
     """HTTP 400 with a JSON error is the exchange's word, not a broken line."""
-    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+    async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         with pytest.raises(ExchangeRefused) as caught:
             await api.index_chart("nope_usd")
         assert caught.value.code == -32602
@@ -45,6 +45,6 @@ async def test_an_error_answer_is_a_refusal_with_its_code() -> None:
 
 async def test_nobody_there_is_unreachable() -> None:
     """After a few tries, and without naming addresses."""
-    async with Api("http://127.0.0.1:1/api/v2", tries=2, random=lambda: 0.0) as api:
+    async with HttpClient("http://127.0.0.1:1/api/v2", tries=2, random=lambda: 0.0) as api:
         with pytest.raises(ExchangeUnreachable, match="ConnectError"):
             await api.call("public/get_time")

@@ -72,7 +72,7 @@ async def test_thread_02_too_many_requests_slows_the_reconnects_down() -> None:
         async with following(exchange.url) as follower:
             await follower.tick_of("btc_usd")
             assert follower.states == [CONNECTING, DOWN, LIVE]
-            assert "25%" in repr(follower.supervisor.budget)
+            assert "25%" in repr(follower.deribit_client.budget)
         assert exchange.connections == 3
         assert all(later - earlier >= 0.2 for earlier, later in pairwise(times))
 
@@ -92,7 +92,7 @@ async def test_thread_04_no_request_is_larger_than_the_exchange_takes() -> None:
         exchange.first_values = False
         tickers = [f"BTC_USDC-30DEC26-{number}d5-C" for number in range(100_000, 101_200)]
         async with following(exchange.url, *tickers) as follower:
-            await follower.until(lambda: len(follower.supervisor.subscriptions.confirmed()) == 1203)
+            await follower.until(lambda: len(follower.deribit_client.subscriptions.confirmed()) == 1203)
         sizes = [len(params["channels"]) for params in exchange.asked("public/subscribe")]
         assert max(sizes) <= 500
         assert all(len(json.dumps(p)) < 32_000 for p in exchange.asked("public/subscribe"))
@@ -103,7 +103,7 @@ async def test_thread_05_a_ticker_wanted_by_many_is_subscribed_once() -> None:
     async with scripted_exchange() as exchange, following(exchange.url) as follower:
         await follower.tick_of("btc_usd")
         for _ in range(20):
-            follower.supervisor.want(["eth_usd", "btc_usd", "eth_usd"])
+            follower.deribit_client.want(["eth_usd", "btc_usd", "eth_usd"])
         await follower.tick_of("eth_usd")
         assert exchange.subscribed.count(ETH) == 1
         assert exchange.subscribed.count(BTC) == 1
@@ -132,7 +132,7 @@ async def test_thread_07_an_empty_answer_to_subscribe_is_a_refusal() -> None:
             await follower.until(lambda: follower.gaps)
             await anyio.sleep(0.1)
             assert follower.gaps == ["btc_usd"]
-            assert follower.supervisor.statistics()["refused"] == ["btc_usd"]
+            assert follower.deribit_client.statistics()["refused"] == ["btc_usd"]
 
 
 async def test_thread_14_two_clients_of_one_key_have_two_session_names() -> None:
@@ -153,7 +153,7 @@ async def test_thread_15_a_price_may_come_before_the_answer_that_allowed_it() ->
         exchange.answers["public/subscribe"] = lambda _: SILENT
         async with following(exchange.url) as follower:
             await follower.tick_of("btc_usd")
-            assert BTC in follower.supervisor.subscriptions.confirmed()
+            assert BTC in follower.deribit_client.subscriptions.confirmed()
 
 
 async def test_thread_16_an_instrument_nobody_announced_is_delivered() -> None:
@@ -166,7 +166,7 @@ async def test_thread_17_the_first_index_price_after_demand_is_delivered() -> No
     """No registration stands between a subscription and its readers."""
     async with running_exchange(hurry=10) as exchange, following(exchange.ws_url) as follower:
         await follower.tick_of("btc_usd")
-        follower.supervisor.want(["eth_usd"])
+        follower.deribit_client.want(["eth_usd"])
         assert (await follower.tick_of("eth_usd")).price > 0
 
 
@@ -174,7 +174,7 @@ async def test_thread_18_authenticated_is_never_stale() -> None:
     """Between two connections nobody is logged in, and the next one logs in before anything else."""
     async with scripted_exchange() as exchange, following(exchange.url, credentials=KEY) as follower:
         await follower.tick_of("btc_usd")
-        assert follower.supervisor.authenticated
+        assert follower.deribit_client.authenticated
         opened = anyio.Event()
 
         async def hesitate(method: str, params: dict[str, Any]) -> None:
@@ -185,7 +185,7 @@ async def test_thread_18_authenticated_is_never_stale() -> None:
         for peer in list(exchange.peers):
             await peer.close()
         await follower.until(lambda: len(exchange.asked("public/auth")) == 2)
-        assert not follower.supervisor.authenticated
+        assert not follower.deribit_client.authenticated
         opened.set()
         await follower.tick_of("btc_usd")
         order = [m for m, _ in exchange.requests if m != "public/test"]
@@ -221,10 +221,11 @@ async def test_thread_20_a_name_that_does_not_resolve_is_tried_again(monkeypatch
     # The resolver of the machine may take its time to say so.
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     async with following("ws://exchange.invalid/ws/api/v2") as follower:
-        await follower.until(lambda: len(follower.supervisor.attempts) >= 3)
+        await follower.until(lambda: len(follower.deribit_client.attempts) >= 3)
         assert follower.states == [CONNECTING, DOWN]
         assert (
-            follower.supervisor.statistics()["reason"] == "cannot connect: the name of the exchange cannot be resolved"
+            follower.deribit_client.statistics()["reason"]
+            == "cannot connect: the name of the exchange cannot be resolved"
         )
 
 
@@ -236,7 +237,7 @@ async def test_thread_21_tokens_are_renewed_before_they_end() -> None:
             await follower.until(lambda: len(exchange.asked("public/auth")) >= 2)
             grants = [params["grant_type"] for params in exchange.asked("public/auth")]
             assert grants[:2] == ["client_signature", "refresh_token"]
-            assert follower.supervisor.authenticated
+            assert follower.deribit_client.authenticated
         assert exchange.connections == 1
 
 
@@ -285,10 +286,10 @@ async def test_thread_28_watching_many_tickers_leaves_nothing_behind() -> None:
     async with scripted_exchange() as exchange, following(exchange.url, grace_seconds=0) as follower:
         await follower.tick_of("btc_usd")
         for number in range(300):
-            follower.supervisor.want([f"coin{number}_usd"])
+            follower.deribit_client.want([f"coin{number}_usd"])
             await anyio.lowlevel.checkpoint()
         await follower.tick_of("coin299_usd")
-        subscriptions, session = follower.supervisor.subscriptions, follower.supervisor.session
+        subscriptions, session = follower.deribit_client.subscriptions, follower.deribit_client.session
         await follower.until(lambda: len(subscriptions.confirmed()) == 5)
         await follower.until(lambda: session.protocol.in_flight == 0)
         await follower.until(lambda: len(session._watchdog._watches) <= 5)
@@ -301,7 +302,7 @@ async def test_thread_29_a_confirmed_channel_that_never_speaks_is_asked_again() 
         clock = Clock()
         options = {"patience": replace(WATCHFUL, probe=20), "monotonic": clock}
         async with following(exchange.url, "btc_usd", "eth_usd", **options) as follower:
-            await follower.until(lambda: BTC in follower.supervisor.subscriptions.confirmed())
+            await follower.until(lambda: BTC in follower.deribit_client.subscriptions.confirmed())
             await chatter(exchange, follower, clock, lambda: exchange.asked("public/unsubscribe"))
             exchange.first_values = True
             await chatter(exchange, follower, clock, lambda: follower.ticks_of("eth_usd"))
@@ -315,5 +316,5 @@ async def test_thread_30_a_caller_who_leaves_leaves_nothing_behind() -> None:
         await follower.tick_of("btc_usd")
         for _ in range(5):
             with anyio.move_on_after(0.03):
-                await follower.supervisor.call("public/get_time")
-        assert follower.supervisor.statistics()["waiting_calls"] == 0
+                await follower.deribit_client.call("public/get_time")
+        assert follower.deribit_client.statistics()["waiting_calls"] == 0

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from cryptomarket.deribit.http_client import Api
+from cryptomarket.deribit.http_client import HttpClient
 from cryptomarket.deribit.messages import read_price
 from cryptomarket.simulator.exchange import running_exchange
 
@@ -24,7 +24,7 @@ PERPETUAL = {
 
 
 @asynccontextmanager
-async def answering(answer: Callable[[str], Any]) -> AsyncIterator[Api]:
+async def answering(answer: Callable[[str], Any]) -> AsyncIterator[HttpClient]:
     """The API before a server that answers each method with a JSON result of the test's choice."""
 
     async def serve(stream: anyio.abc.SocketStream) -> None:
@@ -39,7 +39,7 @@ async def answering(answer: Callable[[str], Any]) -> AsyncIterator[Api]:
 
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
-        async with anyio.create_task_group() as tasks, Api(f"http://127.0.0.1:{port}/api/v2") as api:
+        async with anyio.create_task_group() as tasks, HttpClient(f"http://127.0.0.1:{port}/api/v2") as api:
             tasks.start_soon(listener.serve, serve)
             yield api
             tasks.cancel_scope.cancel()
@@ -142,7 +142,7 @@ async def test_thread_24_a_bar_that_contradicts_itself_is_left_out() -> None:
 
 async def test_bars_of_the_simulated_exchange() -> None:
     """The same call against an exchange that answers as recorded."""
-    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+    async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         end = exchange.state.now_ms()
         bars = await api.bars("BTC-PERPETUAL", end - 3_600_000, end)
         assert 58 <= len(bars) <= 61

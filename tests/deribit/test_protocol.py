@@ -6,20 +6,20 @@ import pytest
 
 from cryptomarket.deribit.protocol import (
     MOVES,
-    Answered,
+    ConnectionState,
+    ErrorReply,
     Expired,
     Heartbeat,
-    IllegalMove,
+    IllegalTransition,
     Lost,
     Notified,
     Protocol,
     Purpose,
-    Refused,
-    State,
+    Result,
     Step,
-    Stray,
     Undecodable,
     UnsafeCall,
+    Unsolicited,
 )
 from tests.recorded import recorded_lines
 
@@ -31,10 +31,10 @@ def test_an_answer_finds_its_request() -> None:
     second, text = protocol.request("public/test", {}, Purpose.CALL, 0.0)
     assert json.loads(text) == {"jsonrpc": "2.0", "id": second.id, "method": "public/test", "params": {}}
     (event,) = protocol.receive(f'{{"jsonrpc":"2.0","id":{second.id},"result":{{"version":"1"}}}}', 0.0)
-    assert isinstance(event, Answered)
+    assert isinstance(event, Result)
     assert event.request is second
     (event,) = protocol.receive(f'{{"jsonrpc":"2.0","id":{first.id},"result":17}}', 0.0)
-    assert isinstance(event, Answered)
+    assert isinstance(event, Result)
     assert bytes(event.result) == b"17"
 
 
@@ -44,7 +44,7 @@ def test_an_error_finds_its_request() -> None:
     request, _ = protocol.request("public/ticker", {}, Purpose.CALL, 0.0)
     error = '{"code":-32602,"message":"Invalid params","data":{"reason":"wrong format","param":"instrument_name"}}'
     events = protocol.receive(f'{{"jsonrpc":"2.0","id":{request.id},"error":{error}}}', 0.0)
-    assert events == [Refused(request, -32602, "Invalid params", "instrument_name wrong format")]
+    assert events == [ErrorReply(request, -32602, "Invalid params", "instrument_name wrong format")]
 
 
 @pytest.mark.parametrize("error", ['"no"', "null", "[1]", '{"code":"x"}', '{"code":1,"message":null}'])
@@ -53,7 +53,7 @@ def test_an_error_in_any_shape_ends_its_request(error: str) -> None:
     protocol = Protocol()
     request, _ = protocol.request("public/test", {}, Purpose.CALL, 0.0)
     (event,) = protocol.receive(f'{{"jsonrpc":"2.0","id":{request.id},"error":{error}}}', 0.0)
-    assert isinstance(event, Refused)
+    assert isinstance(event, ErrorReply)
     assert event.request is request
 
 
@@ -62,7 +62,7 @@ def test_an_error_without_id_is_no_crash() -> None:
     text = (
         '{"jsonrpc":"2.0","error":{"message":"bad_request","code":11050},"usIn":1,"usOut":2,"usDiff":1,"testnet":true}'
     )
-    assert Protocol().receive(text, 0.0) == [Refused(None, 11050, "bad_request")]
+    assert Protocol().receive(text, 0.0) == [ErrorReply(None, 11050, "bad_request")]
 
 
 def test_a_test_request_is_answered_at_once_and_once() -> None:
@@ -87,7 +87,7 @@ def test_a_heartbeat_needs_no_reply() -> None:
 def test_an_answer_to_nothing_is_a_stray(id: str) -> None:  # noqa: A002
     """Late answers and answers to others change nothing."""
     (event,) = Protocol().receive(f'{{"jsonrpc":"2.0","id":{id},"result":"ok"}}', 0.0)
-    assert isinstance(event, Stray | Undecodable)
+    assert isinstance(event, Unsolicited | Undecodable)
 
 
 def test_a_request_expires_once() -> None:
@@ -97,7 +97,7 @@ def test_a_request_expires_once() -> None:
     assert protocol.expire(129.0) == []
     assert protocol.expire(130.0) == [Expired(request)]
     assert protocol.expire(131.0) == []
-    assert protocol.receive(f'{{"jsonrpc":"2.0","id":{request.id},"result":1}}', 131.0) == [Stray(request.id)]
+    assert protocol.receive(f'{{"jsonrpc":"2.0","id":{request.id},"result":1}}', 131.0) == [Unsolicited(request.id)]
 
 
 def test_closing_loses_what_waits() -> None:
@@ -105,20 +105,20 @@ def test_closing_loses_what_waits() -> None:
     protocol = Protocol()
     request, _ = protocol.request("public/test", {}, Purpose.CALL, 0.0)
     assert protocol.close() == [Lost(request)]
-    with pytest.raises(IllegalMove):
+    with pytest.raises(IllegalTransition):
         protocol.request("public/test", {}, Purpose.CALL, 0.0)
 
 
 def test_an_impossible_move_names_state_and_step() -> None:
     """A wrong order is a mistake of ours and says which."""
-    with pytest.raises(IllegalMove, match="cannot stream while open"):
+    with pytest.raises(IllegalTransition, match="cannot stream while open"):
         Protocol().move(Step.STREAM)
 
 
 def test_every_state_is_reachable_and_can_close() -> None:
     """The table has no dead corner."""
-    assert set(MOVES.values()) == set(State) - {State.OPEN}
-    assert all((state, Step.CLOSE) in MOVES for state in State)
+    assert set(MOVES.values()) == set(ConnectionState) - {ConnectionState.OPEN}
+    assert all((state, Step.CLOSE) in MOVES for state in ConnectionState)
 
 
 @pytest.mark.parametrize(
@@ -153,4 +153,4 @@ def test_every_recorded_frame_is_understood() -> None:
                 assert '"id"' not in line["raw"]
                 continue
             seen.add(type(event))
-    assert {Notified, Heartbeat, Stray} <= seen
+    assert {Notified, Heartbeat, Unsolicited} <= seen

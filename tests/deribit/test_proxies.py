@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cryptomarket.deribit.client import Supervisor
-from cryptomarket.deribit.http_client import Api
+from cryptomarket.deribit.client import DeribitClient
+from cryptomarket.deribit.http_client import HttpClient
 from cryptomarket.errors import ExchangeUnreachable, StartError
 from cryptomarket.model import UpstreamState
 from cryptomarket.simulator.exchange import running_exchange
@@ -34,7 +34,7 @@ async def test_every_connection_goes_through_the_proxy(scheme: str) -> None:
         address = f"{scheme}://{USER}:{PASSWORD}@127.0.0.1:{proxy.port}"
         async with following(f"ws://{NAME}/ws/api/v2", proxy=address) as follower:
             await follower.tick_of("btc_usd")
-            async with Api(f"http://{NAME}/api/v2", proxy=address) as api:
+            async with HttpClient(f"http://{NAME}/api/v2", proxy=address) as api:
                 assert "btc_usd" in await api.tickers()
         assert {host for host, _ in proxy.targets} == {NAME}
         assert len(proxy.targets) == exchange.connections
@@ -42,7 +42,7 @@ async def test_every_connection_goes_through_the_proxy(scheme: str) -> None:
 
 async def refused_call(proxy: str) -> str:
     """What a call over HTTP says when the proxy turns it away."""
-    async with Api(f"http://{NAME}/api/v2", proxy=proxy, tries=1) as api:
+    async with HttpClient(f"http://{NAME}/api/v2", proxy=proxy, tries=1) as api:
         try:
             await api.call("public/get_time")
         except ExchangeUnreachable as exc:
@@ -61,7 +61,7 @@ async def test_wrong_proxy_credentials_are_said_without_being_repeated(
         address = f"{scheme}://{USER}:wrong-{PASSWORD}@127.0.0.1:{proxy.port}"
         async with following(f"ws://{NAME}/ws/api/v2", proxy=address) as follower:
             await follower.until(lambda: UpstreamState.DOWN in follower.states)
-            said = f"{follower.messages} {follower.supervisor!r} {follower.supervisor.statistics()}"
+            said = f"{follower.messages} {follower.deribit_client!r} {follower.deribit_client.statistics()}"
         said += await refused_call(address)
         assert proxy.refused >= 2
     gc.collect()
@@ -73,7 +73,7 @@ async def test_without_a_proxy_none_of_the_environment_is_used() -> None:
     """A proxy meant for something else must not see prices or logins."""
     async with running_exchange(hurry=10) as exchange, following(exchange.ws_url) as follower:
         await follower.tick_of("btc_usd")
-        async with Api(exchange.http_url) as api:
+        async with HttpClient(exchange.http_url) as api:
             await api.call("public/get_time")
 
 
@@ -81,20 +81,20 @@ async def test_without_a_proxy_none_of_the_environment_is_used() -> None:
 def test_an_unusable_proxy_stops_the_start_without_being_repeated(proxy: str) -> None:
     """It is said what is expected, not what was given."""
     with pytest.raises(StartError) as caught:
-        Supervisor("ws://x/", tickers=(), publish=lambda _: None, proxy=proxy)
+        DeribitClient("ws://x/", tickers=(), publish=lambda _: None, proxy=proxy)
     assert proxy not in str(caught.value)
 
 
 def test_an_unusable_address_stops_the_start() -> None:
     """Only WebSocket addresses can be followed."""
     with pytest.raises(StartError, match="ws://"):
-        Supervisor("https://x/", tickers=(), publish=lambda _: None)
+        DeribitClient("https://x/", tickers=(), publish=lambda _: None)
 
 
 def test_an_unreadable_authority_stops_the_start(tmp_path: Path) -> None:
     """It says which file was meant."""
     with pytest.raises(StartError, match="cannot read certificates"):
-        Supervisor("wss://x/", tickers=(), publish=lambda _: None, ca_file=str(tmp_path / "ca.pem"))
+        DeribitClient("wss://x/", tickers=(), publish=lambda _: None, ca_file=str(tmp_path / "ca.pem"))
 
 
 async def test_our_own_authority_is_trusted_through_a_proxy(tmp_path: Path) -> None:
@@ -114,5 +114,5 @@ async def test_an_unknown_authority_is_refused_and_said(tmp_path: Path) -> None:
     async with scripted_exchange(ssl=context) as exchange:
         async with following(exchange.url.replace("ws://", "wss://")) as follower:
             await follower.until(lambda: UpstreamState.DOWN in follower.states)
-            assert follower.supervisor.statistics()["reason"] == "the certificate of the exchange is not trusted"
+            assert follower.deribit_client.statistics()["reason"] == "the certificate of the exchange is not trusted"
         assert exchange.requests == []

@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from cryptomarket.deribit.rate_limit import Budget, Group, group_of
+from cryptomarket.deribit.rate_limit import Group, RateLimiter, group_of
 
 
-def spend(budget: Budget, group: Group, count: int, now: float = 0.0) -> list[float]:
+def spend(budget: RateLimiter, group: Group, count: int, now: float = 0.0) -> list[float]:
     """The times at which so many requests of a group may go, each as soon as it may."""
     times = []
     for _ in range(count):
@@ -25,25 +25,25 @@ def most_within(times: list[float], window: float) -> int:
 @pytest.mark.parametrize("group", list(Group))
 def test_never_more_than_fifteen_in_any_second(group: Group) -> None:
     """The outer cap binds every group, bursts included; one of the fifteen is kept for heartbeats."""
-    assert most_within(spend(Budget(), group, 60), 1.0) <= 14
+    assert most_within(spend(RateLimiter(), group, 60), 1.0) <= 14
 
 
 def test_subscribes_go_ten_at_once_and_then_three_in_a_second() -> None:
     """3,000 credits each of 30,000, refilled with 10,000 a second."""
-    times = spend(Budget(), Group.SUBSCRIBE, 40)
+    times = spend(RateLimiter(), Group.SUBSCRIBE, 40)
     assert times[9] < 0.01
     assert times[39] - times[9] == pytest.approx(30 * 0.3, abs=0.05)
 
 
 def test_instruments_are_asked_once_a_second_after_the_burst() -> None:
     """10,000 credits each of 500,000."""
-    times = spend(Budget(), Group.INSTRUMENTS, 80)
+    times = spend(RateLimiter(), Group.INSTRUMENTS, 80)
     assert times[79] - times[69] == pytest.approx(10, abs=0.1)
 
 
 def test_a_heartbeat_never_waits_for_credits() -> None:
     """Whatever was spent, the answer to a test_request goes at once."""
-    budget = Budget()
+    budget = RateLimiter()
     spend(budget, Group.NON_MATCHING, 14)
     assert budget.wait(Group.NON_MATCHING, 0.0) > 0
     assert budget.wait(Group.NON_MATCHING, 0.0, urgent=True) == 0
@@ -56,7 +56,7 @@ def test_a_heartbeat_never_waits_for_credits() -> None:
 
 def test_told_off_it_halves_its_pace_and_recovers() -> None:
     """10028 makes us slower for minutes, not for ever."""
-    budget = Budget()
+    budget = RateLimiter()
     budget.slow_down(0.0)
     budget.slow_down(0.0)
     assert most_within(spend(budget, Group.NON_MATCHING, 12, now=5.0), 1.0) <= 3
@@ -66,7 +66,7 @@ def test_told_off_it_halves_its_pace_and_recovers() -> None:
 
 def test_crowded_it_allows_fewer_at_once_and_recovers() -> None:
     """10066 is about unanswered requests, not about their rate."""
-    budget = Budget(concurrent=8)
+    budget = RateLimiter(concurrent=8)
     budget.crowd_down(0.0)
     assert budget.concurrent == 4
     budget.wait(Group.NON_MATCHING, 60.0)
@@ -75,7 +75,7 @@ def test_crowded_it_allows_fewer_at_once_and_recovers() -> None:
 
 def test_stays_within_the_exchange_s_own_buckets() -> None:
     """A model of the exchange's accounting, written apart, never sees an overdraft."""
-    chance, budget, now = random.Random(5), Budget(), 0.0
+    chance, budget, now = random.Random(5), RateLimiter(), 0.0
     costs = {
         "public/subscribe": (3000, 30_000),
         "public/get_instruments": (10_000, 500_000),

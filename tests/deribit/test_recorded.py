@@ -9,7 +9,7 @@ import pytest
 
 from cryptomarket.deribit.http_client import Instrument, result_of
 from cryptomarket.deribit.messages import TickerData, decode_as, number
-from cryptomarket.deribit.protocol import Answered, Heartbeat, Notified, Protocol, Purpose, Refused
+from cryptomarket.deribit.protocol import ErrorReply, Heartbeat, Notified, Protocol, Purpose, Result
 from cryptomarket.errors import ExchangeRefused
 from tests.recorded import recorded_lines
 
@@ -32,11 +32,11 @@ def test_every_answer_on_the_websocket_reaches_the_one_who_asked() -> None:
             continue
         (event,) = protocol.receive(line["raw"], 0.0)
         if "error" in told:
-            assert isinstance(event, Refused)
+            assert isinstance(event, ErrorReply)
             assert (event.code, event.message) == (told["error"]["code"], told["error"]["message"])
             assert str(told["error"]["data"]["reason"]) in event.reason
         else:
-            assert isinstance(event, Answered)
+            assert isinstance(event, Result)
             assert whole(event.result) == told["result"]
         seen += 1
     assert seen >= 6

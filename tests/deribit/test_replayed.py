@@ -29,5 +29,5 @@ async def test_every_recorded_raw_price_arrives_after_a_login() -> None:
         tickers = sorted({ticker for ticker, _, _ in told})
         async with following(exchange.ws_url, *tickers, credentials=key, raw=True) as follower:
             await follower.until(lambda: len(follower.ticks) >= len(told), within=60)
-            assert follower.supervisor.authenticated
+            assert follower.deribit_client.authenticated
     assert [(tick.ticker, tick.price, tick.exchange_timestamp) for tick in follower.ticks] == told

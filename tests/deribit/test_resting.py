@@ -33,7 +33,7 @@ async def silence(exchange: Scripted, follower: Follower, clock: Clock) -> None:
     """Two minutes in which nothing comes, far beyond any patience; each ends with the question whether we are alone."""
     for _ in range(2):
         asked = len(exchange.asked("public/test"))
-        await follower.until(lambda: follower.supervisor.session.protocol.in_flight == 0)
+        await follower.until(lambda: follower.deribit_client.session.protocol.in_flight == 0)
         clock.jump(60)
         await follower.until(lambda seen=asked: len(exchange.asked("public/test")) > seen)  # type: ignore[misc]
     assert exchange.peers
@@ -160,7 +160,7 @@ async def test_a_login_that_never_answers_keeps_no_price_waiting() -> None:
         exchange.answers["public/auth"] = lambda _: SILENT
         async with following(exchange.url, credentials=key, patience=replace(QUICK, greeting=0.3)) as follower:
             await follower.tick_of("btc_usd")
-            assert follower.supervisor.statistics()["degraded"] is True
+            assert follower.deribit_client.statistics()["degraded"] is True
 
 
 async def test_a_wider_grant_than_asked_for_is_said(capsys: pytest.CaptureFixture[str]) -> None:

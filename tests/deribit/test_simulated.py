@@ -8,7 +8,7 @@ import anyio
 
 from cryptomarket.deribit.auth import Credentials, Secret
 from cryptomarket.deribit.backoff import Attempts
-from cryptomarket.deribit.rate_limit import Budget
+from cryptomarket.deribit.rate_limit import RateLimiter
 from cryptomarket.simulator.exchange import Exchange, Switches, running_exchange
 from cryptomarket.simulator.faults import FAULTS
 
@@ -87,14 +87,14 @@ async def survive(switch: str) -> None:
         options = {"credentials": key_of(exchange), "raw": True, "patience": IMPATIENT}
         async with following(exchange.ws_url, *TICKERS, **options) as follower:
             await all_tick(follower)
-            await follower.until(lambda: follower.supervisor.authenticated)
+            await follower.until(lambda: follower.deribit_client.authenticated)
             for fault in ("drop", "garbage", "too_many"):
                 connections = exchange.connections
                 exchange.strike(fault)
                 if fault == "drop":
                     await follower.until(lambda seen=connections: exchange.connections > seen)  # type: ignore[misc]
                 await all_tick(follower)
-            await follower.until(lambda: follower.supervisor.authenticated)
+            await follower.until(lambda: follower.deribit_client.authenticated)
         assert exchange.most_at_once == 1
 
 
@@ -111,7 +111,7 @@ def test_every_open_question_is_tried_otherwise() -> None:
 async def heal(fault: str) -> None:
     """Prices, the fault for a while, its end, prices."""
     async with running_exchange(hurry=5) as exchange:
-        options = {"attempts": Attempts(most=1000), "budget": Budget(hurry=3), "patience": IMPATIENT}
+        options = {"attempts": Attempts(most=1000), "budget": RateLimiter(hurry=3), "patience": IMPATIENT}
         async with following(exchange.ws_url, *TICKERS, credentials=key_of(exchange), **options) as follower:
             await all_tick(follower)
             exchange.strike(fault, ARGUMENTS.get(fault, ""))
@@ -139,6 +139,6 @@ async def test_an_instrument_that_expires_rests_and_disturbs_nobody() -> None:
         async with following(exchange.ws_url, "btc_usd", expiring) as follower:
             await follower.tick_of(expiring)
             exchange.strike("expire", expiring)
-            await follower.until(lambda: expiring in str(follower.supervisor.statistics()["reason"]))
+            await follower.until(lambda: expiring in str(follower.deribit_client.statistics()["reason"]))
             await follower.tick_of("btc_usd")
         assert exchange.connections == 1

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from decimal import Decimal
 
-from cryptomarket.history.candles import Bar
+from cryptomarket.history.candles import MinuteBar
 from cryptomarket.history.recorder import Recorder
 from cryptomarket.history.store import Store
 from cryptomarket.history.writing import Why
@@ -31,7 +31,7 @@ class Telling:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def write_live(self, prices: Sequence[Price], epoch: int, *, bars: Sequence[Bar], why: Why) -> bool:
+    async def write_live(self, prices: Sequence[Price], epoch: int, *, bars: Sequence[MinuteBar], why: Why) -> bool:
         """Write, then tell."""
         written = await self._store.write_live(prices, epoch, bars=bars, why=why)
         for slot in sorted({price.timestamp for price in prices}):

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from cryptomarket.errors import DatabaseUnavailable
-from cryptomarket.history.backfill import Backfill, Bar, Points
-from cryptomarket.history.candles import Bar as MinuteBar
+from cryptomarket.history.backfill import Backfill, BarLike, Points
+from cryptomarket.history.candles import MinuteBar
 from cryptomarket.history.recorder import Recorder
 from cryptomarket.history.store import Store
 from cryptomarket.history.writing import Why
@@ -243,7 +243,7 @@ class World:
         chart = index_chart(self.market, index, chart_range, int(self.now * 1000))
         return [(moment, Decimal(str(price))) for moment, price in chart]
 
-    async def bars(self, instrument: str, start: int, end: int, *, minutes: int) -> Sequence[Bar]:
+    async def bars(self, instrument: str, start: int, end: int, *, minutes: int) -> Sequence[BarLike]:
         """No instruments here."""
         raise AssertionError(instrument)
 

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from cryptomarket.deribit.http_client import Api
+from cryptomarket.deribit.http_client import HttpClient
 from cryptomarket.errors import ExchangeRefused
 from cryptomarket.history.backfill import Backfill, Chart, Points, fill, index_chart, ranges_for
 from cryptomarket.history.intervals import Interval, Kind
@@ -103,7 +103,7 @@ async def with_holes(store: Store, ticker: str, *present: int) -> None:
 
 async def test_fills_a_hole_of_an_index(store: Store) -> None:
     """Every slot of an hour's hole is there afterwards, near the exchange's own price, and nothing live was touched."""
-    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+    async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         await with_holes(store, "btc_usd", 50, 2)
         assert await Backfill(store, api).fill_all() == 47
         rows = {row.timestamp: row for row in (await store.prices("btc_usd")).data}
@@ -119,7 +119,7 @@ async def test_fills_a_hole_of_an_index(store: Store) -> None:
 
 async def test_says_that_the_older_history_of_an_index_is_too_coarse(store: Store) -> None:
     """What the exchange has only as averages of minutes stays missing, and is not asked for again."""
-    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+    async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         await with_holes(store, "btc_usd", 300, 2)
         await Backfill(store, api).fill_all()
         coverage = await store.coverage("btc_usd", slot_now(300), slot_now(1))
@@ -132,7 +132,7 @@ async def test_says_that_the_older_history_of_an_index_is_too_coarse(store: Stor
 
 async def test_fills_a_hole_of_an_instrument(store: Store) -> None:
     """An instrument's minutes are known for longer than an index's."""
-    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+    async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         await with_holes(store, "BTC-PERPETUAL", 3000, 5)
         assert await Backfill(store, api).fill_all() == 2994
         assert (await store.coverage("BTC-PERPETUAL", slot_now(3000), slot_now(4))).complete
@@ -140,7 +140,7 @@ async def test_fills_a_hole_of_an_instrument(store: Store) -> None:
 
 async def test_fills_a_hole_of_the_volatility_index(store: Store) -> None:
     """The volatility index has its own history, which goes back further than an index's, in pages."""
-    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+    async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         await with_holes(store, "btcdvol_usdc", 1500, 5)
         assert await Backfill(store, api).fill_all() == 1494
         assert exchange.state.requests["public/get_volatility_index_data"] > 1
@@ -151,7 +151,7 @@ async def test_fills_a_hole_of_the_volatility_index(store: Store) -> None:
 
 async def test_a_history_that_does_not_exist_is_not_available(store: Store) -> None:
     """A ticker the exchange has no history of keeps its hole, with the reason."""
-    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+    async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         await with_holes(store, "nosuch_usd", 30, 2)
         assert await Backfill(store, api).fill_all() == 0
         coverage = await store.coverage("nosuch_usd", slot_now(30), slot_now(1))
@@ -164,7 +164,7 @@ async def test_a_refusal_of_one_ticker_holds_no_other_up(store: Store) -> None:
     class Refusing:
         """Answers for all but one ticker, which comes first."""
 
-        def __init__(self, api: Api) -> None:
+        def __init__(self, api: HttpClient) -> None:
             self.volatility, self.bars, self._api = api.volatility, api.bars, api
 
         async def index_chart(self, index: str, chart_range: str, /) -> Points:
@@ -173,7 +173,7 @@ async def test_a_refusal_of_one_ticker_holds_no_other_up(store: Store) -> None:
                 raise ExchangeRefused("public/get_index_chart_data", 10_041, "settlement_in_progress")
             return await self._api.index_chart(index, chart_range)
 
-    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+    async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         await with_holes(store, "btc_usd", 10, 3)
         await with_holes(store, "eth_usd", 10, 3)
         with pytest.raises(ExchangeRefused):
@@ -189,7 +189,7 @@ async def test_fills_when_the_exchange_is_back_and_says_so_once(sqlite_url: str)
             await store.migrate()
             await with_holes(store, "btc_usd", 10, 3)
             exchange.strike("http_page")
-            async with Api(exchange.http_url, tries=1) as api, anyio.create_task_group() as tasks:
+            async with HttpClient(exchange.http_url, tries=1) as api, anyio.create_task_group() as tasks:
                 backfill = Backfill(store, api)
                 await tasks.start(backfill.run)
                 await until(lambda: any("cannot be filled" in line["event"] for line in logs))
@@ -204,7 +204,7 @@ async def test_fills_when_the_exchange_is_back_and_says_so_once(sqlite_url: str)
 async def test_a_hole_is_filled_within_ten_seconds_of_the_return(store: Store) -> None:
     """The first tick after an outage makes the hole known, and the exchange's own chart fills it at once."""
     await with_holes(store, "btc_usd", 12)
-    async with running_exchange() as exchange, Api(exchange.http_url) as api, anyio.create_task_group() as tasks:
+    async with running_exchange() as exchange, HttpClient(exchange.http_url) as api, anyio.create_task_group() as tasks:
         backfill = Backfill(store, api)
         recorder = Recorder(store, interval=60, epoch=await store.take_epoch(), wrote=backfill.look)
         await tasks.start(backfill.run)
@@ -220,7 +220,7 @@ async def test_a_hole_is_filled_within_ten_seconds_of_the_return(store: Store) -
 async def test_fills_a_range_by_hand(store: Store) -> None:
     """A range without any record is filled too, and the progress reaches its end."""
     progress: list[int] = []
-    async with running_exchange() as exchange, Api(exchange.http_url) as api:
+    async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         filled = await Backfill(store, api).fill_range("BTC-PERPETUAL", slot_now(2000), slot_now(2), progress.append)
         assert filled == 1998
         assert progress[-1] == 1998 * 60

@@ -6,7 +6,7 @@ import pytest
 
 from cryptomarket.errors import DatabaseUnavailable
 from cryptomarket.history.backfill import fillable
-from cryptomarket.history.daily_jobs import DAY, Job, Maintenance, Retention, housekeeping
+from cryptomarket.history.daily_jobs import DAY, DailyJobs, Job, Retention, housekeeping
 from cryptomarket.history.intervals import Kind
 from cryptomarket.history.store import Store
 
@@ -34,7 +34,7 @@ async def test_a_job_runs_once_a_day(store: Store) -> None:
 
     for now in (MIDNIGHT + 10, MIDNIGHT + 20, MIDNIGHT + DAY - 1, MIDNIGHT + DAY, MIDNIGHT + 5 * DAY + 7):
         wall.now = now
-        maintenance = Maintenance(store, [Job("test", run)], wall=wall)
+        maintenance = DailyJobs(store, [Job("test", run)], wall=wall)
         assert await maintenance.work()
         assert await maintenance.work()
         assert maintenance.statistics()["test"].day == int(now) // DAY * DAY
@@ -53,7 +53,7 @@ async def test_a_job_that_failed_is_tried_again(store: Store) -> None:
     async def well() -> None:
         ran.append("second")
 
-    maintenance = Maintenance(store, [Job("first", failing), Job("second", well)], wall=Wall())
+    maintenance = DailyJobs(store, [Job("first", failing), Job("second", well)], wall=Wall())
     assert not await maintenance.work()
     assert maintenance.statistics()["first"].failure == "away"
     fails.clear()
@@ -65,7 +65,7 @@ async def test_a_job_that_failed_is_tried_again(store: Store) -> None:
 async def test_by_default_everything_is_kept(store: Store) -> None:
     """Without a retention nothing is deleted, however old."""
     await store.insert_missing(price(SLOT - n * DAY) for n in range(0, 4000, 1000))
-    assert await Maintenance(store, housekeeping(store, Retention(), Wall()), wall=Wall()).work()
+    assert await DailyJobs(store, housekeeping(store, Retention(), Wall()), wall=Wall()).work()
     assert len((await store.prices("btc_usd")).data) == 4
 
 
@@ -74,7 +74,7 @@ async def test_what_is_pruned_is_not_called_complete(store: Store) -> None:
     await store.insert_missing(price(MIDNIGHT - 3 * DAY + 3600 * n) for n in range(96))
     wall = Wall(MIDNIGHT + DAY)
     retention = Retention(prices_days=2, candles_days={"1m": 2, "1h": 3})
-    assert await Maintenance(store, housekeeping(store, retention, wall), wall=wall).work()
+    assert await DailyJobs(store, housekeeping(store, retention, wall), wall=wall).work()
     rows = (await store.prices("btc_usd")).data
     assert (rows[0].timestamp, len(rows)) == (MIDNIGHT - DAY, 48)
     coverage = await store.coverage("btc_usd", MIDNIGHT - 3 * DAY, MIDNIGHT)

@@ -11,11 +11,11 @@ from cryptomarket.history.intervals import (
     Kind,
     Outage,
     cover,
-    enter,
     explain,
     kept_since,
-    paint,
+    merge,
     pruned,
+    record,
     runs,
 )
 
@@ -39,35 +39,35 @@ def missing(start: int, end: int, reason: str = "restart") -> Interval:
 
 def test_a_next_slot_extends_the_last_interval() -> None:
     """Slots that follow each other are one interval."""
-    assert paint([observed(0, 10)], observed(10, 20)) == [observed(0, 20)]
+    assert merge([observed(0, 10)], observed(10, 20)) == [observed(0, 20)]
 
 
 def test_a_late_slot_closes_the_hole() -> None:
     """A missing slot that arrives after all joins its neighbours to one."""
     ledger = [observed(0, 10), missing(10, 20), observed(20, 30)]
-    assert paint(ledger, observed(10, 20)) == [observed(0, 30)]
+    assert merge(ledger, observed(10, 20)) == [observed(0, 30)]
 
 
 def test_backfill_takes_only_what_is_missing() -> None:
     """What we heard ourselves stays observed under a backfill of everything."""
     ledger = [observed(0, 10), missing(10, 40), observed(40, 50)]
-    assert paint(ledger, filled(0, 50)) == [observed(0, 10), filled(10, 40), observed(40, 50)]
+    assert merge(ledger, filled(0, 50)) == [observed(0, 10), filled(10, 40), observed(40, 50)]
 
 
 def test_the_first_backfill_keeps_its_source() -> None:
     """A second source does not rename what the first has filled."""
-    assert paint([filled(0, 20, "a")], filled(10, 30, "b")) == [filled(0, 20, "a"), filled(20, 30, "b")]
+    assert merge([filled(0, 20, "a")], filled(10, 30, "b")) == [filled(0, 20, "a"), filled(20, 30, "b")]
 
 
 def test_a_hole_is_entered_with_its_reason() -> None:
     """What lies between the last entry and the new one is missing, and says why."""
-    entries = enter([observed(0, 10)], observed(30, 40), lambda a, b: [missing(a, b, "upstream")])
+    entries = record([observed(0, 10)], observed(30, 40), lambda a, b: [missing(a, b, "upstream")])
     assert entries == [observed(0, 10), missing(10, 30, "upstream"), observed(30, 40)]
 
 
 def test_a_backfill_before_the_first_record_leaves_no_hole() -> None:
     """Older prices than the first leave an unrecorded stretch between, if there is one."""
-    assert enter([observed(100, 110)], filled(0, 10), lambda _a, _b: []) == [
+    assert record([observed(100, 110)], filled(0, 10), lambda _a, _b: []) == [
         filled(0, 10),
         missing(10, 100, "unrecorded"),
         observed(100, 110),
@@ -150,7 +150,7 @@ def test_the_ledger_equals_the_claims_second_by_second(history: list[Interval]) 
     ledger: list[Interval] = []
     truth: dict[int, Kind] = {}
     for claim in history:
-        ledger = enter(ledger, claim, lambda a, b: [Interval(a, b, Kind.MISSING, 1, reason="a")])
+        ledger = record(ledger, claim, lambda a, b: [Interval(a, b, Kind.MISSING, 1, reason="a")])
         for second in range(claim.start, claim.end):
             if RANK[claim.kind] >= RANK.get(truth.get(second, Kind.MISSING), 0):
                 truth[second] = claim.kind

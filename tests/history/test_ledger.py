@@ -15,7 +15,7 @@ from cryptomarket.database import migrate
 from cryptomarket.database.schema import ledger
 from cryptomarket.database.schema import prices as prices_table
 from cryptomarket.history import statements
-from cryptomarket.history.candles import RESOLUTIONS, Bar, Candle, combine, fold, minute
+from cryptomarket.history.candles import RESOLUTIONS, Candle, MinuteBar, combine, fold, minute
 from cryptomarket.history.intervals import Coverage, Reason
 from cryptomarket.history.recorder import Recorder
 from cryptomarket.history.store import Store
@@ -90,7 +90,7 @@ async def test_a_deposed_leader_changes_neither_ledger_nor_candles(store: Store)
     """What is refused leaves no trace."""
     old = await store.take_epoch()
     await store.take_epoch()
-    bar = Bar.of(Tick("btc_usd", Decimal(1), SLOT * 1000), old, 1)
+    bar = MinuteBar.of(Tick("btc_usd", Decimal(1), SLOT * 1000), old, 1)
     assert not await store.write_live([price(SLOT, epoch=old)], old, bars=[bar])
     assert await whole(store, 1) == [(0, 1, "missing:unrecorded")]
     async with store.reading() as reader:
@@ -296,7 +296,7 @@ def test_rolling_up_equals_computing_anew(
 def test_a_price_within_a_bars_span_is_not_counted_twice() -> None:
     """The stored price of a slot is one of the ticks its bar has seen."""
     ticks = [Tick("btc_usd", Decimal(n), (SLOT + n) * 1000) for n in (5, 9)]
-    bar = Bar.of(ticks[0], 1, 1).with_tick(ticks[1])
+    bar = MinuteBar.of(ticks[0], 1, 1).with_tick(ticks[1])
     inside = Price("btc_usd", SLOT, Decimal(9), (SLOT + 9) * 1000)
     before = Price("btc_usd", SLOT, Decimal(2), (SLOT + 2) * 1000)
     assert minute(inside.exchange_timestamp) == SLOT

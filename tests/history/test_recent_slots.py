@@ -6,7 +6,7 @@ import pytest
 
 from cryptomarket.errors import ExchangeError
 from cryptomarket.history.backfill import Backfill, Points
-from cryptomarket.history.recent_slots import HEARD, KEPT_SECONDS, Memory
+from cryptomarket.history.recent_slots import HEARD, KEPT_SECONDS, RecentSlots
 from cryptomarket.history.store import Store
 from cryptomarket.model import Price, Tick
 
@@ -17,14 +17,14 @@ def tick(second: float, sequence: int, ticker: str = "btc_usd", epoch: int = 6, 
     return Tick(ticker, Decimal(sequence), int(second * 1000), epoch=epoch, sequence=sequence, after=after)
 
 
-def remembered(memory: Memory, ticker: str = "btc_usd") -> dict[int, int]:
+def remembered(memory: RecentSlots, ticker: str = "btc_usd") -> dict[int, int]:
     """Slots and the places of their prices."""
     return {slot: int(price.price) for slot, price in memory.prices(ticker).items()}
 
 
 def test_the_last_of_each_slot_is_remembered() -> None:
     """Of each ticker, under the epoch in which it was heard, and for as long as a new leader may need it."""
-    memory = Memory(60)
+    memory = RecentSlots(60)
     for sequence, (second, ticker) in enumerate([(1, "btc_usd"), (59.9, "btc_usd"), (60, "eth_usd"), (61, "btc_usd")]):
         memory.receive(tick(second, sequence + 1, ticker))
     assert remembered(memory) == {0: 2, 60: 4}
@@ -35,7 +35,7 @@ def test_the_last_of_each_slot_is_remembered() -> None:
 
 def test_leaders_follow_each_other() -> None:
     """The next one goes on where the last one ended; a tick of the old epoch that comes late changes nothing."""
-    memory = Memory(60)
+    memory = RecentSlots(60)
     memory.receive(tick(1, 1))
     memory.receive(tick(2, 2, epoch=7, heard=1))
     memory.receive(tick(3, 2))
@@ -45,7 +45,7 @@ def test_leaders_follow_each_other() -> None:
 
 def test_what_was_heard_in_part_is_not_remembered() -> None:
     """Ticks are missing after the fourth: no slot since then has a last tick that is sure; those before have."""
-    memory = Memory(60)
+    memory = RecentSlots(60)
     for sequence, second in enumerate((30, 70, 130, 135), 1):
         memory.receive(tick(second, sequence))
     memory.receive(tick(190, 9))
@@ -72,7 +72,7 @@ class Silent:
 
 async def test_a_new_leader_fills_in_what_was_heard(database_url: str) -> None:
     """Before the exchange is asked, which knows averages alone; the exchange is asked for the rest."""
-    memory, past = Memory(60), Silent()
+    memory, past = RecentSlots(60), Silent()
     async with Store(database_url, interval=60) as store:
         await store.migrate()
         epoch = await store.take_epoch()
@@ -97,7 +97,7 @@ async def test_a_new_leader_fills_in_what_was_heard(database_url: str) -> None:
 
 async def test_a_new_leader_corrects_what_was_written_too_early(database_url: str) -> None:
     """The last leader wrote an open slot, heard more, and died; rows that say more, or are of a newer epoch, stay."""
-    memory = Memory(60)
+    memory = RecentSlots(60)
     async with Store(database_url, interval=60) as store:
         await store.migrate()
         for epoch, slot, price, after in ((1, 600, 11, 10_000), (1, 660, 12, 50_000), (2, 720, 13, 10_000)):

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from cryptomarket.market.latest import Board
+from cryptomarket.market.latest import LatestValues
 from cryptomarket.model import Gap, Tick, Upstream, UpstreamState
 
 
@@ -23,89 +23,89 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def board(clock: Clock) -> Board:
-    return Board(["btc_usd", "eth_usd"], monotonic=clock, wall=clock)
+def latest(clock: Clock) -> LatestValues:
+    return LatestValues(["btc_usd", "eth_usd"], monotonic=clock, wall=clock)
 
 
 def tick(ticker: str = "btc_usd", price: str = "1", sequence: int = 1, epoch: int = 1, ms: int = 0) -> Tick:
     return Tick(ticker, Decimal(price), ms, epoch=epoch, sequence=sequence)
 
 
-def speak(board: Board, clock: Clock, *tickers: str, seconds: int = 10) -> None:
+def speak(latest: LatestValues, clock: Clock, *tickers: str, seconds: int = 10) -> None:
     for _ in range(seconds):
         clock.now += 1
         for ticker in tickers:
-            board.receive(tick(ticker))
+            latest.receive(tick(ticker))
 
 
-def test_the_last_to_arrive_is_the_newest(board: Board) -> None:
+def test_the_last_to_arrive_is_the_newest(latest: LatestValues) -> None:
     """An older exchange timestamp does not make an arrival older."""
-    board.receive(tick(price="1", ms=5000))
-    board.receive(tick(price="2", ms=4000))
-    newest = board.tick("btc_usd")
+    latest.receive(tick(price="1", ms=5000))
+    latest.receive(tick(price="2", ms=4000))
+    newest = latest.tick("btc_usd")
     assert newest is not None
     assert newest.price == 2
 
 
-def test_a_lower_epoch_is_refused(board: Board) -> None:
+def test_a_lower_epoch_is_refused(latest: LatestValues) -> None:
     """What a deposed leader still says changes nothing."""
-    board.receive(tick(price="1", epoch=2))
-    board.receive(tick(price="9", epoch=1))
-    newest = board.tick("btc_usd")
+    latest.receive(tick(price="1", epoch=2))
+    latest.receive(tick(price="9", epoch=1))
+    newest = latest.tick("btc_usd")
     assert newest is not None
     assert newest.price == 1
 
 
-def test_live_while_every_ticker_speaks(board: Board, clock: Clock) -> None:
+def test_live_while_every_ticker_speaks(latest: LatestValues, clock: Clock) -> None:
     """The link's own state shows while nothing is silent."""
-    board.receive(Upstream(UpstreamState.LIVE, 1_000_000))
-    speak(board, clock, "btc_usd", "eth_usd")
-    assert board.upstream().state is UpstreamState.LIVE
+    latest.receive(Upstream(UpstreamState.LIVE, 1_000_000))
+    speak(latest, clock, "btc_usd", "eth_usd")
+    assert latest.upstream().state is UpstreamState.LIVE
 
 
-def test_one_silent_ticker_makes_it_stale_and_its_tick_heals_it(board: Board, clock: Clock) -> None:
+def test_one_silent_ticker_makes_it_stale_and_its_tick_heals_it(latest: LatestValues, clock: Clock) -> None:
     """A ticker silent for five of its rhythms is said, and its next tick ends that."""
-    board.receive(Upstream(UpstreamState.LIVE, 1_000_000))
-    speak(board, clock, "btc_usd", "eth_usd")
-    speak(board, clock, "btc_usd", seconds=6)
-    shown = board.upstream()
+    latest.receive(Upstream(UpstreamState.LIVE, 1_000_000))
+    speak(latest, clock, "btc_usd", "eth_usd")
+    speak(latest, clock, "btc_usd", seconds=6)
+    shown = latest.upstream()
     assert shown.state is UpstreamState.STALE
     assert "eth_usd" in shown.reason
-    assert board.ages()["eth_usd"] == 6000
-    board.receive(tick("eth_usd"))
-    assert board.upstream().state is UpstreamState.LIVE
+    assert latest.ages()["eth_usd"] == 6000
+    latest.receive(tick("eth_usd"))
+    assert latest.upstream().state is UpstreamState.LIVE
 
 
-def test_a_configured_ticker_never_heard_is_silent(board: Board, clock: Clock) -> None:
+def test_a_configured_ticker_never_heard_is_silent(latest: LatestValues, clock: Clock) -> None:
     """A live link that never brought a configured ticker is not called live for long."""
-    board.receive(Upstream(UpstreamState.LIVE, 1_000_000))
-    speak(board, clock, "btc_usd", seconds=4)
-    assert board.silent() == ["eth_usd"]
+    latest.receive(Upstream(UpstreamState.LIVE, 1_000_000))
+    speak(latest, clock, "btc_usd", seconds=4)
+    assert latest.silent() == ["eth_usd"]
 
 
-def test_a_refused_ticker_is_no_silence(board: Board, clock: Clock) -> None:
+def test_a_refused_ticker_is_no_silence(latest: LatestValues, clock: Clock) -> None:
     """What the exchange refused to send is told as a gap, not as stale for ever."""
-    board.receive(Upstream(UpstreamState.LIVE, 1_000_000))
-    board.receive(Gap("eth_usd"))
-    speak(board, clock, "btc_usd", seconds=6)
-    assert board.upstream().state is UpstreamState.LIVE
+    latest.receive(Upstream(UpstreamState.LIVE, 1_000_000))
+    latest.receive(Gap("eth_usd"))
+    speak(latest, clock, "btc_usd", seconds=6)
+    assert latest.upstream().state is UpstreamState.LIVE
 
 
-def test_the_state_keeps_its_since(board: Board, clock: Clock) -> None:
+def test_the_state_keeps_its_since(latest: LatestValues, clock: Clock) -> None:
     """`since` is when the state began, not when it was asked for."""
-    board.receive(Upstream(UpstreamState.DOWN, 1_005_000))
-    first = board.upstream()
+    latest.receive(Upstream(UpstreamState.DOWN, 1_005_000))
+    first = latest.upstream()
     clock.now += 60
-    assert board.upstream() == first
+    assert latest.upstream() == first
     assert first.since == 1_005_000
 
 
-def test_a_forgotten_ticker_is_not_missed(board: Board, clock: Clock) -> None:
+def test_a_forgotten_ticker_is_not_missed(latest: LatestValues, clock: Clock) -> None:
     """A demand ticker nobody wants any more is dropped; a configured one stays."""
-    board.receive(Upstream(UpstreamState.LIVE, 1_000_000))
-    speak(board, clock, "btc_usd", "eth_usd", "sol_usdc")
-    board.forget("sol_usdc")
-    board.forget("btc_usd")
-    speak(board, clock, "btc_usd", "eth_usd", seconds=8)
-    assert board.upstream().state is UpstreamState.LIVE
-    assert board.tick("btc_usd") is not None
+    latest.receive(Upstream(UpstreamState.LIVE, 1_000_000))
+    speak(latest, clock, "btc_usd", "eth_usd", "sol_usdc")
+    latest.forget("sol_usdc")
+    latest.forget("btc_usd")
+    speak(latest, clock, "btc_usd", "eth_usd", seconds=8)
+    assert latest.upstream().state is UpstreamState.LIVE
+    assert latest.tick("btc_usd") is not None

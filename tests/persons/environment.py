@@ -22,7 +22,7 @@ from cryptomarket.errors import ExchangeRefused, NotLoggedIn
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.credential_middleware import CIPHERTEXT, KEY
 from cryptomarket.persons.front import COOKIE
-from cryptomarket.persons.leader_worker import Errand
+from cryptomarket.persons.leader_worker import LeaderRequest
 from cryptomarket.persons.notifications import Claims
 from cryptomarket.persons.office import Office
 from cryptomarket.persons.vault import Vault, fingerprint
@@ -85,7 +85,7 @@ class Node:
 
     def __init__(self, cache: MemoryCache, vault: Vault, bus: LocalBus) -> None:
         ticks = itertools.count()
-        self.manager = ServerSSEManager("connection", arrived=lambda session: self.office.announcer.arrived(session))
+        self.manager = ServerSSEManager("connection", arrived=lambda session: self.office.notifier.arrived(session))
         self.office = Office(
             cache,
             vault,
@@ -96,9 +96,9 @@ class Node:
             logins_per_minute=1_000,
             monotonic=lambda: float(next(ticks)),  # failures are forgiven before the next
         )
-        bus.subscribe(self.office.announcer.receive)
+        bus.subscribe(self.office.notifier.receive)
 
-    async def _ask(self, errand: bytes, *, seconds: float) -> bytes:
+    async def _ask(self, request: bytes, *, seconds: float) -> bytes:
         raise AssertionError("errands go to the leader directly")
 
 
@@ -159,7 +159,7 @@ class House:
             self.here[session] = str(person)
         else:
             self.owed.add((session, "login_failed"))
-        await self.leader.handle(msgspec.json.encode(Errand("login", login=login, session=session, who="w")))
+        await self.leader.handle(msgspec.json.encode(LeaderRequest("login", login=login, session=session, who="w")))
         await self._settled()
 
     async def log_out(self, browser: int, node: int) -> None:

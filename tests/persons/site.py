@@ -94,7 +94,7 @@ async def running_persons(
         }
         gateway = Gateway(read_settings(**{**values, **settings}))
         async with gateway.running(), running_server(gateway.app, http=HandoverProtocol) as url:
-            await eventually(lambda: gateway.board.tick("btc_usd"), "prices flow")
+            await eventually(lambda: gateway.latest.tick("btc_usd"), "prices flow")
             async with contextlib.AsyncExitStack() as stack:
                 yield Persons(gateway, upstream, url, stack)
                 await gateway.drain()

@@ -10,14 +10,14 @@ from cryptography.fernet import Fernet
 
 from cryptomarket.errors import NoLeader
 from cryptomarket.history import persons as table
-from cryptomarket.history.persons import Seen
+from cryptomarket.history.persons import SeenRow
 from cryptomarket.history.store import Store
-from cryptomarket.model import News
+from cryptomarket.model import SessionChanged
 from cryptomarket.persons.admin import forget, rewrap_all
-from cryptomarket.persons.browser_sessions import Person, Sessions, Tokens
+from cryptomarket.persons.browser_sessions import BrowserSessions, Person, Tokens
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.cache.redis import RedisCache
-from cryptomarket.persons.last_seen import Entry, Roster
+from cryptomarket.persons.last_seen import LastSeen, SeenPerson
 from cryptomarket.persons.vault import Vault
 from tests.processes import run_program
 from tests.redis_server import running_redis
@@ -33,7 +33,7 @@ def person(number: int) -> Person:
     return Person(name, name, f"{name}@example.com", "account:read", now + 900, now, now, Tokens("a", "r"), sessions)
 
 
-async def enter(sessions: Sessions, number: int) -> None:
+async def enter(sessions: BrowserSessions, number: int) -> None:
     """Log somebody in."""
     one = person(number)
     await sessions.write(one)
@@ -47,7 +47,7 @@ async def test_keys_rotate_under_load(tmp_path: Path) -> None:
     held = [old]
     async with running_redis(tmp_path) as server:
         cache = RedisCache(server.url)
-        running = Sessions(cache, Vault(lambda: tuple(held)))
+        running = BrowserSessions(cache, Vault(lambda: tuple(held)))
         for number in range(100):
             await enter(running, number)
         reads, going = 0, True
@@ -69,7 +69,7 @@ async def test_keys_rotate_under_load(tmp_path: Path) -> None:
         assert (done >= 300, refused) == (True, 0)
         assert reads > 0
         await rewrap_all(cache, Vault(lambda: (new, old)))  # what a vault with the old key wrote meanwhile
-        only = Sessions(cache, Vault(lambda: (new,)))
+        only = BrowserSessions(cache, Vault(lambda: (new,)))
         assert len([one async for one in only.persons()]) == 100
         await cache.put("deribit:person:junk", b"junk", 60)
         assert (await rewrap_all(cache, Vault(lambda: (new,))))[1] == 1
@@ -83,12 +83,12 @@ async def test_rotate_keys_from_the_command_line(tmp_path: Path) -> None:
         assert (code, out) == (0, "0 records sealed with the newest key\n"), log
         path = tmp_path / "cryptomarket.key"
         cache = RedisCache(server.url)
-        await enter(Sessions(cache, Vault(lambda: tuple(path.read_text().split()))), 1)
+        await enter(BrowserSessions(cache, Vault(lambda: tuple(path.read_text().split()))), 1)
         code, out, log = await run_program(tmp_path, "rotate-keys", redis_url=server.url)
         assert (code, out) == (0, "3 records sealed with the newest key\n"), log
         newest = path.read_text().split()[0]
         assert newest not in out + log
-        assert await Sessions(cache, Vault(lambda: (newest,))).person("p1") is not None
+        assert await BrowserSessions(cache, Vault(lambda: (newest,))).person("p1") is not None
         await cache.aclose()
     code, _, log = await run_program(tmp_path, "rotate-keys", secret_key=newest)
     assert code == 1
@@ -99,20 +99,20 @@ async def test_rotate_keys_from_the_command_line(tmp_path: Path) -> None:
 async def test_the_roster_writes_who_was_seen(database_url: str) -> None:
     """Id, name, e-mail, first and last time; once more later keeps the first; old ones go after their days."""
     key = (Fernet.generate_key().decode(),)
-    sessions = Sessions(MemoryCache(), Vault(lambda: key))
+    sessions = BrowserSessions(MemoryCache(), Vault(lambda: key))
     now = 1_000_000.0
     async with Store(database_url, interval=60) as store:
         await store.migrate()
 
-        async def write(entries: list[Entry]) -> None:
-            await store.write_seen([Seen(*entry) for entry in entries])
+        async def write(entries: list[SeenPerson]) -> None:
+            await store.write_seen([SeenRow(*entry) for entry in entries])
 
-        roster = Roster(sessions.persons, write, wall=lambda: now)
+        last_seen = LastSeen(sessions.persons, write, wall=lambda: now)
         await enter(sessions, 1)
-        roster.met(person(2))
-        await roster.work()
+        last_seen.met(person(2))
+        await last_seen.work()
         now += 86_400
-        await roster.work()
+        await last_seen.work()
 
         async def seen() -> dict[str, tuple[int, int]]:
             async with store.reading() as reader:
@@ -130,9 +130,11 @@ async def test_forgetting_erases_everywhere(tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path / 'history.db'}"
     async with running_redis(tmp_path) as server, Store(url, interval=60) as store:
         await store.migrate()
-        await store.write_seen([Seen("p1", "p1", "p1@example.com", 1, 2), Seen("p2", "p2", "p2@example.com", 1, 2)])
+        await store.write_seen(
+            [SeenRow("p1", "p1", "p1@example.com", 1, 2), SeenRow("p2", "p2", "p2@example.com", 1, 2)]
+        )
         cache = RedisCache(server.url)
-        sessions = Sessions(cache, Vault(lambda: (key,)))
+        sessions = BrowserSessions(cache, Vault(lambda: (key,)))
         await enter(sessions, 1)
         await enter(sessions, 2)
         given = {"redis_url": server.url, "secret_key": key}
@@ -157,9 +159,9 @@ async def test_without_redis_the_feed_goes_on_and_log_ins_wait(tmp_path: Path) -
             answer = await browser.log_in(BOB)
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
             assert (await browser.me()).status_code == 503
-            before = site.gateway.board.tick("btc_usd")
+            before = site.gateway.latest.tick("btc_usd")
             with anyio.fail_after(60):
-                while site.gateway.board.tick("btc_usd") == before:
+                while site.gateway.latest.tick("btc_usd") == before:
                     await anyio.sleep(0.02)
             await server.start()
             assert (await browser.me()).status_code == 401  # it came back empty
@@ -170,7 +172,7 @@ async def test_without_redis_the_feed_goes_on_and_log_ins_wait(tmp_path: Path) -
 async def test_a_log_in_that_nobody_takes_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No leader within the time ends in a sentence, not in silence."""
 
-    async def nobody(errand: bytes, *, seconds: float) -> bytes:
+    async def nobody(request: bytes, *, seconds: float) -> bytes:
         raise NoLeader("nobody serves the desk")
 
     async with running_persons(tmp_path) as site:
@@ -185,15 +187,15 @@ async def test_news_that_were_lost_are_looked_up(tmp_path: Path, monkeypatch: py
     """The bus lost the word of a log-in, and says so later: who waits is told, who has no login hears nothing."""
     async with running_persons(tmp_path) as site:
         browser, other = await site.browser(), await site.browser()
-        announcer = site.gateway.office.announcer
+        notifier = site.gateway.office.notifier
         async with browser.stream() as tab, other.stream() as second:
             with monkeypatch.context() as deaf:
-                deaf.setattr(announcer, "receive", lambda _: None)
+                deaf.setattr(notifier, "receive", lambda _: None)
                 await browser.log_in(ADA)
                 with anyio.fail_after(30):
                     while (await browser.me()).status_code != 200:
                         await anyio.sleep(0.02)
-            announcer.receive(News((), "missed"))
+            notifier.receive(SessionChanged((), "missed"))
             assert (await told(tab, "person"))["username"] == "ada"
             await other.log_in(BOB)
             assert (await told(second, "person"))["username"] == "bob"

@@ -16,7 +16,14 @@ from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from cryptomarket.persons.cache.memory import MemoryCache
-from cryptomarket.persons.credential_middleware import BODY_BYTES, CIPHERTEXT, KEY, LOGIN_PATH, STATE, Intake
+from cryptomarket.persons.credential_middleware import (
+    BODY_BYTES,
+    CIPHERTEXT,
+    KEY,
+    LOGIN_PATH,
+    STATE,
+    CredentialMiddleware,
+)
 from cryptomarket.persons.limits import Limits
 from cryptomarket.persons.vault import Vault
 from cryptomarket.web.api.problems import problem_response
@@ -46,7 +53,7 @@ class Counter:
         held = (Fernet.generate_key().decode(),)
         self.vault = Vault(lambda: held)
         self.limits = Limits(self.cache, per_minute=per_minute)
-        self.app = Intake(
+        self.app = CredentialMiddleware(
             self.inner,
             cache=self.cache,
             vault=self.vault,

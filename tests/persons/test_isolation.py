@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryptomarket.deribit.rate_limit import Budget, Priority
+from cryptomarket.deribit.rate_limit import Priority, RateLimiter
 from cryptomarket.errors import CacheUnavailable
 from cryptomarket.persons.cache.redis import RedisCache
 from cryptomarket.simulator.accounts import Account
@@ -40,7 +40,7 @@ async def living(house: House) -> AsyncIterator[House]:
     """The house with its announcers at work."""
     async with anyio.create_task_group() as tasks:
         for node in house.at:
-            await tasks.start(node.office.announcer.run)
+            await tasks.start(node.office.notifier.run)
         yield house
         tasks.cancel_scope.cancel()
     for node in house.at:
@@ -76,7 +76,7 @@ async def test_threat_05_a_mixed_up_delivery_is_noticed(monkeypatch: pytest.Monk
     right = ServerSSEManager.send
 
     def everybody(self: ServerSSEManager, session: str, data: str) -> int:
-        sessions = {stream.session for cohort in self._audience for stream in cohort.members() if stream.session}
+        sessions = {stream.session for cohort in self._subscribers for stream in cohort.members() if stream.session}
         return sum(right(self, one, data) for one in sessions)
 
     monkeypatch.setattr(ServerSSEManager, "send", everybody)
@@ -94,7 +94,7 @@ async def test_threat_06_answers_are_the_askers_own() -> None:
     dice, answered = random.Random(6), 0
     async with (
         running_exchange(accounts=persons, budgets=plenty) as exchange,
-        following(exchange.ws_url, budget=Budget(hurry=40)) as follower,
+        following(exchange.ws_url, budget=RateLimiter(hurry=40)) as follower,
     ):
 
         async def log_in(account: Account) -> str:
@@ -104,7 +104,7 @@ async def test_threat_06_answers_are_the_askers_own() -> None:
                 "client_secret": account.client_secret,
                 "scope": f"session:s{dice.randrange(3)} account:read",
             }
-            grant = await follower.supervisor.call("public/auth", params, priority=Priority.PERSON)
+            grant = await follower.deribit_client.call("public/auth", params, priority=Priority.PERSON)
             return str(json.loads(bytes(grant))["access_token"])
 
         async def ask(account: Account) -> None:
@@ -114,7 +114,7 @@ async def test_threat_06_answers_are_the_askers_own() -> None:
                 if dice.random() < 0.1:
                     token = await log_in(account)
                 asked = {"currency": dice.choice(("BTC", "ETH")), "extended": True, "access_token": token}
-                raw = await follower.supervisor.call("private/get_account_summary", asked, priority=Priority.PERSON)
+                raw = await follower.deribit_client.call("private/get_account_summary", asked, priority=Priority.PERSON)
                 assert json.loads(bytes(raw))["id"] == account.identity
                 answered += 1
 

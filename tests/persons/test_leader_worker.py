@@ -9,14 +9,14 @@ import msgspec
 import pytest
 
 from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
-from cryptomarket.model import News
-from cryptomarket.persons.browser_sessions import LIFE_SECONDS, PERSON, Sessions
+from cryptomarket.model import SessionChanged
+from cryptomarket.persons.browser_sessions import LIFE_SECONDS, PERSON, BrowserSessions
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.credential_middleware import CIPHERTEXT, KEY
-from cryptomarket.persons.failure_throttle import Patience
-from cryptomarket.persons.leader_worker import Errand, Service
+from cryptomarket.persons.failure_throttle import FailureThrottle
+from cryptomarket.persons.leader_worker import LeaderRequest, LeaderWorker
 from cryptomarket.persons.limits import Limits
-from cryptomarket.persons.login_flow import Login, too_wide
+from cryptomarket.persons.login_flow import LoginFlow, too_wide
 from cryptomarket.persons.vault import Vault
 
 from .site import ADA, running_persons, told
@@ -67,11 +67,11 @@ class World:
         self.clock, self.exchange, self.cache = Clock(), Exchange(), MemoryCache()
         key = new_key()
         self.vault = Vault(lambda: (key,), wall=self.clock)
-        self.sessions = Sessions(self.cache, self.vault, wall=self.clock)
+        self.sessions = BrowserSessions(self.cache, self.vault, wall=self.clock)
         self.limits = Limits(self.cache, per_minute=1_000, wall=self.clock)
-        self.news: list[News] = []
-        login = Login(self.exchange, self.cache, self.vault, self.sessions, self.limits, wall=self.clock)
-        self.service = Service(
+        self.news: list[SessionChanged] = []
+        login = LoginFlow(self.exchange, self.cache, self.vault, self.sessions, self.limits, wall=self.clock)
+        self.service = LeaderWorker(
             self.exchange,
             self.cache,
             self.sessions,
@@ -88,11 +88,11 @@ class World:
         await self.cache.put(CIPHERTEXT % login, ciphertext, 15)
         wrapped = self.vault.seal(KEY % login, msgspec.json.encode(("key", key)))
         await self.cache.put(KEY % login, wrapped, 15)
-        await self.service.handle(msgspec.json.encode(Errand("login", login=login, session=session, who="w")))
+        await self.service.handle(msgspec.json.encode(LeaderRequest("login", login=login, session=session, who="w")))
 
     async def account(self) -> Any:
         """What the leader answers about the person's account."""
-        return json.loads(await self.service.handle(msgspec.json.encode(Errand("account", person_id="7"))))
+        return json.loads(await self.service.handle(msgspec.json.encode(LeaderRequest("account", person_id="7"))))
 
     async def until(self, condition: Any) -> None:
         """Let the service run until something is true."""
@@ -113,10 +113,10 @@ async def test_the_secret_never_travels_and_is_taken_once() -> None:
     assert "secret" not in str(auth)
     assert "account:read wallet:none trade:none block_trade:none expires:97200" in auth["scope"]
     assert [name async for name in world.cache.names("deribit:login:")] == []
-    assert world.news == [News(("s1",), "person")]
-    await world.service.handle(msgspec.json.encode(Errand("login", login="l1", session="s1", who="w")))
-    assert world.news == 2 * [News(("s1",), "person")]
-    await world.service.handle(msgspec.json.encode(Errand("login", login="l0", session="s1", who="w")))
+    assert world.news == [SessionChanged(("s1",), "person")]
+    await world.service.handle(msgspec.json.encode(LeaderRequest("login", login="l1", session="s1", who="w")))
+    assert world.news == 2 * [SessionChanged(("s1",), "person")]
+    await world.service.handle(msgspec.json.encode(LeaderRequest("login", login="l0", session="s1", who="w")))
     assert world.news[-1].kind == "login_failed"
     assert len(world.exchange.asked("public/auth")) == 1
 
@@ -176,7 +176,7 @@ async def test_tokens_are_renewed_while_somebody_is_there() -> None:
     }
     assert person.tokens != before.tokens
     assert person.expires_at == int(world.clock.now) + LIFE_SECONDS
-    assert world.news[-1] == News(("s1",), "person")
+    assert world.news[-1] == SessionChanged(("s1",), "person")
     assert [one.person_id for one in await world.sessions.of_sessions(["s1"]) if one] == ["7"]
 
 
@@ -283,7 +283,7 @@ async def test_many_browsers_of_one_person_stay_bounded() -> None:
 async def test_failures_run_out_of_patience() -> None:
     """Failures in a row are free up to a number; then each log-in waits until one is forgiven."""
     clock = Clock()
-    patience = Patience(burst=3, forgiven_per_second=1, monotonic=clock)
+    patience = FailureThrottle(burst=3, forgiven_per_second=1, monotonic=clock)
     for _ in range(3):
         with anyio.fail_after(60):
             await patience.wait()
@@ -304,7 +304,7 @@ async def test_expiry_is_told_within_a_second(tmp_path: Path) -> None:
             await browser.log_in(ADA)
             person = await told(tab, "person")
             await site.gateway.office.cache.delete(PERSON % person["person_id"])
-            announcer = site.gateway.office.announcer
-            announcer._checked = float("-inf")
+            notifier = site.gateway.office.notifier
+            notifier._checked = float("-inf")
             assert (await told(tab, "logged_out"))["reason"].startswith("expired")
         assert (await browser.me()).status_code == 401

@@ -24,9 +24,9 @@ from cryptomarket.errors import NotLoggedIn
 from cryptomarket.persons import credential_middleware as intake
 from cryptomarket.persons import front as fronts
 from cryptomarket.persons import vault
-from cryptomarket.persons.browser_sessions import LIFE_SECONDS, PERSON, Sessions
+from cryptomarket.persons.browser_sessions import LIFE_SECONDS, PERSON, BrowserSessions
 from cryptomarket.persons.front import COOKIE, Front
-from cryptomarket.persons.leader_worker import Service
+from cryptomarket.persons.leader_worker import LeaderWorker
 from cryptomarket.persons.limits import Limits
 from cryptomarket.persons.vault import Vault
 
@@ -50,7 +50,7 @@ def request(**headers: str) -> Request:
 def front_of(world: World) -> Iterator[Front]:
     """The counter of a node over the same cache."""
 
-    async def nobody(errand: bytes, *, seconds: float) -> bytes:
+    async def nobody(request: bytes, *, seconds: float) -> bytes:
         raise AssertionError("nothing is asked of the leader here")
 
     front = Front(world.cache, world.vault, world.sessions, ask=nobody, publish=world.news.append)
@@ -201,7 +201,7 @@ def _beside(self: Vault, secret: bytearray) -> tuple[bytes, bytes]:
     return Fernet(key).encrypt(bytes(secret)), key
 
 
-async def _without_token(self: Service, person: Any) -> Any:
+async def _without_token(self: LeaderWorker, person: Any) -> Any:
     raw = await self._call("private/get_account_summaries", {})
     return msgspec.json.decode(raw)["summaries"] and []
 
@@ -235,14 +235,14 @@ THREATS = [
         ((Vault, "close_secret", _beside), (Vault, "seal", lambda self, name, data: data)),
     ),
     Threat(5, take_a_session_from_the_cache, ((fronts, "fingerprint", lambda cookie: cookie),)),
-    Threat(6, act_without_a_token, ((Service, "_summaries", _without_token),)),
+    Threat(6, act_without_a_token, ((LeaderWorker, "_summaries", _without_token),)),
     Threat(7, answer_with_another_person, ((Vault, "open", _open_any),)),
     Threat(8, log_in_from_another_site, ((intake, "same_site", lambda headers: True),)),
     Threat(9, listen_from_another_site, ((fronts, "same_site", lambda headers: True),)),
     Threat(15, flood, ((Limits, "of_address", _never),)),
     Threat(16, guess_on, ((Limits, "of_key", _never),)),
     Threat(19, send_a_form, ((intake, "_check_head", lambda request: None),)),
-    Threat(28, come_back_too_late, ((Sessions, "_agreed", lambda self, session, person: person),)),
+    Threat(28, come_back_too_late, ((BrowserSessions, "_agreed", lambda self, session, person: person),)),
 ]
 
 #: The tests that hold a row of the table beside the above.
@@ -314,8 +314,8 @@ async def test_threat_21_nobody_chooses_what_is_asked_upstream() -> None:
     before = len(world.exchange.calls)
     for kind in ("private/logout", "private/buy", "public/auth", "", "account"):
         for person_id in ("7", "8", "*", "7?x=1"):
-            errand = {"kind": kind, "person_id": person_id, "method": "private/buy", "access_token": "mine"}
-            await world.service.handle(msgspec.json.encode(errand))
+            request = {"kind": kind, "person_id": person_id, "method": "private/buy", "access_token": "mine"}
+            await world.service.handle(msgspec.json.encode(request))
     asked = {method for method, _ in world.exchange.calls[before:]}
     assert asked == {"private/get_account_summaries"}
 

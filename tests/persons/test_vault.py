@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cryptomarket.errors import StartError
 from cryptomarket.persons.keys import add_key, file_keys, key_file, split_keys
-from cryptomarket.persons.vault import Refused, Vault, fingerprint
+from cryptomarket.persons.vault import CannotOpen, Vault, fingerprint
 
 NOW = 1_763_640_000
 
@@ -42,7 +42,7 @@ def test_a_secret_comes_back_from_its_two_halves(secret: bytes) -> None:
     vault = keys(new_key())
     ciphertext, wrapped = vault.close_secret(bytearray(secret))
     assert vault.open_secret(ciphertext, wrapped, seconds=15) == secret
-    with pytest.raises(Refused):
+    with pytest.raises(CannotOpen):
         keys(new_key()).open_secret(ciphertext, wrapped, seconds=15)
 
 
@@ -50,7 +50,7 @@ def test_halves_of_two_log_ins_do_not_open() -> None:
     """The key of one log-in does not open the ciphertext of another."""
     vault = keys(new_key())
     (first, _), (_, other) = vault.close_secret(bytearray(b"one")), vault.close_secret(bytearray(b"two"))
-    with pytest.raises(Refused):
+    with pytest.raises(CannotOpen):
         vault.open_secret(first, other, seconds=15)
 
 
@@ -85,7 +85,7 @@ def test_a_secret_is_too_old_after_its_seconds() -> None:
     clock.now += 15
     vault.open_secret(ciphertext, wrapped, seconds=15)
     clock.now += 1
-    with pytest.raises(Refused):
+    with pytest.raises(CannotOpen):
         vault.open_secret(ciphertext, wrapped, seconds=15)
 
 
@@ -94,7 +94,7 @@ def test_a_moved_record_is_refused() -> None:
     vault = keys(new_key())
     record = vault.seal("deribit:person:1", b"ada")
     assert vault.open("deribit:person:1", record) == b"ada"
-    with pytest.raises(Refused, match="moved"):
+    with pytest.raises(CannotOpen, match="moved"):
         vault.open("deribit:person:2", record)
 
 
@@ -105,10 +105,10 @@ def test_a_broken_record_is_refused(place: int, junk: bytes) -> None:
     record = bytearray(vault.seal("name", b"data"))
     place %= len(record)
     for broken in (bytes(record[:place]), junk, bytes(record[:place]) + junk):
-        with pytest.raises(Refused):
+        with pytest.raises(CannotOpen):
             vault.open("name", broken)
     record[place] ^= 1
-    with contextlib.suppress(Refused):  # a bit may mean nothing, such as base64's last
+    with contextlib.suppress(CannotOpen):  # a bit may mean nothing, such as base64's last
         assert vault.open("name", bytes(record)) == b"data"
 
 
@@ -122,10 +122,10 @@ def test_tokens_keep_to_the_clock() -> None:
     clock.now = NOW - 60
     assert vault.claims(token, seconds=100) == b"claims"
     clock.now = NOW - 61
-    with pytest.raises(Refused):
+    with pytest.raises(CannotOpen):
         vault.claims(token, seconds=100)
     clock.now = NOW + 101
-    with pytest.raises(Refused):
+    with pytest.raises(CannotOpen):
         vault.claims(token, seconds=100)
 
 
@@ -135,7 +135,7 @@ def test_what_is_no_token_is_refused(wrong: str) -> None:
     vault = keys(new_key())
     good = vault.token(b"claims")
     for text in (wrong, good[:-4], good[4:], good[:50] + good[51:]):
-        with pytest.raises(Refused):
+        with pytest.raises(CannotOpen):
             vault.claims(text, seconds=100)
 
 
@@ -147,9 +147,9 @@ def test_rotation_fails_no_reader() -> None:
     assert both.open("name", record) == b"data"
     again = both.rewrap(record)
     assert keys(new).open("name", again) == b"data"
-    with pytest.raises(Refused):
+    with pytest.raises(CannotOpen):
         keys(old).open("name", again)
-    with pytest.raises(Refused):
+    with pytest.raises(CannotOpen):
         keys(new).open("name", record)
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from cryptomarket.cluster.bus import LocalBus
-from cryptomarket.market.latest import Board
+from cryptomarket.market.latest import LatestValues
 from cryptomarket.model import Tick, Upstream, UpstreamState
 from cryptomarket.stream.manager import ServerSSEManager
 from cryptomarket.stream.subscribers import Stream, Subscription
@@ -91,10 +91,10 @@ class Room:
     def __init__(self, *channels: str, epoch: int = 7, **options: Any) -> None:
         self.now = 1000.0
         self.demands: list[frozenset[str]] = []
-        self.board = Board(EVERYTHING, monotonic=self.clock, wall=self.wall)
+        self.latest = LatestValues(EVERYTHING, monotonic=self.clock, wall=self.wall)
         self.manager = ServerSSEManager(
             *(channels or ("btc_usd", "eth_usd", "connection")),
-            board=self.board,
+            latest=self.latest,
             demand=self.demands.append,
             monotonic=self.clock,
             wall=self.wall,
@@ -102,7 +102,7 @@ class Room:
             **options,
         )
         self.bus = LocalBus(epoch)
-        self.bus.subscribe(self.board.receive)
+        self.bus.subscribe(self.latest.receive)
         self.bus.subscribe(self.manager.receive)
 
     def clock(self) -> float:

@@ -136,4 +136,4 @@ async def test_joins_and_leaves_leave_nothing(room: Room) -> None:
     assert grown < 100_000 + min(11_250, JOINS / 64) * 600, "beside the ring, which grows up to its 10,000 ticks"
     assert (len(asyncio.all_tasks()), descriptors()) == (tasks, files)
     assert repr(room.manager) == "<ServerSSEManager 0 streams, 2 tickers>"
-    assert repr(room.manager._audience.wheel) == "<Wheel 0 timers, 0 buckets>"
+    assert repr(room.manager._subscribers.schedule) == "<Wheel 0 timers, 0 buckets>"

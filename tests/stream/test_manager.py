@@ -445,7 +445,7 @@ def test_ticks_of_tickers_nobody_wants_are_not_kept(room: Room) -> None:
     """Another node's demand does not fill this one's memory."""
     room.publish(*range(1, 100), ticker="ETH-PERPETUAL")
     assert repr(room.manager._feed) == "<Feed 2 tickers at 7-99>"
-    assert isinstance(room.board.tick("ETH-PERPETUAL"), Tick)
+    assert isinstance(room.latest.tick("ETH-PERPETUAL"), Tick)
 
 
 def test_every_channel_but_connection_is_a_ticker() -> None:

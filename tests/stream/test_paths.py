@@ -98,7 +98,7 @@ async def test_a_stalled_reader_costs_little_and_gets_the_newest_when_it_wakes()
         stalled = await site.connect(receive_buffer=4096)
         await stalled.get("/sse/?timer=0&channels=btc_usd")
         await stalled.until(1)
-        (cohort,) = site.manager._audience
+        (cohort,) = site.manager._subscribers
         (stream,) = cohort.members()
         transport = stream.sink._writer  # type: ignore[attr-defined]
         kernel = transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)

@@ -112,8 +112,8 @@ def built(source: Path, out: Path, **surroundings: str) -> str:
         command, cwd=source, env={**kept, **surroundings}, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    (wheel,) = out.glob("*.whl")
-    return hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (schedule,) = out.glob("*.whl")
+    return hashlib.sha256(schedule.read_bytes()).hexdigest()
 
 
 def copied(to: Path, mode: int, stamp: float) -> Path:

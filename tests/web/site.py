@@ -15,7 +15,7 @@ import uvicorn
 
 from cryptomarket.cluster.bus import LocalBus
 from cryptomarket.history.store import Store
-from cryptomarket.market.latest import Board
+from cryptomarket.market.latest import LatestValues
 from cryptomarket.model import Price, Tick, Upstream, UpstreamState
 from cryptomarket.stream.endpoint import StreamEndpoint
 from cryptomarket.stream.manager import ServerSSEManager
@@ -83,7 +83,7 @@ class Site:
 
     client: httpx2.AsyncClient
     store: Store
-    board: Board
+    latest: LatestValues
     bus: LocalBus
     manager: ServerSSEManager
     address: str
@@ -128,8 +128,8 @@ async def running_site(
     **options: Any,
 ) -> AsyncIterator[Site]:
     """A site on a database in the folder, holding the given prices; with ``live`` its clock is the machine's."""
-    board = Board(TICKERS, monotonic=time.monotonic, wall=time.time)
-    manager = ServerSSEManager(*TICKERS, "connection", board=board)
+    latest = LatestValues(TICKERS, monotonic=time.monotonic, wall=time.time)
+    manager = ServerSSEManager(*TICKERS, "connection", latest=latest)
     names = Names()
     endpoint = StreamEndpoint(
         manager,
@@ -142,7 +142,7 @@ async def running_site(
     async with Store(f"sqlite+aiosqlite:///{folder / 'prices.db'}", interval=interval) as store:
         await store.migrate()
         bus = LocalBus(await store.take_epoch())
-        bus.subscribe(board.receive)
+        bus.subscribe(latest.receive)
         bus.subscribe(manager.receive)
         await store.insert_missing(stored)
         site: Site
@@ -152,7 +152,7 @@ async def running_site(
 
         app = create_app(
             tickers=TICKERS,
-            board=board,
+            latest=latest,
             store=store,
             stream=endpoint,
             catalogue=names,
@@ -172,7 +172,7 @@ async def running_site(
             anyio.create_task_group() as tasks,
         ):
             await tasks.start(manager.run)
-            site = Site(client, store, board, bus, manager, address)
+            site = Site(client, store, latest, bus, manager, address)
             try:
                 yield site
             finally:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cryptomarket.history.candles import Bar
+from cryptomarket.history.candles import MinuteBar
 from cryptomarket.history.intervals import Reason
 from cryptomarket.model import Price, Tick
 from cryptomarket.web.pages.routes import FRONTEND
@@ -47,7 +47,7 @@ async def test_candles_come_in_pages(tmp_path: Path, order: str) -> None:
 async def test_the_open_minute_is_the_last_candle(tmp_path: Path) -> None:
     """What the recorder still holds is shown, marked as partial, and only where the range reaches the present."""
     tick = Tick("btc_usd", Decimal("77.70"), (NOON + 130) * 1000)
-    async with running_site(tmp_path, prices("btc_usd", NOON, 2), bars=lambda _: [Bar.of(tick, 1, 0)]) as site:
+    async with running_site(tmp_path, prices("btc_usd", NOON, 2), bars=lambda _: [MinuteBar.of(tick, 1, 0)]) as site:
         site.now = NOON + 140
         newest = await site.get("/api/v1/candles", ticker="btc_usd", order="desc", limit=1)
         past = await site.get("/api/v1/candles", ticker="btc_usd", end=NOON + 120)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cryptomarket.history.candles import Bar
+from cryptomarket.history.candles import MinuteBar
 from cryptomarket.model import Tick
 
 from .site import NOON, Site, prices, running_site
@@ -49,7 +49,7 @@ async def test_no_data_says_where_older_data_are(tmp_path: Path) -> None:
 async def test_the_newest_bar_moves_with_the_ticks(tmp_path: Path) -> None:
     """What is not stored yet is in the last bar."""
     tick = Tick("btc_usd", Decimal("70000.5"), (NOON + 130) * 1000)
-    async with running_site(tmp_path, prices("btc_usd", NOON, 2), bars=lambda _: [Bar.of(tick, 1, 1)]) as site:
+    async with running_site(tmp_path, prices("btc_usd", NOON, 2), bars=lambda _: [MinuteBar.of(tick, 1, 1)]) as site:
         found = await history(site)
     assert found["t"][-1] == NOON + 120
     assert found["c"][-1] == 70000.5

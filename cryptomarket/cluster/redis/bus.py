@@ -16,11 +16,11 @@ from redis import RedisError, ResponseError
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
-from ...model import Message, News, Receiver, Tick, Upstream, UpstreamState
-from .catch_up import RedisBoard
-from .client import redis_link
-from .codec import Batch, Garbled, decode_batch, encode_batch
-from .membership import Peers
+from ...model import Message, Receiver, SessionChanged, Tick, Upstream, UpstreamState
+from .catch_up import CatchUp
+from .client import redis_client
+from .codec import Batch, UnreadableBatch, decode_batch, encode_batch
+from .membership import Membership
 
 __all__ = ["RedisBus"]
 
@@ -66,10 +66,10 @@ class RedisBus:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.node = node
-        self._redis: Redis = redis_link(url, connect_seconds=COMMAND_SECONDS, seconds=COMMAND_SECONDS)
+        self._redis: Redis = redis_client(url, connect_seconds=COMMAND_SECONDS, seconds=COMMAND_SECONDS)
         self._heard_epoch, self._sure, self._wanted = heard, sure, wanted
         self._monotonic, self._wall = monotonic, wall
-        self._board = RedisBoard(self._redis)
+        self._latest = CatchUp(self._redis)
         self._receivers: list[Receiver] = []
         self.epoch = 0  # ours while we lead, else 0
         self.sequence = 0
@@ -90,7 +90,7 @@ class RedisBus:
         self._leader_heard = monotonic()
         self._lonely = False
         self._connected = self._board_written = True
-        self.peers = Peers(node, monotonic=monotonic)
+        self.peers = Membership(node, monotonic=monotonic)
         self.counts = dict.fromkeys(("batches", "healed", "refused", "unsaid"), 0)
 
     def __repr__(self) -> str:
@@ -114,7 +114,7 @@ class RedisBus:
         """From now on another node's ticks are ours."""
         self.epoch, self._state = 0, None
         self._ticks, self._unwritten = {}, {}  # the board is another's to write
-        self._outbox = [message for message in self._outbox if isinstance(message, News)]
+        self._outbox = [message for message in self._outbox if isinstance(message, SessionChanged)]
         self._board_written = True
         self._leader_heard = self._monotonic()
 
@@ -124,7 +124,7 @@ class RedisBus:
 
     def publish(self, message: Message) -> None:
         """Deliver the message here and to the other nodes; only news may come from a node that does not lead."""
-        if not isinstance(message, News):
+        if not isinstance(message, SessionChanged):
             if isinstance(message, Upstream) and self.epoch:
                 self._state = message  # said when we are sure again, if we are not
             if not self.epoch or not self._sure():
@@ -168,7 +168,7 @@ class RedisBus:
     def statistics(self) -> dict[str, object]:
         """What was said and heard, and who else is there."""
         states = {"connected": self._connected, "board_written": self._board_written}
-        refused = self.counts["refused"] + self._board.garbled
+        refused = self.counts["refused"] + self._latest.garbled
         return {**self.counts, "refused": refused, **states, "nodes": self.nodes()}
 
     def nodes(self) -> list[str]:
@@ -205,14 +205,14 @@ class RedisBus:
             if self._connected and self._all_listen():
                 self._outbox, self._late_news = self._late_news + self._outbox, []
             messages, self._outbox = self._outbox, []
-            news = [message for message in messages if isinstance(message, News)]
-            board, self._unwritten = self._unwritten, {}
+            news = [message for message in messages if isinstance(message, SessionChanged)]
+            latest, self._unwritten = self._unwritten, {}
             try:
                 with anyio.fail_after(COMMAND_SECONDS):
-                    await self._write(messages, board)
+                    await self._write(messages, latest)
             except (RedisError, OSError, TimeoutError) as exc:
                 self._say(False, type(exc).__name__)
-                self._unwritten = board | self._unwritten
+                self._unwritten = latest | self._unwritten
                 if self.epoch:  # the others get the ticks when Redis is back
                     ticks: list[Message] = [message for message in messages if isinstance(message, Tick)]
                     self._outbox = (ticks + self._outbox)[:MOST_WAITING]
@@ -225,7 +225,7 @@ class RedisBus:
     def _all_listen(self) -> bool:
         return self._monotonic() - self._reached >= LISTENING_SECONDS
 
-    async def _write(self, messages: list[Message], board: dict[str, Tick]) -> None:
+    async def _write(self, messages: list[Message], latest: dict[str, Tick]) -> None:
         speaks = self.epoch if self._sure() else 0
         if self.epoch:
             self._number += 1
@@ -235,11 +235,11 @@ class RedisBus:
                 self._deliver(self._state)
         elif self.epoch and not speaks:  # it stood still since it said them
             self.counts["unsaid"] += len(messages)
-            messages, board = [message for message in messages if isinstance(message, News)], {}
+            messages, latest = [message for message in messages if isinstance(message, SessionChanged)], {}
         nodes = self.peers.roll() if speaks else ()
         batch = encode_batch(Batch(self.node, speaks, self._number, tuple(sorted(self._wanted())), messages, nodes))
         async with self._redis.pipeline(transaction=False) as pipe:
-            kept = self._board.put(pipe, board, batch)
+            kept = self._latest.put(pipe, latest, batch)
             pipe.publish(CHANNEL if speaks or messages else BEATS, batch)
             answers = await pipe.execute(raise_on_error=False)
         if isinstance(answers[-1], RedisError):
@@ -248,8 +248,8 @@ class RedisBus:
         # A Redis that is full or only read still passes on what is said: the board waits, the ticks do not.
         refused = [answer for answer in answers[:kept] if isinstance(answer, ResponseError)]
         if refused:
-            self._unwritten = board | self._unwritten
-        if board:
+            self._unwritten = latest | self._unwritten
+        if latest:
             self._say_board(not refused, type(refused[0]).__name__ if refused else "")
 
     def _say(self, connected: bool, why: str = "") -> None:
@@ -280,7 +280,7 @@ class RedisBus:
                     with anyio.fail_after(2 * COMMAND_SECONDS):
                         await channel.subscribe(CHANNEL)
                     await self._heal()  # what was said before we listened
-                    self._deliver(News((), "missed"))  # nobody keeps news, so what was missed has to be looked up
+                    self._deliver(SessionChanged((), "missed"))  # lost ones are kept nowhere
                     await self._follow_channel(channel)
             except (RedisError, OSError, TimeoutError):
                 await anyio.sleep(RETRY_SECONDS)
@@ -299,7 +299,7 @@ class RedisBus:
     async def _take(self, data: bytes) -> None:
         try:
             batch = decode_batch(data)
-        except Garbled:
+        except UnreadableBatch:
             self.counts["refused"] += 1
             return
         if batch.node == self.node:
@@ -318,7 +318,7 @@ class RedisBus:
             if expected != batch.number:
                 await self._heal()
         for message in batch.messages:
-            if isinstance(message, News) or (leads and self._is_new(message, batch.epoch)):
+            if isinstance(message, SessionChanged) or (leads and self._is_new(message, batch.epoch)):
                 self._deliver(message)
         if not leads and batch.epoch:
             self.counts["refused"] += 1
@@ -338,7 +338,7 @@ class RedisBus:
         """Catch up with what the leader left in Redis."""
         if self.epoch:
             return
-        ticks = await self._board.since(self._place)
+        ticks = await self._latest.since(self._place)
         self.counts["healed"] += 1
         if self.epoch:
             return

@@ -12,11 +12,11 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from ...model import Tick
-from .codec import Garbled, decode_batch, decode_tick, encode_tick
+from .codec import UnreadableBatch, decode_batch, decode_tick, encode_tick
 
-__all__ = ["BOARD", "KEPT", "RedisBoard"]
+__all__ = ["KEPT", "LATEST", "CatchUp"]
 
-BOARD, KEPT = "cryptomarket:board", "cryptomarket:kept"
+LATEST, KEPT = "cryptomarket:board", "cryptomarket:kept"
 KEPT_SECONDS = 86_400
 #: Batches that are kept: a quarter of an hour where they come as often as twice a second, 20 s at their fastest.
 MOST_KEPT = 4_096
@@ -29,7 +29,7 @@ def _place(tick: Tick) -> tuple[int, int]:
     return tick.epoch, tick.sequence
 
 
-class RedisBoard:
+class CatchUp:
     """The board and the last batches, as one node writes and reads them."""
 
     def __init__(self, redis: Redis) -> None:
@@ -42,8 +42,8 @@ class RedisBoard:
         if not ticks:
             return 0
         fields: Any = {"b": batch}
-        pipe.hset(BOARD, mapping={ticker: encode_tick(tick) for ticker, tick in ticks.items()})
-        pipe.expire(BOARD, KEPT_SECONDS)
+        pipe.hset(LATEST, mapping={ticker: encode_tick(tick) for ticker, tick in ticks.items()})
+        pipe.expire(LATEST, KEPT_SECONDS)
         pipe.xadd(KEPT, fields, maxlen=MOST_KEPT, approximate=True)
         pipe.expire(KEPT, KEPT_SECONDS)
         return 4
@@ -61,8 +61,8 @@ class RedisBoard:
                 break
             before = f"({found[-1][0].decode()}"
         with anyio.fail_after(COMMAND_SECONDS):
-            board = await self._redis.hgetall(BOARD)
-        newest = [tick for data in board.values() if (tick := self._tick(data))]
+            latest = await self._redis.hgetall(LATEST)
+        newest = [tick for data in latest.values() if (tick := self._tick(data))]
         ticks = {_place(tick): tick for tick in (*newest, *(tick for piece in missed for tick in piece))}
         of_board = set(map(_place, newest))
         return [ticks[one] for one in sorted(ticks) if one > place or one in of_board]
@@ -70,13 +70,13 @@ class RedisBoard:
     def _ticks(self, data: bytes) -> list[Tick]:
         try:
             return [message for message in decode_batch(data).messages if isinstance(message, Tick)]
-        except Garbled:
+        except UnreadableBatch:
             self.garbled += 1
             return []
 
     def _tick(self, data: bytes | str) -> Tick | None:
         try:
             return decode_tick(data)
-        except Garbled:
+        except UnreadableBatch:
             self.garbled += 1
             return None

@@ -8,7 +8,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError  # noqa: A004 (Redis' own)
 
-__all__ = ["redis_link"]
+__all__ = ["redis_client"]
 
 
 class _Sending:
@@ -37,7 +37,7 @@ class _Local(_Sending, UnixDomainSocketConnection):
 _LINKS: dict[type, type] = {Connection: _Plain, SSLConnection: _Sealed, UnixDomainSocketConnection: _Local}
 
 
-def redis_link(url: str, *, connect_seconds: float, seconds: float) -> Redis:
+def redis_client(url: str, *, connect_seconds: float, seconds: float) -> Redis:
     """A client of the Redis at the address, which tries nothing again: a command could be done twice."""
     redis: Redis = Redis.from_url(
         url, socket_timeout=seconds, socket_connect_timeout=connect_seconds, retry=Retry(NoBackoff(), 0)

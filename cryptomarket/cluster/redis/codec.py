@@ -9,12 +9,12 @@ from decimal import Decimal
 import msgspec
 
 from ...errors import CryptomarketError, InvalidPrice
-from ...model import Gap, GapReason, Message, News, Tick, Upstream, UpstreamState, exact_price, plain
+from ...model import Gap, GapReason, Message, SessionChanged, Tick, Upstream, UpstreamState, exact_price, plain
 
-__all__ = ["Batch", "Garbled", "decode_batch", "decode_tick", "encode_batch", "encode_tick"]
+__all__ = ["Batch", "UnreadableBatch", "decode_batch", "decode_tick", "encode_batch", "encode_tick"]
 
 
-class Garbled(CryptomarketError):
+class UnreadableBatch(CryptomarketError):
     """Bytes on the bus that no node of ours wrote."""
 
 
@@ -86,7 +86,7 @@ def _written(message: Message) -> _Any:
             return _Upstream(message.state, message.since, message.reason)
         case Gap():
             return _Gap(message.ticker, message.reason)
-        case News():
+        case SessionChanged():
             return _News(message.sessions, message.kind, message.reason)
 
 
@@ -112,7 +112,7 @@ def _read(found: _Any) -> Message:
         case _Gap():
             return Gap(found.ticker, found.reason)
         case _News():
-            return News(found.sessions, found.kind, found.reason)
+            return SessionChanged(found.sessions, found.kind, found.reason)
 
 
 def encode_batch(batch: Batch) -> bytes:
@@ -128,7 +128,7 @@ def decode_batch(data: bytes) -> Batch:
         messages = [_read(one) for one in found.messages]
         return Batch(found.node, found.epoch, found.number, found.wanted, messages, found.nodes)
     except (msgspec.DecodeError, InvalidPrice, RecursionError) as exc:
-        raise Garbled("a batch that is none") from exc
+        raise UnreadableBatch("a batch that is none") from exc
 
 
 def encode_tick(tick: Tick) -> bytes:
@@ -141,6 +141,6 @@ def decode_tick(data: bytes | str) -> Tick:
     try:
         tick = _read(_tick_decoder.decode(data))
     except (msgspec.DecodeError, InvalidPrice) as exc:
-        raise Garbled("a tick that is none") from exc
+        raise UnreadableBatch("a tick that is none") from exc
     assert isinstance(tick, Tick)  # noqa: S101 (the decoder has one type)
     return tick

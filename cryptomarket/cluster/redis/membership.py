@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .codec import Batch
 
-__all__ = ["GONE_SECONDS", "Peers"]
+__all__ = ["GONE_SECONDS", "Membership"]
 
 #: A node that was silent for so long is not there, and wants nothing any more.
 GONE_SECONDS = 10.0
@@ -24,7 +24,7 @@ class _Peer:
     wanted: tuple[str, ...]
 
 
-class Peers:
+class Membership:
     """The other nodes as ``node`` knows them."""
 
     def __init__(self, node: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:

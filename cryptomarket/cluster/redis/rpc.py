@@ -20,41 +20,41 @@ from redis.asyncio import Redis
 
 from ...errors import CacheUnavailable, NoLeader
 from ..rpc import AT_ONCE, Handler
-from .client import redis_link
+from .client import redis_client
 
-__all__ = ["RedisDesk"]
+__all__ = ["RedisRpc"]
 
 log = structlog.get_logger(__name__)
 
-ERRANDS, GROUP, ANSWERS = "cryptomarket:errands", "leader", "cryptomarket:answers:%s"
+REQUESTS, GROUP, REPLIES = "cryptomarket:errands", "leader", "cryptomarket:answers:%s"
 COMMAND_SECONDS = 0.5
 #: How long one look for news may wait; Redis answers at once when there is some.
 LOOK_SECONDS = 0.2
 #: A leader that has not answered for so long is not there any more; another does its errands.
 CLAIM_SECONDS = 4.0
-MOST_ERRANDS = 10_000
+MOST_REQUESTS = 10_000
 RETRY_SECONDS = 0.5
 
 
-class _Errand(msgspec.Struct, array_like=True):
+class _Request(msgspec.Struct, array_like=True):
     node: str
     number: str
     until: float
-    errand: bytes
+    request: bytes
 
 
-class _Answer(msgspec.Struct, array_like=True):
+class _Reply(msgspec.Struct, array_like=True):
     number: str
     answer: bytes
 
 
-class RedisDesk:
+class RedisRpc:
     """The desk as one node sees it; see Desk. ``run`` brings the answers to what was asked here."""
 
     def __init__(self, url: str, node: str, *, wall: Callable[[], float] = time.time) -> None:
         self._node = node
         self._wall = wall
-        self._redis: Redis = redis_link(url, connect_seconds=COMMAND_SECONDS, seconds=COMMAND_SECONDS + LOOK_SECONDS)
+        self._redis: Redis = redis_client(url, connect_seconds=COMMAND_SECONDS, seconds=COMMAND_SECONDS + LOOK_SECONDS)
         self._waiting: dict[str, tuple[anyio.Event, list[bytes]]] = {}
         self._asked = anyio.Event()
         self._doing: set[bytes] = set()
@@ -71,7 +71,7 @@ class RedisDesk:
 
     # Asking
 
-    async def ask(self, errand: bytes, *, seconds: float) -> bytes:
+    async def ask(self, request: bytes, *, seconds: float) -> bytes:
         """The leader's answer; raises NoLeader when none came in time, CacheUnavailable when Redis is away."""
         number = secrets.token_hex(8)
         done, answers = anyio.Event(), list[bytes]()
@@ -79,7 +79,7 @@ class RedisDesk:
         self._asked.set()
         try:
             with anyio.fail_after(seconds):
-                await self._put(_Errand(self._node, number, self._wall() + seconds, errand))
+                await self._put(_Request(self._node, number, self._wall() + seconds, request))
                 await done.wait()
         except TimeoutError:
             raise NoLeader(f"no answer within {seconds:g} s") from None
@@ -87,16 +87,16 @@ class RedisDesk:
             del self._waiting[number]
         return answers[0]
 
-    async def _put(self, errand: _Errand) -> None:
-        fields: Any = {"e": msgspec.json.encode(errand)}
+    async def _put(self, request: _Request) -> None:
+        fields: Any = {"e": msgspec.json.encode(request)}
         try:
             with anyio.fail_after(COMMAND_SECONDS):
                 try:
-                    await self._redis.xadd(ERRANDS, fields, maxlen=MOST_ERRANDS, approximate=True)
+                    await self._redis.xadd(REQUESTS, fields, maxlen=MOST_REQUESTS, approximate=True)
                 except ConnectionError:
                     # Redis restarted or changed its role: what else the pool holds is as dead as this connection.
                     await self._redis.connection_pool.disconnect(inuse_connections=False)
-                    await self._redis.xadd(ERRANDS, fields, maxlen=MOST_ERRANDS, approximate=True)
+                    await self._redis.xadd(REQUESTS, fields, maxlen=MOST_REQUESTS, approximate=True)
         except (RedisError, OSError, TimeoutError) as exc:
             raise CacheUnavailable(f"Redis did not take an errand: {type(exc).__name__}") from None
 
@@ -114,10 +114,10 @@ class RedisDesk:
 
     async def _fetch(self) -> None:
         with anyio.fail_after(COMMAND_SECONDS + LOOK_SECONDS):
-            found: Any = await self._redis.blpop([ANSWERS % self._node], timeout=LOOK_SECONDS)
+            found: Any = await self._redis.blpop([REPLIES % self._node], timeout=LOOK_SECONDS)
         if found is None:
             return
-        answer = msgspec.json.decode(found[1], type=_Answer)
+        answer = msgspec.json.decode(found[1], type=_Reply)
         if waiting := self._waiting.get(answer.number):
             done, answers = waiting
             answers.append(answer.answer)
@@ -155,18 +155,18 @@ class RedisDesk:
         try:
             with anyio.fail_after(COMMAND_SECONDS + LOOK_SECONDS):
                 wait = math.ceil(LOOK_SECONDS * 1000)
-                found: Any = await self._redis.xreadgroup(GROUP, self._node, {ERRANDS: ">"}, count=32, block=wait)
+                found: Any = await self._redis.xreadgroup(GROUP, self._node, {REQUESTS: ">"}, count=32, block=wait)
         except ResponseError as exc:
             if "NOGROUP" not in str(exc):
                 raise
-            await self._redis.xgroup_create(ERRANDS, GROUP, id="0", mkstream=True)
+            await self._redis.xgroup_create(REQUESTS, GROUP, id="0", mkstream=True)
             return []
         return [(place, fields) for _, entries in found or () for place, fields in entries]
 
     async def _left_behind(self) -> list[tuple[bytes, dict[bytes, bytes]]]:
         idle = int(CLAIM_SECONDS * 1000)
         with anyio.fail_after(COMMAND_SECONDS):
-            found: Any = await self._redis.xautoclaim(ERRANDS, GROUP, self._node, min_idle_time=idle, count=32)
+            found: Any = await self._redis.xautoclaim(REQUESTS, GROUP, self._node, min_idle_time=idle, count=32)
         for place in [place for place, _ in found[1] if place in self._done]:
             await self._forget(place)
         ours = self._doing | self._done
@@ -175,11 +175,11 @@ class RedisDesk:
     async def _do(self, handle: Handler, place: bytes, fields: dict[bytes, bytes], places: anyio.Semaphore) -> None:
         self._doing.add(place)
         try:
-            asked = msgspec.json.decode(fields[b"e"], type=_Errand)
+            asked = msgspec.json.decode(fields[b"e"], type=_Request)
             left = asked.until - self._wall()
             with anyio.move_on_after(left):
-                answer = msgspec.json.encode(_Answer(asked.number, await handle(asked.errand)))
-                await self._answer(ANSWERS % asked.node, answer)
+                answer = msgspec.json.encode(_Reply(asked.number, await handle(asked.request)))
+                await self._answer(REPLIES % asked.node, answer)
         except (msgspec.DecodeError, KeyError):
             log.warning("an errand that is none was thrown away")
         finally:
@@ -200,7 +200,7 @@ class RedisDesk:
     async def _forget(self, place: bytes) -> None:
         with contextlib.suppress(RedisError, OSError):  # else it is crossed off when it is found again
             async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.xack(ERRANDS, GROUP, place)
-                pipe.xdel(ERRANDS, place)
+                pipe.xack(REQUESTS, GROUP, place)
+                pipe.xdel(REQUESTS, place)
                 await pipe.execute()
             self._done.discard(place)

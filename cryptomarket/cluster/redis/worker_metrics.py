@@ -4,9 +4,9 @@ import anyio
 from redis import RedisError
 from redis.asyncio import Redis
 
-from .client import redis_link
+from .client import redis_client
 
-__all__ = ["Bulletin"]
+__all__ = ["WorkerMetrics"]
 
 NOTE = "cryptomarket:metrics:%s:%s"
 #: A worker that has not said anything for so long is not there.
@@ -14,11 +14,11 @@ NOTE_SECONDS = 15
 COMMAND_SECONDS = 0.5
 
 
-class Bulletin:
+class WorkerMetrics:
     """The notes of the workers of one ``group``; ``node`` is who writes here."""
 
     def __init__(self, url: str, group: str, node: str) -> None:
-        self._redis: Redis = redis_link(url, connect_seconds=COMMAND_SECONDS, seconds=COMMAND_SECONDS)
+        self._redis: Redis = redis_client(url, connect_seconds=COMMAND_SECONDS, seconds=COMMAND_SECONDS)
         self._group, self._node = group, node
 
     async def post(self, text: bytes) -> None:

@@ -9,7 +9,7 @@ import anyio
 from redis import ConnectionError, RedisError, WatchError  # noqa: A004 (Redis' own)
 from redis.asyncio import Redis
 
-from ...cluster.redis.client import redis_link
+from ...cluster.redis.client import redis_client
 from ...errors import CacheUnavailable
 
 __all__ = ["RedisCache"]
@@ -22,7 +22,7 @@ class RedisCache:
     """The cache of all nodes on one Redis; see Cache."""
 
     def __init__(self, url: str) -> None:
-        self._redis: Redis = redis_link(url, connect_seconds=COMMAND_SECONDS, seconds=COMMAND_SECONDS)
+        self._redis: Redis = redis_client(url, connect_seconds=COMMAND_SECONDS, seconds=COMMAND_SECONDS)
 
     def __repr__(self) -> str:
         return "<RedisCache>"

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import anyio
 
-__all__ = ["MailboxSink", "Sink"]
+__all__ = ["AsgiSink", "Sink"]
 
 
 class Sink(Protocol):
@@ -32,7 +32,7 @@ class Sink(Protocol):
         """End at once: the reader takes nothing, not even the end."""
 
 
-class MailboxSink:
+class AsgiSink:
     """Holds what was written until the response of an ASGI server takes it.
 
     The server's own buffer (64 KB in uvicorn) comes on top, so the box is small; one frame fits always.

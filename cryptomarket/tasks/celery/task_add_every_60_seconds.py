@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from celery import shared_task
 
-from ...deribit.http_client import Api
+from ...deribit.http_client import HttpClient
 from ...errors import DatabaseUnavailable, ExchangeUnreachable
 from ...history.store import Store
 from ..snapshot import snapshot
@@ -32,7 +32,7 @@ async def _take(tickers: Sequence[str]) -> int:
     proxy = settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None
     async with (
         Store(settings.database_url.get_secret_value(), interval=settings.snapshot_interval, pooled=False) as store,
-        Api(settings.deribit_http_url, proxy=proxy, ca_file=settings.deribit_ca_file) as exchange,
+        HttpClient(settings.deribit_http_url, proxy=proxy, ca_file=settings.deribit_ca_file) as exchange,
     ):
         await store.migrate()
         return await snapshot(store, exchange.newest, tickers)

@@ -5,7 +5,7 @@ import asyncio
 from celery import shared_task
 
 from ...errors import DatabaseUnavailable
-from ...history.daily_jobs import Maintenance, Retention, housekeeping
+from ...history.daily_jobs import DailyJobs, Retention, housekeeping
 from ...history.store import Store
 from . import MAINTENANCE, settings
 
@@ -30,5 +30,5 @@ async def _work() -> None:
     async with Store(url, interval=settings.snapshot_interval, pooled=False) as store:
         await store.migrate()
         retention = Retention(settings.keep_prices_days, settings.keep_candles_days)
-        if not await Maintenance(store, housekeeping(store, retention)).work():
+        if not await DailyJobs(store, housekeeping(store, retention)).work():
             raise DatabaseUnavailable("some of the daily work was not done")

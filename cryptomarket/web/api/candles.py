@@ -8,12 +8,12 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...history.candles import RESOLUTIONS, Bar, ToldCandle, overlay
+from ...history.candles import RESOLUTIONS, CandleText, MinuteBar, overlay
 from ...history.intervals import Coverage, due
 from ...history.reading import TextPage
 from .caching import history_answer, next_link
-from .dependencies import Parts, Reader, json_answer, known_ticker
-from .pagination import Asked, after, list_json
+from .dependencies import Dependencies, HistoryReader, json_answer, known_ticker
+from .pagination import PageParameters, after, list_json
 from .pagination import cursor as position
 from .parameters import Cursor, Direction, Limit, Moment, Resolution
 from .schemas import CANDLES, COVERAGE, PROBLEMS
@@ -22,7 +22,7 @@ from .time_range import Range, asked_range
 __all__ = ["candle_page", "candle_router"]
 
 
-def candle_router(parts: Parts) -> APIRouter:
+def candle_router(parts: Dependencies) -> APIRouter:
     """The routes of candles and coverage over the given parts."""
     router = APIRouter(prefix="/api/v1", tags=["charts"], responses=PROBLEMS)
     Database = Annotated[Any, Depends(parts.store.session)]  # noqa: N806 - a type; FastAPI need not know `Prices`
@@ -44,7 +44,7 @@ def candle_router(parts: Parts) -> APIRouter:
 
         `partial` marks one with missing or future time in it; the newest is the one still open.
         """
-        asked = Asked(asked_range(start, end), order, limit, after(cursor, order))
+        asked = PageParameters(asked_range(start, end), order, limit, after(cursor, order))
         page = await _text(parts, db, ticker, resolution, asked)
         following = position(page.next, order) if page.next is not None else None
         covered = _covered(asked.within, RESOLUTIONS[resolution])
@@ -71,7 +71,9 @@ def candle_router(parts: Parts) -> APIRouter:
     return router
 
 
-async def _text(parts: Parts, db: Reader, ticker: str, resolution: str, asked: Asked) -> TextPage:
+async def _text(
+    parts: Dependencies, db: HistoryReader, ticker: str, resolution: str, asked: PageParameters
+) -> TextPage:
     """The candles of a page as JSON: by the database where all are whole and stored, which is twice as fast."""
     if not _unstored(parts, ticker, RESOLUTIONS[resolution], asked):
         whole = await db.candle_text(
@@ -95,11 +97,11 @@ def _covered(within: Range, seconds: int) -> Range:
 
 
 async def candle_page(
-    parts: Parts, db: Reader, ticker: str, resolution: str, asked: Asked
-) -> tuple[list[ToldCandle], bool]:
+    parts: Dependencies, db: HistoryReader, ticker: str, resolution: str, asked: PageParameters
+) -> tuple[list[CandleText], bool]:
     """The candles of a page, and whether more follow; where it meets the present, with what is not stored yet."""
     seconds, within, newest_first = RESOLUTIONS[resolution], asked.within, asked.order == "desc"
-    page: Sequence[ToldCandle] = await db.candles(
+    page: Sequence[CandleText] = await db.candles(
         ticker,
         resolution,
         start=within.start,
@@ -113,11 +115,11 @@ async def candle_page(
     return list(page[: asked.limit]), len(page) > asked.limit
 
 
-def _unstored(parts: Parts, ticker: str, seconds: int, asked: Asked) -> list[Bar]:
+def _unstored(parts: Dependencies, ticker: str, seconds: int, asked: PageParameters) -> list[MinuteBar]:
     return [bar for bar in parts.bars(ticker) if _wanted(bar.timestamp - bar.timestamp % seconds, asked)]
 
 
-def _wanted(moment: int, asked: Asked) -> bool:
+def _wanted(moment: int, asked: PageParameters) -> bool:
     within = asked.within
     begun = (within.start is None or moment >= within.start) and (asked.after is None or moment > asked.after)
     return begun and (within.end is None or moment < within.end)

@@ -9,21 +9,21 @@ from fastapi import Depends
 from starlette.responses import Response
 
 from ...errors import UnknownTicker
-from ...history.candles import RESOLUTIONS, Bar, ToldCandle
+from ...history.candles import RESOLUTIONS, CandleText, MinuteBar
 from ...history.intervals import Coverage
 from ...history.queries import Form
 from ...history.reading import TextPage
-from ...market.latest import Board
+from ...market.latest import LatestValues
 from ...model import Price
 from .caching import Kept
 from .pagination import Order, closed, due_part
 from .parameters import Ticker
 from .time_range import Range
 
-__all__ = ["Catalogue", "Parts", "PriceStore", "Reader", "json_answer", "known_ticker", "no_bars"]
+__all__ = ["Dependencies", "HistoryReader", "PriceStore", "TickerCatalogue", "json_answer", "known_ticker", "no_bars"]
 
 
-class Catalogue(Protocol):
+class TickerCatalogue(Protocol):
     """The tickers the exchange offers, as far as they are known."""
 
     def known(self, name: str) -> bool: ...
@@ -31,7 +31,7 @@ class Catalogue(Protocol):
     def names(self) -> Iterable[str]: ...
 
 
-class Reader(Protocol):
+class HistoryReader(Protocol):
     """What is asked of the history, through one pooled connection."""
 
     async def known(self, ticker: str) -> bool: ...
@@ -60,7 +60,7 @@ class Reader(Protocol):
         limit: int,
         after: int | None,
         order: Order,
-    ) -> Sequence[ToldCandle]: ...
+    ) -> Sequence[CandleText]: ...
     async def candle_text(
         self,
         ticker: str,
@@ -77,34 +77,34 @@ class Reader(Protocol):
 class PriceStore(Protocol):
     """Gives each request its own reader of the pool, and takes it back."""
 
-    def session(self) -> AsyncIterator[Reader]: ...
-    def reading(self) -> AbstractAsyncContextManager[Reader]: ...
+    def session(self) -> AsyncIterator[HistoryReader]: ...
+    def reading(self) -> AbstractAsyncContextManager[HistoryReader]: ...
 
 
-def no_bars(_: str) -> Sequence[Bar]:
+def no_bars(_: str) -> Sequence[MinuteBar]:
     """Nothing is being recorded here."""
     return ()
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Dependencies:
     """What the REST routes read; ``bars`` gives the minutes of a ticker that are not stored yet."""
 
     tickers: Sequence[str]
-    board: Board
+    latest: LatestValues
     store: PriceStore
-    catalogue: Catalogue
+    catalogue: TickerCatalogue
     interval: int
     wall: Callable[[], float]
-    bars: Callable[[str], Sequence[Bar]] = no_bars
+    bars: Callable[[str], Sequence[MinuteBar]] = no_bars
 
-    async def check(self, ticker: str, db: Reader) -> str:
+    async def check(self, ticker: str, db: HistoryReader) -> str:
         """The ticker, if it is configured, in the catalogue or stored; raises UnknownTicker."""
         if ticker in self.tickers or self.catalogue.known(ticker) or await db.known(ticker):
             return ticker
         raise UnknownTicker(ticker, self.catalogue.nearest(ticker))
 
-    async def complete(self, ticker: str, within: Range, db: Reader, resolution: str | None = None) -> bool:
+    async def complete(self, ticker: str, within: Range, db: HistoryReader, resolution: str | None = None) -> bool:
         """Whether nothing is missing from the part of the range that could be recorded by now.
 
         With a resolution also none of its candles, which may be kept for a shorter time than the prices.
@@ -127,7 +127,7 @@ class Parts:
         return Kept(closed=over, complete=complete and within.start is not None)
 
 
-def known_ticker(parts: Parts) -> Callable[..., Coroutine[Any, Any, str]]:
+def known_ticker(parts: Dependencies) -> Callable[..., Coroutine[Any, Any, str]]:
     """The dependency that gives the ticker asked for, if it is configured, in the catalogue or stored."""
 
     async def ticker_of(ticker: Ticker, db: Annotated[Any, Depends(parts.store.session)]) -> str:

@@ -17,7 +17,7 @@ from ...history.parquet import ParquetPages
 from ...history.queries import Form
 from ...history.reading import TextPage
 from ...history.synchronous import CSV_HEADER
-from .dependencies import Parts
+from .dependencies import Dependencies
 from .pagination import Order
 from .parameters import Direction, Moment, Ticker
 from .schemas import CSV, NDJSON, PARQUET, PROBLEMS
@@ -32,7 +32,7 @@ PAGE_ROWS = 10_000
 class Export:
     """The pages of one export."""
 
-    def __init__(self, parts: Parts, ticker: str, within: Range, order: Order) -> None:
+    def __init__(self, parts: Dependencies, ticker: str, within: Range, order: Order) -> None:
         self._parts = parts
         self._ticker = ticker
         self._within = within
@@ -86,7 +86,7 @@ async def _started(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     return all_chunks()
 
 
-def export_router(parts: Parts) -> APIRouter:
+def export_router(parts: Dependencies) -> APIRouter:
     """The routes of exports over the given parts."""
     router = APIRouter(prefix="/api/v1", tags=["exports"], responses=PROBLEMS)
 

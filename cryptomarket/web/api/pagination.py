@@ -12,7 +12,7 @@ from ...errors import InvalidParameter
 from ...history.intervals import due
 from .time_range import Range
 
-__all__ = ["Asked", "Order", "after", "closed", "cursor", "due_part", "list_json"]
+__all__ = ["Order", "PageParameters", "after", "closed", "cursor", "due_part", "list_json"]
 
 Order = Literal["asc", "desc"]
 
@@ -23,7 +23,7 @@ _CURSOR = re.compile(r"(asc|desc)-(\d{1,12})\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PageParameters:
     """What a request for stored prices wants; ``after`` is the last timestamp it has already seen."""
 
     within: Range

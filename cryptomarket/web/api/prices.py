@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from ...model import is_index
 from .caching import history_answer, next_link
-from .dependencies import Parts, Reader, json_answer, known_ticker
-from .pagination import Asked, after, cursor, list_json
+from .dependencies import Dependencies, HistoryReader, json_answer, known_ticker
+from .pagination import PageParameters, after, cursor, list_json
 from .parameters import Cursor, Direction, Limit, Moment, NameLimit, Search, StartDate
 from .problems import NoPriceYet
 from .schemas import LIST, NAMES, ONE, PROBLEMS
@@ -22,13 +22,13 @@ from .time_range import asked_range
 __all__ = ["price_router"]
 
 
-def price_router(parts: Parts) -> APIRouter:
+def price_router(parts: Dependencies) -> APIRouter:
     """The routes of prices over the given parts."""
     router = APIRouter(prefix="/api/v1", tags=["prices"], responses=PROBLEMS)
     Database = Annotated[Any, Depends(parts.store.session)]  # noqa: N806 - a type; FastAPI need not know `Prices`
     Known = Annotated[str, Depends(known_ticker(parts))]  # noqa: N806 - a type
 
-    async def answer(request: Request, ticker: str, asked: Asked, db: Reader) -> Response:
+    async def answer(request: Request, ticker: str, asked: PageParameters, db: HistoryReader) -> Response:
         within = asked.within
         page = await db.text_page(
             "json",
@@ -59,7 +59,9 @@ def price_router(parts: Parts) -> APIRouter:
 
         `complete` says whether every slot of the range that is due is there. A closed range carries an ETag.
         """
-        return await answer(request, ticker, Asked(asked_range(start, end), order, limit, after(cursor, order)), db)
+        return await answer(
+            request, ticker, PageParameters(asked_range(start, end), order, limit, after(cursor, order)), db
+        )
 
     @router.get("/prices/filter", summary="Stored prices by date", responses=LIST, response_class=Response)
     async def prices_by_date(
@@ -74,12 +76,12 @@ def price_router(parts: Parts) -> APIRouter:
     ) -> Response:
         """The same list, from `start_date` to the end of `end_date`, or to now without one."""
         within = asked_range(start_date, end_date, ("start_date", "end_date"))
-        return await answer(request, ticker, Asked(within, order, limit, after(cursor, order)), db)
+        return await answer(request, ticker, PageParameters(within, order, limit, after(cursor, order)), db)
 
     @router.get("/prices/latest", summary="The newest price", responses=ONE, response_class=Response)
     async def latest_price(ticker: Known, db: Database) -> Response:
         """The newest tick as the stream would say it, or the newest stored price when none arrived since the start."""
-        newest = parts.board.tick(ticker) or await db.latest(ticker)
+        newest = parts.latest.tick(ticker) or await db.latest(ticker)
         if newest is None:
             raise NoPriceYet(ticker)
         return json_answer(newest.json())

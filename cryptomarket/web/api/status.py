@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from ...market.latest import Board
+from ...market.latest import LatestValues
 from ...stream.statistics import AGE_BOUNDS
 from ..health import Health
 from .dependencies import json_answer
@@ -21,7 +21,7 @@ __all__ = ["Watched", "status_router"]
 class Watched:
     """What is looked at: ``statistics`` gives the counters of each part by its name, as dataclasses or mappings."""
 
-    board: Board
+    latest: LatestValues
     health: Callable[[], Awaitable[Health]]
     statistics: Callable[[], Mapping[str, object]]
     wall: Callable[[], float]
@@ -35,7 +35,7 @@ def status_router(watched: Watched) -> APIRouter:
     async def status() -> Response:
         """Its health, the way to the exchange, and the counters of its parts; they count from its start."""
         health = await watched.health()
-        upstream = watched.board.upstream()
+        upstream = watched.latest.upstream()
         found = {
             "time": int(watched.wall() * 1000),
             "status": health.status,
@@ -47,7 +47,7 @@ def status_router(watched: Watched) -> APIRouter:
                 "state": str(upstream.state),
                 "since": upstream.since,
                 "reason": upstream.reason,
-                "ages": watched.board.ages(),
+                "ages": watched.latest.ages(),
             },
             "age_bounds": AGE_BOUNDS,
             "statistics": {name: _plain(part) for name, part in watched.statistics().items()},

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ...model import GapReason, UpstreamState
-from ...persons.notifications import LOGGED_OUT, LOGIN_FAILED, PERSON_NEWS
+from ...persons.notifications import LOGGED_OUT, LOGIN_FAILED, PERSON_CHANGED
 from .described import MORE_SCHEMAS
 from .problems import MEDIA_TYPE
 
@@ -52,7 +52,7 @@ _GAP = _connection(
 
 _WHO: dict[str, Any] = MORE_SCHEMAS["Person"]
 _PERSON = _connection(
-    PERSON_NEWS,
+    PERSON_CHANGED,
     "to one person alone: who is logged in, on logging in and on joining",
     [*_WHO["required"], "token"],
     **_WHO["properties"],

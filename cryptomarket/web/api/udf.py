@@ -13,11 +13,11 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import PlainTextResponse, Response
 
 from ...errors import UnknownTicker
-from ...history.candles import ToldCandle
+from ...history.candles import CandleText
 from ...model import is_index
 from .candles import candle_page
-from .dependencies import Parts, Reader
-from .pagination import Asked
+from .dependencies import Dependencies, HistoryReader
+from .pagination import PageParameters
 from .schemas import BARS, FEED, FOUND, PROBLEMS, SYMBOL, TIME
 from .time_range import TOO_LATE, Range
 
@@ -36,7 +36,7 @@ Symbol = Annotated[str, Query(description="A ticker name.", min_length=1, max_le
 Seconds = Annotated[int, Query(description="UNIX seconds.", ge=0, le=TOO_LATE // 1000)]
 
 
-def udf_router(parts: Parts) -> APIRouter:
+def udf_router(parts: Dependencies) -> APIRouter:
     """The routes of the datafeed over the given parts."""
     router = APIRouter(prefix="/udf", tags=["udf"], responses=PROBLEMS)
     get_db = parts.store.session
@@ -71,7 +71,7 @@ def udf_router(parts: Parts) -> APIRouter:
             await parts.check(ticker, db)
         except UnknownTicker:
             return _json({"s": "error", "errmsg": "unknown_symbol"}, status=404)
-        newest = parts.board.tick(ticker) or await db.latest(ticker)
+        newest = parts.latest.tick(ticker) or await db.latest(ticker)
         return _json(_symbol(ticker, newest.price if newest else None))
 
     @router.get("/search", summary="Search symbols", responses=FOUND, response_class=Response)
@@ -103,7 +103,7 @@ def udf_router(parts: Parts) -> APIRouter:
         except UnknownTicker:
             return _json({"s": "error", "errmsg": "unknown_symbol"})
         within = Range(None if countback else start, end)
-        asked = Asked(within, "desc", countback or MOST_CANDLES)
+        asked = PageParameters(within, "desc", countback or MOST_CANDLES)
         page, _ = await candle_page(parts, db, ticker, ours, asked)
         if not page:
             return _json(await _no_data(parts, db, ticker, ours, end))
@@ -155,7 +155,7 @@ def _symbol(ticker: str, price: Decimal | None) -> dict[str, Any]:
     }
 
 
-def _found(parts: Parts, query: str, kind: str, exchange: str, limit: int) -> list[dict[str, str]]:
+def _found(parts: Dependencies, query: str, kind: str, exchange: str, limit: int) -> list[dict[str, str]]:
     if exchange and exchange.casefold() != "deribit":
         return []
     wanted = _ticker(query).casefold()
@@ -174,16 +174,16 @@ def _found(parts: Parts, query: str, kind: str, exchange: str, limit: int) -> li
     ]
 
 
-async def _no_data(parts: Parts, db: Reader, ticker: str, resolution: str, end: int) -> dict[str, Any]:
+async def _no_data(parts: Dependencies, db: HistoryReader, ticker: str, resolution: str, end: int) -> dict[str, Any]:
     """Nothing in the range; `nextTime` is where older candles are, so that a client goes there at once."""
-    older, _ = await candle_page(parts, db, ticker, resolution, Asked(Range(None, end), "desc", 1))
+    older, _ = await candle_page(parts, db, ticker, resolution, PageParameters(Range(None, end), "desc", 1))
     return {"s": "no_data", **({"nextTime": older[0].timestamp} if older else {})}
 
 
-def _columns(candles: Sequence[ToldCandle]) -> Response:
+def _columns(candles: Sequence[CandleText]) -> Response:
     """The candles as columns, each price with every digit."""
 
-    def column(value: Callable[[ToldCandle], str]) -> str:
+    def column(value: Callable[[CandleText], str]) -> str:
         return f"[{','.join(map(value, candles))}]"
 
     text = (

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from starlette.requests import Request
 
-__all__ = ["LANGUAGE_COOKIE", "Words", "best_language", "read_words"]
+__all__ = ["LANGUAGE_COOKIE", "Messages", "best_language", "read_words"]
 
 LANGUAGE_COOKIE = "language"
 
 _ASKED = re.compile(r"\s*([a-zA-Z]{2,3})(?:-[\w-]+)?\s*(?:;\s*q=([01](?:\.\d{0,3})?))?\s*\Z", re.ASCII)
 
 
-class Words:
+class Messages:
     """One language: called with a name it gives the text; a name nobody wrote down is an error, not an empty page."""
 
     def __init__(self, texts: dict[str, str]) -> None:
@@ -23,9 +23,9 @@ class Words:
         return self.texts[name]
 
 
-def read_words(path: Path) -> Words:
+def read_words(path: Path) -> Messages:
     """The catalogue in a file."""
-    return Words(json.loads(path.read_text(encoding="utf-8")))
+    return Messages(json.loads(path.read_text(encoding="utf-8")))
 
 
 def best_language(request: Request, known: tuple[str, ...]) -> str:

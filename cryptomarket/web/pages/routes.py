@@ -17,8 +17,8 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from ...market.latest import Board
-from .i18n import LANGUAGE_COOKIE, Words, best_language, read_words
+from ...market.latest import LatestValues
+from .i18n import LANGUAGE_COOKIE, Messages, best_language, read_words
 
 __all__ = ["page_routes"]
 
@@ -54,17 +54,17 @@ class _Tile:
     fraction: str
 
 
-def _tile(ticker: str, board: Board) -> _Tile:
+def _tile(ticker: str, latest: LatestValues) -> _Tile:
     """What a tile shows before the first event: an index in two parts, an instrument by its whole name."""
     base, _, quote = ticker.upper().partition("_") if ticker == ticker.lower() else (ticker, "", "")
-    tick = board.tick(ticker)
+    tick = latest.tick(ticker)
     whole, point, fraction = f"{tick.price:,f}".partition(".") if tick else ("", "", "")
     return _Tile(ticker, base, quote, whole, point + fraction)
 
 
 def page_routes(
     tickers: Sequence[str],
-    board: Board,
+    latest: LatestValues,
     version: str,
     interval: int,
     browser: Callable[[Request], tuple[str | None, Mapping[str, str]]],
@@ -85,7 +85,7 @@ def page_routes(
 
     def show(request: Request, name: str, **values: Any) -> Response:
         language = best_language(request, tuple(languages))
-        words: Words = languages[language]
+        words: Messages = languages[language]
         common: Mapping[str, Any] = {
             "language": language,
             "languages": {code: known("language.own") for code, known in languages.items()},
@@ -105,7 +105,7 @@ def page_routes(
         return response
 
     async def index(request: Request) -> Response:
-        tiles = [_tile(ticker, board) for ticker in tickers]
+        tiles = [_tile(ticker, latest) for ticker in tickers]
         return show(request, "index.html", tiles=tiles, tickers=json.dumps(list(tickers)), interval=interval)
 
     async def history(request: Request) -> Response:
