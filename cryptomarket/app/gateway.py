@@ -30,8 +30,7 @@ from ..deribit.http_client import HttpClient
 from ..deribit.rate_limit import RateLimiter
 from ..history.backfill import Backfill
 from ..history.candles import MinuteBar
-from ..history.daily_jobs import DAY, DailyJobs, Job, Retention, housekeeping
-from ..history.persons import SeenRow
+from ..history.daily_jobs import DailyJobs, Job, Retention, housekeeping
 from ..history.recent_slots import RecentSlots
 from ..history.recorder import Recorder
 from ..history.store import Store
@@ -41,8 +40,9 @@ from ..model import Message, Tick
 from ..persons.cache.memory import MemoryCache
 from ..persons.cache.redis import RedisCache
 from ..persons.keys import file_keys, key_file, split_keys
-from ..persons.last_seen import LastSeen, SeenPerson
+from ..persons.last_seen import LastSeen
 from ..persons.office import Office
+from ..persons.seen_repository import SeenRepository
 from ..persons.vault import Vault
 from ..settings import Settings
 from ..stream.endpoint import StreamEndpoint
@@ -111,7 +111,11 @@ class Gateway:
             self.rpc = RedisRpc(redis, settings.node)
         self.worker_metrics = WorkerMetrics(redis, group, settings.node) if redis and group else None
         self.office = self._new_office()
-        self.last_seen = LastSeen(self.office.sessions.persons, self._write_seen)
+        self.last_seen = LastSeen(
+            self.office.sessions.persons,
+            SeenRepository(self.store.database),
+            keep_days=settings.keep_persons_days,
+        )
         self.app = create_app(
             tickers=settings.tickers,
             latest=self.latest,
@@ -129,7 +133,7 @@ class Gateway:
         self.lag = LoopLag()
         retention = Retention(settings.keep_prices_days, settings.keep_candles_days)
         self.maintenance = DailyJobs(
-            self.store, [*housekeeping(self.store, retention), Job("persons", self.last_seen.work)]
+            self.store, [*housekeeping(self.store, retention), Job("persons", self.last_seen.write)]
         )
         self._leader_tasks: LeaderTasks | None = None
         self._wanted: frozenset[str] = frozenset()
@@ -165,11 +169,6 @@ class Gateway:
             logins_per_minute=settings.logins_per_minute,
             led=lambda: not isinstance(self.bus, RedisBus) or self.bus.led,
         )
-
-    async def _write_seen(self, entries: Sequence[SeenPerson]) -> None:
-        await self.store.write_seen([SeenRow(*entry) for entry in entries])
-        if days := self.settings.keep_persons_days:
-            await self.store.prune_persons(int(time.time()) - days * DAY)
 
     def _want(self, tickers: frozenset[str]) -> None:
         for ticker in self._wanted - tickers:
@@ -263,7 +262,7 @@ class Gateway:
             bus=self.bus,
             rpc=self.rpc,
         )
-        return term.parts(self.office.service(term.call, met=self.last_seen.met))
+        return term.parts(self.office.service(term.call, met=self.last_seen.record))
 
     async def _close_redis(self) -> None:
         await self.office.cache.aclose()

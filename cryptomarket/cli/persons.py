@@ -63,10 +63,10 @@ def list_persons(as_json: Json = False) -> None:
 
     Example: cryptomarket persons list --json
     """
-    from ..history.persons import all_seen
     from ..history.synchronous import synchronously
+    from ..persons.seen_repository import list_seen
 
-    for seen in synchronously(revealed(read_settings().database_url) or "", all_seen):
+    for seen in synchronously(revealed(read_settings().database_url) or "", list_seen):
         if as_json:
             print(json.dumps(dataclasses.asdict(seen)))
         else:
@@ -80,17 +80,17 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
 
     Example: cryptomarket persons forget ada@example.com
     """
-    from ..history.persons import forget_person as erase
     from ..history.synchronous import synchronously
     from ..persons.admin import forget
     from ..persons.browser_sessions import BrowserSessions
     from ..persons.cache.redis import RedisCache
+    from ..persons.seen_repository import delete_person
     from ..persons.vault import Vault
 
     settings = read_settings()
     configure_logs("WARNING", settings.log_format, node=settings.node)
     redis = revealed(settings.redis_url)
-    erased = synchronously(revealed(settings.database_url) or "", erase, who, writes=True)
+    erased = synchronously(revealed(settings.database_url) or "", delete_person, who, writes=True)
 
     async def run() -> list[str]:
         if redis is None:

@@ -7,14 +7,15 @@ It knows no table.
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import anyio
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from ..errors import DatabaseUnavailable, StartError
@@ -31,6 +32,8 @@ __all__ = [
     "shown",
     "translated",
 ]
+
+T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
 #: How long a statement may take before the connection is given up: a partition must not hold the recorder for ever.
@@ -174,6 +177,20 @@ class Database:
         else:
             options["poolclass"] = NullPool
         return create_async_engine(self.url, connect_args=arguments, **options)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that commits at the end of the block. Raises DatabaseUnavailable."""
+        # A cancelled statement would go on in SQLite's thread and keep the writer's lock from whoever writes last at a
+        # stop; its own time-outs bound it. PostgreSQL's driver cancels on the server.
+        with translated(self.place), anyio.CancelScope(shield=self.dialect == "sqlite"):
+            async with self.writers.begin() as connection:
+                yield connection
+
+    async def write(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Return what ``work(connection, *arguments)`` returns, run in one transaction. Raises DatabaseUnavailable."""
+        async with self.transaction() as connection:
+            return await connection.run_sync(work, *arguments)
 
     async def close(self) -> None:
         """Close the connections of both pools."""

@@ -24,7 +24,6 @@ from ..model import Price
 from . import reading, writing
 from .candles import CandleText, MinuteBar
 from .intervals import Coverage, Interval, Kind
-from .persons import SeenRow, prune_persons, write_seen
 from .queries import Form, Order
 from .reading import Hole, Page, TextPage
 from .writing import Why, unrecorded
@@ -172,30 +171,30 @@ class Store:
         self, url: str, *, interval: int = 60, lock_seconds: float = LOCK_SECONDS, pooled: bool = True
     ) -> None:
         self.interval = interval
-        self._database = Database(url, lock_seconds=lock_seconds, pooled=pooled)
+        self.database = Database(url, lock_seconds=lock_seconds, pooled=pooled)
 
     def __repr__(self) -> str:
-        return f"<Store {self._database.place}>"
+        return f"<Store {self.database.place}>"
 
     @property
     def place(self) -> str:
         """Where the prices are, without a password: a path or an address."""
-        return self._database.place
+        return self.database.place
 
     async def __aenter__(self) -> Self:
-        check_place(self._database.url)
+        check_place(self.database.url)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with anyio.CancelScope(shield=True):
-            await self._database.close()
+            await self.database.close()
 
     async def ping(self) -> None:
         """Ask the database for a sign of life. Raises DatabaseUnavailable when it gives none."""
         with translated(self.place):
-            async with self._database.readers.connect() as connection:
+            async with self.database.readers.connect() as connection:
                 await connection.execute(select(1))
 
     async def migrate(self) -> None:
@@ -204,9 +203,9 @@ class Store:
         Raises StartError for what an operator must mend, DatabaseUnavailable for what may pass.
         """
         try:
-            if self._database.dialect == "sqlite":
+            if self.database.dialect == "sqlite":
                 await self._switch_to_wal()
-            async with self._transaction() as connection:
+            async with self.database.transaction() as connection:
                 await connection.run_sync(bring_forward)
             await self.make_candles()
         except DatabaseUnavailable as exc:
@@ -232,48 +231,35 @@ class Store:
     async def _outside_transactions(self) -> AsyncIterator[AsyncConnection]:
         """A connection to SQLite that may write and begins no transaction, for what cannot be in one."""
         with translated(self.place), anyio.CancelScope(shield=True):  # as in a transaction
-            async with self._database.readers.connect() as connection:
+            async with self.database.readers.connect() as connection:
                 await connection.execute(text("PRAGMA query_only = OFF"))
                 try:
                     yield connection
                 finally:
                     await connection.execute(text("PRAGMA query_only = ON"))
 
-    @contextlib.asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
-        # A cancelled statement would go on in SQLite's thread and keep the writer's lock from whoever writes last at a
-        # stop; its own time-outs bound it. PostgreSQL's driver cancels on the server.
-        uncancelled = self._database.dialect == "sqlite"
-        with translated(self.place), anyio.CancelScope(shield=uncancelled):
-            async with self._database.writers.begin() as connection:
-                yield connection
-
-    async def _write(self, write: Callable[..., T], *arguments: Any) -> T:
-        async with self._transaction() as connection:
-            return await connection.run_sync(write, *arguments)
-
     async def take_epoch(self) -> int:
         """Become the newest leader: count the epoch up, return it; writes under a lower one are refused from now on."""
-        return await self._write(writing.take_epoch)
+        return await self.database.write(writing.take_epoch)
 
     async def claim_lease(self, holder: str, session: int | None, above: int = 0) -> int | None:
         """The next epoch, if no node leads any more; ``session`` is that of the database which holds the lock."""
-        return await self._write(lease.claim, holder, session, above)
+        return await self.database.write(lease.claim, holder, session, above)
 
     async def renew_lease(self, holder: str, epoch: int, session: int | None) -> bool:
         """Lead for some more seconds; False when another node leads now."""
-        return await self._write(lease.renew, holder, epoch, session)
+        return await self.database.write(lease.renew, holder, epoch, session)
 
     async def release_lease(self, holder: str, epoch: int) -> None:
         """Lead no more."""
-        await self._write(lease.release, holder, epoch)
+        await self.database.write(lease.release, holder, epoch)
 
     async def hold_lock(self, held: Callable[[int | None], None]) -> None:
         """Wait for the leader's lock in a session of our own, tell its number, and hold it until cancelled.
 
         None is told when the session is lost. SQLite has no such lock: there the lease alone decides.
         """
-        await hold_lock(self._database, held)
+        await hold_lock(self.database, held)
 
     async def write_live(
         self, prices: Sequence[Price], epoch: int, *, bars: Sequence[MinuteBar] = (), why: Why | None = None
@@ -284,43 +270,43 @@ class Store:
         newer leader has taken over.
         """
         explain = why or unrecorded(self.interval)
-        return await self._write(writing.write_live, prices, bars, epoch, self.interval, explain)
+        return await self.database.write(writing.write_live, prices, bars, epoch, self.interval, explain)
 
     async def insert_missing(self, prices: Iterable[Price]) -> None:
         """Insert prices where nothing stands, in chunks: neither the event loop nor another writer waits long."""
         for chunk in _chunks(prices, CHUNK):
-            await self._write(writing.insert_missing, chunk, self.interval)
+            await self.database.write(writing.insert_missing, chunk, self.interval)
 
     async def correct(self, prices: Sequence[Price]) -> None:
         """Give live rows the last price of their slot where their writer died before it wrote that."""
-        await self._write(writing.correct, prices, self.interval)
+        await self.database.write(writing.correct, prices, self.interval)
 
     async def mark_missing(self, ticker: str, start: int, end: int, reason: str) -> None:
         """Say of missing time why it cannot be filled; what is not missing stays."""
         hole = Interval(start, end, Kind.MISSING, self.interval, reason=reason)
-        await self._write(writing.claim_locked, ticker, hole, unrecorded(self.interval))
+        await self.database.write(writing.claim_locked, ticker, hole, unrecorded(self.interval))
 
     async def make_candles(self) -> None:
         """Make the candles of stored prices that have none yet."""
         for ticker in await self.tickers():
-            while await self._write(writing.catch_up, ticker, self.interval, CHUNK):
+            while await self.database.write(writing.catch_up, ticker, self.interval, CHUNK):
                 pass
 
     async def prune(self, prices_before: int | None, candles_before: Mapping[int, int]) -> None:
         """Delete prices older than a moment, a day at a time, and candles of a resolution older than theirs."""
         if prices_before is not None:
             for ticker in await self.tickers():
-                while await self._write(writing.prune_prices, ticker, prices_before):
+                while await self.database.write(writing.prune_prices, ticker, prices_before):
                     pass
         async with self.reading() as reader:
             recorded = await reader.ask(reading.recorded)  # candles outlive the prices they were made of
         for ticker, (resolution, before) in product(recorded, candles_before.items()):
-            while await self._write(writing.prune_candles, ticker, resolution, before):
+            while await self.database.write(writing.prune_candles, ticker, resolution, before):
                 pass
 
     async def tidy(self) -> None:
         """Let the database look after itself: SQLite's log into its file, and fresh statistics."""
-        if self._database.dialect == "sqlite":
+        if self.database.dialect == "sqlite":
             async with self._outside_transactions() as connection:
                 await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
                 await connection.execute(text("PRAGMA analysis_limit = 1000"))  # else it reads, and locks, everything
@@ -333,19 +319,11 @@ class Store:
 
     async def finish_job(self, name: str, day: int, finished: int) -> None:
         """Note that a daily job ended well."""
-        await self._write(writing.finish_job, name, day, finished)
-
-    async def write_seen(self, seen: Sequence[SeenRow]) -> None:
-        """Enter persons who were seen."""
-        await self._write(write_seen, seen)
-
-    async def prune_persons(self, before: int) -> None:
-        """Delete persons who were not seen since a moment, UNIX seconds."""
-        await self._write(prune_persons, before)
+        await self.database.write(writing.finish_job, name, day, finished)
 
     async def session(self) -> AsyncIterator[Reader]:
         """A reader on a pooled connection, for `Depends(store.session)`; given back when the request ends."""
-        reader = Reader(self._database)
+        reader = Reader(self.database)
         try:
             yield reader
         finally:
@@ -355,7 +333,7 @@ class Store:
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[Reader]:
         """The same reader for an `async with`."""
-        reader = Reader(self._database)
+        reader = Reader(self.database)
         try:
             yield reader
         finally:

@@ -1,48 +1,57 @@
-"""The roster: who was seen, kept for the operator's table and written once a day; nothing secret is in it."""
+"""Collects who logged in or was logged in, and writes it to the persons table once a day."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 from ..errors import CacheUnavailable
 from .browser_sessions import Person
+from .seen_repository import SeenPerson, SeenRepository
 
-__all__ = ["LastSeen", "SeenPerson"]
+__all__ = ["LastSeen"]
 
-#: Id, username, e-mail, first and last seen in UNIX seconds.
-SeenPerson = tuple[str, str, str, int, int]
+DAY_SECONDS = 86_400
 
 
 class LastSeen:
-    """Collects everybody who logs in; ``work`` hands them to ``write`` together with those who still are."""
+    """Persons seen since the last write; ``persons`` iterates over those who are logged in now.
+
+    Rows not seen for ``keep_days`` are deleted; None keeps them for ever.
+    """
 
     def __init__(
         self,
         persons: Callable[[], AsyncIterator[Person]],
-        write: Callable[[list[SeenPerson]], Awaitable[None]],
+        repository: SeenRepository,
         *,
+        keep_days: int | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._persons = persons
-        self._write = write
+        self._repository = repository
+        self._keep_days = keep_days
         self._wall = wall
-        self._met: dict[str, SeenPerson] = {}
+        self._seen: dict[str, SeenPerson] = {}
 
-    def met(self, person: Person) -> None:
-        """Somebody logged in."""
-        self._met[person.person_id] = self._entry(person)
+    def record(self, person: Person) -> None:
+        """Note that the person is logged in now."""
+        now = int(self._wall())
+        known = self._seen.get(person.person_id)
+        entry = SeenPerson(person.person_id, person.username, person.email, person.first, now)
+        self._seen[person.person_id] = replace(entry, first=min(known.first, entry.first)) if known else entry
 
-    def _entry(self, person: Person) -> SeenPerson:
-        known = self._met.get(person.person_id)
-        first = min(person.first, known[3]) if known else person.first
-        return person.person_id, person.username, person.email, first, int(self._wall())
+    async def write(self) -> None:
+        """Write everybody seen since the last write, then delete rows past their retention.
 
-    async def work(self) -> None:
-        """Write everybody who was seen since the last time; who could not be written is kept for the next."""
+        Raises DatabaseUnavailable; the entries are then kept for the next call.
+        """
         try:
             async for person in self._persons():
-                self.met(person)
+                self.record(person)
         except CacheUnavailable:
-            pass  # those who logged in through this process are known all the same
-        written = dict(self._met)
-        await self._write(list(written.values()))
-        self._met = {one: entry for one, entry in self._met.items() if written.get(one) != entry}
+            pass  # log-ins through this process are recorded all the same
+        written = dict(self._seen)
+        await self._repository.write(list(written.values()))
+        self._seen = {one: entry for one, entry in self._seen.items() if written.get(one) != entry}
+        if self._keep_days:
+            await self._repository.prune(int(self._wall()) - self._keep_days * DAY_SECONDS)

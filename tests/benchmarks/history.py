@@ -65,7 +65,7 @@ def fill_sqlite(path: str, rows: int) -> None:
 
 async def fill_postgresql(store: Store, rows: int) -> None:
     """The same rows, made by PostgreSQL itself."""
-    async with store._database.writers.begin() as connection:
+    async with store.database.writers.begin() as connection:
         await connection.execute(text("SET LOCAL synchronous_commit = off"))
         for first in range(0, rows, 500_000):
             await connection.execute(
@@ -86,7 +86,7 @@ async def fill_postgresql(store: Store, rows: int) -> None:
             text("INSERT INTO ledger VALUES (:t, :s, :e, 'observed', 60, NULL, NULL)"),
             {"t": TICKER, "s": START, "e": START + 60 * rows},
         )
-    async with store._database.readers.connect() as connection:
+    async with store.database.readers.connect() as connection:
         await connection.execute(text("VACUUM ANALYZE prices"))
 
 
@@ -160,7 +160,7 @@ class Row(BaseModel):
 def usual_answer(store: Store) -> FastAPI:
     """What the field does: FastAPI, a pydantic model a row, ORM rows, OFFSET."""
     app = FastAPI()
-    sessions = async_sessionmaker(store._database.readers)
+    sessions = async_sessionmaker(store.database.readers)
 
     async def session() -> Any:
         async with sessions() as opened:
@@ -302,7 +302,7 @@ class Bench:
 
     async def record(self, seconds: int = 10) -> None:
         """60 tickers with a row each second, and several ticks in it."""
-        store = Store(self.store._database.url.render_as_string(hide_password=False), interval=1)
+        store = Store(self.store.database.url.render_as_string(hide_password=False), interval=1)
         async with store:
             recorder = Recorder(store, interval=1, epoch=await store.take_epoch())
             used = time.process_time()
@@ -319,8 +319,8 @@ class Bench:
 
 async def bare_driver(store: Store, statement: Any, given: dict[str, Any]) -> Callable[[int], Awaitable[object]]:
     """The same statement on an open connection of the driver, with nothing of ours around it."""
-    url = store._database.url
-    compiled = statement.compile(dialect=store._database.readers.dialect)
+    url = store.database.url
+    compiled = statement.compile(dialect=store.database.readers.dialect)
     expanded = compiled.construct_expanded_state(given)
     values = list(expanded.positional_parameters)
     if url.get_backend_name() == "sqlite":

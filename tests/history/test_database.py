@@ -28,7 +28,7 @@ async def start(url: str) -> None:
 
 async def test_migrations_and_tables_agree(store: Store) -> None:
     """What the migrations make is what the statements expect: the same tables, columns and keys."""
-    async with store._database.readers.connect() as connection:
+    async with store.database.readers.connect() as connection:
 
         def made(sync: object) -> dict[str, tuple[list[str], list[str]]]:
             found = inspect(sync)
@@ -103,7 +103,7 @@ async def test_several_processes_start_at_once(database_url: str) -> None:
 
 async def test_a_newer_database_is_left_alone(store: Store) -> None:
     """An older program says that the database is newer, and changes nothing."""
-    async with store._database.writers.begin() as connection:
+    async with store.database.writers.begin() as connection:
         await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StartError, match="revision 9999, newer than this program"):
         await store.migrate()
@@ -213,6 +213,6 @@ async def test_a_read_after_a_restart_of_postgresql_succeeds(postgres: Postgres,
 async def test_a_mistake_of_ours_is_not_called_an_outage(store: Store) -> None:
     """A statement that can never work goes through as it is, loudly."""
     with pytest.raises(Exception, match="nosuch") as caught, translated("here"):
-        async with store._database.readers.connect() as connection:
+        async with store.database.readers.connect() as connection:
             await connection.exec_driver_sql("SELECT * FROM nosuch")
     assert not isinstance(caught.value, DatabaseUnavailable)

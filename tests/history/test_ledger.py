@@ -44,7 +44,7 @@ async def whole(store: Store, slots: int) -> list[tuple[int, int, str]]:
 
 async def entries_of(store: Store, ticker: str = "btc_usd") -> list[tuple[int, int, str]]:
     """The ledger's rows as they stand in the database, after checking that they neither overlap nor leave a hole."""
-    async with store._database.readers.connect() as connection:
+    async with store.database.readers.connect() as connection:
         chosen = select(ledger.c.start, ledger.c.end, ledger.c.kind).where(ledger.c.ticker == ticker)
         rows = [(row[0], row[1], row[2]) for row in await connection.execute(chosen.order_by(ledger.c.start))]
     assert all(left[1] == right[0] for left, right in pairwise(rows))
@@ -217,7 +217,7 @@ async def test_a_killed_process_leaves_candles_to_make(store: Store, database_ur
 async def test_migrates_forward_with_data_in_place(database_url: str) -> None:
     """Rows of the first release get their ledger and their candles."""
     async with Store(database_url) as store:
-        async with store._database.writers.begin() as connection:
+        async with store.database.writers.begin() as connection:
             await connection.run_sync(first_release)
             for n, source in [(0, "live"), (1, "live"), (2, "simulated"), (5, "live"), (6, "live")]:
                 row = price(SLOT + 60 * n, "1.50", source=source)

@@ -111,6 +111,6 @@ async def test_rows_and_ledger_equal_the_truth_on_postgresql(postgres: Postgres)
     for seed in range(max(4, SCRIPTS // 10)):
         async with Store(url) as store:
             await store.migrate()
-            async with store._database.writers.begin() as connection:
+            async with store.database.writers.begin() as connection:
                 await connection.execute(text("TRUNCATE prices, ledger, bars, candles"))
         await play(seed, url)

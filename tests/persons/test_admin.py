@@ -9,15 +9,14 @@ import pytest
 from cryptography.fernet import Fernet
 
 from cryptomarket.errors import NoLeader
-from cryptomarket.history import persons as table
-from cryptomarket.history.persons import SeenRow
 from cryptomarket.history.store import Store
 from cryptomarket.model import SessionChanged
 from cryptomarket.persons.admin import forget, rewrap_all
 from cryptomarket.persons.browser_sessions import BrowserSessions, Person, Tokens
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.cache.redis import RedisCache
-from cryptomarket.persons.last_seen import LastSeen, SeenPerson
+from cryptomarket.persons.last_seen import LastSeen
+from cryptomarket.persons.seen_repository import SeenPerson, SeenRepository, list_seen
 from cryptomarket.persons.vault import Vault
 from tests.processes import run_program
 from tests.redis_server import running_redis
@@ -104,23 +103,20 @@ async def test_the_roster_writes_who_was_seen(database_url: str) -> None:
     async with Store(database_url, interval=60) as store:
         await store.migrate()
 
-        async def write(entries: list[SeenPerson]) -> None:
-            await store.write_seen([SeenRow(*entry) for entry in entries])
-
-        last_seen = LastSeen(sessions.persons, write, wall=lambda: now)
+        last_seen = LastSeen(sessions.persons, SeenRepository(store.database), wall=lambda: now)
         await enter(sessions, 1)
-        last_seen.met(person(2))
-        await last_seen.work()
+        last_seen.record(person(2))
+        await last_seen.write()
         now += 86_400
-        await last_seen.work()
+        await last_seen.write()
 
         async def seen() -> dict[str, tuple[int, int]]:
             async with store.reading() as reader:
-                return {one.person_id: (one.first, one.last) for one in await reader.ask(table.all_seen)}
+                return {one.person_id: (one.first, one.last) for one in await reader.ask(list_seen)}
 
         found = await seen()
         assert {one: last for one, (_, last) in found.items()} == {"p1": 1_086_400, "p2": 1_000_000}
-        await store.prune_persons(1_050_000)
+        await SeenRepository(store.database).prune(1_050_000)
         assert list(await seen()) == ["p1"]
 
 
@@ -130,8 +126,8 @@ async def test_forgetting_erases_everywhere(tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path / 'history.db'}"
     async with running_redis(tmp_path) as server, Store(url, interval=60) as store:
         await store.migrate()
-        await store.write_seen(
-            [SeenRow("p1", "p1", "p1@example.com", 1, 2), SeenRow("p2", "p2", "p2@example.com", 1, 2)]
+        await SeenRepository(store.database).write(
+            [SeenPerson("p1", "p1", "p1@example.com", 1, 2), SeenPerson("p2", "p2", "p2@example.com", 1, 2)]
         )
         cache = RedisCache(server.url)
         sessions = BrowserSessions(cache, Vault(lambda: (key,)))

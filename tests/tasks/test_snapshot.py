@@ -101,4 +101,4 @@ async def test_a_store_without_a_pool_leaves_no_connection(tmp_path: Path) -> No
     async with Store(f"sqlite+aiosqlite:///{tmp_path / 'prices.db'}", pooled=False) as store:
         await store.migrate()
         await store.prices("btc_usd")
-        assert "NullPool" in repr(store._database.readers.pool)
+        assert "NullPool" in repr(store.database.readers.pool)

@@ -178,7 +178,7 @@ async def test_a_database_that_is_gone_is_a_503_that_can_be_repeated(tmp_path: P
         site.tick("btc_usd", "64250.13")
         (tmp_path / "prices.db").rename(tmp_path / "away.db")
         (tmp_path / "prices.db").mkdir()
-        await site.store._database.readers.dispose()
+        await site.store.database.readers.dispose()
         answer = await site.get("/api/v1/prices", ticker="btc_usd")
         newest = await site.get("/api/v1/prices/latest", ticker="btc_usd")
         (tmp_path / "prices.db").rmdir()
