@@ -184,15 +184,15 @@ class Gateway:
         """The minutes of a ticker that are not stored yet, as far as this node knows them."""
         return self._leader_tasks.recorder.bars(ticker) if self._leader_tasks and self._leader_tasks.recorder else ()
 
-    def _receive(self, message: Message) -> None:
+    def _on_message(self, message: Message) -> None:
         """Take what the bus delivers: the board first, then the streams, the rows and the persons."""
         if not isinstance(message, Tick) or message.ticker in self._followed:
-            self.latest.receive(message)  # what only other nodes' streams ask for would seem silent when they leave
-        self.manager.receive(message)
-        self.memory.receive(message)
+            self.latest.on_message(message)  # what only other nodes' streams ask for would seem silent when they leave
+        self.manager.on_message(message)
+        self.memory.on_message(message)
         if self._leader_tasks:
-            self._leader_tasks.receive(message)
-        self.office.notifier.receive(message)
+            self._leader_tasks.on_message(message)
+        self.office.notifier.on_message(message)
 
     @property
     def _followed(self) -> frozenset[str]:
@@ -211,7 +211,7 @@ class Gateway:
         async with self.store, self.exchange:
             await self.store.migrate()
             self.office.vault.load()
-            self.bus.subscribe(self._receive)
+            self.bus.subscribe(self._on_message)
             async with anyio.create_task_group() as tasks:
                 own: list[BackgroundTask] = [
                     self.manager.run,

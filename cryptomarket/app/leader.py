@@ -73,10 +73,10 @@ class LeaderTasks:
             partial(self._rpc.serve, service.handle),
         ]
 
-    def receive(self, message: Message) -> None:
+    def on_message(self, message: Message) -> None:
         """Take what the bus delivers: the recorder does."""
         if self.recorder:
-            self.recorder.receive(message)
+            self.recorder.on_message(message)
 
     async def _follow_demand(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Follow what streams of all nodes ask for; those of this node are followed at once."""

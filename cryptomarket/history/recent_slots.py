@@ -30,7 +30,7 @@ class RecentSlots:
     def __repr__(self) -> str:
         return f"<Memory of {len(self._slots)} slots of {self._interval} s>"
 
-    def receive(self, message: Message) -> None:
+    def on_message(self, message: Message) -> None:
         """Take a tick into its slot; the last to arrive within the highest epoch is the slot's price."""
         if not isinstance(message, Tick) or (message.epoch, message.sequence) <= self._place:
             return

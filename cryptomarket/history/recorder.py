@@ -115,7 +115,7 @@ class Recorder:
         """The bars of a ticker that are not stored yet: of the open minute, and of a queue."""
         return [of_minute[ticker] for of_minute in self._bars.values() if ticker in of_minute]
 
-    def receive(self, message: Message) -> None:
+    def on_message(self, message: Message) -> None:
         """Take a tick into its slot; the last to arrive within the highest epoch is the slot's price."""
         if isinstance(message, Upstream):
             self._outages.receive(message, self._exchange_time())

@@ -38,7 +38,7 @@ class LatestValues:
     def __repr__(self) -> str:
         return f"<Board {len(self._entries)} tickers, epoch {self.epoch}, {self._shown.state}>"
 
-    def receive(self, message: Message) -> None:
+    def on_message(self, message: Message) -> None:
         """Take what the bus delivers; a message of a lower epoch than the highest seen changes nothing."""
         match message:
             case Tick():

@@ -88,7 +88,7 @@ class Notifier:
         self._wake_up = anyio.Event()
         self._trouble = False
 
-    def receive(self, message: Message) -> None:
+    def on_message(self, message: Message) -> None:
         """Take what the bus delivers; sessions without a stream here are no business of this node.
 
         An end is told at once, whether the cache answers or not; who is logged in has to be looked up.

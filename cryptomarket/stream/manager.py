@@ -1,7 +1,7 @@
 """The manager of the streams: takes ticks from the bus, and gives every reader the newest at its own pace.
 
-Publishing never waits for a reader: `receive` keeps the event, encoded once, and one coroutine writes it to the streams
-that are due. This file decides when and to whom; `delivery` writes. It knows no socket and no HTTP.
+Publishing never waits for a reader: `on_message` keeps the event, encoded once, and one coroutine writes it to the
+streams that are due. This file decides when and to whom; `delivery` writes. It knows no socket and no HTTP.
 """
 
 import random as randoms
@@ -103,10 +103,10 @@ class ServerSSEManager:
         """How many streams the address has."""
         return self._subscribers.of_address(address)
 
-    def receive(self, message: Message) -> None:
+    def on_message(self, message: Message) -> None:
         """Take what the bus delivers, after the board did; nothing is written here, so no reader is waited for."""
         if self._own_latest:
-            self._latest.receive(message)
+            self._latest.on_message(message)
         self._looked = -1
         match message:
             case Tick():

@@ -52,7 +52,7 @@ class Node:
     late_us: list[int] = field(default_factory=list)
     heard: int = 0
 
-    def receive(self, message: Message) -> None:
+    def on_message(self, message: Message) -> None:
         """Count a tick, and of some how late it comes: its time stamp is when it was said."""
         if isinstance(message, Tick):
             self.heard += 1
@@ -82,7 +82,7 @@ async def be_a_node(url: str, name: str, leads: bool) -> None:
     """Do what is said on standard input."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     node = Node(RedisBus(url, name))
-    node.bus.subscribe(node.receive)
+    node.bus.subscribe(node.on_message)
     async with anyio.create_task_group() as tasks:
         await tasks.start(node.bus.run)
         if leads:

@@ -310,7 +310,7 @@ class Bench:
             for second in range(seconds):
                 for n in range(240):
                     moment = (START + 10**9 + second) * 1000 + n * 4
-                    recorder.receive(Tick(f"ticker_{n % 60}", Decimal("64250.13"), moment, epoch=1))
+                    recorder.on_message(Tick(f"ticker_{n % 60}", Decimal("64250.13"), moment, epoch=1))
                 await recorder.write()
                 await asyncio.sleep(max(0.0, began + second + 1 - time.perf_counter()))
             used = time.process_time() - used

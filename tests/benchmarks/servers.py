@@ -84,8 +84,8 @@ async def ours(port: int, http: Any, max_streams: int = 100_000) -> None:
         health=health,
     )
     bus = LocalBus(1)
-    bus.subscribe(latest.receive)
-    bus.subscribe(manager.receive)
+    bus.subscribe(latest.on_message)
+    bus.subscribe(manager.on_message)
     last, bid, ask = Decimal("64250.13"), Decimal("64250.12"), Decimal("64250.14")
 
     def publish(number: int, made_ns: int) -> None:

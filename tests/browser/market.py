@@ -41,7 +41,7 @@ async def moving_site(
         folder, [*stored["btc_usd"], *stored["eth_usd"]], live=True, interval=interval, **options
     ) as site:
         recorder = Recorder(site.store, interval=interval, epoch=site.bus.epoch)
-        site.bus.subscribe(recorder.receive)
+        site.bus.subscribe(recorder.on_message)
         site.counters["recorder"] = recorder.statistics
 
         async def move() -> None:

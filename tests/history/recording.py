@@ -49,7 +49,7 @@ async def main(url: str, first_slot: int) -> None:
         while True:
             for ticker in TICKERS:
                 milliseconds = int(now * 1000)
-                recorder.receive(Tick(ticker, price_at(milliseconds), milliseconds, epoch=epoch))
+                recorder.on_message(Tick(ticker, price_at(milliseconds), milliseconds, epoch=epoch))
             await recorder.write()
             now += INTERVAL / 4
 

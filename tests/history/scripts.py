@@ -161,21 +161,21 @@ class World:
     def deliver(self, tick: Tick) -> None:
         """The recorder hears it, and so does the model."""
         assert self.recorder is not None
-        self.recorder.receive(tick)
+        self.recorder.on_message(tick)
         self.expected[tick.ticker, tick.slot(INTERVAL)] = tick.price
 
     def connect(self) -> None:
         """The upstream comes up; the exchange sends the present at once."""
         assert self.recorder is not None
         self.connected = True
-        self.recorder.receive(Upstream(UpstreamState.LIVE, 0))
+        self.recorder.on_message(Upstream(UpstreamState.LIVE, 0))
         self.tick_all()
 
     def disconnect(self) -> None:
         """The upstream is lost."""
         assert self.recorder is not None
         self.connected = False
-        self.recorder.receive(Upstream(UpstreamState.DOWN, 0, "connection lost"))
+        self.recorder.on_message(Upstream(UpstreamState.DOWN, 0, "connection lost"))
 
     # --- the process
 
@@ -189,7 +189,7 @@ class World:
             wall=lambda: self.now + self.wall_error,
             monotonic=lambda: self.now - START + 5_000,
         )
-        self.recorder.receive(Upstream(UpstreamState.CONNECTING, 0))
+        self.recorder.on_message(Upstream(UpstreamState.CONNECTING, 0))
         self.up_since = self.now
 
     async def write(self) -> None:

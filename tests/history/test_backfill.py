@@ -209,7 +209,7 @@ async def test_a_hole_is_filled_within_ten_seconds_of_the_return(store: Store) -
         recorder = Recorder(store, interval=60, epoch=await store.take_epoch(), wrote=backfill.look)
         await tasks.start(backfill.run)
         await tasks.start(recorder.run)
-        recorder.receive(Tick("btc_usd", Decimal(1), int(time.time() * 1000), epoch=1))
+        recorder.on_message(Tick("btc_usd", Decimal(1), int(time.time() * 1000), epoch=1))
         with anyio.fail_after(60):
             while not (await store.coverage("btc_usd", slot_now(12), slot_now())).complete:
                 await anyio.sleep(0.05)

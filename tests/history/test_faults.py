@@ -39,7 +39,7 @@ async def test_postgresql_killed_in_the_midst_of_writes(postgres: Postgres, post
             nonlocal slots
             while slots < until:
                 for ticker in ("btc_usd", "eth_usd"):
-                    recorder.receive(tick(60 * slots + 30, str(slots), ticker=ticker))
+                    recorder.on_message(tick(60 * slots + 30, str(slots), ticker=ticker))
                 slots += 1
                 await recorder.write()
 
@@ -84,13 +84,13 @@ async def test_a_full_disk_delays_and_loses_nothing(small_disk: Path) -> None:
     async with Store(f"sqlite+aiosqlite:///{small_disk / 'prices.db'}") as store:
         await store.migrate()
         recorder = await new_recorder(store, Clock())
-        recorder.receive(tick(30, "0"))
+        recorder.on_message(tick(30, "0"))
         await recorder.write(with_open=True)
         filler = small_disk / "filler"
         with pytest.raises(OSError, match="No space"):
             fill_disk(filler)
         for n in range(1, 200):
-            recorder.receive(tick(60 * n + 30, str(n)))
+            recorder.on_message(tick(60 * n + 30, str(n)))
         await recorder.write(with_open=True)
         assert recorder.statistics().database_down
         assert recorder.statistics().queued == 199
@@ -186,5 +186,5 @@ async def test_the_recorder_is_cheap_to_feed(store: Store) -> None:
     ticks = [tick(n / 100, "64250.13", ticker=f"t{n % 60}") for n in range(20_000)]
     used = time.process_time()
     for each in ticks:
-        recorder.receive(each)
+        recorder.on_message(each)
     assert time.process_time() - used < 2

@@ -102,13 +102,13 @@ async def test_the_recorder_says_why(store: Store) -> None:
     clock = Clock()
     await store.write_live([price(SLOT, epoch=1)], await store.take_epoch())
     recorder = Recorder(store, interval=60, epoch=await store.take_epoch(), wall=lambda: SLOT + 150.0, monotonic=clock)
-    recorder.receive(tick(181, "1", epoch=2))
+    recorder.on_message(tick(181, "1", epoch=2))
     clock.now += 60
-    recorder.receive(Upstream(UpstreamState.DOWN, 0, "connection lost"))
+    recorder.on_message(Upstream(UpstreamState.DOWN, 0, "connection lost"))
     clock.now += 100
-    recorder.receive(Upstream(UpstreamState.LIVE, 0))
+    recorder.on_message(Upstream(UpstreamState.LIVE, 0))
     clock.now += 140
-    recorder.receive(tick(481, "2", epoch=2))
+    recorder.on_message(tick(481, "2", epoch=2))
     await recorder.write(with_open=True)
     assert await whole(store, 9) == [
         (0, 1, "observed"),
@@ -124,11 +124,11 @@ async def test_maintenance_is_told_apart(store: Store) -> None:
     """What the exchange announces is not called an outage of ours."""
     clock = Clock()
     recorder = Recorder(store, interval=60, epoch=await store.take_epoch(), wall=lambda: SLOT, monotonic=clock)
-    recorder.receive(tick(1, "1"))
-    recorder.receive(Upstream(UpstreamState.DOWN, 0, "11051 system_maintenance"))
+    recorder.on_message(tick(1, "1"))
+    recorder.on_message(Upstream(UpstreamState.DOWN, 0, "11051 system_maintenance"))
     clock.now += 190
-    recorder.receive(Upstream(UpstreamState.LIVE, 0))
-    recorder.receive(tick(191, "1"))
+    recorder.on_message(Upstream(UpstreamState.LIVE, 0))
+    recorder.on_message(tick(191, "1"))
     await recorder.write(with_open=True)
     assert await whole(store, 4) == [(0, 1, "observed"), (1, 3, "missing:maintenance"), (3, 4, "observed")]
 
@@ -139,9 +139,9 @@ async def test_a_ticker_nobody_asked_for_is_not_silent(store: Store) -> None:
     recorder = Recorder(
         store, interval=60, epoch=await store.take_epoch(), configured=["eth_usd"], wall=lambda: SLOT, monotonic=clock
     )
-    recorder.receive(tick(1, "1"))
+    recorder.on_message(tick(1, "1"))
     clock.now += 120
-    recorder.receive(tick(121, "1"))
+    recorder.on_message(tick(121, "1"))
     await recorder.write(with_open=True)
     assert await whole(store, 3) == [(0, 1, "observed"), (1, 2, "missing:unasked"), (2, 3, "observed")]
 
@@ -172,7 +172,7 @@ async def test_a_bar_has_what_the_ticks_between_did(store: Store) -> None:
     """A candle of a minute has the highest and lowest tick, not only the stored one, and counts them."""
     recorder = await new_recorder(store, Clock())
     for seconds, value in [(1, "5"), (20, "9"), (30, "2"), (59, "6"), (61, "7"), (121.5, "1")]:
-        recorder.receive(tick(seconds, value))
+        recorder.on_message(tick(seconds, value))
     await recorder.write()
     async with store.reading() as reader:
         [first, second] = [candle.exact() for candle in await reader.candles("btc_usd", "1m")]
@@ -189,9 +189,9 @@ async def test_a_late_tick_widens_its_candles(store: Store) -> None:
     clock = Clock()
     recorder = await new_recorder(store, clock)
     for seconds, value in [(1, "5"), (59, "6"), (121.5, "1")]:
-        recorder.receive(tick(seconds, value))
+        recorder.on_message(tick(seconds, value))
     await recorder.write()
-    recorder.receive(tick(30, "99"))
+    recorder.on_message(tick(30, "99"))
     await recorder.write()
     async with store.reading() as reader:
         [minute_] = await reader.candles("btc_usd", "1m", end=SLOT + 60)

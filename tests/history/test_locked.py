@@ -55,7 +55,7 @@ async def test_a_lock_of_another_process_delays_and_loses_nothing(sqlite_url: st
         async def tick() -> None:
             nonlocal sent
             while True:
-                recorder.receive(Tick("btc_usd", Decimal(sent), SLOT * 1000 + sent * 100, epoch=1))
+                recorder.on_message(Tick("btc_usd", Decimal(sent), SLOT * 1000 + sent * 100, epoch=1))
                 sent += 1
                 await anyio.sleep(0.02)
 

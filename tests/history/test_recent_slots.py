@@ -26,19 +26,19 @@ def test_the_last_of_each_slot_is_remembered() -> None:
     """Of each ticker, under the epoch in which it was heard, and for as long as a new leader may need it."""
     memory = RecentSlots(60)
     for sequence, (second, ticker) in enumerate([(1, "btc_usd"), (59.9, "btc_usd"), (60, "eth_usd"), (61, "btc_usd")]):
-        memory.receive(tick(second, sequence + 1, ticker))
+        memory.on_message(tick(second, sequence + 1, ticker))
     assert remembered(memory) == {0: 2, 60: 4}
     assert memory.prices("eth_usd") == {60: Price("eth_usd", 60, Decimal(3), 60_000, HEARD, 6)}
-    memory.receive(tick(61 + 3 * KEPT_SECONDS, 5))
+    memory.on_message(tick(61 + 3 * KEPT_SECONDS, 5))
     assert remembered(memory) == {420: 5}
 
 
 def test_leaders_follow_each_other() -> None:
     """The next one goes on where the last one ended; a tick of the old epoch that comes late changes nothing."""
     memory = RecentSlots(60)
-    memory.receive(tick(1, 1))
-    memory.receive(tick(2, 2, epoch=7, heard=1))
-    memory.receive(tick(3, 2))
+    memory.on_message(tick(1, 1))
+    memory.on_message(tick(2, 2, epoch=7, heard=1))
+    memory.on_message(tick(3, 2))
     assert remembered(memory) == {0: 2}
     assert memory.prices("btc_usd")[0].epoch == 7
 
@@ -47,10 +47,10 @@ def test_what_was_heard_in_part_is_not_remembered() -> None:
     """Ticks are missing after the fourth: no slot since then has a last tick that is sure; those before have."""
     memory = RecentSlots(60)
     for sequence, second in enumerate((30, 70, 130, 135), 1):
-        memory.receive(tick(second, sequence))
-    memory.receive(tick(190, 9))
+        memory.on_message(tick(second, sequence))
+    memory.on_message(tick(190, 9))
     assert remembered(memory) == {0: 1, 60: 2, 180: 9}
-    memory.receive(tick(195, 1, epoch=7))  # a leader that heard nothing
+    memory.on_message(tick(195, 1, epoch=7))  # a leader that heard nothing
     assert remembered(memory) == {0: 1, 60: 2, 180: 1}
 
 
@@ -81,7 +81,7 @@ async def test_a_new_leader_fills_in_what_was_heard(database_url: str) -> None:
         for row in (first, last):
             assert await store.write_live([row], epoch)
         for sequence, second in enumerate((660, 719, 720, 779), 1):
-            memory.receive(tick(second, sequence))
+            memory.on_message(tick(second, sequence))
         backfill = Backfill(store, past, memory=memory, wall=lambda: 900.0)  # type: ignore[arg-type]
         with pytest.raises(ExchangeError):
             await backfill.fill_all()
@@ -89,7 +89,7 @@ async def test_a_new_leader_fills_in_what_was_heard(database_url: str) -> None:
         assert [(row.timestamp, int(row.price)) for row in rows] == [(600, 1), (660, 2), (720, 4), (840, 5)]
         assert [row.source for row in rows] == ["live", HEARD, HEARD, "live"]
         assert past.asked == 1
-        memory.receive(tick(839, 5))
+        memory.on_message(tick(839, 5))
         assert await backfill.fill_all() == 1
         assert past.asked == 1
         assert (await store.coverage("btc_usd", 600, 900)).complete
@@ -104,7 +104,7 @@ async def test_a_new_leader_corrects_what_was_written_too_early(database_url: st
             row = Price("btc_usd", slot, Decimal(price), slot * 1000 + after, "live", epoch)
             await store.insert_missing([row])
         for sequence, second in enumerate((640, 700, 760), 1):
-            memory.receive(tick(second, sequence, epoch=1))
+            memory.on_message(tick(second, sequence, epoch=1))
         await store.correct(memory.all())
         rows = (await store.prices("btc_usd")).data
         assert [(int(row.price), row.epoch) for row in rows] == [(1, 1), (12, 1), (13, 2)]

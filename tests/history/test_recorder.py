@@ -67,7 +67,7 @@ async def test_the_last_tick_of_a_slot_is_its_price(store: Store, clock: Clock) 
     """Ticks fall into slots by their own timestamp; the last to arrive is kept, even when its timestamp steps back."""
     recorder = await new_recorder(store, clock)
     for seconds, price in [(0, "1"), (59.999, "2"), (59.5, "3"), (60, "4"), (121, "5")]:
-        recorder.receive(tick(seconds, price))
+        recorder.on_message(tick(seconds, price))
     await recorder.write()
     assert await stored(store) == {0: "3", 1: "4"}
 
@@ -75,8 +75,8 @@ async def test_the_last_tick_of_a_slot_is_its_price(store: Store, clock: Clock) 
 async def test_a_slot_is_written_a_moment_after_it_ends(store: Store, clock: Clock) -> None:
     """The exchange's clock goes on while no tick comes, so the last slot of a silent ticker closes too."""
     recorder = await new_recorder(store, clock)
-    recorder.receive(tick(-1, "0"))
-    recorder.receive(tick(30, "1"))
+    recorder.on_message(tick(-1, "0"))
+    recorder.on_message(tick(30, "1"))
     await recorder.write()
     assert await stored(store) == {-1: "0"}
     clock.now += 31.5
@@ -87,14 +87,14 @@ async def test_a_slot_is_written_a_moment_after_it_ends(store: Store, clock: Clo
 async def test_the_first_slot_after_a_hole_is_written_at_once(store: Store, clock: Clock) -> None:
     """The hole is known as soon as it has ended, so that it can be filled; the open slot is corrected later."""
     recorder = await new_recorder(store, clock)
-    recorder.receive(tick(1, "1"))
+    recorder.on_message(tick(1, "1"))
     await recorder.write()
     assert await stored(store) == {0: "1"}
-    recorder.receive(tick(30, "2"))
-    recorder.receive(tick(601, "3"))
+    recorder.on_message(tick(30, "2"))
+    recorder.on_message(tick(601, "3"))
     await recorder.write()
     assert await stored(store) == {0: "2", 10: "3"}
-    recorder.receive(tick(602, "4"))
+    recorder.on_message(tick(602, "4"))
     await recorder.write()
     assert await stored(store) == {0: "2", 10: "3"}
     clock.now += 62
@@ -105,10 +105,10 @@ async def test_the_first_slot_after_a_hole_is_written_at_once(store: Store, cloc
 async def test_a_late_tick_corrects_its_slot(store: Store, clock: Clock) -> None:
     """A tick that arrives after its slot was written replaces the row and does not hold up the present."""
     recorder = await new_recorder(store, clock)
-    recorder.receive(tick(10, "1"))
-    recorder.receive(tick(125, "2"))
+    recorder.on_message(tick(10, "1"))
+    recorder.on_message(tick(125, "2"))
     await recorder.write()
-    recorder.receive(tick(40, "1.5"))
+    recorder.on_message(tick(40, "1.5"))
     clock.now += 60
     await recorder.write()
     assert await stored(store) == {0: "1.5", 2: "2"}
@@ -117,8 +117,8 @@ async def test_a_late_tick_corrects_its_slot(store: Store, clock: Clock) -> None
 async def test_a_tick_of_an_older_epoch_is_not_recorded(store: Store, clock: Clock) -> None:
     """What a deposed leader still publishes changes nothing."""
     recorder = await new_recorder(store, clock)
-    recorder.receive(tick(1, "1", epoch=2))
-    recorder.receive(tick(2, "9", epoch=1))
+    recorder.on_message(tick(1, "1", epoch=2))
+    recorder.on_message(tick(2, "9", epoch=1))
     await recorder.write(with_open=True)
     assert await stored(store) == {0: "1"}
 
@@ -127,9 +127,9 @@ async def test_every_ticker_that_ticks_is_recorded(store: Store, clock: Clock) -
     """A ticker that a stream asked for is recorded beside the configured ones while it ticks."""
     recorder = await new_recorder(store, clock)
     for ticker in ("btc_usd", "eth_usd", "BTC-PERPETUAL"):
-        recorder.receive(tick(1, "1", ticker=ticker))
-    recorder.receive(Upstream(UpstreamState.DOWN, 0))
-    recorder.receive(Gap("sol_usd"))
+        recorder.on_message(tick(1, "1", ticker=ticker))
+    recorder.on_message(Upstream(UpstreamState.DOWN, 0))
+    recorder.on_message(Gap("sol_usd"))
     await recorder.write(with_open=True)
     assert sorted(await store.tickers()) == ["BTC-PERPETUAL", "btc_usd", "eth_usd"]
 
@@ -139,7 +139,7 @@ async def test_a_stop_writes_the_open_slot(store: Store, clock: Clock) -> None:
     recorder = await new_recorder(store, clock)
     async with anyio.create_task_group() as tasks:
         await tasks.start(recorder.run)
-        recorder.receive(tick(1, "1"))
+        recorder.on_message(tick(1, "1"))
         tasks.cancel_scope.cancel()
     assert await stored(store) == {0: "1"}
 
@@ -147,10 +147,10 @@ async def test_a_stop_writes_the_open_slot(store: Store, clock: Clock) -> None:
 async def test_a_restart_goes_on_in_the_same_slot(store: Store, clock: Clock) -> None:
     """The slot in which the program was stopped has one row, and its price is the last of both."""
     first = await new_recorder(store, clock)
-    first.receive(tick(1, "1"))
+    first.on_message(tick(1, "1"))
     await first.write(with_open=True)
     second = await new_recorder(store, clock)
-    second.receive(tick(50, "2", epoch=2))
+    second.on_message(tick(50, "2", epoch=2))
     await second.write(with_open=True)
     assert await stored(store) == {0: "2"}
 
@@ -160,7 +160,7 @@ async def test_a_deposed_recorder_stops_and_says_so_once(store: Store, clock: Cl
     old = await new_recorder(store, clock)
     await new_recorder(store, clock)
     for n in range(3):
-        old.receive(tick(60 * n, "1"))
+        old.on_message(tick(60 * n, "1"))
         await old.write(with_open=True)
     assert await stored(store) == {}
     assert old.statistics().deposed
@@ -173,8 +173,8 @@ async def test_runs_by_itself(store: Store) -> None:
     recorder = Recorder(store, interval=1, epoch=await store.take_epoch())
     async with anyio.create_task_group() as tasks:
         await tasks.start(recorder.run)
-        recorder.receive(tick(0.5, "1"))
-        recorder.receive(tick(1.9, "2"))
+        recorder.on_message(tick(0.5, "1"))
+        recorder.on_message(tick(1.9, "2"))
         await until(lambda: recorder.statistics().written >= 2)
         tasks.cancel_scope.cancel()
     assert len((await store.prices("btc_usd")).data) == 2
@@ -187,12 +187,12 @@ async def test_slots_wait_while_postgresql_is_gone(
     async with Store(postgres_url) as store:
         await store.migrate()
         recorder = await new_recorder(store, clock)
-        recorder.receive(tick(0, "0"))
-        recorder.receive(tick(61.5, "1"))
+        recorder.on_message(tick(0, "0"))
+        recorder.on_message(tick(61.5, "1"))
         await recorder.write()
         postgres.kill()
         for n in range(2, 6):
-            recorder.receive(tick(n * 60 + 1.5, str(n)))
+            recorder.on_message(tick(n * 60 + 1.5, str(n)))
             await recorder.write()
         assert recorder.statistics().database_down
         assert recorder.statistics().queued == 5
@@ -210,7 +210,7 @@ async def test_slots_wait_while_sqlite_is_locked(sqlite_url: str, clock: Clock, 
         other = sqlite3.connect(store.place, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         for n in range(4):
-            recorder.receive(tick(n * 60 + 1.5, str(n)))
+            recorder.on_message(tick(n * 60 + 1.5, str(n)))
             await recorder.write()
         assert recorder.statistics().database_down
         other.execute("COMMIT")
@@ -225,7 +225,7 @@ async def test_a_stop_with_the_database_away_ends_in_time(sqlite_url: str, clock
     async with Store(sqlite_url, lock_seconds=0.2) as store:
         await store.migrate()
         recorder = await new_recorder(store, clock)
-        recorder.receive(tick(1, "1"))
+        recorder.on_message(tick(1, "1"))
         other = sqlite3.connect(store.place, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with anyio.fail_after(60):
@@ -245,7 +245,7 @@ async def test_the_queue_keeps_a_day(sqlite_url: str, clock: Clock) -> None:
         other.execute("BEGIN IMMEDIATE")
         day = QUEUE_SECONDS // 60
         for n in range(day + 100):
-            recorder.receive(tick(n * 60, str(n)))
+            recorder.on_message(tick(n * 60, str(n)))
         await recorder.write()
         other.close()
         await recorder.write()
@@ -260,9 +260,9 @@ async def test_the_queue_keeps_a_day(sqlite_url: str, clock: Clock) -> None:
 async def test_a_tick_of_the_far_future_does_not_empty_the_queue(store: Store, clock: Clock) -> None:
     """One wrong timestamp costs at most itself."""
     recorder = await new_recorder(store, clock)
-    recorder.receive(tick(0, "1"))
-    recorder.receive(tick(10 * QUEUE_SECONDS, "666"))
-    recorder.receive(tick(60, "2"))
+    recorder.on_message(tick(0, "1"))
+    recorder.on_message(tick(10 * QUEUE_SECONDS, "666"))
+    recorder.on_message(tick(60, "2"))
     await recorder.write()
     assert {n: p for n, p in (await stored(store)).items() if n < 10} == {0: "1", 1: "2"}
 

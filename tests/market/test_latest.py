@@ -35,13 +35,13 @@ def speak(latest: LatestValues, clock: Clock, *tickers: str, seconds: int = 10) 
     for _ in range(seconds):
         clock.now += 1
         for ticker in tickers:
-            latest.receive(tick(ticker))
+            latest.on_message(tick(ticker))
 
 
 def test_the_last_to_arrive_is_the_newest(latest: LatestValues) -> None:
     """An older exchange timestamp does not make an arrival older."""
-    latest.receive(tick(price="1", ms=5000))
-    latest.receive(tick(price="2", ms=4000))
+    latest.on_message(tick(price="1", ms=5000))
+    latest.on_message(tick(price="2", ms=4000))
     newest = latest.tick("btc_usd")
     assert newest is not None
     assert newest.price == 2
@@ -49,8 +49,8 @@ def test_the_last_to_arrive_is_the_newest(latest: LatestValues) -> None:
 
 def test_a_lower_epoch_is_refused(latest: LatestValues) -> None:
     """What a deposed leader still says changes nothing."""
-    latest.receive(tick(price="1", epoch=2))
-    latest.receive(tick(price="9", epoch=1))
+    latest.on_message(tick(price="1", epoch=2))
+    latest.on_message(tick(price="9", epoch=1))
     newest = latest.tick("btc_usd")
     assert newest is not None
     assert newest.price == 1
@@ -58,42 +58,42 @@ def test_a_lower_epoch_is_refused(latest: LatestValues) -> None:
 
 def test_live_while_every_ticker_speaks(latest: LatestValues, clock: Clock) -> None:
     """The link's own state shows while nothing is silent."""
-    latest.receive(Upstream(UpstreamState.LIVE, 1_000_000))
+    latest.on_message(Upstream(UpstreamState.LIVE, 1_000_000))
     speak(latest, clock, "btc_usd", "eth_usd")
     assert latest.upstream().state is UpstreamState.LIVE
 
 
 def test_one_silent_ticker_makes_it_stale_and_its_tick_heals_it(latest: LatestValues, clock: Clock) -> None:
     """A ticker silent for five of its rhythms is said, and its next tick ends that."""
-    latest.receive(Upstream(UpstreamState.LIVE, 1_000_000))
+    latest.on_message(Upstream(UpstreamState.LIVE, 1_000_000))
     speak(latest, clock, "btc_usd", "eth_usd")
     speak(latest, clock, "btc_usd", seconds=6)
     shown = latest.upstream()
     assert shown.state is UpstreamState.STALE
     assert "eth_usd" in shown.reason
     assert latest.ages()["eth_usd"] == 6000
-    latest.receive(tick("eth_usd"))
+    latest.on_message(tick("eth_usd"))
     assert latest.upstream().state is UpstreamState.LIVE
 
 
 def test_a_configured_ticker_never_heard_is_silent(latest: LatestValues, clock: Clock) -> None:
     """A live link that never brought a configured ticker is not called live for long."""
-    latest.receive(Upstream(UpstreamState.LIVE, 1_000_000))
+    latest.on_message(Upstream(UpstreamState.LIVE, 1_000_000))
     speak(latest, clock, "btc_usd", seconds=4)
     assert latest.silent() == ["eth_usd"]
 
 
 def test_a_refused_ticker_is_no_silence(latest: LatestValues, clock: Clock) -> None:
     """What the exchange refused to send is told as a gap, not as stale for ever."""
-    latest.receive(Upstream(UpstreamState.LIVE, 1_000_000))
-    latest.receive(Gap("eth_usd"))
+    latest.on_message(Upstream(UpstreamState.LIVE, 1_000_000))
+    latest.on_message(Gap("eth_usd"))
     speak(latest, clock, "btc_usd", seconds=6)
     assert latest.upstream().state is UpstreamState.LIVE
 
 
 def test_the_state_keeps_its_since(latest: LatestValues, clock: Clock) -> None:
     """`since` is when the state began, not when it was asked for."""
-    latest.receive(Upstream(UpstreamState.DOWN, 1_005_000))
+    latest.on_message(Upstream(UpstreamState.DOWN, 1_005_000))
     first = latest.upstream()
     clock.now += 60
     assert latest.upstream() == first
@@ -102,7 +102,7 @@ def test_the_state_keeps_its_since(latest: LatestValues, clock: Clock) -> None:
 
 def test_a_forgotten_ticker_is_not_missed(latest: LatestValues, clock: Clock) -> None:
     """A demand ticker nobody wants any more is dropped; a configured one stays."""
-    latest.receive(Upstream(UpstreamState.LIVE, 1_000_000))
+    latest.on_message(Upstream(UpstreamState.LIVE, 1_000_000))
     speak(latest, clock, "btc_usd", "eth_usd", "sol_usdc")
     latest.forget("sol_usdc")
     latest.forget("btc_usd")

@@ -96,7 +96,7 @@ class Node:
             logins_per_minute=1_000,
             monotonic=lambda: float(next(ticks)),  # failures are forgiven before the next
         )
-        bus.subscribe(self.office.notifier.receive)
+        bus.subscribe(self.office.notifier.on_message)
 
     async def _ask(self, request: bytes, *, seconds: float) -> bytes:
         raise AssertionError("errands go to the leader directly")

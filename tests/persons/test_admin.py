@@ -191,7 +191,7 @@ async def test_news_that_were_lost_are_looked_up(tmp_path: Path, monkeypatch: py
                 with anyio.fail_after(30):
                     while (await browser.me()).status_code != 200:
                         await anyio.sleep(0.02)
-            notifier.receive(SessionChanged((), "missed"))
+            notifier.on_message(SessionChanged((), "missed"))
             assert (await told(tab, "person"))["username"] == "ada"
             await other.log_in(BOB)
             assert (await told(second, "person"))["username"] == "bob"

@@ -102,8 +102,8 @@ class Room:
             **options,
         )
         self.bus = LocalBus(epoch)
-        self.bus.subscribe(self.latest.receive)
-        self.bus.subscribe(self.manager.receive)
+        self.bus.subscribe(self.latest.on_message)
+        self.bus.subscribe(self.manager.on_message)
 
     def clock(self) -> float:
         """Monotonic seconds."""

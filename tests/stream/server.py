@@ -200,7 +200,7 @@ async def served(
     }
     server = QuietServer(uvicorn.Config(endpoint, port=0, **settings))
     bus = LocalBus(7)
-    bus.subscribe(stream_manager.receive)
+    bus.subscribe(stream_manager.on_message)
     async with anyio.create_task_group() as tasks:
         await tasks.start(stream_manager.run)
         tasks.start_soon(server.serve)

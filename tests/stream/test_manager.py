@@ -71,8 +71,8 @@ def test_a_stream_sees_only_its_tickers(room: Room) -> None:
 def test_without_a_board_the_manager_keeps_its_own() -> None:
     """The manager of the assignment needs nothing but its channels."""
     manager = ServerSSEManager("btc_usd", "eth_usd", "connection")
-    manager.receive(Upstream(UpstreamState.LIVE, 1))
-    manager.receive(tick().at(1, 1))
+    manager.on_message(Upstream(UpstreamState.LIVE, 1))
+    manager.on_message(tick().at(1, 1))
     reader = Reader()
     manager.join(reader, Subscription(0, manager.tickers))
     assert reader.prices() == [1]
@@ -165,7 +165,7 @@ def test_a_lower_epoch_is_refused(room: Room) -> None:
     """A leader that lost its lease is not listened to."""
     reader, _ = room.join(0)
     room.publish(1)
-    room.manager.receive(tick(price=9).at(6, 99))
+    room.manager.on_message(tick(price=9).at(6, 99))
     room.turn()
     assert reader.prices() == [1]
 
@@ -174,7 +174,7 @@ def test_a_repeated_message_is_not_delivered_again(room: Room) -> None:
     """What a bus brings twice is one tick."""
     reader, _ = room.join(0)
     room.publish(1)
-    room.manager.receive(tick(price=1).at(7, 1))
+    room.manager.on_message(tick(price=1).at(7, 1))
     room.turn()
     assert reader.prices() == [1]
 
@@ -377,7 +377,7 @@ async def drained_in_steps(
             for moment[0] in moments:
                 while len(manager) > max(0.0, len(readers) * (1 - moment[0] / window) + 1):
                     await anyio.lowlevel.checkpoint()
-                manager.receive(tick(price=1 + int(10 * moment[0])).at(1, 1 + int(10 * moment[0])))
+                manager.on_message(tick(price=1 + int(10 * moment[0])).at(1, 1 + int(10 * moment[0])))
                 for _ in manager.turn():
                     pass
                 for reader in readers:
@@ -420,7 +420,7 @@ async def test_the_coroutine_serves_ticks_and_timers() -> None:
         await tasks.start(manager.run)
         manager.join(immediate, Subscription(0, manager.tickers))
         manager.join(timed, Subscription(1, manager.tickers))
-        manager.receive(tick(price=1).at(1, 1))
+        manager.on_message(tick(price=1).at(1, 1))
         with anyio.fail_after(60):
             while not (immediate.prices() and timed.prices()):
                 await anyio.lowlevel.checkpoint()

@@ -142,8 +142,8 @@ async def running_site(
     async with Store(f"sqlite+aiosqlite:///{folder / 'prices.db'}", interval=interval) as store:
         await store.migrate()
         bus = LocalBus(await store.take_epoch())
-        bus.subscribe(latest.receive)
-        bus.subscribe(manager.receive)
+        bus.subscribe(latest.on_message)
+        bus.subscribe(manager.on_message)
         await store.insert_missing(stored)
         site: Site
 
