@@ -41,7 +41,7 @@ async def test_choosing_a_timer_changes_the_cadence(tmp_path: Path) -> None:
         await expect(page.locator(".tile .move").first).not_to_be_empty()
         slow = await changes(page, 2.5)
         await page.get_by_label("Every tick").check()
-        await expect(page.locator("#cadence")).to_have_text("each price as it arrives")
+        await expect(page.locator("#timer-hint")).to_have_text("each price as it arrives")
         fast = await changes(page, 1.5)
         await page.reload()
         await expect(page.get_by_label("Every tick")).to_be_checked()
@@ -70,10 +70,10 @@ async def test_the_state_is_told_and_old_prices_are_greyed(tmp_path: Path) -> No
         page = await window.open()
         state, tile = page.locator("#state"), page.locator("[data-ticker=btc_usd]")
         await expect(state).to_have_text("Live")
-        await expect(tile).to_have_attribute("data-believed", "yes")
+        await expect(tile).to_have_attribute("data-fresh", "yes")
         site.market.cancel()
         await expect(state).to_have_text("The exchange is silent, prices are old")
-        await expect(tile).to_have_attribute("data-believed", "no")
+        await expect(tile).to_have_attribute("data-fresh", "no")
         await expect(tile.locator(".age")).to_have_text(re.compile(r"^stale, \d+ s ago$"))
         await expect(page.locator("#announcer")).to_have_text("The exchange is silent, prices are old")
         await window.picture(page, "board-stale")
@@ -84,7 +84,7 @@ async def test_the_state_is_told_and_old_prices_are_greyed(tmp_path: Path) -> No
         site.tick("btc_usd", "65000.5")
         site.tick("eth_usd", "3000.5")
         await expect(state).to_have_text("Live")
-        await expect(tile).to_have_attribute("data-believed", "yes")
+        await expect(tile).to_have_attribute("data-fresh", "yes")
         await expect(tile.locator(".number")).to_have_text("65,000.50")
 
 
@@ -100,10 +100,10 @@ async def test_the_page_comes_back_when_the_gateway_restarts(tmp_path: Path) -> 
             await expect(page.locator("#state")).to_have_text("Live")
             await stack.aclose()
             await expect(page.locator("#state")).to_have_text("No connection to this server, trying again")
-            await expect(page.locator(".tile").first).to_have_attribute("data-believed", "no")
+            await expect(page.locator(".tile").first).to_have_attribute("data-fresh", "no")
             async with moving_site(tmp_path / "again", port=port):
                 await expect(page.locator("#state")).to_have_text("Live")
-                await expect(page.locator(".tile").first).to_have_attribute("data-believed", "yes")
+                await expect(page.locator(".tile").first).to_have_attribute("data-fresh", "yes")
 
 
 async def test_a_refused_stream_is_asked_for_again(tmp_path: Path) -> None:

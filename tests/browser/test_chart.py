@@ -27,22 +27,22 @@ async def test_the_chart_tells_its_holes(tmp_path: Path) -> None:
         await expect(page.locator("#canvas")).to_have_attribute(
             "aria-label", re.compile(r"btc_usd from .* \d+ prices; 9 missing")
         )
-        await page.locator("#panel-twin summary").click()
-        await expect(page.locator("#panel-twin")).to_contain_text("missing until")
+        await page.locator("#panel-table summary").click()
+        await expect(page.locator("#panel-table")).to_contain_text("missing until")
 
 
 async def test_stored_and_streamed_prices_meet_without_a_seam(tmp_path: Path) -> None:
     """With a timer slower than the slots, every slot that passed is in the table, as it is in the database."""
     async with moving_site(tmp_path, interval=2, hours=0.1) as site, chromium(site.address) as window:
         page = await window.open("/?timer=5")
-        await page.locator("#panel-twin summary").click()
-        await expect(page.locator("#panel-twin tbody tr").first).to_be_visible()
+        await page.locator("#panel-table summary").click()
+        await expect(page.locator("#panel-table tbody tr").first).to_be_visible()
         opened = time.time()
         with anyio.fail_after(40):
             while True:
                 answer = await site.get("/api/v1/prices", ticker="btc_usd", start=int(opened), limit=10_000)
                 stored: list[dict[str, Any]] = answer.json()["data"]
-                shown = set((await rows(page, "#panel-twin")).values())
+                shown = set((await rows(page, "#panel-table")).values())
                 settled = [f"{price['price']:,.2f}" for price in stored[:5]]
                 if len(settled) == 5 and shown.issuperset(settled):
                     break
@@ -103,8 +103,8 @@ async def test_candles_follow_the_stream(tmp_path: Path) -> None:
         await page.get_by_role("radio", name="24 h").check()
         await expect(page.locator("#canvas")).to_have_attribute("aria-label", re.compile(r"eth_usd .* \d{3} prices"))
         await window.picture(page, "board-candles")
-        await page.locator("#panel-twin summary").click()
-        newest = page.locator("#panel-twin tbody tr").first
+        await page.locator("#panel-table summary").click()
+        newest = page.locator("#panel-table tbody tr").first
         before = await newest.inner_text()
         await page.get_by_role("radio", name="Line").check()
         await page.get_by_role("radio", name="5 min").check()

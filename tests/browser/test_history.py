@@ -28,7 +28,7 @@ async def test_a_filter_shows_what_was_stored_and_what_is_missing(tmp_path: Path
         await page.get_by_label("Resolution").select_option("as stored")
         await page.get_by_role("button", name="Show").click()
         await expect(page.locator("#summary")).to_have_text(re.compile(r"^eth_usd: \d{3,4} rows, some missing$"))
-        await expect(page.locator("#coverage-words")).to_have_text(re.compile(r"^[\d.]+% missing, stretches: \d+"))
+        await expect(page.locator("#coverage-text")).to_have_text(re.compile(r"^[\d.]+% missing, stretches: \d+"))
         await page.get_by_text("Coverage as a table").click()
         await expect(page.locator("#gaps")).to_contain_text("missing: ")
         await expect(page.locator("#curl")).to_have_text(

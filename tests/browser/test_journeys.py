@@ -40,10 +40,10 @@ async def test_the_exchange_goes_and_comes_back(tmp_path: Path) -> None:
         site.exchange.strike("refuse_connections")
         site.exchange.strike("drop")
         await expect(state).to_have_text(re.compile("exchange"), timeout=SOON)
-        await expect(tile).to_have_attribute("data-believed", "no", timeout=SOON)
+        await expect(tile).to_have_attribute("data-fresh", "no", timeout=SOON)
         site.exchange.strike("refuse_connections", "off")
         await expect(state).to_have_text("Live", timeout=SOON)
-        await expect(tile).to_have_attribute("data-believed", "yes", timeout=SOON)
+        await expect(tile).to_have_attribute("data-fresh", "yes", timeout=SOON)
         await moves(page)
 
 

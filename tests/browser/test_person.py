@@ -183,5 +183,5 @@ async def test_the_dialog_speaks_russian(tmp_path: Path) -> None:
 @pytest.mark.parametrize("reason", sorted(set(REASONS.values())))
 def test_every_reason_is_translated(reason: str) -> None:
     """A sentence about a failed log-in that the exchange causes has its words in each language."""
-    for path in (FRONTEND / "words").glob("*.json"):
-        assert f'"said.{reason}"' in path.read_text(), path.name
+    for path in (FRONTEND / "messages").glob("*.json"):
+        assert f'"login.reason.{reason}"' in path.read_text(), path.name

@@ -33,7 +33,7 @@ async def test_the_state_of_a_node_is_live(tmp_path: Path) -> None:
         site.checks = {"database": Check(False, "the database does not answer", needed=False)}
         await window.open("/?timer=5")
         page = await window.open("/status")
-        await expect(page.locator("#health-words")).to_have_text("degraded: it serves, with something missing")
+        await expect(page.locator("#health-text")).to_have_text("degraded: it serves, with something missing")
         await expect(page.locator("#checks")).to_contain_text("! Database")
         await expect(page.locator("#counts")).to_contain_text(re.compile("2\\s*open|open\\s*2"))
         await page.get_by_text("Streams by timer").click()
@@ -41,7 +41,7 @@ async def test_the_state_of_a_node_is_live(tmp_path: Path) -> None:
         await expect(page.locator("#timers")).to_contain_text("1 s")
         await expect(page.locator("#part-recorder")).to_contain_text("rows written")
         await page.get_by_text("Plots as a table").click()
-        await expect(page.locator("#course tbody tr").nth(1)).to_contain_text(re.compile(r"\d ms"))
+        await expect(page.locator("#charts-table tbody tr").nth(1)).to_contain_text(re.compile(r"\d ms"))
         site.market.cancel()
         site.upstream(UpstreamState.DOWN)
         await expect(page.locator("#state")).to_have_text("The exchange cannot be reached")
@@ -62,7 +62,7 @@ async def test_a_broken_node_says_so_on_its_page(tmp_path: Path) -> None:
     async with moving_site(tmp_path) as site, chromium(site.address) as window:
         window.expected = ("status of 503",)
         page = await window.open("/status")
-        await expect(page.locator("#health-words")).to_have_text("ready")
+        await expect(page.locator("#health-text")).to_have_text("ready")
 
         async def refuse(route: Any) -> None:
             await route.fulfill(status=503, body="{}")

@@ -1,6 +1,6 @@
 // Questions to the REST API of the same gateway, with exact prices: JSON.parse alone would round them.
 
-/** @typedef {import("./slots.js").Slot} Slot */
+/** @typedef {import("./series.js").Slot} Slot */
 
 const DECIMAL = /("(?:price|open|high|low|close|equity|balance|available_funds)":)(-?\d+(?:\.\d+)?)(?![\d.eE])/g;
 

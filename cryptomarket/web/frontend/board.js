@@ -1,14 +1,14 @@
-// The board: a tile per ticker and one large chart, fed by one stream; what should not be believed greys and says so.
+// The board: a tile per ticker and one large chart, fed by one stream; what should not be fresh greys and says so.
 
 import { find } from "./dom.js";
-import { Panel } from "./panel.js";
-import { startPerson } from "./person.js";
-import { startPicker } from "./picker.js";
-import { startState } from "./state.js";
+import { ChartPanel } from "./chart-panel.js";
+import { startLogin } from "./login-dialog.js";
+import { startTickerPicker } from "./ticker-picker.js";
+import { showConnectionState } from "./connection-state.js";
 import { CryptoMarketStream } from "./stream.js";
 import { startTheme } from "./theme.js";
 import { Tile } from "./tile.js";
-import { readWords } from "./words.js";
+import { loadMessages } from "./i18n.js";
 
 const REFRESH_MS = 500;
 /** Spoken at most this often: a price a second would drown a screen reader. */
@@ -17,8 +17,8 @@ const HISTORY_MS = 300_000;
 const TIMER_KEY = "cryptomarket.timer";
 const TICKERS_KEY = "cryptomarket.tickers";
 
-const words = await readWords();
-startTheme(words);
+const messages = await loadMessages();
+startTheme(messages);
 
 const section = find("#tiles", HTMLElement);
 const interval = Number(section.dataset.interval);
@@ -43,15 +43,15 @@ const radio = timers.find((one) => one.value === timer) ?? timers.find((one) => 
 if (radio) radio.checked = true;
 
 /** @param {number} seconds */
-function showCadence(seconds) {
-  const name = seconds === 0 ? "cadence.tick" : "cadence.every";
-  find("#cadence", HTMLElement).textContent = words.say(name, { seconds });
+function showTimerHint(seconds) {
+  const name = seconds === 0 ? "timer.hint.tick" : "timer.hint.every";
+  find("#timer-hint", HTMLElement).textContent = messages.text(name, { seconds });
 }
 
 /* Tiles: the configured ones are in the page, others are added. */
 
 for (const article of section.querySelectorAll(".tile")) {
-  const tile = new Tile(/** @type {HTMLElement} */ (article), words, interval);
+  const tile = new Tile(/** @type {HTMLElement} */ (article), messages, interval);
   tiles.set(tile.ticker, tile);
 }
 const configured = [...tiles.keys()];
@@ -69,17 +69,17 @@ function addTile(ticker) {
   find(".quote", HTMLElement, article).textContent = quote ?? "";
   find(".scroll", HTMLElement, article).setAttribute("aria-labelledby", `name-${ticker}`);
   const remove = find(".remove", HTMLButtonElement, article);
-  remove.setAttribute("aria-label", `${words.say("tile.remove")} ${ticker}`);
+  remove.setAttribute("aria-label", `${messages.text("tile.remove")} ${ticker}`);
   remove.addEventListener("click", () => {
     const next = article.previousElementSibling;
     article.remove();
     tiles.delete(ticker);
     followTickers();
     if (next instanceof HTMLElement) find("summary", HTMLElement, next).focus();
-    announce(words.say("tile.removed", { ticker }));
+    announce(messages.text("tile.removed", { ticker }));
   });
   section.append(made);
-  const tile = new Tile(article, words, interval);
+  const tile = new Tile(article, messages, interval);
   tiles.set(ticker, tile);
   tile.loadHistory();
 }
@@ -102,16 +102,16 @@ function announce(text) {
   find("#announcer", HTMLElement).textContent = text;
 }
 
-const state = startState(feed, words, (text) => {
+const state = showConnectionState(feed, messages, (text) => {
   announce(text);
   refresh();
 });
 
-startPerson(feed, words, announce);
+startLogin(feed, messages, announce);
 
 function refresh() {
-  const believed = !["lost", "down", "connecting"].includes(state());
-  for (const tile of tiles.values()) tile.refresh(believed, state() === "stale");
+  const fresh = !["lost", "down", "connecting"].includes(state());
+  for (const tile of tiles.values()) tile.refresh(fresh, state() === "stale");
   if (performance.now() - announced > ANNOUNCE_MS && document.hasFocus()) {
     announce([...tiles.values()].map((tile) => tile.spoken()).join(", "));
   }
@@ -145,23 +145,23 @@ find("#timer-form", HTMLFormElement).addEventListener("change", (event) => {
   const { value } = /** @type {HTMLInputElement} */ (event.target);
   localStorage.setItem(TIMER_KEY, value);
   rememberInAddress("timer", value);
-  showCadence(Number(value));
+  showTimerHint(Number(value));
   feed.follow({ timer: Number(value) });
 });
 
-/** @type {Panel | null} */
+/** @type {ChartPanel | null} */
 let panel = null;
 
-showCadence(feed.timer);
+showTimerHint(feed.timer);
 for (const ticker of (asked.get("tickers") ?? localStorage.getItem(TICKERS_KEY) ?? "").split(",").slice(0, 18)) {
   if (/^[\w-]{2,64}$/.test(ticker) && !tiles.has(ticker)) addTile(ticker);
 }
 feed.follow({ tickers: tiles.keys() });
-startPicker(words, () => feed.tickers, (ticker) => {
+startTickerPicker(messages, () => feed.tickers, (ticker) => {
   addTile(ticker);
   followTickers();
 });
 setInterval(refresh, REFRESH_MS);
 setInterval(loadHistory, HISTORY_MS);
-panel = await Panel.open(words, interval);
+panel = await ChartPanel.open(messages, interval);
 await Promise.all([panel?.offer(feed.tickers), loadHistory()]);

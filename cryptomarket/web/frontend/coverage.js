@@ -1,4 +1,4 @@
-// The strip below a chart: what was heard, what was filled in, what is missing. Told by pattern and words, not colour alone.
+// The strip below a chart: what was heard, what was filled in, what is missing. Told by pattern and messages, not colour alone.
 
 /**
  * @typedef {object} Interval
@@ -34,12 +34,12 @@ export function drawStrip(svg, { start, end, intervals }) {
   );
 }
 
-/** One sentence. @param {import("./words.js").Words} words @param {Coverage} coverage */
-export function inWords(words, { start, end, complete, intervals }) {
-  if (end <= start || !intervals.length) return words.say("coverage.nothing");
-  if (complete) return words.say("coverage.complete");
+/** One sentence. @param {import("./i18n.js").Messages} messages @param {Coverage} coverage */
+export function coverageText(messages, { start, end, complete, intervals }) {
+  if (end <= start || !intervals.length) return messages.text("coverage.nothing");
+  if (complete) return messages.text("coverage.complete");
   const missing = intervals.filter((interval) => interval.kind === "missing");
   const seconds = missing.reduce((sum, interval) => sum + interval.end - interval.start, 0);
   const share = Math.min(seconds / (end - start), 1);
-  return words.say("coverage.lacking", { n: missing.length, share: words.share.format(share) });
+  return messages.text("coverage.lacking", { n: missing.length, share: messages.share.format(share) });
 }

@@ -1,9 +1,9 @@
 // <crypto-price> and <crypto-chart>: elements for any page of an allowed origin; all with one timer share one stream.
 
 import { prices } from "./api.js";
-import { draw, extent } from "./chart.js";
+import { draw, extent } from "./sparkline.js";
 import { CryptoMarketStream } from "./stream.js";
-import { Words } from "./words.js";
+import { Messages } from "./i18n.js";
 
 /** @typedef {import("./cryptomarket.d.ts").Price} Price */
 
@@ -55,7 +55,7 @@ class Group {
     this.stream.addEventListener("link", () => this.members.forEach((member) => member.heard(undefined)));
   }
 
-  get believed() {
+  get fresh() {
     return this.stream.link !== "lost" && (this.upstream === "live" || this.upstream === "opening");
   }
 
@@ -86,7 +86,7 @@ class PriceElement extends HTMLElement {
     this.group = null;
     this.shadow = this.attachShadow({ mode: "open" });
     this.shadow.adoptedStyleSheets = [sheet];
-    this.words = new Words({}, document.documentElement.lang || "en");
+    this.messages = new Messages({}, document.documentElement.lang || "en");
   }
 
   get ticker() {
@@ -128,8 +128,8 @@ class PriceElement extends HTMLElement {
 
   /** Something was heard of the ticker so many milliseconds ago, or the state changed. @param {number} [age] */
   heard(age) {
-    const believed = this.group?.believed ?? true;
-    this.toggleAttribute("stale", !believed && (age === undefined || age > STALE_MS));
+    const fresh = this.group?.fresh ?? true;
+    this.toggleAttribute("stale", !fresh && (age === undefined || age > STALE_MS));
   }
 
   /** Shown for the first time, or with another ticker. */
@@ -156,7 +156,7 @@ export class CryptoPriceElement extends PriceElement {
     const value = Number(price.price);
     const { number, move } = this;
     if (!number || !move) return;
-    number.textContent = this.words.wholePrice(price.price);
+    number.textContent = this.messages.wholePrice(price.price);
     const kind = value > this.former ? "up" : value < this.former ? "down" : "none";
     move.dataset.move = kind;
     move.textContent = { up: "▲", down: "▼", none: "" }[kind];
@@ -183,7 +183,7 @@ export class CryptoChartElement extends PriceElement {
     this.labels = [span("from", ""), span("extent", ""), span("to", "")];
     caption.append(...this.labels);
     this.shadow.replaceChildren(this.svg, caption);
-    /** @type {import("./chart.js").Point[]} */
+    /** @type {import("./sparkline.js").Point[]} */
     this.points = [];
     this.drawnAt = 0;
     this.load();
@@ -220,8 +220,8 @@ export class CryptoChartElement extends PriceElement {
     if (!svg || !labels || points.length < 2) return;
     draw(svg, points, now - this.hours * HOUR, now, usualStep(points));
     const { low, high } = extent(points);
-    const say = (/** @type {number} */ price) => this.words.wholePrice(String(price));
-    const texts = [this.words.time(now - this.hours * HOUR), `${say(low)} – ${say(high)}`, this.words.time(now)];
+    const price = (/** @type {number} */ price) => this.messages.wholePrice(String(price));
+    const texts = [this.messages.time(now - this.hours * HOUR), `${price(low)} – ${price(high)}`, this.messages.time(now)];
     labels.forEach((label, i) => (label.textContent = texts[i] ?? ""));
     svg.setAttribute("aria-label", `${this.ticker}: ${texts.join(", ")}`);
   }

@@ -1,33 +1,33 @@
 // The page of the past: what was stored between two days, as a chart, a table, files, and a line for the terminal.
 
 import { address, ask, candles, prices } from "./api.js";
-import { drawStrip, inWords } from "./coverage.js";
+import { drawStrip, coverageText } from "./coverage.js";
 import { find } from "./dom.js";
-import { chartLibrary, PriceChart } from "./pricechart.js";
+import { chartLibrary, PriceChart } from "./price-chart.js";
 import { fillTable } from "./table.js";
 import { startTheme } from "./theme.js";
-import { readWords } from "./words.js";
+import { loadMessages } from "./i18n.js";
 
-/** @typedef {import("./slots.js").Slot} Slot */
+/** @typedef {import("./series.js").Slot} Slot */
 /** @typedef {{ticker: string, start: string, end: string, resolution: string}} Asked */
 
 /** More rows than anybody reads; the files have them all. */
 const MOST_ROWS = 1000;
 const DAY_MS = 86_400_000;
 
-const words = await readWords();
-startTheme(words);
+const messages = await loadMessages();
+startTheme(messages);
 
 const form = find("#filter", HTMLFormElement);
 const refusal = find("#refusal", HTMLElement);
-const moments = new Intl.DateTimeFormat(words.dates, {
+const moments = new Intl.DateTimeFormat(messages.dates, {
   dateStyle: "medium", timeStyle: "medium", hourCycle: "h23", timeZone: "UTC",
 });
 const moment = (/** @type {number} */ seconds) => moments.format(seconds * 1000);
 const library = await chartLibrary();
 const canvas = find("#canvas", HTMLElement);
 canvas.hidden = !library;
-const chart = library && new PriceChart(canvas, words, Number(form.dataset.interval), library);
+const chart = library && new PriceChart(canvas, messages, Number(form.dataset.interval), library);
 
 /** @param {string} name */
 function field(name) {
@@ -60,7 +60,7 @@ function showRows(slots, complete, more, { ticker, resolution }) {
   const heads = columns.map((name) => {
     const head = document.createElement("th");
     head.scope = "col";
-    head.textContent = words.say(`table.${name}`) + (name === "time" ? " (UTC)" : "");
+    head.textContent = messages.text(`table.${name}`) + (name === "time" ? " (UTC)" : "");
     return head;
   });
   const row = document.createElement("tr");
@@ -70,17 +70,17 @@ function showRows(slots, complete, more, { ticker, resolution }) {
   fillTable(
     find("#rows", HTMLElement),
     newest.map(({ time, text, candle }) => {
-      if (!candle) return [moment(time), words.wholePrice(text)];
-      const figures = [candle.open, candle.high, candle.low, text].map((price) => words.wholePrice(price));
+      if (!candle) return [moment(time), messages.wholePrice(text)];
+      const figures = [candle.open, candle.high, candle.low, text].map((price) => messages.wholePrice(price));
       return [moment(time), ...figures, `${candle.count}${candle.partial ? " *" : ""}`];
     }),
   );
   const notes = [];
-  if (slots.length > MOST_ROWS || more) notes.push(words.say("history.rest", { n: Math.min(slots.length, MOST_ROWS) }));
-  if (slots.some((slot) => slot.candle?.partial)) notes.push(words.say("history.partial"));
+  if (slots.length > MOST_ROWS || more) notes.push(messages.text("history.rest", { n: Math.min(slots.length, MOST_ROWS) }));
+  if (slots.some((slot) => slot.candle?.partial)) notes.push(messages.text("history.partial"));
   find("#rest", HTMLElement).textContent = notes.join(" ");
   const name = complete ? "history.complete" : "history.incomplete";
-  const said = slots.length ? words.say(name, { n: slots.length, ticker }) : words.say("history.nothing", { ticker });
+  const said = slots.length ? messages.text(name, { n: slots.length, ticker }) : messages.text("history.nothing", { ticker });
   find("#summary", HTMLElement).textContent = said;
   canvas.setAttribute("aria-label", said);
 }
@@ -89,12 +89,12 @@ function showRows(slots, complete, more, { ticker, resolution }) {
 async function showCoverage({ ticker, start, end }) {
   const found = await ask("coverage", { ticker, start, end });
   drawStrip(find("#strip", SVGElement), found);
-  find("#coverage-words", HTMLElement).textContent = inWords(words, found);
+  find("#coverage-text", HTMLElement).textContent = coverageText(messages, found);
   fillTable(
     find("#gaps tbody", HTMLElement),
     found.intervals.map((/** @type {import("./coverage.js").Interval} */ interval) => {
-      const kind = words.say(`coverage.${interval.kind}`);
-      const why = interval.reason ? words.say(`reason.${interval.reason}`) : (interval.source ?? "");
+      const kind = messages.text(`coverage.${interval.kind}`);
+      const why = interval.reason ? messages.text(`reason.${interval.reason}`) : (interval.source ?? "");
       return [moment(interval.start), moment(interval.end), why ? `${kind}: ${why}` : kind];
     }),
   );
@@ -156,7 +156,7 @@ form.addEventListener("submit", (event) => {
 });
 find("#copy", HTMLButtonElement).addEventListener("click", async (event) => {
   await navigator.clipboard.writeText(find("#curl", HTMLElement).textContent ?? "");
-  /** @type {HTMLElement} */ (event.target).textContent = words.say("history.copied");
+  /** @type {HTMLElement} */ (event.target).textContent = messages.text("history.copied");
 });
 
 fromAddress();

@@ -1,15 +1,15 @@
 // The page of the state of a node: its health, its streams, its record; asked for every few seconds, the lamp live.
 
 import { ask } from "./api.js";
-import { inWords } from "./coverage.js";
+import { coverageText } from "./coverage.js";
 import { find } from "./dom.js";
-import { Course } from "./course.js";
-import { startPerson } from "./person.js";
-import { startState } from "./state.js";
+import { DeliveryCharts } from "./delivery-charts.js";
+import { startLogin } from "./login-dialog.js";
+import { showConnectionState } from "./connection-state.js";
 import { CryptoMarketStream } from "./stream.js";
 import { fillTable } from "./table.js";
 import { startTheme } from "./theme.js";
-import { readWords } from "./words.js";
+import { loadMessages } from "./i18n.js";
 
 const ASK_MS = 2000;
 const COVERAGE_MS = 60_000;
@@ -18,20 +18,20 @@ const DAY = 86_400;
 const DAYS = ["day"];
 const MOMENTS = ["finished"];
 
-const words = await readWords();
-startTheme(words);
-const number = new Intl.NumberFormat(words.language, { maximumFractionDigits: 1 });
-const days = new Intl.DateTimeFormat(words.dates, { dateStyle: "medium", timeZone: "UTC" });
-const moments = new Intl.DateTimeFormat(words.dates, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
+const messages = await loadMessages();
+startTheme(messages);
+const number = new Intl.NumberFormat(messages.language, { maximumFractionDigits: 1 });
+const days = new Intl.DateTimeFormat(messages.dates, { dateStyle: "medium", timeZone: "UTC" });
+const moments = new Intl.DateTimeFormat(messages.dates, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
 const refusal = find("#refusal", HTMLElement);
 const sheets = find("#sheets", HTMLElement);
 /** @type {string[]} */
 const tickers = JSON.parse(sheets.dataset.tickers ?? "[]");
 const stream = new CryptoMarketStream({ tickers, timer: 1 });
 const announce = (/** @type {string} */ text) => (find("#announcer", HTMLElement).textContent = text);
-startState(stream, words, announce);
-startPerson(stream, words, announce);
-const course = await Course.open(words);
+showConnectionState(stream, messages, announce);
+startLogin(stream, messages, announce);
+const course = await DeliveryCharts.open(messages);
 
 /** @type {Map<string, number>} */
 const heard = new Map();
@@ -46,7 +46,7 @@ stream.addEventListener("connection", (event) => {
 function showTickers() {
   const rows = tickers.map((ticker) => {
     const at = heard.get(ticker);
-    return [ticker, at === undefined ? words.say("age.waiting") : words.age(performance.now() - at), covered.get(ticker) ?? ""];
+    return [ticker, at === undefined ? messages.text("age.waiting") : messages.age(performance.now() - at), covered.get(ticker) ?? ""];
   });
   fillTable(find("#tickers", HTMLElement), rows);
 }
@@ -54,7 +54,7 @@ function showTickers() {
 async function askCoverage() {
   for (const ticker of tickers) {
     try {
-      covered.set(ticker, inWords(words, await ask("coverage", { ticker, start: Math.floor(Date.now() / 1000) - DAY })));
+      covered.set(ticker, coverageText(messages, await ask("coverage", { ticker, start: Math.floor(Date.now() / 1000) - DAY })));
     } catch (error) {
       covered.set(ticker, error instanceof Error ? error.message : "");
     }
@@ -62,9 +62,9 @@ async function askCoverage() {
   showTickers();
 }
 
-/** A name of a counter in words; one that nobody translated yet is shown as it is. @param {string} name */
+/** A name of a counter in messages; one that nobody translated yet is shown as it is. @param {string} name */
 function label(name) {
-  const text = words.say(`count.${name}`);
+  const text = messages.text(`count.${name}`);
   return text === `count.${name}` ? name.replaceAll("_", " ") : text;
 }
 
@@ -73,7 +73,7 @@ function shown(value, name = "") {
   if (typeof value === "number" && DAYS.includes(name)) return days.format(value * 1000);
   if (typeof value === "number" && MOMENTS.includes(name)) return moments.format(value * 1000);
   if (typeof value === "number") return number.format(value);
-  if (typeof value === "boolean") return words.say(value ? "status.yes" : "status.no");
+  if (typeof value === "boolean") return messages.text(value ? "status.yes" : "status.no");
   if (value === null || value === undefined || value === "") return "—";
   if (typeof value !== "object") return String(value);
   if (Array.isArray(value)) return value.map((one) => shown(one)).join(", ") || "—";
@@ -101,7 +101,7 @@ function showStreams(streams) {
   find("#counts", HTMLElement).replaceChildren(...items);
   const timers = Object.entries(streams.by_timer ?? {}).sort(([one], [other]) => Number(one) - Number(other));
   const rows = timers.map(([timer, count]) => {
-    const name = Number(timer) === 0 ? words.say("timer.0") : words.say("status.seconds", { n: number.format(Number(timer)) });
+    const name = Number(timer) === 0 ? messages.text("timer.0") : messages.text("status.seconds", { n: number.format(Number(timer)) });
     return [name, shown(count)];
   });
   fillTable(find("#timers tbody", HTMLElement), rows);
@@ -130,7 +130,7 @@ async function askStatus() {
   try {
     const found = await ask("status", {});
     refusal.hidden = true;
-    find("#health-words", HTMLElement).textContent = words.say(`health.${found.status}`);
+    find("#health-text", HTMLElement).textContent = messages.text(`health.${found.status}`);
     const checks = Object.entries(found.checks).map(([name, check]) => [
       `${check.ok ? "✓" : check.needed ? "✗" : "!"} ${label(name)}`,
       check.detail,
@@ -144,7 +144,7 @@ async function askStatus() {
     }
     showParts(found.statistics);
   } catch {
-    refusal.textContent = words.say("state.lost");
+    refusal.textContent = messages.text("state.lost");
     refusal.hidden = false;
   }
   showTickers();

@@ -1,6 +1,6 @@
 // The stream as a page uses it: shared with the other tabs by a worker where that can be, else a plain EventSource.
 
-import { Feed } from "./feed.js";
+import { ReconnectingSource } from "./reconnecting-source.js";
 
 const HERE_MS = 20_000;
 const DEFAULT_TIMER = 5;
@@ -44,7 +44,7 @@ export class CryptoMarketStream extends EventTarget {
     this.link = "opening";
     /** @type {Map<string, any>} */
     this.newest = new Map();
-    /** @type {Feed | null} */
+    /** @type {ReconnectingSource | null} */
     this.feed = null;
     /** @type {MessagePort | null} */
     this.port = null;
@@ -109,7 +109,7 @@ export class CryptoMarketStream extends EventTarget {
 
   openAlone() {
     this.feed?.close();
-    this.feed = new Feed(this.url, this.tickers, this.timer);
+    this.feed = new ReconnectingSource(this.url, this.tickers, this.timer);
     for (const kind of ["price", "connection", "link"]) {
       this.feed.addEventListener(kind, (event) => this.hear(kind, /** @type {CustomEvent} */ (event).detail));
     }

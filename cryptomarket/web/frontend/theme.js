@@ -2,13 +2,13 @@
 
 const THEMES = ["auto", "light", "dark"];
 
-/** @param {import("./words.js").Words} words */
-export function startTheme(words) {
+/** @param {import("./i18n.js").Messages} messages */
+export function startTheme(messages) {
   const page = document.documentElement;
   const button = document.getElementById("theme");
   if (!(button instanceof HTMLButtonElement)) return;
   const show = () => {
-    button.textContent = `${words.say("theme.label")}: ${words.say(`theme.${page.dataset.theme ?? "auto"}`)}`;
+    button.textContent = `${messages.text("theme.label")}: ${messages.text(`theme.${page.dataset.theme ?? "auto"}`)}`;
   };
   button.addEventListener("click", () => {
     const next = THEMES[(THEMES.indexOf(page.dataset.theme ?? "auto") + 1) % THEMES.length] ?? "auto";

@@ -1,10 +1,10 @@
 // One tile: the price of one ticker, its move, its age, its last hour.
 
 import { prices } from "./api.js";
-import { draw, extent } from "./chart.js";
+import { draw, extent } from "./sparkline.js";
 import { fillTable } from "./table.js";
 
-/** @typedef {import("./words.js").Words} Words */
+/** @typedef {import("./i18n.js").Messages} Messages */
 /** @typedef {import("./cryptomarket.d.ts").Price} Price */
 /** @typedef {{time: number, price: number, text: string}} Point */
 
@@ -18,16 +18,16 @@ const SPOKEN_MS = 3000;
 const MOST_LIVE_POINTS = 600;
 
 export class Tile {
-  /** @param {HTMLElement} article @param {Words} words @param {number} interval seconds between stored prices */
-  constructor(article, words, interval) {
+  /** @param {HTMLElement} article @param {Messages} messages @param {number} interval seconds between stored prices */
+  constructor(article, messages, interval) {
     this.article = article;
-    this.words = words;
+    this.messages = messages;
     this.interval = interval;
     this.ticker = article.dataset.ticker ?? "";
     this.whole = this.find(".whole");
     this.fraction = this.find(".fraction");
     this.move = this.find(".move");
-    this.ageWords = this.find(".age-words");
+    this.ageText = this.find(".age-messages");
     this.svg = /** @type {SVGElement} */ (article.querySelector("svg.chart"));
     this.rows = this.find("tbody");
     /** @type {Price | null} */
@@ -56,11 +56,11 @@ export class Tile {
     this.price = price;
     this.shownAt = performance.now();
     this.heardOf(0);
-    const { whole, fraction } = this.words.price(price.price);
+    const { whole, fraction } = this.messages.price(price.price);
     this.whole.textContent = whole;
     this.fraction.textContent = fraction;
     if (before) this.showMove(Number(price.price) - Number(before.price), price.price);
-    this.article.dataset.believed = "yes";
+    this.article.dataset.fresh = "yes";
     this.remember(price);
     this.refresh(true, false);
     if (this.shownAt - this.drawnAt > 900) this.drawHour();
@@ -69,18 +69,18 @@ export class Tile {
   /** @param {number} difference @param {string} like a price with the decimals to show */
   showMove(difference, like) {
     const decimals = Math.max(2, like.split(".")[1]?.length ?? 0);
-    const text = this.words.wholePrice(Math.abs(difference).toFixed(decimals));
+    const text = this.messages.wholePrice(Math.abs(difference).toFixed(decimals));
     const kind = difference > 0 ? "up" : difference < 0 ? "down" : "none";
     this.move.dataset.move = kind;
     this.move.textContent = { up: `▲ ${text}`, down: `▼ ${text}`, none: "＝" }[kind];
-    this.move.setAttribute("aria-label", this.words.say(`move.${kind}`, { difference: text }));
+    this.move.setAttribute("aria-label", this.messages.text(`move.${kind}`, { difference: text }));
     this.move.setAttribute("role", "img");
   }
 
   /** The exchange does not send this ticker. */
   refused() {
-    this.ageWords.textContent = this.words.say("age.refused");
-    this.article.dataset.believed = "no";
+    this.ageText.textContent = this.messages.text("age.refused");
+    this.article.dataset.fresh = "no";
   }
 
   /** The server last heard of this ticker so many milliseconds ago. @param {number} age */
@@ -89,28 +89,28 @@ export class Tile {
     this.sourceAgeAt = performance.now();
   }
 
-  /** Tell the age, and whether to believe the price. @param {boolean} believed @param {boolean} silent */
-  refresh(believed, silent) {
+  /** Tell the age, and whether to believe the price. @param {boolean} fresh @param {boolean} silent */
+  refresh(fresh, silent) {
     if (!this.price) return;
     const now = performance.now();
     const sourceAge = this.sourceAge + now - this.sourceAgeAt;
-    const stale = !believed || (silent && sourceAge > SPOKEN_MS);
-    this.article.dataset.believed = stale ? "no" : "yes";
-    const age = this.words.age(now - this.shownAt);
-    const text = stale ? this.words.say("age.stale", { age }) : age;
-    if (this.ageWords.textContent !== text) this.ageWords.textContent = text;
+    const stale = !fresh || (silent && sourceAge > SPOKEN_MS);
+    this.article.dataset.fresh = stale ? "no" : "yes";
+    const age = this.messages.age(now - this.shownAt);
+    const text = stale ? this.messages.text("age.stale", { age }) : age;
+    if (this.ageText.textContent !== text) this.ageText.textContent = text;
   }
 
   /** For the title of the page. */
   headline() {
     const arrow = { up: "▲ ", down: "▼ " }[this.move.dataset.move ?? ""] ?? "";
-    return `${arrow}${this.words.wholePrice(this.price?.price ?? "0")} ${this.ticker.toUpperCase().replace("_", "/")}`;
+    return `${arrow}${this.messages.wholePrice(this.price?.price ?? "0")} ${this.ticker.toUpperCase().replace("_", "/")}`;
   }
 
   /** For ears. */
   spoken() {
-    const price = this.price ? this.words.wholePrice(this.price.price) : this.words.say("age.waiting");
-    return this.words.say("announce.price", { ticker: this.ticker.replace("_", " "), price });
+    const price = this.price ? this.messages.wholePrice(this.price.price) : this.messages.text("age.waiting");
+    return this.messages.text("announce.price", { ticker: this.ticker.replace("_", " "), price });
   }
 
   /* The last hour */
@@ -155,12 +155,12 @@ export class Tile {
     const now = Math.max(Date.now() / 1000, last.time);
     draw(this.svg, points, now - HOUR, now, Math.max(this.interval, 60));
     const { low, high } = extent(points);
-    const say = (/** @type {number} */ price) => this.words.wholePrice(String(price));
-    this.find(".from").textContent = this.words.time(now - HOUR);
-    this.find(".to").textContent = this.words.time(now);
-    this.find(".extent").textContent = this.words.say("tile.extent", { low: say(low), high: say(high) });
-    const spoken = { ticker: this.ticker, first: say(first.price), last: say(last.price), low: say(low), high: say(high) };
-    this.svg.setAttribute("aria-label", this.words.say("tile.hour.full", spoken));
+    const price = (/** @type {number} */ price) => this.messages.wholePrice(String(price));
+    this.find(".from").textContent = this.messages.time(now - HOUR);
+    this.find(".to").textContent = this.messages.time(now);
+    this.find(".extent").textContent = this.messages.text("tile.extent", { low: price(low), high: price(high) });
+    const spoken = { ticker: this.ticker, first: price(first.price), last: price(last.price), low: price(low), high: price(high) };
+    this.svg.setAttribute("aria-label", this.messages.text("tile.hour.full", spoken));
     this.showDay(last.price);
     this.showTable();
   }
@@ -169,13 +169,13 @@ export class Tile {
   showDay(price) {
     const shown = this.find(".day-change");
     const change = this.dayAgo ? price / this.dayAgo - 1 : null;
-    shown.textContent = change === null ? "—" : this.words.percent.format(change);
+    shown.textContent = change === null ? "—" : this.messages.percent.format(change);
     shown.dataset.move = change === null || change === 0 ? "none" : change > 0 ? "up" : "down";
   }
 
-  /** The stored prices in words, newest first, while the table is open. */
+  /** The stored prices in messages, newest first, while the table is open. */
   showTable() {
     if (!(/** @type {HTMLDetailsElement} */ (this.find("details")).open)) return;
-    fillTable(this.rows, [...this.stored].reverse().map(({ time, text }) => [this.words.time(time), this.words.wholePrice(text)]));
+    fillTable(this.rows, [...this.stored].reverse().map(({ time, text }) => [this.messages.time(time), this.messages.wholePrice(text)]));
   }
 }

@@ -1,14 +1,14 @@
 // A SharedWorker: the tabs of one browser share a stream per timer, since a browser opens only six connections to a host.
 
-import { SharedFeed } from "./sharing.js";
+import { SharedSource } from "./shared-source.js";
 
 /** A tab says every 20 s that it is there; in the background browsers let it speak once a minute. */
 const GONE_MS = 150_000;
 const LOOK_MS = 30_000;
 
-/** @type {Map<string, SharedFeed>} */
+/** @type {Map<string, SharedSource>} */
 const feeds = new Map();
-/** @type {Map<MessagePort, {feed: SharedFeed | null, heard: number}>} */
+/** @type {Map<MessagePort, {feed: SharedSource | null, heard: number}>} */
 const tabs = new Map();
 
 /** @param {MessagePort} port */
@@ -25,7 +25,7 @@ function hear(port, said) {
   tab.heard = performance.now();
   if (said.kind === "follow") {
     const key = `${said.address} ${said.timer}`;
-    const feed = feeds.get(key) ?? new SharedFeed(said.address, said.timer);
+    const feed = feeds.get(key) ?? new SharedSource(said.address, said.timer);
     if (tab.feed && tab.feed !== feed) leave(port);
     feeds.set(key, feed);
     tab.feed = feed;

@@ -1,4 +1,7 @@
-"""The words of the pages in each language: one catalogue of JSON, read by templates here and by scripts there."""
+"""Translations of the pages: which language a request gets, and the messages of each.
+
+The catalogues `frontend/messages/*.json` are shared: templates read them here, scripts read them in the browser.
+"""
 
 import json
 import re
@@ -6,34 +9,39 @@ from pathlib import Path
 
 from starlette.requests import Request
 
-__all__ = ["LANGUAGE_COOKIE", "Messages", "best_language", "read_words"]
+__all__ = ["LANGUAGE_COOKIE", "Messages", "load_messages", "preferred_language"]
 
 LANGUAGE_COOKIE = "language"
 
-_ASKED = re.compile(r"\s*([a-zA-Z]{2,3})(?:-[\w-]+)?\s*(?:;\s*q=([01](?:\.\d{0,3})?))?\s*\Z", re.ASCII)
+_ACCEPTED = re.compile(r"\s*([a-zA-Z]{2,3})(?:-[\w-]+)?\s*(?:;\s*q=([01](?:\.\d{0,3})?))?\s*\Z", re.ASCII)
 
 
 class Messages:
-    """One language: called with a name it gives the text; a name nobody wrote down is an error, not an empty page."""
+    """The messages of one language, by key.
+
+    A call with an unknown key raises KeyError, so that a page never shows an empty label.
+    """
 
     def __init__(self, texts: dict[str, str]) -> None:
         self.texts = texts
 
-    def __call__(self, name: str) -> str:
-        return self.texts[name]
+    def __call__(self, key: str) -> str:
+        return self.texts[key]
 
 
-def read_words(path: Path) -> Messages:
-    """The catalogue in a file."""
+def load_messages(path: Path) -> Messages:
+    """The catalogue in a JSON file."""
     return Messages(json.loads(path.read_text(encoding="utf-8")))
 
 
-def best_language(request: Request, known: tuple[str, ...]) -> str:
-    """The language of `?lang=`, of the cookie, or the one the browser likes best; English when it knows none."""
+def preferred_language(request: Request, available: tuple[str, ...]) -> str:
+    """The language for a request: `?lang=`, else the cookie, else the best match of Accept-Language, else English."""
     for chosen in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):
-        if chosen in known:
+        if chosen in available:
             return chosen
-    asked = [_ASKED.match(part) for part in request.headers.get("accept-language", "").split(",")]
-    liked = [(float(match[2] or 1), match[1].lower()) for match in asked if match and match[1].lower() in known]
-    best = max(liked, key=lambda entry: entry[0], default=(0.0, "en"))
-    return best[1] if best[0] > 0 else "en"
+    ranges = [_ACCEPTED.match(item) for item in request.headers.get("accept-language", "").split(",")]
+    matches = [(float(match[2] or 1), match[1].lower()) for match in ranges if match]
+    weight, language = max(
+        (match for match in matches if match[1] in available), key=lambda match: match[0], default=(0.0, "en")
+    )
+    return language if weight > 0 else "en"

@@ -1,6 +1,6 @@
-"""The pages, and the files they are made of: templates filled here, scripts and styles served as they lie.
+"""The HTML pages and their static files: templates rendered here, scripts and styles served as they are.
 
-A page is complete without a script but for what moves; it says nothing a template could not escape.
+Without JavaScript a page shows everything but live updates. Templates escape every value.
 """
 
 import json
@@ -18,35 +18,39 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from ...market.latest import LatestValues
-from .i18n import LANGUAGE_COOKIE, Messages, best_language, read_words
+from .i18n import LANGUAGE_COOKIE, load_messages, preferred_language
 
 __all__ = ["page_routes"]
 
 HERE = Path(__file__).parent
 FRONTEND = HERE.parent / "frontend"
 
-#: Pages and scripts change together with the program: asked for again each time, answered 304 when nothing changed.
-FRESH = "no-cache"
+#: Pages and scripts are released together, so browsers revalidate each time; unchanged files are answered with 304.
+REVALIDATE = "no-cache"
 
 YEAR_SECONDS = 365 * 86_400
 
-#: The pages in the head of each: address and name of its words.
-PLACES = (("/", "nav.board"), ("/history", "nav.history"), ("/status", "nav.status"))
+#: Links in the header of each page: path and message key.
+NAVIGATION = (("/", "nav.board"), ("/history", "nav.history"), ("/status", "nav.status"))
+
+THEMES = ("light", "dark")
 
 _PAGE_HEADERS = {"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie"}
 
 
-class _Files(StaticFiles):
-    """Static files that a browser checks before it uses them again."""
+class _RevalidatedFiles(StaticFiles):
+    """Static files that a browser revalidates before it uses a cached copy."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
-        response.headers.setdefault("Cache-Control", FRESH)
+        response.headers.setdefault("Cache-Control", REVALIDATE)
         return response
 
 
 @dataclass(frozen=True, slots=True)
 class _Tile:
+    """A tile before the first event: `btc_usd` has a base and a quote, an instrument is a base alone."""
+
     ticker: str
     base: str
     quote: str
@@ -55,7 +59,6 @@ class _Tile:
 
 
 def _tile(ticker: str, latest: LatestValues) -> _Tile:
-    """What a tile shows before the first event: an index in two parts, an instrument by its whole name."""
     base, _, quote = ticker.upper().partition("_") if ticker == ticker.lower() else (ticker, "", "")
     tick = latest.tick(ticker)
     whole, point, fraction = f"{tick.price:,f}".partition(".") if tick else ("", "", "")
@@ -70,9 +73,9 @@ def page_routes(
     browser: Callable[[Request], tuple[str | None, Mapping[str, str]]],
     persons: bool,
 ) -> list[BaseRoute]:
-    """Routes of the pages and of everything they load; ``browser`` gives a header that begins a browser session.
+    """Routes of the pages and of the files they load.
 
-    With ``persons`` they offer to log in.
+    ``browser`` returns the browser session of a request and the headers that start one. ``persons``: offer the login.
     """
     templates = Environment(
         loader=FileSystemLoader(HERE / "templates"),
@@ -81,24 +84,24 @@ def page_routes(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    languages = {path.stem: read_words(path) for path in sorted((FRONTEND / "words").glob("*.json"))}
+    catalogues = {path.stem: load_messages(path) for path in sorted((FRONTEND / "messages").glob("*.json"))}
 
-    def show(request: Request, name: str, **values: Any) -> Response:
-        language = best_language(request, tuple(languages))
-        words: Messages = languages[language]
+    def render(request: Request, template: str, **values: Any) -> Response:
+        language = preferred_language(request, tuple(catalogues))
+        theme = request.cookies.get("theme")
         common: Mapping[str, Any] = {
             "language": language,
-            "languages": {code: known("language.own") for code, known in languages.items()},
-            "words": words,
+            "languages": {code: messages("language.own") for code, messages in catalogues.items()},
+            "t": catalogues[language],
             "version": version,
-            "theme": request.cookies.get("theme") if request.cookies.get("theme") in ("light", "dark") else None,
+            "theme": theme if theme in THEMES else None,
             "persons": persons,
-            "places": PLACES,
+            "navigation": NAVIGATION,
             "path": request.url.path,
         }
-        response = HTMLResponse(templates.get_template(name).render(**common, **values), headers=_PAGE_HEADERS)
-        _, begins = browser(request)
-        for header, value in begins.items():
+        response = HTMLResponse(templates.get_template(template).render(**common, **values), headers=_PAGE_HEADERS)
+        _, session_headers = browser(request)
+        for header, value in session_headers.items():
             response.headers.append(header, value)
         if request.query_params.get("lang") == language:
             response.set_cookie(LANGUAGE_COOKIE, language, max_age=YEAR_SECONDS, samesite="lax")
@@ -106,16 +109,16 @@ def page_routes(
 
     async def index(request: Request) -> Response:
         tiles = [_tile(ticker, latest) for ticker in tickers]
-        return show(request, "index.html", tiles=tiles, tickers=json.dumps(list(tickers)), interval=interval)
+        return render(request, "index.html", tiles=tiles, tickers=json.dumps(list(tickers)), interval=interval)
 
     async def history(request: Request) -> Response:
-        return show(request, "history.html", tickers=tickers, interval=interval)
+        return render(request, "history.html", tickers=tickers, interval=interval)
 
     async def status(request: Request) -> Response:
-        return show(request, "status.html", tickers=json.dumps(list(tickers)))
+        return render(request, "status.html", tickers=json.dumps(list(tickers)))
 
     async def docs(request: Request) -> Response:
-        return show(request, "docs.html")
+        return render(request, "docs.html")
 
     async def favicon(_: Request) -> Response:
         return FileResponse(FRONTEND / "favicon.svg", headers={"Cache-Control": "max-age=86400"})
@@ -126,6 +129,6 @@ def page_routes(
         Route("/status", status),
         Route("/docs", docs),
         Route("/favicon.ico", favicon),
-        Mount("/static/swagger", GZipMiddleware(_Files(packages=[("fastapi_swagger", "resources")]))),
-        Mount("/static", GZipMiddleware(_Files(directory=FRONTEND))),
+        Mount("/static/swagger", GZipMiddleware(_RevalidatedFiles(packages=[("fastapi_swagger", "resources")]))),
+        Mount("/static", GZipMiddleware(_RevalidatedFiles(directory=FRONTEND))),
     ]

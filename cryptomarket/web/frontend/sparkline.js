@@ -1,5 +1,5 @@
 // The small chart of a tile: a line over time that breaks where prices are missing.
-// Plain geometry first, then drawing; it knows neither the network nor the words.
+// Plain geometry first, then drawing; it knows neither the network nor the messages.
 
 /** @typedef {{time: number, price: number}} Point */
 

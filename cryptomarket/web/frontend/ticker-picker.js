@@ -3,17 +3,17 @@
 import { ask } from "./api.js";
 import { find } from "./dom.js";
 
-/** @typedef {import("./words.js").Words} Words */
+/** @typedef {import("./i18n.js").Messages} Messages */
 
 /** As many as one stream may name. */
 const MOST_TICKERS = 20;
 const PAUSE_MS = 150;
 
 /**
- * @param {Words} words @param {() => string[]} shown the tickers on the board
+ * @param {Messages} messages @param {() => string[]} shown the tickers on the board
  * @param {(ticker: string) => void} add
  */
-export function startPicker(words, shown, add) {
+export function startTickerPicker(messages, shown, add) {
   const form = find("#picker", HTMLFormElement);
   const input = find("#picker-name", HTMLInputElement);
   const names = find("#picker-names", HTMLDataListElement);
@@ -41,13 +41,13 @@ export function startPicker(words, shown, add) {
     const ticker = found.find((one) => one.toLowerCase() === name.toLowerCase());
     if (!ticker) {
       const near = found.slice(0, 3).join(", ");
-      return words.say("picker.unknown", { name, hint: near ? words.say("picker.hint", { names: near }) : "" });
+      return messages.text("picker.unknown", { name, hint: near ? messages.text("picker.hint", { names: near }) : "" });
     }
-    if (shown().includes(ticker)) return words.say("picker.there", { name: ticker });
-    if (shown().length >= MOST_TICKERS) return words.say("picker.full", { most: MOST_TICKERS });
+    if (shown().includes(ticker)) return messages.text("picker.there", { name: ticker });
+    if (shown().length >= MOST_TICKERS) return messages.text("picker.full", { most: MOST_TICKERS });
     add(ticker);
     form.reset();
-    return words.say("picker.added", { name: ticker });
+    return messages.text("picker.added", { name: ticker });
   }
 
   input.addEventListener("focus", suggest);

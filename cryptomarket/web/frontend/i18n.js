@@ -1,9 +1,9 @@
-// The words of a page in its language, and numbers as that language writes them.
+// The messages of a page in its language, and numbers as that language writes them.
 // A price stays the text the server sent: a binary float would lose digits, so it is grouped as text.
 
 /** @typedef {Record<string, string | number>} Values */
 
-export class Words {
+export class Messages {
   /** @param {Record<string, string>} texts @param {string} language */
   constructor(texts, language) {
     this.texts = texts;
@@ -25,7 +25,7 @@ export class Words {
   }
 
   /** The text of that name, its {holes} filled. @param {string} name @param {Values} [values] */
-  say(name, values = {}) {
+  text(name, values = {}) {
     const text = this.texts[name] ?? name;
     return text.replace(/\{(\w+)\}/g, (hole, key) => String(values[key] ?? hole));
   }
@@ -46,7 +46,7 @@ export class Words {
   }
 
   /** The same, or something else where there is no text of that name. @param {string} name @param {string} otherwise */
-  sayElse(name, otherwise) {
+  textOr(name, otherwise) {
     return this.texts[name] ?? otherwise;
   }
 
@@ -55,13 +55,13 @@ export class Words {
     return typeof amount === "string" ? this.wholePrice(amount) : this.plain.format(Number(amount));
   }
 
-  /** How long ago, in words. @param {number} milliseconds */
+  /** How long ago, in messages. @param {number} milliseconds */
   age(milliseconds) {
     const seconds = Math.floor(milliseconds / 1000);
-    if (seconds < 1) return this.say("age.now");
-    if (seconds < 120) return this.say("age.seconds", { n: seconds });
-    if (seconds < 7200) return this.say("age.minutes", { n: Math.floor(seconds / 60) });
-    return this.say("age.hours", { n: Math.floor(seconds / 3600) });
+    if (seconds < 1) return this.text("age.now");
+    if (seconds < 120) return this.text("age.seconds", { n: seconds });
+    if (seconds < 7200) return this.text("age.minutes", { n: Math.floor(seconds / 60) });
+    return this.text("age.hours", { n: Math.floor(seconds / 3600) });
   }
 
   /** Hours and minutes of a UNIX second. @param {number} seconds */
@@ -70,9 +70,9 @@ export class Words {
   }
 }
 
-/** The words the page was written in. @returns {Promise<Words>} */
-export async function readWords() {
+/** The messages the page was written in. @returns {Promise<Messages>} */
+export async function loadMessages() {
   const page = document.documentElement;
-  const response = await fetch(page.dataset.words ?? "/static/words/en.json");
-  return new Words(await response.json(), page.lang || "en");
+  const response = await fetch(page.dataset.messages ?? "/static/messages/en.json");
+  return new Messages(await response.json(), page.lang || "en");
 }

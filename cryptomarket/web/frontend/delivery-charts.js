@@ -1,10 +1,10 @@
 // How the streams went while one looked: events a second, and how old they were when written. Plots with a twin in rows.
 
 import { find } from "./dom.js";
-import { colour } from "./looks.js";
+import { themeColour } from "./chart-theme.js";
 import { fillTable } from "./table.js";
 
-/** @typedef {import("./words.js").Words} Words */
+/** @typedef {import("./i18n.js").Messages} Messages */
 /** @typedef {{delivered: number, age_counts: number[]}} Counters */
 
 /** Ten minutes at one question in two seconds. */
@@ -26,13 +26,13 @@ export function quantile(before, after, bounds, share) {
   return null;
 }
 
-export class Course {
-  /** @param {Words} words @param {typeof import("uplot") | null} library */
-  constructor(words, library) {
-    this.words = words;
+export class DeliveryCharts {
+  /** @param {Messages} messages @param {typeof import("uplot") | null} library */
+  constructor(messages, library) {
+    this.messages = messages;
     this.library = library;
-    this.number = new Intl.NumberFormat(words.language, { maximumFractionDigits: 1 });
-    this.clock = new Intl.DateTimeFormat(words.dates, { timeStyle: "medium", hourCycle: "h23" });
+    this.number = new Intl.NumberFormat(messages.language, { maximumFractionDigits: 1 });
+    this.clock = new Intl.DateTimeFormat(messages.dates, { timeStyle: "medium", hourCycle: "h23" });
     /** @type {number[]} */
     this.times = [];
     /** @type {(number | null)[]} */
@@ -41,8 +41,8 @@ export class Course {
     this.ages = [];
     /** @type {{time: number, streams: Counters} | null} */
     this.before = null;
-    this.twin = find("#course", HTMLDetailsElement);
-    this.twin.addEventListener("toggle", () => this.showRows());
+    this.table = find("#charts-table", HTMLDetailsElement);
+    this.table.addEventListener("toggle", () => this.showRows());
     /** @type {any[]} */
     this.plots = [];
     this.draw();
@@ -52,13 +52,13 @@ export class Course {
     new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   }
 
-  /** @param {Words} words */
-  static async open(words) {
+  /** @param {Messages} messages */
+  static async open(messages) {
     const address = new URL("./vendor/uplot.js", import.meta.url).href;
     try {
-      return new Course(words, (await import(address)).default);
+      return new DeliveryCharts(messages, (await import(address)).default);
     } catch {
-      return new Course(words, null); // built without npm: the rows tell the same
+      return new DeliveryCharts(messages, null); // built without npm: the rows tell the same
     }
   }
 
@@ -82,7 +82,7 @@ export class Course {
     if (!library) return;
     this.plots = ["rate", "age"].map((name, i) => {
       const place = find(`#${name}`, HTMLElement);
-      const [line, soft, brand] = ["line", "soft", "brand"].map((one) => colour(place, one));
+      const [line, soft, brand] = ["border", "muted", "brand"].map((one) => themeColour(place, one));
       const axis = { stroke: soft, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
       const values = (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => this.number.format(tick));
       const times = (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => this.clock.format(tick * 1000));
@@ -107,12 +107,12 @@ export class Course {
   }
 
   showRows() {
-    if (!this.twin.open) return;
-    const say = (/** @type {number | null | undefined} */ value, unit = "") =>
+    if (!this.table.open) return;
+    const figure = (/** @type {number | null | undefined} */ value, unit = "") =>
       value === null || value === undefined ? "—" : this.number.format(value) + unit;
     const rows = this.times.map((time, i) => [
-      this.clock.format(time * 1000), say(this.rates[i]), say(this.ages[i], " ms"),
+      this.clock.format(time * 1000), figure(this.rates[i]), figure(this.ages[i], " ms"),
     ]);
-    fillTable(find("tbody", HTMLElement, this.twin), rows.reverse());
+    fillTable(find("tbody", HTMLElement, this.table), rows.reverse());
   }
 }

@@ -1,12 +1,12 @@
 // A chart of one ticker: stored prices or candles, then the stream without a seam, older ones when one scrolls back.
-// The library draws; what is drawn is decided in slots.js.
+// The library draws; what is drawn is decided in series.js.
 
 import { candles, prices } from "./api.js";
-import { candleLooks, chartLooks, lineLooks } from "./looks.js";
-import { merged, moved, RESOLUTIONS, slotOf, withHoles } from "./slots.js";
+import { candleOptions, chartOptions, areaOptions } from "./chart-theme.js";
+import { merged, moved, RESOLUTIONS, slotOf, withHoles } from "./series.js";
 
-/** @typedef {import("./slots.js").Slot} Slot */
-/** @typedef {import("./words.js").Words} Words */
+/** @typedef {import("./series.js").Slot} Slot */
+/** @typedef {import("./i18n.js").Messages} Messages */
 /** @typedef {import("./cryptomarket.d.ts").Price} Price */
 /** @typedef {typeof import("lightweight-charts")} Library */
 
@@ -28,10 +28,10 @@ export async function chartLibrary() {
 }
 
 export class PriceChart {
-  /** @param {HTMLElement} place @param {Words} words @param {number} interval of stored prices @param {Library} library */
-  constructor(place, words, interval, library) {
+  /** @param {HTMLElement} place @param {Messages} messages @param {number} interval of stored prices @param {Library} library */
+  constructor(place, messages, interval, library) {
     this.place = place;
-    this.words = words;
+    this.messages = messages;
     this.interval = interval;
     this.library = library;
     this.ticker = "";
@@ -67,8 +67,8 @@ export class PriceChart {
 
   repaint() {
     const decimals = () => Math.min(Math.max(this.slots.at(-1)?.text.split(".")[1]?.length ?? 2, 2), 8);
-    this.chart.applyOptions(chartLooks(this.place, this.words, this.step, decimals));
-    this.series.applyOptions(this.resolution ? candleLooks(this.place) : lineLooks(this.place, this.library));
+    this.chart.applyOptions(chartOptions(this.place, this.messages, this.step, decimals));
+    this.series.applyOptions(this.resolution ? candleOptions(this.place) : areaOptions(this.place, this.library));
   }
 
   /** Draw candles of a resolution from now on, or the line; `show` fills it. @param {string} resolution */

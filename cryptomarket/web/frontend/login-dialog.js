@@ -7,21 +7,21 @@ import { find } from "./dom.js";
 import { fillTable } from "./table.js";
 
 /** @typedef {import("./stream.js").CryptoMarketStream} Stream */
-/** @typedef {import("./words.js").Words} Words */
+/** @typedef {import("./i18n.js").Messages} Messages */
 /** @typedef {{person_id: string, username: string, email: string, expires_at: number}} Person */
 
 /** The exchange is given up after 15 s; what comes later than this was lost on the way. */
 const PATIENCE_MS = 20_000;
 
-export class PersonDialog {
-  /** @param {Words} words @param {(text: string) => void} announce */
-  constructor(words, announce) {
-    this.words = words;
+export class LoginDialog {
+  /** @param {Messages} messages @param {(text: string) => void} announce */
+  constructor(messages, announce) {
+    this.messages = messages;
     this.announce = announce;
     /** @type {Person | null} */
     this.person = null;
     this.waiting = 0;
-    this.moments = new Intl.DateTimeFormat(words.dates, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
+    this.moments = new Intl.DateTimeFormat(messages.dates, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
     this.opener = find("#person-open", HTMLButtonElement);
     this.dialog = find("#person", HTMLDialogElement);
     this.form = find("#login", HTMLFormElement);
@@ -50,7 +50,7 @@ export class PersonDialog {
   }
 
   open() {
-    this.say("");
+    this.answerWith("");
     this.show();
     this.dialog.showModal();
     if (this.person) this.askAccount();
@@ -58,9 +58,9 @@ export class PersonDialog {
 
   show() {
     const { person } = this;
-    this.opener.textContent = person ? person.username : this.words.say("login.open");
-    this.opener.setAttribute("aria-label", this.words.say(person ? "person.open" : "login.open", { name: person?.username ?? "" }));
-    find("#person-title", HTMLElement).textContent = person ? person.username : this.words.say("login.title");
+    this.opener.textContent = person ? person.username : this.messages.text("login.open");
+    this.opener.setAttribute("aria-label", this.messages.text(person ? "person.open" : "login.open", { name: person?.username ?? "" }));
+    find("#person-title", HTMLElement).textContent = person ? person.username : this.messages.text("login.title");
     this.form.hidden = Boolean(person);
     this.card.hidden = !person;
     this.fields.disabled = this.waiting !== 0;
@@ -70,28 +70,28 @@ export class PersonDialog {
   }
 
   /** What the dialog answers; a reason of the server in the language of the page, where there is one. @param {string} text */
-  say(text) {
+  answerWith(text) {
     this.answer.textContent = text;
   }
 
   /** @param {string} reason */
   reason(reason) {
-    return this.words.sayElse(`said.${reason}`, reason);
+    return this.messages.textOr(`login.reason.${reason}`, reason);
   }
 
   async logIn() {
     const body = { client_id: this.id.value.trim(), client_secret: this.secret.value.trim() };
     this.secret.value = "";
     if (this.waiting || !body.client_id || !body.client_secret) return;
-    this.waiting = setTimeout(() => this.failed(this.words.say("login.silent")), PATIENCE_MS);
-    this.say(this.words.say("login.waiting"));
+    this.waiting = setTimeout(() => this.failed(this.messages.text("login.silent")), PATIENCE_MS);
+    this.answerWith(this.messages.text("login.waiting"));
     this.show();
     try {
       const sent = send("POST", "persons/login", body);
       body.client_secret = "";
       await sent; // the outcome comes on the stream
     } catch (error) {
-      this.failed(this.words.say("login.failed", { reason: this.reason(error instanceof Error ? error.message : "") }));
+      this.failed(this.messages.text("login.failed", { reason: this.reason(error instanceof Error ? error.message : "") }));
     }
   }
 
@@ -99,7 +99,7 @@ export class PersonDialog {
   failed(text) {
     if (!this.waiting) return;
     this.settle();
-    this.say(text);
+    this.answerWith(text);
     this.show();
     this.secret.focus();
   }
@@ -111,7 +111,7 @@ export class PersonDialog {
 
   /** @param {any} said */
   hear(said) {
-    if (said.kind === "login_failed") this.failed(this.words.say("login.failed", { reason: this.reason(said.reason) }));
+    if (said.kind === "login_failed") this.failed(this.messages.text("login.failed", { reason: this.reason(said.reason) }));
     else if (said.kind === "person") this.enter(said);
     else if (said.kind === "logged_out") this.leave(this.reason(said.reason));
   }
@@ -123,8 +123,8 @@ export class PersonDialog {
     this.settle();
     this.form.reset();
     if (before?.person_id !== person.person_id) {
-      this.say("");
-      this.announce(this.words.say("person.here", { name: person.username }));
+      this.answerWith("");
+      this.announce(this.messages.text("person.here", { name: person.username }));
     }
     this.show();
     if (!this.dialog.open) return;
@@ -136,8 +136,8 @@ export class PersonDialog {
   leave(reason) {
     if (!this.person) return;
     this.person = null;
-    const text = this.words.say("person.left", { reason });
-    this.say(text);
+    const text = this.messages.text("person.left", { reason });
+    this.answerWith(text);
     this.announce(text);
     this.show();
     if (this.dialog.open) this.id.focus();
@@ -151,15 +151,15 @@ export class PersonDialog {
       const figures = ["equity", "balance", "available_funds"];
       const rows = found.accounts.map((/** @type {Record<string, any>} */ account) => [
         String(account.currency),
-        ...figures.map((name) => this.words.amount(account[name])),
+        ...figures.map((name) => this.messages.amount(account[name])),
       ]);
       fillTable(find("#accounts", HTMLElement), rows);
-      this.say(rows.length ? "" : this.words.say("person.nothing"));
+      this.answerWith(rows.length ? "" : this.messages.text("person.nothing"));
     } catch (error) {
       if (this.person !== person) return;
       const { status, message } = /** @type {Error & {status?: number}} */ (error);
       if (status === 401) this.leave(this.reason(message));
-      else this.say(this.words.say("person.unknown", { reason: this.reason(message) }));
+      else this.answerWith(this.messages.text("person.unknown", { reason: this.reason(message) }));
     }
   }
 
@@ -170,12 +170,12 @@ export class PersonDialog {
     } catch (error) {
       const { status, message } = /** @type {Error & {status?: number}} */ (error);
       if (status === 401) this.leave(this.reason(message));
-      else this.say(this.words.say("person.stays", { reason: this.reason(message) }));
+      else this.answerWith(this.messages.text("person.stays", { reason: this.reason(message) }));
     }
   }
 }
 
-/** The dialog, where this gateway lets people log in. @param {Stream} stream @param {Words} words @param {(text: string) => void} announce */
-export function startPerson(stream, words, announce) {
-  if (document.getElementById("person")) new PersonDialog(words, announce).follow(stream);
+/** The dialog, where this gateway lets people log in. @param {Stream} stream @param {Messages} messages @param {(text: string) => void} announce */
+export function startLogin(stream, messages, announce) {
+  if (document.getElementById("person")) new LoginDialog(messages, announce).follow(stream);
 }

@@ -1,14 +1,14 @@
 // One stream for many readers, each with tickers of its own: the stream follows the union. It knows no worker and no port.
 
-import { Feed } from "./feed.js";
+import { ReconnectingSource } from "./reconnecting-source.js";
 
 /** @typedef {{kind: string, detail: any}} Said */
 /** @typedef {{tickers: string[], tell: (said: Said) => void}} Reader */
 
-export class SharedFeed {
+export class SharedSource {
   /** @param {string} address @param {number} timer */
   constructor(address, timer) {
-    this.feed = new Feed(address, [], timer);
+    this.feed = new ReconnectingSource(address, [], timer);
     /** @type {Map<unknown, Reader>} */
     this.readers = new Map();
     /** @type {Map<string, any>} */

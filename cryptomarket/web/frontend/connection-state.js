@@ -6,18 +6,18 @@ import { find } from "./dom.js";
 
 /**
  * Keep the lamp right; gives a question for the state that is shown.
- * @param {Stream} stream @param {import("./words.js").Words} words @param {(text: string) => void} changed
+ * @param {Stream} stream @param {import("./i18n.js").Messages} messages @param {(text: string) => void} changed
  */
-export function startState(stream, words, changed) {
+export function showConnectionState(stream, messages, changed) {
   let upstream = "opening";
   const lamp = find("#state", HTMLElement);
-  const text = find("#state-words", HTMLElement);
+  const text = find("#state-text", HTMLElement);
 
   function show() {
     const state = stream.link === "lost" ? "lost" : upstream;
     if (lamp.dataset.state === state) return;
     lamp.dataset.state = state;
-    text.textContent = words.say(`state.${state}`);
+    text.textContent = messages.text(`state.${state}`);
     changed(text.textContent);
   }
 

@@ -1,28 +1,28 @@
 // The panel below the tiles: the large chart, which ticker it shows, how far back, and its twin in rows.
 
 import { chosen, find } from "./dom.js";
-import { chartLibrary, PriceChart } from "./pricechart.js";
-import { holes } from "./slots.js";
+import { chartLibrary, PriceChart } from "./price-chart.js";
+import { holes } from "./series.js";
 import { fillTable } from "./table.js";
 
-/** @typedef {import("./words.js").Words} Words */
-/** @typedef {import("./slots.js").Slot} Slot */
+/** @typedef {import("./i18n.js").Messages} Messages */
+/** @typedef {import("./series.js").Slot} Slot */
 
 /** More rows would be slow to lay out; /history has them all. */
 const MOST_ROWS = 500;
 
-export class Panel {
-  /** @param {PriceChart} chart @param {Words} words */
-  constructor(chart, words) {
+export class ChartPanel {
+  /** @param {PriceChart} chart @param {Messages} messages */
+  constructor(chart, messages) {
     this.chart = chart;
-    this.words = words;
+    this.messages = messages;
     this.form = find("#panel-form", HTMLFormElement);
     this.choice = find("#panel-tickers", HTMLFieldSetElement);
-    this.twin = find("#panel-twin", HTMLDetailsElement);
+    this.table = find("#panel-table", HTMLDetailsElement);
     const timeStyle = chart.interval < 60 ? "medium" : "short";
-    this.moments = new Intl.DateTimeFormat(words.dates, { dateStyle: "medium", timeStyle, hourCycle: "h23" });
+    this.moments = new Intl.DateTimeFormat(messages.dates, { dateStyle: "medium", timeStyle, hourCycle: "h23" });
     chart.changed = (slots) => this.describe(slots);
-    this.twin.addEventListener("toggle", () => this.describe(chart.slots));
+    this.table.addEventListener("toggle", () => this.describe(chart.slots));
     this.form.addEventListener("change", (event) => {
       const { name } = /** @type {HTMLInputElement} */ (event.target);
       if (name === "hours") chart.showLast(this.seconds());
@@ -30,12 +30,12 @@ export class Panel {
     });
   }
 
-  /** The panel, or null where there is no chart library. @param {Words} words @param {number} interval */
-  static async open(words, interval) {
+  /** The panel, or null where there is no chart library. @param {Messages} messages @param {number} interval */
+  static async open(messages, interval) {
     const library = await chartLibrary();
     if (!library) return null;
     find("#panel", HTMLElement).hidden = false;
-    return new Panel(new PriceChart(find("#canvas", HTMLElement), words, interval, library), words);
+    return new ChartPanel(new PriceChart(find("#canvas", HTMLElement), messages, interval, library), messages);
   }
 
   /** Which tickers can be chosen; goes on with the one shown if it is among them. @param {string[]} tickers */
@@ -77,18 +77,18 @@ export class Panel {
     const first = slots[0];
     const last = slots.at(-1);
     const moment = (/** @type {number} */ seconds) => this.moments.format(seconds * 1000);
-    let text = this.words.say("panel.empty", { ticker });
+    let text = this.messages.text("panel.empty", { ticker });
     const missing = holes(slots, step);
     if (first && last) {
-      text = this.words.say("panel.full", { ticker, from: moment(first.time), to: moment(last.time), n: slots.length });
+      text = this.messages.text("panel.full", { ticker, from: moment(first.time), to: moment(last.time), n: slots.length });
       const count = missing.reduce((sum, hole) => sum + (hole.to - hole.from) / step, 0);
-      if (count) text += this.words.say("panel.holes", { n: Math.round(count) });
+      if (count) text += this.messages.text("panel.holes", { n: Math.round(count) });
     }
     find("#canvas", HTMLElement).setAttribute("aria-label", text);
-    if (!this.twin.open) return;
-    const rows = slots.map((slot) => ({ time: slot.time, text: this.words.wholePrice(slot.text) }));
-    for (const hole of missing) rows.push({ time: hole.from, text: this.words.say("table.missing", { time: moment(hole.to) }) });
+    if (!this.table.open) return;
+    const rows = slots.map((slot) => ({ time: slot.time, text: this.messages.wholePrice(slot.text) }));
+    for (const hole of missing) rows.push({ time: hole.from, text: this.messages.text("table.missing", { time: moment(hole.to) }) });
     rows.sort((one, other) => other.time - one.time);
-    fillTable(find("tbody", HTMLElement, this.twin), rows.slice(0, MOST_ROWS).map((row) => [moment(row.time), row.text]));
+    fillTable(find("tbody", HTMLElement, this.table), rows.slice(0, MOST_ROWS).map((row) => [moment(row.time), row.text]));
   }
 }

@@ -17,7 +17,7 @@ const PRICE = /"price":(-?\d+(?:\.\d+)?)/;
 /**
  * Events: "price" (detail: Price), "connection" (detail: what the server said), "link" (detail: "opening", "open", "lost").
  */
-export class Feed extends EventTarget {
+export class ReconnectingSource extends EventTarget {
   /** @param {string} address of /sse/ @param {string[]} tickers @param {number} timer seconds, 0 for every tick */
   constructor(address, tickers, timer) {
     super();
