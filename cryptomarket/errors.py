@@ -1,22 +1,43 @@
-"""Every error of ours, so that a caller can handle a kind and a person can read a sentence.
+"""Every error class of the package, grouped by whose fault the error is.
 
-    CryptomarketError
-    ├── SettingsError            the operator: a setting is wrong
-    ├── StartError               the operator: something needed at the start is not there
-    ├── RequestError             the caller: a request cannot be answered
-    │   ├── InvalidParameter     a parameter is missing or wrong
-    │   ├── NotLoggedIn          it needs a person who is logged in
-    │   ├── RequestRefused       it cannot be taken as it is; carries the HTTP status
-    │   └── UnknownTicker        a ticker that is neither configured, stored nor in the catalogue
-    ├── ExchangeError            the exchange
-    │   ├── ExchangeRefused      it answered with an error code
-    │   └── ExchangeUnreachable  it did not answer, or the connection is gone
-    ├── InvalidPrice             a number that is no price
-    ├── DatabaseUnavailable      the database does not answer; the work can be repeated later
-    ├── CacheUnavailable         Redis does not answer; the work can be repeated later
-    └── NoLeader                 no node answered an errand in time
+    Exception
+    ├── InternalError                 ours: a bug; logged with a traceback, never shown as somebody else's failure
+    │   ├── IllegalTransition         a step that the state of the connection does not allow (deribit)
+    │   └── UnsafeCall                a call that would act for everybody on the shared connection (deribit)
+    └── CryptomarketError             everything expected
+        ├── RequestError              the caller's: a request cannot be answered
+        │   ├── InvalidParameter      a parameter is missing or wrong
+        │   ├── NoPriceYet            the ticker is known, but no price of it has arrived (web)
+        │   ├── NotLoggedIn           the request needs a person who is logged in
+        │   ├── RequestRefused        the request cannot be accepted; carries the HTTP status
+        │   └── UnknownTicker         the ticker is neither configured, stored nor in the catalogue
+        ├── LoginFailed               a person's login ended without a session; carries the sentence shown (persons)
+        ├── ExchangeError             the exchange's
+        │   ├── ExchangeRefused       it answered with an error code
+        │   └── ExchangeUnreachable   it did not answer, or the connection broke
+        ├── EnvironmentFault          the environment's: the operator can mend it
+        │   ├── SettingsError         a setting is wrong
+        │   ├── StartError            something needed at the start is missing
+        │   ├── DatabaseUnavailable   the database does not answer; the work can be repeated
+        │   ├── CacheUnavailable      Redis does not answer; the work can be repeated
+        │   └── NoLeader              no node answered a request to the leader in time
+        └── InvalidInput              data that is refused, whoever sent it
+            ├── InvalidPrice          a number that is not a price
+            ├── UnreadableMessage     a message of the exchange in another shape than documented (deribit)
+            ├── UnreadableBatch       bytes from Redis that are not a batch of messages (cluster)
+            └── CannotOpen            a sealed record that no key opens (persons)
 
-Facts are attributes, the sentence is ``str(error)``. No message carries a secret. This file imports nothing of ours.
+The simulator imports nothing of this file, because it could be published alone; it has its own errors:
+
+    Exception
+    ├── CannotSimulate                the command line cannot be carried out
+    ├── Ended                         the connection ends now
+    └── Refusal                       the request is answered with an error code
+    ValueError
+    └── UnreadableRecording           a recording in another shape than documented
+
+`InternalError` is not a `CryptomarketError`, so that no handler of expected errors catches a bug. Facts are attributes,
+the sentence is ``str(error)``. No sentence contains a secret. This module imports nothing of the package.
 """
 
 from collections.abc import Sequence
@@ -25,9 +46,12 @@ __all__ = [
     "CacheUnavailable",
     "CryptomarketError",
     "DatabaseUnavailable",
+    "EnvironmentFault",
     "ExchangeError",
     "ExchangeRefused",
     "ExchangeUnreachable",
+    "InternalError",
+    "InvalidInput",
     "InvalidParameter",
     "InvalidPrice",
     "NoLeader",
@@ -40,27 +64,16 @@ __all__ = [
 ]
 
 
+class InternalError(Exception):
+    """A bug of this package. Whoever catches it logs the traceback and never blames the exchange or the caller."""
+
+
 class CryptomarketError(Exception):
-    """The base of every error this package raises on purpose."""
-
-
-class SettingsError(CryptomarketError):
-    """A setting cannot be used; names every variable at fault and what was expected."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__(problems)
-        self.problems = tuple(problems)
-
-    def __str__(self) -> str:
-        return "\n".join(self.problems)
-
-
-class StartError(CryptomarketError):
-    """Something the program needs to start is missing or taken: a port, a file, a database."""
+    """The base of every expected error."""
 
 
 class RequestError(CryptomarketError):
-    """A request that cannot be answered, by the fault of the one who asked."""
+    """A request that cannot be answered; the caller must change it."""
 
 
 class InvalidParameter(RequestError):
@@ -76,11 +89,11 @@ class InvalidParameter(RequestError):
 
 
 class NotLoggedIn(RequestError):
-    """The request needs a person, and there is none, or not any more."""
+    """The request needs a person, and the browser session has none."""
 
 
 class RequestRefused(RequestError):
-    """A request that cannot be taken as it is: the HTTP status, what was expected, and when to come back (seconds)."""
+    """A request that cannot be accepted: HTTP status, what was expected, and seconds until a retry may succeed."""
 
     def __init__(self, status: int, expected: str, *, retry_after: int | None = None) -> None:
         super().__init__(status, expected, retry_after)
@@ -93,7 +106,7 @@ class RequestRefused(RequestError):
 
 
 class UnknownTicker(RequestError):
-    """A ticker nobody knows; carries the names nearest to it."""
+    """A ticker that does not exist; ``nearest`` holds the most similar known names."""
 
     def __init__(self, ticker: str, nearest: Sequence[str] = ()) -> None:
         super().__init__(ticker, nearest)
@@ -106,7 +119,7 @@ class UnknownTicker(RequestError):
 
 
 class ExchangeError(CryptomarketError):
-    """The exchange did not do what was asked of it."""
+    """The exchange did not do what was requested."""
 
 
 class ExchangeRefused(ExchangeError):
@@ -128,17 +141,40 @@ class ExchangeUnreachable(ExchangeError):
     """The exchange did not answer in time, or the connection to it broke."""
 
 
-class InvalidPrice(CryptomarketError, ValueError):
-    """A number that is not finite or has more digits than any price."""
+class EnvironmentFault(CryptomarketError):
+    """Something around the program is wrong or away: settings, files, ports, the database, Redis, the leader."""
 
 
-class DatabaseUnavailable(CryptomarketError):
+class SettingsError(EnvironmentFault):
+    """Settings cannot be used; ``problems`` has a sentence for each variable: its name and what was expected."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(problems)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+class StartError(EnvironmentFault):
+    """Something the program needs to start is missing or taken: a port, a file, a database."""
+
+
+class DatabaseUnavailable(EnvironmentFault):
     """The database cannot be reached or is locked; nothing was written, and the work can be repeated."""
 
 
-class CacheUnavailable(CryptomarketError):
+class CacheUnavailable(EnvironmentFault):
     """The cache (Redis) did not answer in time, or refused; the work can be repeated."""
 
 
-class NoLeader(CryptomarketError):
-    """No node answered an errand in time: there is no leader, or it is cut off."""
+class NoLeader(EnvironmentFault):
+    """No node answered a request to the leader in time: there is no leader, or it is cut off."""
+
+
+class InvalidInput(CryptomarketError):
+    """Data that cannot be used; the message says what is wrong with it and never repeats the data."""
+
+
+class InvalidPrice(InvalidInput, ValueError):
+    """A number that is not finite or has more digits than any price."""

@@ -27,7 +27,7 @@ class ExchangeStatus:
         self._resting: dict[str, str] = {}
 
     def hear(self, channel: str, data: msgspec.Raw) -> InstrumentState | None:
-        """Take a notification; returns an instrument's change of state. Raises Unreadable for another shape."""
+        """Take a notification; returns an instrument's change of state. Raises UnreadableMessage for another shape."""
         if channel == PLATFORM_STATE:
             self._platform(decode_as(PlatformState, data))
         elif channel == PUBLIC_METHODS:

@@ -17,7 +17,7 @@ from ..errors import ExchangeRefused, ExchangeUnreachable
 from ..model import Tick, is_index
 from .backoff import delays
 from .error_codes import Verdict, verdict_of
-from .messages import ErrorBody, Unreadable, decode_as, number, read_price
+from .messages import ErrorBody, UnreadableMessage, decode_as, number, read_price
 from .rate_limit import Group, RateLimiter, group_of
 from .transport import checked_proxy, trust
 
@@ -102,7 +102,7 @@ def timed_result_of(method: str, status: int, body: bytes) -> tuple[msgspec.Raw,
     try:
         answer = decode_as(_Reply, body)
         error = decode_as(ErrorBody, answer.error) if answer.error is not msgspec.UNSET else None
-    except Unreadable:
+    except UnreadableMessage:
         # A gateway in front of the exchange answers in HTML while it is away.
         raise ExchangeUnreachable(f"{method}: HTTP {status} without a readable answer") from None
     if error is not None:
@@ -217,7 +217,7 @@ class HttpClient:
         for raw in self._typed(method, list[msgspec.Raw], await self.call(method, currency=currency, expired=False)):
             try:
                 found.append(decode_as(Instrument, raw))
-            except Unreadable:
+            except UnreadableMessage:
                 continue
         return found
 
@@ -231,7 +231,7 @@ class HttpClient:
             raw = await self.call(method, instrument_name=ticker)
             try:
                 return read_price(ticker, raw).tick
-            except Unreadable as exc:
+            except UnreadableMessage as exc:
                 raise ExchangeUnreachable(f"{method}: {exc}") from None
         method = "public/get_index_price"
         raw, answered = await self._timed_call(method, index_name=ticker)
@@ -283,5 +283,5 @@ class HttpClient:
     def _typed(self, method: str, kind: type[_T], raw: msgspec.Raw) -> _T:
         try:
             return decode_as(kind, raw)
-        except Unreadable as exc:
+        except UnreadableMessage as exc:
             raise ExchangeUnreachable(f"{method}: {exc}") from None

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from ..errors import InvalidPrice
+from ..errors import InvalidInput, InvalidPrice
 from ..model import Tick, exact_price, is_index
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     "PublicMethods",
     "Reading",
     "TickerData",
-    "Unreadable",
+    "UnreadableMessage",
     "decode_as",
     "decode_frame",
     "number",
@@ -36,7 +36,7 @@ _T = TypeVar("_T")
 EARLIEST_MS, LATEST_MS = 1_400_000_000_000, 4_102_444_800_000
 
 
-class Unreadable(ValueError):
+class UnreadableMessage(InvalidInput):
     """A frame, or a part of one, that is not what Deribit documents; it says what was wrong, never the content."""
 
 
@@ -140,23 +140,23 @@ _tickers = msgspec.json.Decoder(TickerData)
 
 
 def decode_frame(text: str | bytes) -> Frame:
-    """The frame in a text; raises Unreadable for anything that is no JSON-RPC 2.0 object."""
+    """The frame in a text; raises UnreadableMessage for anything that is no JSON-RPC 2.0 object."""
     try:
         # The decoder skips what it does not know without looking at its encoding: a damaged frame must not pass.
         frame = _frames.decode(text if isinstance(text, str) else text.decode())
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise Unreadable(f"not a JSON-RPC object: {type(exc).__name__}") from None
+        raise UnreadableMessage(f"not a JSON-RPC object: {type(exc).__name__}") from None
     if frame.jsonrpc != "2.0":
-        raise Unreadable("not JSON-RPC 2.0")
+        raise UnreadableMessage("not JSON-RPC 2.0")
     return frame
 
 
 def decode_as(kind: type[_T], raw: msgspec.Raw | bytes) -> _T:
-    """The raw part of a frame as the given type; raises Unreadable naming the type when it is something else."""
+    """The raw part of a frame as the given type; raises UnreadableMessage naming the type when it is something else."""
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise Unreadable(f"no {getattr(kind, '__name__', kind)}: {type(exc).__name__}") from None
+        raise UnreadableMessage(f"no {getattr(kind, '__name__', kind)}: {type(exc).__name__}") from None
 
 
 def number(raw: msgspec.Raw | bytes) -> Decimal | None:
@@ -180,7 +180,7 @@ class Reading(NamedTuple):
 def read_price(ticker: str, data: msgspec.Raw | bytes) -> Reading:
     """Read the data of the channel that carries the ticker.
 
-    Raises Unreadable when the data is not what the channel promises, or speaks of another ticker.
+    Raises UnreadableMessage when the data is not what the channel promises, or speaks of another ticker.
     """
     return _read_index(ticker, data) if is_index(ticker) else _read_instrument(ticker, data)
 
@@ -189,7 +189,7 @@ def _read_index(ticker: str, data: msgspec.Raw | bytes) -> Reading:
     try:
         index = _indices.decode(data)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise Unreadable(f"no index price: {type(exc).__name__}") from None
+        raise UnreadableMessage(f"no index price: {type(exc).__name__}") from None
     _check(ticker, index.index_name, index.timestamp)
     price = number(index.price)
     # An index is an average of what people pay: nothing and less are broken frames.
@@ -200,7 +200,7 @@ def _read_instrument(ticker: str, data: msgspec.Raw | bytes) -> Reading:
     try:
         found = _tickers.decode(data)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise Unreadable(f"no ticker: {type(exc).__name__}") from None
+        raise UnreadableMessage(f"no ticker: {type(exc).__name__}") from None
     _check(ticker, found.instrument_name, found.timestamp)
     price = number(found.mark_price)  # of a combo it may be negative
     if price is None:
@@ -224,6 +224,6 @@ def _side(price: msgspec.Raw, amount: msgspec.Raw) -> Decimal | None:
 
 def _check(ticker: str, named: str, timestamp: int) -> None:
     if named != ticker:
-        raise Unreadable("the data is of another ticker than the channel")
+        raise UnreadableMessage("the data is of another ticker than the channel")
     if not EARLIEST_MS <= timestamp <= LATEST_MS:
-        raise Unreadable("a time stamp that cannot be")
+        raise UnreadableMessage("a time stamp that cannot be")

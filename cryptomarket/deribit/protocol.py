@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
-from ..errors import ExchangeError
-from .messages import ErrorBody, Frame, Unreadable, decode_as, decode_frame
+from ..errors import InternalError
+from .messages import ErrorBody, Frame, UnreadableMessage, decode_as, decode_frame
 
 __all__ = [
     "MOVES",
@@ -74,8 +74,8 @@ MOVES: dict[tuple[ConnectionState, Step], ConnectionState] = {
 }
 
 
-class IllegalTransition(ExchangeError):
-    """A step that the state does not allow: a bug of ours, never the exchange's doing."""
+class IllegalTransition(InternalError):
+    """A step that the state of the connection does not allow."""
 
     def __init__(self, state: ConnectionState, step: Step) -> None:
         super().__init__(state, step)
@@ -86,8 +86,8 @@ class IllegalTransition(ExchangeError):
         return f"cannot {self.step.value} while {self.state.value}"
 
 
-class UnsafeCall(ExchangeError):
-    """A call this connection must never send: a private one without a token, or one that would close it for all."""
+class UnsafeCall(InternalError):
+    """A call that must never be sent: a private one without a token, or one that closes the connection for all."""
 
 
 class Purpose(Enum):
@@ -181,7 +181,7 @@ Event = Result | ErrorReply | Expired | Lost | Notified | Heartbeat | Unsolicite
 class Protocol:
     """One connection's conversation: numbers requests, matches answers, answers heartbeats.
 
-    Raises IllegalMove and UnsafeCall, for mistakes of its caller; nothing the exchange sends raises anything.
+    Raises IllegalTransition and UnsafeCall, for mistakes of its caller; nothing the exchange sends raises anything.
     """
 
     def __init__(self, *, answer_seconds: float = 30.0) -> None:
@@ -200,7 +200,7 @@ class Protocol:
         return len(self._pending)
 
     def move(self, step: Step) -> None:
-        """Take a step in the life of the connection; raises IllegalMove."""
+        """Take a step in the life of the connection; raises IllegalTransition."""
         state = MOVES.get((self.state, step))
         if state is None:
             raise IllegalTransition(self.state, step)
@@ -209,7 +209,7 @@ class Protocol:
     def request(
         self, method: str, params: dict[str, Any], purpose: Purpose, now: float, *, within: float | None = None
     ) -> tuple[Request, str]:
-        """A numbered request and the text to send; raises UnsafeCall, or IllegalMove when the connection is closed."""
+        """A numbered request and its text; raises UnsafeCall, and IllegalTransition when the connection is closed."""
         if self.state is ConnectionState.CLOSED:
             raise IllegalTransition(self.state, Step.SUBSCRIBE)
         if method == "private/logout":
@@ -226,7 +226,7 @@ class Protocol:
         """What one message means; never raises for anything the exchange can send."""
         try:
             frame = decode_frame(text)
-        except Unreadable as exc:
+        except UnreadableMessage as exc:
             return [Undecodable(str(exc))]
         if frame.method:
             return self._notified(frame, now)
@@ -254,7 +254,7 @@ class Protocol:
     def _refused(self, id: int | str | None, raw: msgspec.Raw) -> list[Event]:  # noqa: A002 (the field's name)
         try:
             error = decode_as(ErrorBody, raw)
-        except Unreadable:
+        except UnreadableMessage:
             error = ErrorBody(message="an error without a readable body")
         if id is None:  # the answer to an unreadable or oversized frame names no request
             return [ErrorReply(None, error.code, error.message, error.reason)]

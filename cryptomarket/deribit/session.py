@@ -15,7 +15,7 @@ from .channels import is_raw, ticker_of
 from .effects import Effect, InstrumentChanged, Outgoing, ProtocolWarning
 from .error_codes import Verdict, verdict_of
 from .exchange_status import ExchangeStatus
-from .messages import Grant, Unreadable, decode_as, read_price
+from .messages import Grant, UnreadableMessage, decode_as, read_price
 from .protocol import (
     ConnectionState,
     ErrorReply,
@@ -172,7 +172,7 @@ class ExchangeSession:
             if ticker is None:
                 return self._told(event)
             tick, state = read_price(ticker, event.data)
-        except Unreadable as exc:
+        except UnreadableMessage as exc:
             return self._unreadable(f"{event.channel[:80]}: {exc}")
         self.platform.ticker(ticker, state)
         if tick is None:
@@ -240,7 +240,7 @@ class ExchangeSession:
     def _granted(self, event: Result, now: float) -> list[Effect]:
         try:
             grant = decode_as(Grant, event.result)
-        except Unreadable as exc:
+        except UnreadableMessage as exc:
             return self._login_failed(str(exc), now, hopeless=False)
         troubles = self.login.granted(grant, now)
         self.subscriptions.raw_allowed = True
@@ -261,7 +261,7 @@ class ExchangeSession:
         asked = event.request.params["channels"]
         try:
             accepted = set(decode_as(list[str], event.result))
-        except Unreadable as exc:
+        except UnreadableMessage as exc:
             self.subscriptions.postponed(asked, now, self.patience.retry)
             return self._unreadable(f"answer to subscribe: {exc}")
         dropped = self.subscriptions.answered(asked, accepted, now)

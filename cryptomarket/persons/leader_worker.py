@@ -14,12 +14,12 @@ import msgspec
 import structlog
 from anyio.abc import TaskStatus
 
-from ..errors import CacheUnavailable, ExchangeError, ExchangeRefused, ExchangeUnreachable
+from ..errors import CacheUnavailable, ExchangeError, ExchangeRefused, ExchangeUnreachable, InternalError
 from ..model import SessionChanged
 from .browser_sessions import LIFE_SECONDS, BrowserSessions, Person, Tokens
 from .cache.memory import Cache
 from .failure_throttle import FailureThrottle
-from .login_flow import NO_ANSWER, Call, Grant, LoginFailed, LoginFlow, reason_of, too_wide
+from .login_flow import NO_ANSWER, OUR_FAULT, Call, Grant, LoginFailed, LoginFlow, reason_of, too_wide
 from .notifications import LOGIN_FAILED, PERSON_CHANGED, keep_word
 
 __all__ = ["Account", "LeaderReply", "LeaderRequest", "LeaderWorker"]
@@ -127,6 +127,10 @@ class LeaderWorker:
                 return
             await self._tell_failure(asked.session, str(exc) if isinstance(exc, LoginFailed) else NO_ANSWER)
             return
+        except InternalError:
+            log.exception("login failed, internal error")
+            await self._tell_failure(asked.session, OUR_FAULT)
+            return
         self.counts["logged_in"] += 1
         self._note_due(person)
         self._accounts.pop(person.person_id, None)
@@ -163,6 +167,9 @@ class LeaderWorker:
             return await self._known_account(person_id)
         except CacheUnavailable:
             return LeaderReply(failed=NO_ANSWER)
+        except InternalError:
+            log.exception("account request failed, internal error")
+            return LeaderReply(failed=OUR_FAULT)
 
     async def _known_account(self, person_id: str) -> LeaderReply:
         known = self._accounts.get(person_id)
@@ -234,6 +241,9 @@ class LeaderWorker:
             return
         except (ExchangeError, msgspec.DecodeError):
             return  # tried again in a minute
+        except InternalError:  # the tokens of other persons are renewed all the same
+            log.exception("token renewal failed, internal error", person=person_id)
+            return
         await self._enter(person_id, grant)
 
     async def _enter(self, person_id: str, grant: Grant) -> None:

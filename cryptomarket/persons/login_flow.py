@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ..errors import ExchangeError, ExchangeRefused
+from ..errors import CryptomarketError, ExchangeError, ExchangeRefused
 from .browser_sessions import LIFE_SECONDS, MOST_SESSIONS, BrowserSessions, Person, Tokens
 from .cache.memory import Cache
 from .credential_middleware import CIPHERTEXT, KEY, SECRET_SECONDS
@@ -30,6 +30,7 @@ _READ = {"account:read", "account:none"}
 _BOOKKEEPING = ("connection", "mainaccount", "session", "expires", "ip")
 
 BAD_KEY = "the exchange does not accept this key: check the client id and the secret"
+OUR_FAULT = "this server failed by an error of its own, which was logged: try again later"
 NO_ANSWER = "the exchange did not answer in time: try again"
 GONE = "the log-in took too long: try again"
 NO_RIGHT = "this key may not read the account: give it the right account:read"
@@ -50,7 +51,7 @@ REASONS = {
 }
 
 
-class LoginFailed(Exception):
+class LoginFailed(CryptomarketError):
     """A log-in that came to nothing; ``str()`` is the sentence for the person."""
 
 

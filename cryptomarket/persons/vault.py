@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from ..errors import CryptomarketError
+from ..errors import InvalidInput
 
 __all__ = ["CannotOpen", "Vault", "fingerprint"]
 
@@ -20,7 +20,7 @@ __all__ = ["CannotOpen", "Vault", "fingerprint"]
 SKEW_SECONDS = 60
 
 
-class CannotOpen(CryptomarketError):
+class CannotOpen(InvalidInput):
     """Something sealed does not open: cut, moved, forged, from the future, or of a key that was rotated away."""
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from cryptomarket.deribit.channels import ticker_of
-from cryptomarket.deribit.messages import Grant, Reading, Unreadable, decode_frame, number, read_price
+from cryptomarket.deribit.messages import Grant, Reading, UnreadableMessage, decode_frame, number, read_price
 from cryptomarket.deribit.protocol import Notified, Protocol
 from cryptomarket.model import Tick
 from tests.recorded import recorded_lines
@@ -83,7 +83,7 @@ def test_an_index_is_positive(price: str) -> None:
 )
 def test_data_that_contradicts_its_channel_is_refused(data: str) -> None:
     """Another name, an impossible stamp, another shape: no price comes out."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableMessage):
         read_price("btc_usd", data.encode())
 
 
@@ -92,7 +92,7 @@ def test_data_that_contradicts_its_channel_is_refused(data: str) -> None:
 )
 def test_a_frame_that_is_none_is_unreadable(text: str) -> None:
     """Only one documented error comes out of the decoder."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableMessage):
         decode_frame(text)
 
 

@@ -8,13 +8,13 @@ from decimal import Decimal
 
 import msgspec
 
-from ...errors import CryptomarketError, InvalidPrice
+from ...errors import InvalidInput, InvalidPrice
 from ...model import Gap, GapReason, Message, SessionChanged, Tick, Upstream, UpstreamState, exact_price, plain
 
 __all__ = ["Batch", "UnreadableBatch", "decode_batch", "decode_tick", "encode_batch", "encode_tick"]
 
 
-class UnreadableBatch(CryptomarketError):
+class UnreadableBatch(InvalidInput):
     """Bytes on the bus that no node of ours wrote."""
 
 
