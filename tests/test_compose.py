@@ -19,11 +19,11 @@ SERVICES = sorted(composition().services)
 PROFILES = sorted({profile for service in composition().services.values() for profile in service.profiles})
 
 
-def test_the_profiles_are_those_of_the_readme() -> None:
+def test_the_profiles_are_those_of_the_documentation() -> None:
     """What can be started is what is described."""
     assert PROFILES == ["celery", "minimal", "observability", "scale"]
-    readme = (ROOT / "README.md").read_text()
-    assert [profile for profile in PROFILES if f"`{profile}`" not in readme] == []
+    document = (ROOT / "docs" / "operate.md").read_text()
+    assert [profile for profile in PROFILES if f"`{profile}`" not in document] == []
     assert set(composition().together()) == {"gateway", "postgres", "redis"}
 
 

@@ -34,8 +34,8 @@ def queries() -> list[str]:
 
 
 def metrics() -> dict[str, str]:
-    """The names in the README, which a test holds against what is served, and their kinds."""
-    rows = re.findall(r"^\| `(cryptomarket_\w+)` \| (\w+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    """The names in docs/metrics.md, which a test holds against what is served, and their kinds."""
+    rows = re.findall(r"^\| `(cryptomarket_\w+)` \| (\w+) \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
     return {f"{name}_bucket" if kind == "histogram" else name: kind for name, kind in rows}
 
 

@@ -20,9 +20,9 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("place", [".env.example", "README.md"])
+@pytest.mark.parametrize("place", [".env.example", "docs/settings.md"])
 def test_every_setting_is_listed(place: str) -> None:
-    """`.env.example` and the README name exactly the settings there are."""
+    """`.env.example` and docs/settings.md name exactly the settings there are."""
     assert set(re.findall(PREFIX + r"[A-Z_]*[A-Z]", (ROOT / place).read_text())) == NAMES
 
 

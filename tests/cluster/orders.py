@@ -113,7 +113,7 @@ class Walk:
         self.faults += [f"with {', '.join(sorted(dead))} dead: {one}" for one in wrong]
 
     async def _wrong(self, dead: frozenset[str]) -> list[str]:
-        """What differs from the table of the README."""
+        """What differs from the table of docs/operate.md."""
         nodes = self.house.cluster.nodes
         leaders = [
             node for node, leads in zip(nodes, await _each(node.leads() for node in nodes), strict=True) if leads
