@@ -35,8 +35,9 @@ from ..history.recent_slots import RecentSlots
 from ..history.recorder import Recorder
 from ..history.store import Store
 from ..market.catalogue import Catalogue
+from ..market.demand import Demand
 from ..market.latest import LatestValues
-from ..model import Message, Tick
+from ..model import Message
 from ..persons.cache.memory import MemoryCache
 from ..persons.cache.redis import RedisCache
 from ..persons.keys import file_keys, key_file, split_keys
@@ -78,9 +79,10 @@ class Gateway:
 
     def __init__(self, settings: Settings, group: str = "") -> None:
         self.settings = settings
-        self._configured = frozenset(settings.tickers)
         self.store = Store(settings.database_url.get_secret_value(), interval=settings.snapshot_interval)
         self.latest = LatestValues(settings.tickers, monotonic=time.monotonic, wall=time.time)
+        self.demand = Demand(settings.tickers, max_tickers=settings.max_tickers)
+        self.demand.subscribe(self.latest.follow)
         self.memory = RecentSlots(settings.snapshot_interval)
         self._proxy = settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None
         self._budget = RateLimiter()  # one for both ways to the exchange, which counts them together
@@ -92,13 +94,12 @@ class Gateway:
             *settings.tickers,
             "connection",
             latest=self.latest,
-            demand=self._want,
+            demand=self.demand,
             arrived=lambda session: self.office.notifier.arrived(session),
-            max_tickers=settings.max_tickers,
         )
         redis = settings.redis_url.get_secret_value() if settings.redis_url else None
         self.election = Election(self.store, settings.node, self._lead) if redis else None
-        self.bus: LocalBus | RedisBus = LocalBus(wanted=self._wanted_here)
+        self.bus: LocalBus | RedisBus = LocalBus(wanted=self._followed_here)
         self.rpc: LocalRpc | RedisRpc = LocalRpc()
         if redis and self.election:
             self.bus = RedisBus(
@@ -106,7 +107,7 @@ class Gateway:
                 settings.node,
                 heard=self.election.heard,
                 sure=lambda: self.election is not None and self.election.sure,
-                wanted=self._wanted_here,
+                wanted=self._followed_here,
             )
             self.rpc = RedisRpc(redis, settings.node)
         self.worker_metrics = WorkerMetrics(redis, group, settings.node) if redis and group else None
@@ -136,7 +137,7 @@ class Gateway:
             self.store, [*housekeeping(self.store, retention), Job("persons", self.last_seen.write)]
         )
         self._leader_tasks: LeaderTasks | None = None
-        self._wanted: frozenset[str] = frozenset()
+        self.demand.subscribe(self._on_demand)
         self._stopping = False
         self._crashed: Callable[[], None] = lambda: None
         self._crash: Exception | None = None
@@ -170,15 +171,12 @@ class Gateway:
             led=lambda: not isinstance(self.bus, RedisBus) or self.bus.led,
         )
 
-    def _want(self, tickers: frozenset[str]) -> None:
-        for ticker in self._wanted - tickers:
-            self.latest.forget(ticker)
-        self._wanted = tickers
+    def _followed_here(self) -> frozenset[str]:
+        return self.demand.tickers
+
+    def _on_demand(self, _added: frozenset[str], _released: frozenset[str]) -> None:
         if self._leader_tasks:
             self._leader_tasks.deribit_client.want(self.bus.demand())
-
-    def _wanted_here(self) -> frozenset[str]:
-        return self._wanted
 
     def _bars(self, ticker: str) -> Sequence[MinuteBar]:
         """The minutes of a ticker that are not stored yet, as far as this node knows them."""
@@ -186,17 +184,12 @@ class Gateway:
 
     def _on_message(self, message: Message) -> None:
         """Take what the bus delivers: the board first, then the streams, the rows and the persons."""
-        if not isinstance(message, Tick) or message.ticker in self._followed:
-            self.latest.on_message(message)  # what only other nodes' streams ask for would seem silent when they leave
+        self.latest.on_message(message)
         self.manager.on_message(message)
         self.memory.on_message(message)
         if self._leader_tasks:
             self._leader_tasks.on_message(message)
         self.office.notifier.on_message(message)
-
-    @property
-    def _followed(self) -> frozenset[str]:
-        return self._wanted | self._configured
 
     @contextlib.asynccontextmanager
     async def running(

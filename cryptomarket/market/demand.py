@@ -1,53 +1,76 @@
-"""The demand: the tickers that streams ask for beside the configured ones. Pure: it is told the time."""
+"""Which tickers this node follows beside the configured ones, because its streams want them.
 
-from collections.abc import Iterable
+The only grace period of the program is here: a ticker is released some time after its last stream has left, so that a
+page that reloads costs no new subscription. It knows no stream and no socket; the time comes from its caller.
+"""
 
-__all__ = ["Demand"]
+from collections.abc import Callable, Collection, Iterable
+
+from ..errors import InvalidParameter
+
+__all__ = ["GRACE_SECONDS", "Demand"]
+
+#: Longer than a reload, a lost connection and the pause before the browser reconnects (1 to 5 s) together.
+GRACE_SECONDS = 30.0
 
 
 class Demand:
-    """Counts who wants a ticker; an unwanted one lingers a while, since a reloaded page wants it again."""
+    """Counts the streams that want each ticker, and notifies its subscribers of the tickers added and released."""
 
-    def __init__(self, configured: Iterable[str], *, linger_seconds: float) -> None:
-        self._configured = frozenset(configured)
-        self._linger = linger_seconds
+    def __init__(
+        self, configured: Iterable[str], *, max_tickers: int = 200, grace_seconds: float = GRACE_SECONDS
+    ) -> None:
+        self.configured = frozenset(configured)
+        self._max_tickers = max_tickers
+        self._grace = grace_seconds
         self._counts: dict[str, int] = {}
-        self._unwanted: dict[str, float] = {}
+        self._unwanted_since: dict[str, float] = {}
+        self._subscribers: list[Callable[[frozenset[str], frozenset[str]], None]] = []
 
     def __repr__(self) -> str:
-        return f"<Demand {len(self._counts)} tickers, {len(self._unwanted)} lingering>"
+        return f"<Demand {len(self._counts)} tickers wanted, {len(self._unwanted_since)} in grace>"
 
     @property
     def tickers(self) -> frozenset[str]:
-        """Everything that is subscribed for streams now, lingering tickers included."""
-        return frozenset((*self._counts, *self._unwanted))
+        """The tickers followed beside the configured ones, including those in their grace period."""
+        return frozenset((*self._counts, *self._unwanted_since))
 
-    def room(self, tickers: frozenset[str], most: int) -> bool:
-        """Whether no more than ``most`` tickers, configured ones included, would be followed with these."""
-        if tickers <= self._configured:
-            return True
-        return len(self._configured.union(tickers, self._counts, self._unwanted)) <= most
+    def subscribe(self, changed: Callable[[frozenset[str], frozenset[str]], None]) -> None:
+        """Call ``changed(added, released)`` after every change of `tickers`, in the order of subscription."""
+        self._subscribers.append(changed)
 
-    def join(self, tickers: frozenset[str]) -> list[str]:
-        """One more stream wants the tickers; gives those that were not followed before."""
-        new = []
-        for ticker in tickers - self._configured:
-            if ticker not in self._counts and self._unwanted.pop(ticker, None) is None:
-                new.append(ticker)
+    def join(self, tickers: frozenset[str]) -> None:
+        """Count one more stream that wants the tickers.
+
+        Raises InvalidParameter, and changes nothing, when more tickers would be followed than allowed.
+        """
+        if tickers <= self.configured:
+            return
+        if len(self.configured.union(tickers, self._counts, self._unwanted_since)) > self._max_tickers:
+            raise InvalidParameter("channels", f"no ticker beyond the {self._max_tickers} that are followed at once")
+        added = []
+        for ticker in tickers - self.configured:
+            if ticker not in self._counts and self._unwanted_since.pop(ticker, None) is None:
+                added.append(ticker)
             self._counts[ticker] = self._counts.get(ticker, 0) + 1
-        return new
+        self._notify(added, ())
 
     def leave(self, tickers: frozenset[str], now: float) -> None:
-        """One stream less wants the tickers."""
-        for ticker in tickers - self._configured:
+        """Count one stream less that wants the tickers; the last one begins their grace period."""
+        for ticker in tickers - self.configured:
             self._counts[ticker] -= 1
             if not self._counts[ticker]:
                 del self._counts[ticker]
-                self._unwanted[ticker] = now
+                self._unwanted_since[ticker] = now
 
-    def expired(self, now: float) -> list[str]:
-        """The tickers to give up, as nobody has wanted them for a while."""
-        gone = [ticker for ticker, since in self._unwanted.items() if now - since >= self._linger]
-        for ticker in gone:
-            del self._unwanted[ticker]
-        return gone
+    def release(self, now: float) -> None:
+        """Release the tickers whose grace period is over."""
+        released = [ticker for ticker, since in self._unwanted_since.items() if now - since >= self._grace]
+        for ticker in released:
+            del self._unwanted_since[ticker]
+        self._notify((), released)
+
+    def _notify(self, added: Collection[str], released: Collection[str]) -> None:
+        if added or released:
+            for changed in self._subscribers:
+                changed(frozenset(added), frozenset(released))

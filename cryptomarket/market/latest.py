@@ -1,6 +1,6 @@
-"""The board: the newest tick of each ticker in memory, and whether what it shows can still be believed.
+"""The newest tick of each followed ticker (a last-value cache), and whether these values are current.
 
-It is fed by the bus on every node and read by streams, REST and health. It knows no socket and no clock of its own.
+Every node has one: the bus writes it; streams, REST and health read it. It knows no socket; clocks are arguments.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,40 +18,45 @@ class _Entry:
 
 
 class LatestValues:
-    """The newest tick of each ticker, and the state of upstream as this node sees it.
+    """The newest tick of each followed ticker, and the state of upstream as this node sees it.
 
-    Newest is the last to arrive within the highest epoch: exchange timestamps step back and repeat.
-    ``monotonic`` gives seconds for ages, ``wall`` UNIX seconds for what people read.
+    ``tickers`` are the configured ones, which are always followed; `follow` adds and releases others. The newest tick
+    is the last to arrive within the highest epoch, since exchange timestamps step back and repeat. ``monotonic``
+    (seconds) is used for ages, ``wall`` (UNIX seconds) for published times.
     """
 
     def __init__(self, tickers: Iterable[str], *, monotonic: Callable[[], float], wall: Callable[[], float]) -> None:
         self.tickers = tuple(tickers)
         self._monotonic = monotonic
         self._wall = wall
+        self._followed = frozenset(self.tickers)
         self._entries: dict[str, _Entry] = {}
         self._refused: set[str] = set()
-        self._link = Upstream(UpstreamState.CONNECTING, int(wall() * 1000))
-        self._link_changed = monotonic()
-        self._shown = self._link
+        self._connection = Upstream(UpstreamState.CONNECTING, int(wall() * 1000))
+        self._connection_changed = monotonic()
+        self._published = self._connection
         self.epoch = 0
 
     def __repr__(self) -> str:
-        return f"<Board {len(self._entries)} tickers, epoch {self.epoch}, {self._shown.state}>"
+        return f"<LatestValues {len(self._entries)} tickers, epoch {self.epoch}, {self._published.state}>"
 
     def on_message(self, message: Message) -> None:
-        """Take what the bus delivers; a message of a lower epoch than the highest seen changes nothing."""
+        """Apply a message of the bus.
+
+        Ticks of a lower epoch than the highest seen, and of tickers that only other nodes follow, change nothing.
+        """
         match message:
             case Tick():
-                self._receive_tick(message)
+                self._apply(message)
             case Upstream():
-                if message.state is not self._link.state:
-                    self._link_changed = self._monotonic()
-                self._link = message
+                if message.state is not self._connection.state:
+                    self._connection_changed = self._monotonic()
+                self._connection = message
             case Gap():
                 self._refused.add(message.ticker)
 
-    def _receive_tick(self, tick: Tick) -> None:
-        if tick.epoch < self.epoch:
+    def _apply(self, tick: Tick) -> None:
+        if tick.epoch < self.epoch or tick.ticker not in self._followed:
             return
         self.epoch = tick.epoch
         self._refused.discard(tick.ticker)
@@ -61,19 +66,19 @@ class LatestValues:
         entry.tick = tick
         entry.rhythm.beat(self._monotonic())
 
-    def forget(self, ticker: str) -> None:
-        """Drop a ticker nobody asks for any more, so that its silence is not called stale."""
-        if ticker not in self.tickers:
+    def follow(self, added: frozenset[str], released: frozenset[str]) -> None:
+        """Keep the tickers added from now on; drop those released, so that their silence does not count as stale."""
+        self._followed = (self._followed | added) - released
+        for ticker in released:
             self._entries.pop(ticker, None)
-            self._refused.discard(ticker)
 
     def tick(self, ticker: str) -> Tick | None:
-        """The newest tick of the ticker, if one ever arrived."""
+        """The newest tick of the ticker, or None before the first."""
         entry = self._entries.get(ticker)
         return entry.tick if entry else None
 
     def ages(self) -> dict[str, int]:
-        """Milliseconds since the last arrival, of each ticker that ever had a tick."""
+        """Milliseconds since the last arrival, for each followed ticker that has had a tick."""
         now = self._monotonic()
         return {
             ticker: int((now - entry.rhythm.last) * 1000)
@@ -82,20 +87,21 @@ class LatestValues:
         }
 
     def silent(self) -> list[str]:
-        """The tickers that should have spoken by now: overdue by their own rhythm, or configured and never heard."""
+        """The stale tickers: overdue by their own rhythm, or configured, not refused and without a first tick."""
         now = self._monotonic()
         overdue = [ticker for ticker, entry in self._entries.items() if entry.rhythm.overdue(now)]
-        if now - self._link_changed > Rhythm().limit:
+        if now - self._connection_changed > Rhythm().limit:
             overdue += [t for t in self.tickers if t not in self._entries and t not in self._refused]
         return overdue
 
     def upstream(self) -> Upstream:
-        """The state to show: the link's own, or ``stale`` while it is up and a ticker is silent."""
-        link = self._link
-        state, reason = link.state, link.reason
+        """The state to publish: that of the connection, or ``stale`` while it is live and a ticker is silent."""
+        connection = self._connection
+        state, reason = connection.state, connection.reason
         if state is UpstreamState.LIVE and (silent := self.silent()):
             state, reason = UpstreamState.STALE, f"no tick of {', '.join(silent)}"
-        if state is not self._shown.state:
-            since = link.since if state is link.state and link.since > self._shown.since else int(self._wall() * 1000)
-            self._shown = Upstream(state, since, reason)
-        return self._shown
+        if state is not self._published.state:
+            own = state is connection.state and connection.since > self._published.since
+            since = connection.since if own else int(self._wall() * 1000)
+            self._published = Upstream(state, since, reason)
+        return self._published

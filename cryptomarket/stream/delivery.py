@@ -237,8 +237,8 @@ class Delivery:
         return found
 
     def _missed(self, cohort: Cohort, after: int, entries: list[LogEntry]) -> int:
-        """How many ticks the newest replaced; the one that a ring was opened with is not among the counted."""
-        return max(0, self._feed.count(cohort.tickers, after) - len(entries))
+        """How many ticks of the cohort after the position were replaced by the entries."""
+        return self._feed.count(cohort.tickers, after) - len(entries)
 
     def _wrote(self, entries: list[LogEntry], streams: int) -> None:
         if streams:

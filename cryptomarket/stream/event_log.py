@@ -78,17 +78,12 @@ class EventLog:
     def __repr__(self) -> str:
         return f"<Feed {len(self._rings)} tickers at {self.epoch}-{self.sequence}>"
 
-    def open(self, ticker: str, newest: Tick | None = None, *, now: float) -> None:
-        """Keep the ticker from now on, beginning with its newest tick if the board has one."""
-        if ticker not in self._rings:
-            ring = self._rings[ticker] = _Ring(self.position)
-            if newest is not None:
-                order = newest.sequence + self._offsets.get(newest.epoch, BEGINNING)
-                ring.newest = LogEntry(min(order, self.position), now, price_event(newest))
-
-    def forget(self, ticker: str) -> None:
-        """Keep nothing of the ticker any more."""
-        self._rings.pop(ticker, None)
+    def follow(self, added: frozenset[str], released: frozenset[str]) -> None:
+        """Keep the events of the tickers added from now on, and none of those released."""
+        for ticker in added:
+            self._rings[ticker] = _Ring(self.position)
+        for ticker in released:
+            del self._rings[ticker]
 
     def take(self, tick: Tick, now: float) -> bool:
         """Encode and keep the tick; False for one nobody wants, of a lower epoch, or that was here before."""
@@ -136,8 +131,7 @@ class EventLog:
             if ring is None or ring.newest is None or ring.newest.order <= after:
                 continue
             index = ring.index(after)
-            # A ring that was opened with the newest tick of the board has no other yet.
-            found += ring.entries[index : index + PIECE] or [ring.newest]
+            found += ring.entries[index : index + PIECE]
         found.sort(key=_ORDER)
         return found[:PIECE]
 

@@ -13,7 +13,6 @@ import anyio.lowlevel
 import structlog
 from anyio.abc import TaskStatus
 
-from ..errors import InvalidParameter
 from ..market.demand import Demand
 from ..market.latest import LatestValues
 from ..model import Gap, GapReason, Message, Tick, Upstream
@@ -49,36 +48,36 @@ def ignore(_: object) -> None:
 class ServerSSEManager:
     """The streams of the given channels: tickers, and ``connection``, which every stream has.
 
-    ``board`` is shared with the bus (without one, the manager keeps its own); ``demand`` is told the other tickers that
-    streams ask for, whenever they change; ``arrived`` the browser session of each stream that joined with one.
+    Without ``latest``, which is shared with the bus, and without ``demand``, which counts what streams ask for, the
+    manager has its own. ``arrived`` is called with the browser session of each stream that joins with one.
     """
 
     def __init__(
         self,
         *channels: str,
         latest: LatestValues | None = None,
-        demand: Callable[[frozenset[str]], None] = ignore,
+        demand: Demand | None = None,
         arrived: Callable[[str], None] = ignore,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         random: Callable[[], float] = randoms.random,
-        max_tickers: int = 200,
         kept_ticks: int = KEPT_TICKS,
         heartbeat_seconds: float = 15.0,  # proxies cut a silent connection after 30 to 60 s
         blocked_seconds: float = 60.0,
-        linger_seconds: float = 10.0,
     ) -> None:
         self.tickers = frozenset(channel for channel in channels if channel != CONNECTION)
         self.draining = False
         self._own_latest = latest is None
         self._latest = latest or LatestValues(sorted(self.tickers), monotonic=monotonic, wall=wall)
-        self._tell_demand, self._tell_arrived = demand, arrived
+        self._tell_arrived = arrived
         self._monotonic, self._wall, self._random = monotonic, wall, random
-        self._max_tickers = max_tickers
         self._heartbeat_seconds, self._blocked_seconds = heartbeat_seconds, blocked_seconds
         self._counters = Counters()
         self._subscribers = Subscribers()
-        self._demand = Demand(self.tickers, linger_seconds=linger_seconds)
+        self._demand = demand or Demand(self.tickers)
+        if self._own_latest:
+            self._demand.subscribe(self._latest.follow)
+        self._demand.subscribe(self._follow)
         self._feed = EventLog(self.tickers, kept=kept_ticks)
         self._delivery = Delivery(self._feed, self._counters, state=self._state, monotonic=monotonic)
         self._refused: dict[str, Gap] = {}
@@ -122,6 +121,11 @@ class ServerSSEManager:
                 self._gaps.append(message)
                 self._wake_up.set()
 
+    def _follow(self, added: frozenset[str], released: frozenset[str]) -> None:
+        self._feed.follow(added, released)
+        for ticker in released:
+            self._refused.pop(ticker, None)
+
     def _miss(self, tick: Tick) -> None:
         """What was published before the tick did not reach this node: who gets every tick is told."""
         reason = GapReason.UNKNOWN if tick.epoch == self._feed.epoch else GapReason.EPOCH
@@ -135,14 +139,8 @@ class ServerSSEManager:
 
         Raises InvalidParameter when its tickers are more than may be followed at once.
         """
-        tickers = subscription.tickers
-        if not self._demand.room(tickers, self._max_tickers):
-            raise InvalidParameter("channels", f"no ticker beyond the {self._max_tickers} that are followed at once")
+        self._demand.join(subscription.tickers)
         now = self._monotonic()
-        if new := self._demand.join(tickers):
-            for ticker in new:
-                self._feed.open(ticker, self._latest.tick(ticker), now=now)
-            self._tell_demand(self._demand.tickers)
         self._look()
         stream, cohort, fresh = self._subscribers.join(sink, subscription, now)
         if fresh:
@@ -304,12 +302,7 @@ class ServerSSEManager:
         for cohort in list(self._subscribers):
             if now - cohort.last_sent >= self._heartbeat_seconds:
                 yield self._delivery.tell(cohort, self._heartbeat(cohort.tickers))
-        if gone := self._demand.expired(now):
-            for ticker in gone:
-                self._feed.forget(ticker)
-                self._latest.forget(ticker)
-                self._refused.pop(ticker, None)
-            self._tell_demand(self._demand.tickers)
+        self._demand.release(now)
 
     # The end
 

@@ -100,12 +100,14 @@ def test_the_state_keeps_its_since(latest: LatestValues, clock: Clock) -> None:
     assert first.since == 1_005_000
 
 
-def test_a_forgotten_ticker_is_not_missed(latest: LatestValues, clock: Clock) -> None:
-    """A demand ticker nobody wants any more is dropped; a configured one stays."""
+def test_the_silence_of_a_released_ticker_is_not_stale(latest: LatestValues, clock: Clock) -> None:
+    """A ticker that is followed no more is dropped with its value; the configured ones stay."""
     latest.on_message(Upstream(UpstreamState.LIVE, 1_000_000))
+    latest.follow(frozenset({"sol_usdc"}), frozenset())
     speak(latest, clock, "btc_usd", "eth_usd", "sol_usdc")
-    latest.forget("sol_usdc")
-    latest.forget("btc_usd")
+    assert latest.tick("sol_usdc") is not None
+    latest.follow(frozenset(), frozenset({"sol_usdc"}))
+    assert latest.tick("sol_usdc") is None
     speak(latest, clock, "btc_usd", "eth_usd", seconds=8)
     assert latest.upstream().state is UpstreamState.LIVE
     assert latest.tick("btc_usd") is not None

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from cryptomarket.cluster.bus import LocalBus
+from cryptomarket.market.demand import Demand
 from cryptomarket.market.latest import LatestValues
 from cryptomarket.model import Tick, Upstream, UpstreamState
 from cryptomarket.stream.manager import ServerSSEManager
@@ -88,14 +89,15 @@ class Reader:
 class Room:
     """A bus, a board and a manager, and a clock that moves when told."""
 
-    def __init__(self, *channels: str, epoch: int = 7, **options: Any) -> None:
+    def __init__(self, *channels: str, epoch: int = 7, max_tickers: int = 200, **options: Any) -> None:
         self.now = 1000.0
-        self.demands: list[frozenset[str]] = []
+        self.demand = Demand(EVERYTHING, max_tickers=max_tickers)
         self.latest = LatestValues(EVERYTHING, monotonic=self.clock, wall=self.wall)
+        self.demand.subscribe(self.latest.follow)
         self.manager = ServerSSEManager(
             *(channels or ("btc_usd", "eth_usd", "connection")),
             latest=self.latest,
-            demand=self.demands.append,
+            demand=self.demand,
             monotonic=self.clock,
             wall=self.wall,
             random=lambda: 0.5,

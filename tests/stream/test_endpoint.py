@@ -6,6 +6,7 @@ import anyio
 import pytest
 from starlette.requests import Request
 
+from cryptomarket.market.demand import Demand
 from cryptomarket.stream.endpoint import counted_address
 
 from .server import Serving
@@ -85,8 +86,8 @@ async def test_a_wrong_channel_is_a_problem_naming_it(serving: Serving, channels
 
 async def test_channels_choose_tickers(serving: Serving) -> None:
     """Configured ones, others of the catalogue, and connection beside them in any case."""
-    wanted: list[frozenset[str]] = []
-    async with serving(manager={"demand": wanted.append}) as site:
+    demand = Demand(("btc_usd", "eth_usd"))
+    async with serving(manager={"demand": demand}) as site:
         site.publish(1)
         site.publish(2, ticker="eth_usd")
         one = await site.get("/sse/?timer=0&channels=eth_usd,connection,eth_usd")
@@ -98,12 +99,13 @@ async def test_channels_choose_tickers(serving: Serving) -> None:
         site.publish(3, ticker="BTC-PERPETUAL")
         await more.until(2)
     assert (one.prices(), none.prices(), more.prices()) == ([2], [], [3])
-    assert wanted[0] == {"BTC-PERPETUAL"}
+    assert demand.tickers == {"BTC-PERPETUAL"}
 
 
 async def test_more_tickers_than_followed_at_once_are_a_problem(serving: Serving) -> None:
     """The limit of all streams together is said by the same kind of answer."""
-    async with serving(manager={"max_tickers": 3}, known=lambda _: True) as site:
+    demand = Demand(("btc_usd", "eth_usd"), max_tickers=3)
+    async with serving(manager={"demand": demand}, known=lambda _: True) as site:
         await site.get("/sse/?channels=A")
         answer = await site.get("/sse/?channels=B")
         assert answer.status == 422

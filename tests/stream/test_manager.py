@@ -7,7 +7,8 @@ import anyio.lowlevel
 import pytest
 
 from cryptomarket.errors import InvalidParameter
-from cryptomarket.model import Gap, Tick, Upstream, UpstreamState
+from cryptomarket.market.demand import GRACE_SECONDS
+from cryptomarket.model import Gap, Upstream, UpstreamState
 from cryptomarket.stream.manager import ServerSSEManager
 from cryptomarket.stream.subscribers import COHORT_SIZE, Subscription
 
@@ -299,27 +300,34 @@ def test_an_id_older_than_the_kept_ticks_is_too_old() -> None:
 # Tickers beyond the configured
 
 
-def test_other_tickers_are_demanded_while_wanted(room: Room) -> None:
-    """Each once, however many streams want it, and a little longer than the last one."""
+def test_other_tickers_are_followed_while_streams_want_them(room: Room) -> None:
+    """Each is added once, however many streams want it, and released a grace period after the last one left."""
+    changes: list[tuple[frozenset[str], frozenset[str]]] = []
+    room.demand.subscribe(lambda added, released: changes.append((added, released)))
     _, first = room.join(5, "BTC-PERPETUAL", "btc_usd")
     _, second = room.join(5, "BTC-PERPETUAL")
-    assert room.demands == [{"BTC-PERPETUAL"}]
+    assert changes == [({"BTC-PERPETUAL"}, set())]
     room.manager.leave(first)
     room.manager.leave(second)
-    room.advance(5, 0.25)
+    room.advance(GRACE_SECONDS - 1, 0.25)
     _, third = room.join(5, "BTC-PERPETUAL")
-    room.advance(30, 0.25)
-    assert room.demands == [{"BTC-PERPETUAL"}]
+    room.advance(2 * GRACE_SECONDS, 0.25)
+    assert changes == [({"BTC-PERPETUAL"}, set())]
     room.manager.leave(third)
-    room.advance(11, 0.25)
-    assert room.demands == [{"BTC-PERPETUAL"}, frozenset()]
+    room.advance(GRACE_SECONDS + 1, 0.25)
+    assert changes == [({"BTC-PERPETUAL"}, set()), (set(), {"BTC-PERPETUAL"})]
 
 
-def test_a_ticker_the_board_knows_is_shown_on_joining(room: Room) -> None:
-    """Another node's demand brought it."""
+def test_a_released_ticker_is_forgotten(room: Room) -> None:
+    """A stream that wants it after the grace period starts without a price, as the last one may be out of date."""
+    _, stream = room.join(5, "BTC-PERPETUAL")
     room.publish(1, 2, ticker="BTC-PERPETUAL")
-    reader, _ = room.join(5, "BTC-PERPETUAL")
+    room.manager.leave(stream)
+    reader, stream = room.join(5, "BTC-PERPETUAL")
     assert reader.prices() == [2]
+    room.manager.leave(stream)
+    room.advance(GRACE_SECONDS + 1, 0.25)
+    assert room.join(5, "BTC-PERPETUAL")[0].prices() == []
 
 
 def test_more_tickers_than_allowed_are_refused() -> None:
@@ -445,7 +453,7 @@ def test_ticks_of_tickers_nobody_wants_are_not_kept(room: Room) -> None:
     """Another node's demand does not fill this one's memory."""
     room.publish(*range(1, 100), ticker="ETH-PERPETUAL")
     assert repr(room.manager._feed) == "<Feed 2 tickers at 7-99>"
-    assert isinstance(room.latest.tick("ETH-PERPETUAL"), Tick)
+    assert room.latest.tick("ETH-PERPETUAL") is None
 
 
 def test_every_channel_but_connection_is_a_ticker() -> None:
