@@ -27,7 +27,7 @@ export class Tile {
     this.whole = this.find(".whole");
     this.fraction = this.find(".fraction");
     this.move = this.find(".move");
-    this.ageText = this.find(".age-messages");
+    this.ageText = this.find(".age-text");
     this.svg = /** @type {SVGElement} */ (article.querySelector("svg.chart"));
     this.rows = this.find("tbody");
     /** @type {Price | null} */
