@@ -30,7 +30,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "stream": VALUES | {"market"},
     "database": VALUES | {"history"},
     "history": VALUES | {"database"},
-    "persons": VALUES | {"cluster", "database"},
+    "persons": VALUES | {"database"},
     "web": VALUES | {"market", "stream", "persons", "history"},
     "simulator": frozenset({"model"}),
     "tasks": VALUES | FEATURES | {"logs"},

@@ -22,11 +22,11 @@ from cryptomarket.cluster.redis.bus import RedisBus
 from cryptomarket.cluster.redis.rpc import RedisRpc
 from cryptomarket.history.store import Store
 from cryptomarket.model import Message, Tick
-from cryptomarket.persons.cache.redis import RedisCache
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.tasks.snapshot import SOURCE
 
 from .composition import composition, environment
+from .persons.caches import redis_cache
 from .processes import Program, eventually, running_command
 from .redis_server import RedisServer
 from .reverse_proxy import account_url, front_of, guarded_redis, refusals
@@ -151,16 +151,15 @@ async def test_the_account_of_the_gateway_may_do_its_work(tmp_path: Path) -> Non
     """The cache of logins, the desk of errands and the bus run with it, and nothing of theirs is refused."""
     async with guarded_redis(tmp_path) as server:
         url = account_url(server, "cryptomarket")
-        cache = RedisCache(url)
-        assert await cache.put("deribit:login:1", b"x", 60)
-        assert await cache.put("deribit:login:1", b"y", 60, only_over=True)
-        assert await cache.get("deribit:login:1") == [b"y"]
-        assert await cache.swap("deribit:login:1", b"y", b"z")
-        assert [name async for name in cache.names("deribit:login:")] == ["deribit:login:1"]
-        assert await cache.count("deribit:limit:1", 60) == 1
-        assert await cache.take("deribit:login:1") == b"z"
-        await cache.delete("deribit:limit:1")
-        await cache.aclose()
+        async with redis_cache(url) as cache:
+            assert await cache.put("deribit:login:1", b"x", 60)
+            assert await cache.put("deribit:login:1", b"y", 60, only_over=True)
+            assert await cache.get("deribit:login:1") == [b"y"]
+            assert await cache.swap("deribit:login:1", b"y", b"z")
+            assert [name async for name in cache.names("deribit:login:")] == ["deribit:login:1"]
+            assert await cache.count("deribit:limit:1", 60) == 1
+            assert await cache.take("deribit:login:1") == b"z"
+            await cache.delete("deribit:limit:1")
         assert await answered(url) == b"done: errand"
         async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
             leader, follower = RedisBus(url, "n1"), RedisBus(url, "n2")

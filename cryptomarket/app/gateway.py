@@ -21,6 +21,7 @@ from starlette.routing import Route
 from ..cluster.bus import LocalBus
 from ..cluster.election import Election
 from ..cluster.redis.bus import RedisBus
+from ..cluster.redis.client import redis_client
 from ..cluster.redis.rpc import RedisRpc
 from ..cluster.redis.worker_metrics import WorkerMetrics
 from ..cluster.rpc import LocalRpc
@@ -111,6 +112,7 @@ class Gateway:
             )
             self.rpc = RedisRpc(redis, settings.node)
         self.worker_metrics = WorkerMetrics(redis, group, settings.node) if redis and group else None
+        self._cache_client = redis_client(redis, connect_seconds=0.5, seconds=0.5) if redis else None
         self.office = self._new_office()
         self.last_seen = LastSeen(
             self.office.sessions.persons,
@@ -156,11 +158,11 @@ class Gateway:
 
     def _new_office(self) -> Office:
         settings = self.settings
-        redis, keys = settings.redis_url, settings.secret_key
+        keys = settings.secret_key
         fixed = split_keys(keys.get_secret_value()) if keys else None
         place = Path(settings.secret_key_file or key_file(settings.database_url.get_secret_value()))
         return Office(
-            RedisCache(redis.get_secret_value()) if redis else MemoryCache(),
+            RedisCache(self._cache_client) if self._cache_client else MemoryCache(),
             Vault((lambda: fixed) if fixed else file_keys(place)),
             ask=self.rpc.ask,
             publish=self.bus.publish,
@@ -258,7 +260,8 @@ class Gateway:
         return term.parts(self.office.service(term.call, met=self.last_seen.record))
 
     async def _close_redis(self) -> None:
-        await self.office.cache.aclose()
+        if self._cache_client:
+            await self._cache_client.aclose()
         if isinstance(self.bus, RedisBus):
             await self.bus.aclose()
         if isinstance(self.rpc, RedisRpc):

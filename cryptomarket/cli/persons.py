@@ -4,10 +4,10 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from ..errors import StartError
 from ..logs import configure_logs
 from ..settings import Settings, read_settings
 from .shared import Json, revealed, run_async
+
+if TYPE_CHECKING:
+    from ..persons.cache.redis import RedisCache
 
 __all__ = ["persons", "rotate_keys"]
 
@@ -28,7 +31,6 @@ def rotate_keys() -> None:
     Example: cryptomarket rotate-keys
     """
     from ..persons.admin import rewrap_all
-    from ..persons.cache.redis import RedisCache
     from ..persons.keys import add_key, file_keys
     from ..persons.vault import Vault
 
@@ -45,7 +47,7 @@ def rotate_keys() -> None:
         return
 
     async def run() -> tuple[int, int]:
-        async with contextlib.aclosing(RedisCache(redis)) as cache:
+        async with _redis_cache(redis) as cache:
             return await rewrap_all(cache, Vault(keys))
 
     done, refused = run_async(run)
@@ -83,7 +85,6 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
     from ..history.synchronous import synchronously
     from ..persons.admin import forget
     from ..persons.browser_sessions import BrowserSessions
-    from ..persons.cache.redis import RedisCache
     from ..persons.seen_repository import delete_person
     from ..persons.vault import Vault
 
@@ -95,13 +96,22 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
     async def run() -> list[str]:
         if redis is None:
             return []
-        async with contextlib.aclosing(RedisCache(redis)) as cache:
+        async with _redis_cache(redis) as cache:
             return await forget(BrowserSessions(cache, Vault(_keys(settings))), who)
 
     ended = run_async(run)
     if not erased and not ended:
         raise StartError("nobody is known by that id, username or e-mail")
     print(f"{len(erased)} erased from the database, {len(ended)} logins ended")
+
+
+@contextlib.asynccontextmanager
+async def _redis_cache(url: str) -> AsyncIterator["RedisCache"]:
+    from ..cluster.redis.client import redis_client
+    from ..persons.cache.redis import RedisCache
+
+    async with contextlib.aclosing(redis_client(url, connect_seconds=1.0, seconds=1.0)) as client:
+        yield RedisCache(client)
 
 
 def _key_place(settings: Settings) -> Path:

@@ -1,7 +1,7 @@
 """What an operator does to the cache from outside: wrap everything with the newest key, forget a person."""
 
 from .browser_sessions import PERSON, SESSION, BrowserSessions
-from .cache.memory import Cache
+from .cache import Cache
 from .vault import CannotOpen, Vault
 
 __all__ = ["forget", "rewrap_all"]

@@ -13,7 +13,7 @@ import anyio
 import msgspec
 
 from ..errors import CacheUnavailable
-from .cache.memory import Cache
+from .cache import Cache
 from .vault import CannotOpen, Vault
 
 __all__ = ["LIFE_SECONDS", "MOST_SESSIONS", "PERSON", "BrowserSessions", "Person", "Tokens"]

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import CacheUnavailable, RequestRefused
-from .cache.memory import Cache
+from .cache import Cache
 from .limits import Limits, counted
 from .vault import Vault
 

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from ..errors import CacheUnavailable, NoLeader, NotLoggedIn, RequestRefused
 from ..model import SessionChanged
 from .browser_sessions import LIFE_SECONDS, BrowserSessions, Person
-from .cache.memory import Cache
+from .cache import Cache
 from .credential_middleware import SECRET_SECONDS, STATE, same_site
 from .leader_worker import Account, LeaderReply, LeaderRequest
 from .notifications import LOGGED_OUT, LOGIN_FAILED, Claims, keep_word

@@ -17,7 +17,7 @@ from anyio.abc import TaskStatus
 from ..errors import CacheUnavailable, ExchangeError, ExchangeRefused, ExchangeUnreachable, InternalError
 from ..model import SessionChanged
 from .browser_sessions import LIFE_SECONDS, BrowserSessions, Person, Tokens
-from .cache.memory import Cache
+from .cache import Cache
 from .failure_throttle import FailureThrottle
 from .login_flow import NO_ANSWER, OUR_FAULT, Call, Grant, LoginFailed, LoginFlow, reason_of, too_wide
 from .notifications import LOGIN_FAILED, PERSON_CHANGED, keep_word

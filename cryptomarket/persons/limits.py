@@ -8,7 +8,7 @@ import hashlib
 import time
 from collections.abc import Callable
 
-from .cache.memory import Cache
+from .cache import Cache
 
 __all__ = ["Limits", "counted"]
 

@@ -14,7 +14,7 @@ import msgspec
 
 from ..errors import CryptomarketError, ExchangeError, ExchangeRefused
 from .browser_sessions import LIFE_SECONDS, MOST_SESSIONS, BrowserSessions, Person, Tokens
-from .cache.memory import Cache
+from .cache import Cache
 from .credential_middleware import CIPHERTEXT, KEY, SECRET_SECONDS
 from .limits import Limits
 from .vault import CannotOpen, Vault

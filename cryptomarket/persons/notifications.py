@@ -16,7 +16,7 @@ from anyio.abc import TaskStatus
 from ..errors import CacheUnavailable
 from ..model import Message, SessionChanged
 from .browser_sessions import BrowserSessions, Person
-from .cache.memory import Cache
+from .cache import Cache
 from .vault import Vault
 
 __all__ = ["LOGGED_OUT", "LOGIN_FAILED", "PERSON_CHANGED", "Claims", "Notifier", "keep_word"]

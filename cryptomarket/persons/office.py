@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from ..model import SessionChanged
 from .browser_sessions import BrowserSessions, Person
-from .cache.memory import Cache
+from .cache import Cache
 from .front import Ask, Front
 from .leader_worker import LeaderWorker
 from .limits import Limits

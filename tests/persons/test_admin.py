@@ -14,13 +14,13 @@ from cryptomarket.model import SessionChanged
 from cryptomarket.persons.admin import forget, rewrap_all
 from cryptomarket.persons.browser_sessions import BrowserSessions, Person, Tokens
 from cryptomarket.persons.cache.memory import MemoryCache
-from cryptomarket.persons.cache.redis import RedisCache
 from cryptomarket.persons.last_seen import LastSeen
 from cryptomarket.persons.seen_repository import SeenPerson, SeenRepository, list_seen
 from cryptomarket.persons.vault import Vault
 from tests.processes import run_program
 from tests.redis_server import running_redis
 
+from .caches import redis_cache
 from .site import ADA, BOB, running_persons, told
 
 
@@ -44,8 +44,7 @@ async def test_keys_rotate_under_load(tmp_path: Path) -> None:
     """While persons are read and written all the time, no read fails; afterwards the new key alone opens everything."""
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     held = [old]
-    async with running_redis(tmp_path) as server:
-        cache = RedisCache(server.url)
+    async with running_redis(tmp_path) as server, redis_cache(server.url) as cache:
         running = BrowserSessions(cache, Vault(lambda: tuple(held)))
         for number in range(100):
             await enter(running, number)
@@ -72,23 +71,20 @@ async def test_keys_rotate_under_load(tmp_path: Path) -> None:
         assert len([one async for one in only.persons()]) == 100
         await cache.put("deribit:person:junk", b"junk", 60)
         assert (await rewrap_all(cache, Vault(lambda: (new,))))[1] == 1
-        await cache.aclose()
 
 
 async def test_rotate_keys_from_the_command_line(tmp_path: Path) -> None:
     """A new key goes before the others of the file, and everything in Redis opens with it alone."""
-    async with running_redis(tmp_path) as server:
+    async with running_redis(tmp_path) as server, redis_cache(server.url) as cache:
         code, out, log = await run_program(tmp_path, "rotate-keys", redis_url=server.url)
         assert (code, out) == (0, "0 records sealed with the newest key\n"), log
         path = tmp_path / "cryptomarket.key"
-        cache = RedisCache(server.url)
         await enter(BrowserSessions(cache, Vault(lambda: tuple(path.read_text().split()))), 1)
         code, out, log = await run_program(tmp_path, "rotate-keys", redis_url=server.url)
         assert (code, out) == (0, "3 records sealed with the newest key\n"), log
         newest = path.read_text().split()[0]
         assert newest not in out + log
         assert await BrowserSessions(cache, Vault(lambda: (newest,))).person("p1") is not None
-        await cache.aclose()
     code, _, log = await run_program(tmp_path, "rotate-keys", secret_key=newest)
     assert code == 1
     assert "CRYPTOMARKET_SECRET_KEY holds one key" in log
@@ -124,12 +120,11 @@ async def test_forgetting_erases_everywhere(tmp_path: Path) -> None:
     """By e-mail: out of the database and out of Redis; nobody by that name is said."""
     key = Fernet.generate_key().decode()
     url = f"sqlite+aiosqlite:///{tmp_path / 'history.db'}"
-    async with running_redis(tmp_path) as server, Store(url, interval=60) as store:
+    async with running_redis(tmp_path) as server, redis_cache(server.url) as cache, Store(url, interval=60) as store:
         await store.migrate()
         await SeenRepository(store.database).write(
             [SeenPerson("p1", "p1", "p1@example.com", 1, 2), SeenPerson("p2", "p2", "p2@example.com", 1, 2)]
         )
-        cache = RedisCache(server.url)
         sessions = BrowserSessions(cache, Vault(lambda: (key,)))
         await enter(sessions, 1)
         await enter(sessions, 2)
@@ -141,7 +136,6 @@ async def test_forgetting_erases_everywhere(tmp_path: Path) -> None:
         assert [json.loads(line)["person_id"] for line in out.splitlines()] == ["p2"]
         assert (await run_program(tmp_path, "persons", "forget", "p1@example.com", **given))[0] == 1
         assert await forget(sessions, "nobody") == []
-        await cache.aclose()
 
 
 async def test_without_redis_the_feed_goes_on_and_log_ins_wait(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from cryptomarket.deribit.rate_limit import Priority, RateLimiter
 from cryptomarket.errors import CacheUnavailable
-from cryptomarket.persons.cache.redis import RedisCache
 from cryptomarket.simulator.accounts import Account
 from cryptomarket.simulator.credits import BUDGETS
 from cryptomarket.simulator.credits import Budget as Plenty
@@ -28,6 +27,7 @@ from tests.deribit.following import following
 from tests.redis_server import running_redis
 from tests.tcp_proxy import tcp_proxy
 
+from .caches import redis_cache
 from .crowd import accounts
 from .environment import House
 
@@ -128,8 +128,11 @@ async def test_threat_06_answers_are_the_askers_own() -> None:
 async def test_threat_07_a_cancelled_command_answers_nobody_else(tmp_path: Path) -> None:
     """Redis is slow, and commands are cancelled at every moment: who gets an answer gets its own."""
     dice = random.Random(7)
-    async with running_redis(tmp_path) as server, tcp_proxy(server.port) as line:
-        cache = RedisCache(f"redis://127.0.0.1:{line.port}/0")
+    async with (
+        running_redis(tmp_path) as server,
+        tcp_proxy(server.port) as line,
+        redis_cache(f"redis://127.0.0.1:{line.port}/0") as cache,
+    ):
         for number in range(20):
             await cache.put(f"k{number}", f"v{number}".encode(), 600)
         line.delay_seconds = 0.005
@@ -145,5 +148,4 @@ async def test_threat_07_a_cancelled_command_answers_nobody_else(tmp_path: Path)
                 for number in range(20):
                     tasks.start_soon(get, number)
         line.mend()
-        await cache.aclose()
     assert all(got)

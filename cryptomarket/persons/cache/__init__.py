@@ -1,1 +1,34 @@
-"""Where persons' records are kept: in memory or in Redis."""
+"""The cache of this room: byte values with a lifetime, in the process's memory or in Redis.
+
+It does not know what the values mean.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+__all__ = ["Cache"]
+
+
+class Cache(Protocol):
+    """What both caches offer. Every method raises CacheUnavailable when the cache does not answer in time."""
+
+    async def get(self, *names: str) -> list[bytes | None]:
+        """Return the values under the names, in their order."""
+
+    async def put(self, name: str, value: bytes, seconds: float, *, only_over: bool = False) -> bool:
+        """Store a value for some seconds; with ``only_over`` only if there is one. Return whether it was stored."""
+
+    async def take(self, name: str) -> bytes | None:
+        """Delete the value and return it; of several concurrent callers only one receives it."""
+
+    async def swap(self, name: str, old: bytes, new: bytes | None) -> bool:
+        """Replace ``old`` by ``new`` (None: delete it) and keep its lifetime; False when the value is not ``old``."""
+
+    async def delete(self, *names: str) -> None:
+        """Delete the values."""
+
+    async def count(self, name: str, seconds: float) -> int:
+        """Return the number of calls for the name so far; it restarts ``seconds`` after the first call."""
+
+    def names(self, prefix: str) -> AsyncIterator[str]:
+        """Iterate over the names that start with the prefix; those added or deleted meanwhile may be missed."""

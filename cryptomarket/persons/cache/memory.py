@@ -1,45 +1,16 @@
-"""The cache: values that end by themselves, in the memory of one process or in Redis. It understands none of them."""
+"""The cache of a single process; it ends with the process."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable
 
-__all__ = ["Cache", "MemoryCache"]
+__all__ = ["MemoryCache"]
 
-#: Writes between two sweeps for what has ended.
+#: Writes between two deletions of expired values.
 SWEEP_EVERY = 1_000
 
 
-class Cache(Protocol):
-    """What persons need of a cache. Every method raises CacheUnavailable when it does not answer in time."""
-
-    async def get(self, *names: str) -> list[bytes | None]:
-        """The values under the names, in their order."""
-
-    async def put(self, name: str, value: bytes, seconds: float, *, only_over: bool = False) -> bool:
-        """Keep a value for so long; with ``only_over`` only where one stands. Whether it was kept."""
-
-    async def take(self, name: str) -> bytes | None:
-        """The value, which is gone from now on: of several who take, one gets it."""
-
-    async def swap(self, name: str, old: bytes, new: bytes | None) -> bool:
-        """Put the new value (None: nothing) where the old one still stands, to end when that would have."""
-
-    async def delete(self, *names: str) -> None:
-        """Forget the values."""
-
-    async def count(self, name: str, seconds: float) -> int:
-        """How often this was called for the name within so many seconds of the first time."""
-
-    def names(self, prefix: str) -> AsyncIterator[str]:
-        """The names that begin so and have a value; those that come or go meanwhile may be missed."""
-
-    async def aclose(self) -> None:
-        """Let go of connections."""
-
-
 class MemoryCache:
-    """The cache of a single process; what is in it ends with the process."""
+    """A Cache in a dictionary."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -56,32 +27,32 @@ class MemoryCache:
             return None
         return found
 
-    def _keep(self, name: str, value: bytes, ends: float) -> None:
-        self._values[name] = value, ends
+    def _store(self, name: str, value: bytes, expires: float) -> None:
+        self._values[name] = value, expires
         self._writes += 1
         if self._writes % SWEEP_EVERY == 0:
             now = self._monotonic()
-            self._values = {name: held for name, held in self._values.items() if held[1] > now}
+            self._values = {name: entry for name, entry in self._values.items() if entry[1] > now}
 
     async def get(self, *names: str) -> list[bytes | None]:
-        """The values under the names, in their order."""
+        """See Cache."""
         return [found[0] if (found := self._find(name)) else None for name in names]
 
     async def put(self, name: str, value: bytes, seconds: float, *, only_over: bool = False) -> bool:
-        """Keep a value for so long; with ``only_over`` only where one stands. Whether it was kept."""
+        """See Cache."""
         if only_over and self._find(name) is None:
             return False
-        self._keep(name, value, self._monotonic() + seconds)
+        self._store(name, value, self._monotonic() + seconds)
         return True
 
     async def take(self, name: str) -> bytes | None:
-        """The value, which is gone from now on."""
+        """See Cache."""
         found = self._find(name)
         self._values.pop(name, None)
         return found[0] if found else None
 
     async def swap(self, name: str, old: bytes, new: bytes | None) -> bool:
-        """Put the new value where the old one still stands, to end when that would have."""
+        """See Cache."""
         found = self._find(name)
         if found is None or found[0] != old:
             return False
@@ -92,26 +63,19 @@ class MemoryCache:
         return True
 
     async def delete(self, *names: str) -> None:
-        """Forget the values."""
+        """See Cache."""
         for name in names:
             self._values.pop(name, None)
 
     async def count(self, name: str, seconds: float) -> int:
-        """How often this was called for the name within so many seconds of the first time."""
+        """See Cache."""
         found = self._find(name)
         number = int(found[0]) + 1 if found else 1
-        self._keep(name, str(number).encode(), found[1] if found else self._monotonic() + seconds)
+        self._store(name, str(number).encode(), found[1] if found else self._monotonic() + seconds)
         return number
 
     async def names(self, prefix: str) -> AsyncIterator[str]:
-        """The names that begin so and have a value."""
-        for name in _beginning(list(self._values), prefix):
-            if self._find(name) is not None:
+        """See Cache."""
+        for name in list(self._values):
+            if name.startswith(prefix) and self._find(name) is not None:
                 yield name
-
-    async def aclose(self) -> None:
-        """Nothing to let go of."""
-
-
-def _beginning(names: Sequence[str], prefix: str) -> list[str]:
-    return [name for name in names if name.startswith(prefix)]

@@ -1,4 +1,4 @@
-"""The cache in Redis: shared by all nodes, every command bounded in time, no failure of Redis more than a sentence."""
+"""The cache that all nodes share, in Redis. A Redis that does not answer becomes CacheUnavailable."""
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,56 +9,57 @@ import anyio
 from redis import ConnectionError, RedisError, WatchError  # noqa: A004 (Redis' own)
 from redis.asyncio import Redis
 
-from ...cluster.redis.client import redis_client
 from ...errors import CacheUnavailable
 
 __all__ = ["RedisCache"]
 
-#: A Redis that has not answered by then is treated as one that is not there.
+#: A command that takes longer has failed: a request of a browser waits for it.
 COMMAND_SECONDS = 0.5
 
 
 class RedisCache:
-    """The cache of all nodes on one Redis; see Cache."""
+    """A Cache over a Redis client, which its owner closes and which must not repeat commands by itself."""
 
-    def __init__(self, url: str) -> None:
-        self._redis: Redis = redis_client(url, connect_seconds=COMMAND_SECONDS, seconds=COMMAND_SECONDS)
+    def __init__(self, client: Redis, *, command_seconds: float = COMMAND_SECONDS) -> None:
+        self._redis = client
+        self._command_seconds = command_seconds
 
     def __repr__(self) -> str:
         return "<RedisCache>"
 
-    async def _do(self, work: Callable[[], Awaitable[Any]], *, again: bool = False) -> Any:
-        """The answer to a command; one that may be sent ``again`` is, when the connection turns out to be dead."""
+    async def _do(self, command: Callable[[], Awaitable[Any]], *, repeat: bool = False) -> Any:
+        """Run a command; with ``repeat`` run it once more when its connection was dead. Raises CacheUnavailable."""
         try:
-            with anyio.fail_after(COMMAND_SECONDS):
+            with anyio.fail_after(self._command_seconds):
                 try:
-                    return await work()
+                    return await command()
                 except ConnectionError:
-                    # Redis restarted: the other connections of the pool are as dead as this one.
+                    # Redis restarted: the idle connections of the pool are as dead as this one.
                     await self._redis.connection_pool.disconnect(inuse_connections=False)
-                    if not again:
+                    if not repeat:
                         raise
-                    return await work()
+                    return await command()
         except (RedisError, OSError, TimeoutError) as exc:
-            # The library's words may hold an address with a password.
-            raise CacheUnavailable(f"Redis did not do what was asked: {type(exc).__name__}") from None
+            # Only the type: the library's message may contain an address with a password.
+            raise CacheUnavailable(f"a command to Redis failed: {type(exc).__name__}") from None
 
     async def get(self, *names: str) -> list[bytes | None]:
-        """The values under the names, in their order."""
-        return list(await self._do(lambda: self._redis.mget(names), again=True)) if names else []
+        """See Cache."""
+        return list(await self._do(lambda: self._redis.mget(names), repeat=True)) if names else []
 
     async def put(self, name: str, value: bytes, seconds: float, *, only_over: bool = False) -> bool:
-        """Keep a value for so long; with ``only_over`` only where one stands. Whether it was kept."""
-        lasts = max(1, round(seconds * 1000))
-        return bool(await self._do(lambda: self._redis.set(name, value, px=lasts, xx=only_over), again=True))
+        """See Cache."""
+        milliseconds = max(1, round(seconds * 1000))
+        command = partial(self._redis.set, name, value, px=milliseconds, xx=only_over)
+        return bool(await self._do(command, repeat=True))
 
     async def take(self, name: str) -> bytes | None:
-        """The value, which is gone from now on."""
+        """See Cache."""
         value: bytes | None = await self._do(lambda: self._redis.getdel(name))
         return value
 
     async def swap(self, name: str, old: bytes, new: bytes | None) -> bool:
-        """Put the new value where the old one still stands, to end when that would have."""
+        """See Cache."""
         return bool(await self._do(lambda: self._swap(name, old, new)))
 
     async def _swap(self, name: str, old: bytes, new: bytes | None) -> bool:
@@ -77,12 +78,12 @@ class RedisCache:
                 return False
 
     async def delete(self, *names: str) -> None:
-        """Forget the values."""
+        """See Cache."""
         if names:
-            await self._do(lambda: self._redis.delete(*names), again=True)
+            await self._do(lambda: self._redis.delete(*names), repeat=True)
 
     async def count(self, name: str, seconds: float) -> int:
-        """How often this was called for the name within so many seconds of the first time."""
+        """See Cache."""
         return int(await self._do(lambda: self._count(name, seconds)))
 
     async def _count(self, name: str, seconds: float) -> int:
@@ -93,17 +94,13 @@ class RedisCache:
         return int(results[0])
 
     async def names(self, prefix: str) -> AsyncIterator[str]:
-        """The names that begin so and have a value."""
+        """See Cache."""
         pattern = re.sub(r"([*?\[\]\\])", r"\\\1", prefix) + "*"
         cursor = 0
         while True:
             page = partial(self._redis.scan, cursor, match=pattern, count=500)
-            cursor, found = await self._do(page, again=True)
+            cursor, found = await self._do(page, repeat=True)
             for name in found:
                 yield name.decode()
             if not cursor:
                 return
-
-    async def aclose(self) -> None:
-        """Let go of connections."""
-        await self._redis.aclose()
