@@ -39,6 +39,9 @@ SILENT_SECONDS = 2.5
 #: Messages that wait for Redis; beyond that they are said to be missing.
 MOST_WAITING = 5_000
 RETRY_SECONDS = 0.5
+#: How long a node that starts waits until it listens and has caught up. A Redis that is away must not keep it from
+#: serving; one that is only slow must not let it serve streams that resume where it knows nothing yet.
+CATCH_UP_SECONDS = 5.0
 #: By then every node listens again to a Redis that came back; news said to it earlier are said once more.
 LISTENING_SECONDS = 2.5
 
@@ -62,6 +65,7 @@ class RedisBus:
         heard: Callable[[int], None] = _anybody,
         sure: Callable[[], bool] = lambda: True,
         wanted: Callable[[], frozenset[str]] = frozenset,
+        catch_up_seconds: float = CATCH_UP_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -90,6 +94,7 @@ class RedisBus:
         self._leader_heard = monotonic()
         self._lonely = False
         self._connected = self._board_written = True
+        self._caught_up, self._catch_up_seconds = anyio.Event(), catch_up_seconds
         self.peers = Membership(node, monotonic=monotonic)
         self.counts = dict.fromkeys(("batches", "healed", "refused", "unsaid"), 0)
 
@@ -153,12 +158,19 @@ class RedisBus:
     # Running
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Speak and listen until cancelled; a Redis that is away is a state."""
+        """Speak and listen until cancelled; a Redis that is away is a state.
+
+        Started once this node listens and has caught up, or after ``catch_up_seconds`` without that: a stream that
+        joins earlier would be sent what is caught up as new, and could not resume.
+        """
         async with anyio.create_task_group() as tasks:
-            await self.catch_up()  # who joins before would be sent all that as new
             tasks.start_soon(self._speak)
             tasks.start_soon(self._listen)
             tasks.start_soon(self._watch)
+            with anyio.move_on_after(self._catch_up_seconds):
+                await self._caught_up.wait()
+            if not self._caught_up.is_set():
+                log.warning("started without catching up from Redis", waited_seconds=self._catch_up_seconds)
             task_status.started()
 
     async def aclose(self) -> None:
@@ -280,6 +292,7 @@ class RedisBus:
                     with anyio.fail_after(2 * COMMAND_SECONDS):
                         await channel.subscribe(CHANNEL)
                     await self._heal()  # what was said before we listened
+                    self._caught_up.set()
                     self._deliver(SessionChanged((), "missed"))  # lost ones are kept nowhere
                     await self._follow_channel(channel)
             except (RedisError, OSError, TimeoutError):

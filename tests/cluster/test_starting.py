@@ -1,0 +1,78 @@
+"""A node that starts takes streams only after it has caught up with the cluster, or has waited long enough for that."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+
+import anyio
+
+from cryptomarket.cluster.redis.bus import RedisBus
+from cryptomarket.model import Tick
+from cryptomarket.stream.event_log import EventLog
+from tests.processes import eventually
+from tests.redis_server import running_redis
+from tests.tcp_proxy import TcpProxy, tcp_proxy
+
+TICKS = 300
+
+
+@contextlib.asynccontextmanager
+async def redis_with_ticks(folder: Path) -> AsyncIterator[TcpProxy]:
+    """The way to a Redis that holds what a leader published, for a node that was not there."""
+    async with running_redis(folder) as server, tcp_proxy(server.port) as line:
+        leader = RedisBus(server.url, "leader")
+        leader.lead(1)
+        for number in range(1, TICKS + 1):
+            leader.publish(Tick("btc_usd", Decimal(number), 1_700_000_000_000 + number))
+            await leader.flush()
+        yield line
+        await leader.aclose()
+
+
+@contextlib.asynccontextmanager
+async def starting(line: TcpProxy, catch_up_seconds: float) -> AsyncIterator[tuple[EventLog, anyio.Event]]:
+    """The event log of a node that starts now, and the moment from which it takes streams."""
+    bus = RedisBus(f"redis://127.0.0.1:{line.port}/0", "late", catch_up_seconds=catch_up_seconds)
+    events, started = EventLog(["btc_usd"]), anyio.Event()
+
+    def on_message(message: object) -> None:
+        if isinstance(message, Tick):
+            events.take(message, 0.0)
+
+    async def start() -> None:
+        await tasks.start(bus.run)
+        started.set()
+
+    bus.subscribe(on_message)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(start)
+        yield events, started
+        tasks.cancel_scope.cancel()
+    await bus.aclose()
+
+
+async def test_a_node_resumes_streams_from_its_first_moment(tmp_path: Path) -> None:
+    """A Redis too slow for the first attempts delays the start, so that every id is known when streams come."""
+    async with redis_with_ticks(tmp_path) as line:
+        line.hold()
+        async with starting(line, 60.0) as (events, started):
+            await eventually(lambda: line.connections >= 4, "attempts that were not answered")
+            assert not started.is_set()
+            line.mend()
+            with anyio.fail_after(60):
+                await started.wait()
+            assert isinstance(events.resume(["btc_usd"], f"1-{TICKS // 2}"), int)
+            assert isinstance(events.resume(["btc_usd"], f"1-{TICKS}"), int)
+
+
+async def test_a_node_without_redis_starts_all_the_same(tmp_path: Path) -> None:
+    """The wait for Redis is bounded; what it missed arrives when Redis is back."""
+    async with redis_with_ticks(tmp_path) as line:
+        line.cut()
+        async with starting(line, 0.2) as (events, started):
+            with anyio.fail_after(60):
+                await started.wait()
+            assert events.sequence == 0
+            line.mend()
+            await eventually(lambda: events.sequence == TICKS, "all that was missed")
