@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .refusals import Refusal, invalid, unauthorized
+from .rpc_errors import Refusal, invalid, unauthorized
 from .scopes import FULL, granted, session_name
 from .switches import Switches
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .wire import Plain
+from .encoding import Plain
 
 __all__ = ["COINS", "CURRENCIES", "INDICES", "Coin", "Index", "Instrument", "instruments_on", "parse_instrument"]
 

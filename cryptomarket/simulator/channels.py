@@ -11,9 +11,9 @@ from typing import Any
 from .catalogue import Instrument
 from .charts import RESOLUTIONS, volatility_now
 from .market import Market
+from .random_walk import key_of, noise
 from .switches import Switches
-from .tape import book, book_change, last_trade, trade
-from .walk import key_of, noise
+from .trades import book, book_change, last_trade, trade
 
 __all__ = ["Channel", "Channels", "event_channel"]
 

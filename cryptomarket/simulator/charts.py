@@ -6,8 +6,8 @@ from typing import Any
 
 from .catalogue import DAY_MS, Instrument
 from .market import SETTLEMENT_MS, Market
-from .refusals import invalid
-from .walk import Walk
+from .random_walk import Walk
+from .rpc_errors import invalid
 
 __all__ = ["RANGES", "RESOLUTIONS", "index_chart", "tradingview_chart", "volatility_index", "volatility_now"]
 

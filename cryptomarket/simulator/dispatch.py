@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .accounts import Grant
-from .feed import Entry, Feed
-from .refusals import Refusal, bad_request, invalid, too_large, unauthorized
-from .state import State
+from .broadcast import Entry, Feed
+from .rpc_errors import Refusal, bad_request, invalid, too_large, unauthorized
+from .shared_state import State
 
 __all__ = ["HANDLERS", "Call", "Caller", "Ended", "Request", "flag", "handler", "read_request", "run", "text", "whole"]
 

@@ -18,20 +18,20 @@ from typing import Any
 import anyio
 import structlog
 
-from . import control, lookups, private, public, subscribing  # noqa: F401  (they enter their methods in the table)
+from . import control
 from .accounts import DEFAULT_ACCOUNT, Account, Accounts
+from .broadcast import Feed
 from .catalogue import Instrument
 from .channels import Channels
+from .connection import Link
 from .credits import BUDGETS, Budget
 from .faults import Strike, strike
-from .feed import Feed
 from .http import Answer, HttpCaller, respond
 from .market import Market
 from .replay import Recorded, read_recordings
-from .server import Link
-from .session import Session
-from .state import State
+from .shared_state import State
 from .switches import Switches
+from .websocket_session import Session
 
 log = structlog.get_logger(__name__)
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from .active_faults import Trouble
+from .broadcast import Feed, frame_of
 from .catalogue import INDICES
-from .feed import Feed, frame_of
-from .refusals import MESSAGES, Refusal
-from .server import Link
-from .state import State
-from .trouble import Trouble
-from .wire import text_frame
+from .connection import Link
+from .encoding import text_frame
+from .rpc_errors import MESSAGES, Refusal
+from .shared_state import State
 
 __all__ = ["FAULTS", "Fault", "Stricken", "Strike", "strike"]
 

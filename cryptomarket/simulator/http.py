@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from .accounts import Grant
+from .broadcast import Entry, Feed
 from .dispatch import Malformed, Request, read_request, run
-from .feed import Entry, Feed
-from .refusals import Refusal, unauthorized
-from .state import State
-from .wire import answer, refusal
+from .encoding import answer, refusal
+from .rpc_errors import Refusal, unauthorized
+from .shared_state import State
 
 __all__ = ["Answer", "HttpCaller", "respond"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..model import Price, Source, is_index
 from .catalogue import DAY_MS, INDICES, Index, Instrument, instruments_on, parse_instrument
-from .walk import Walk, key_of, noise
+from .random_walk import Walk, key_of, noise
 
 __all__ = ["Market"]
 

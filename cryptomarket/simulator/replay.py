@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .wire import notification
+from .encoding import notification
 
 __all__ = ["Recorded", "UnreadableRecording", "read_recordings"]
 

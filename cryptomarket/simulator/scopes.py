@@ -1,6 +1,6 @@
 """The scopes of the exchange: what a key may have, what was asked for, what is granted. Pure text in, words out."""
 
-from .refusals import invalid
+from .rpc_errors import invalid
 
 __all__ = ["FULL", "granted", "session_name"]
 

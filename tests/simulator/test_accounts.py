@@ -8,7 +8,7 @@ import pytest
 from cryptomarket.simulator.accounts import Account, Accounts
 from cryptomarket.simulator.exchange import running_exchange
 from cryptomarket.simulator.http import sign
-from cryptomarket.simulator.refusals import Refusal
+from cryptomarket.simulator.rpc_errors import Refusal
 from cryptomarket.simulator.scopes import granted
 from cryptomarket.simulator.switches import Switches
 

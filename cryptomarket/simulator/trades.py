@@ -4,7 +4,7 @@ from typing import Any
 
 from .catalogue import Instrument
 from .market import Market
-from .walk import key_of, noise
+from .random_walk import key_of, noise
 
 __all__ = ["book", "book_change", "last_trade", "trade"]
 

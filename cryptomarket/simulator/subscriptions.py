@@ -3,11 +3,11 @@
 import re
 from typing import Any
 
+from .broadcast import Feed
 from .channels import Channel, event_channel
 from .dispatch import Call, Caller, handler
-from .feed import Feed
-from .private import CURRENCIES, summary
-from .refusals import Refusal, invalid
+from .private_methods import CURRENCIES, summary
+from .rpc_errors import Refusal, invalid
 
 __all__ = ["leave_all"]
 

@@ -6,12 +6,12 @@ What it says goes to an outlet, in order; the time comes from the state it is gi
 from typing import Protocol
 
 from .accounts import Grant
+from .broadcast import Entry, Feed
 from .dispatch import Ended, Malformed, Request, read_request, run
-from .feed import Entry, Feed
-from .refusals import Refusal
-from .state import State
-from .subscribing import leave_all
-from .wire import answer, fragments, heartbeat, refusal, text_frame
+from .encoding import answer, fragments, heartbeat, refusal, text_frame
+from .rpc_errors import Refusal
+from .shared_state import State
+from .subscriptions import leave_all
 
 __all__ = ["Outlet", "Session"]
 

@@ -6,10 +6,10 @@ from typing import Any
 from .catalogue import CURRENCIES, DAY_MS, INDICES, Instrument
 from .charts import index_chart, tradingview_chart, volatility_index, volatility_now
 from .dispatch import Call, flag, handler, text, whole
-from .lookups import CURRENCIES as TRADED
-from .lookups import instrument_named
 from .market import SETTLEMENT_MS
-from .refusals import Refusal, invalid
+from .rpc_errors import Refusal, invalid
+from .trading_methods import CURRENCIES as TRADED
+from .trading_methods import instrument_named
 
 __all__: list[str] = []
 

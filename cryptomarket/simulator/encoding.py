@@ -7,7 +7,7 @@ no method and no socket.
 from json.encoder import encode_basestring
 from typing import Any
 
-from .refusals import Refusal
+from .rpc_errors import Refusal
 
 __all__ = ["Plain", "answer", "fragments", "heartbeat", "notification", "number", "refusal", "text_frame", "write"]
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .accounts import Accounts, Grant
+from .active_faults import Trouble
 from .channels import Channels
 from .credits import BUDGETS, Budget, Purse
 from .market import Market
 from .switches import Switches
-from .trouble import Trouble
 
 __all__ = ["Platform", "State"]
 

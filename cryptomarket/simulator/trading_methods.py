@@ -4,8 +4,8 @@ from typing import Any
 
 from .catalogue import COINS, Instrument, parse_instrument
 from .dispatch import Call, handler, text, whole
-from .refusals import Refusal, invalid
-from .tape import book, last_trade, trade
+from .rpc_errors import Refusal, invalid
+from .trades import book, last_trade, trade
 
 __all__ = ["CURRENCIES", "instrument_named"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .channels import Channel
-from .wire import notification, text_frame, write
+from .encoding import notification, text_frame, write
 
 __all__ = ["Entry", "Feed", "Listener", "frame_of"]
 

@@ -15,8 +15,8 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from .http import Answer, HttpCaller
-from .session import Session
-from .state import State
+from .shared_state import State
+from .websocket_session import Session
 
 __all__ = ["Link", "Owner"]
 

@@ -6,7 +6,7 @@ import re
 import pytest
 from hypothesis import given, strategies
 
-from cryptomarket.simulator.wire import Plain, number, text_frame, write
+from cryptomarket.simulator.encoding import Plain, number, text_frame, write
 from tests.recorded import recorded_lines
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from .accounts import Account
 from .dispatch import Call, Ended, flag, handler, text
-from .refusals import Refusal, invalid
+from .rpc_errors import Refusal, invalid
 
 __all__: list[str] = []
 
