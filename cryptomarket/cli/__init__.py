@@ -134,7 +134,7 @@ def simulate(
     switch: Annotated[
         list[str] | None, typer.Option(help="Answer a question Deribit leaves open: name=value; repeatable.")
     ] = None,
-    hurry: Annotated[float, typer.Option(help="Tick so many times as often.", min=0.1)] = 1.0,
+    time_scale: Annotated[float, typer.Option(help="Tick so many times as often.", min=0.1)] = 1.0,
 ) -> None:
     """Run the simulated exchange alone: Deribit's WebSocket and HTTP interface with prices from a seeded walk.
 
@@ -149,7 +149,7 @@ def simulate(
     try:
         accounts = accounts_of(client_id or [], client_secret or [], email or [])
         run = functools.partial(simulate_exchange, host, port, seed, accounts, replay or [], speed)
-        run_async(functools.partial(run, fault or [], switch or [], hurry))
+        run_async(functools.partial(run, fault or [], switch or [], time_scale))
     except CannotSimulate as exc:
         raise StartError(str(exc)) from exc
 

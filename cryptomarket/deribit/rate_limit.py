@@ -54,8 +54,8 @@ class Priority(IntEnum):
 class RateLimiter:
     """Buckets a group under an outer cap of requests in any one second; it slows down when told off.
 
-    The last request of each second and the last call's worth of credits are kept for heartbeats. ``hurry`` lets its
-    seconds pass that many times as fast, for an exchange that does the same.
+    The last request of each second and the credits of one call are reserved for heartbeats. ``time_scale`` speeds up
+    the clock to match a simulator.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class RateLimiter:
         most_per_second: int = 15,
         concurrent: int = 32,
         recovery_seconds: float = 60.0,
-        hurry: float = 1.0,
+        time_scale: float = 1.0,
     ) -> None:
         self.most_per_second = most_per_second
-        self.recovery_seconds = recovery_seconds / hurry
-        self.window_seconds = 1.0 / hurry
-        self._hurry = hurry
+        self.recovery_seconds = recovery_seconds / time_scale
+        self.window_seconds = 1.0 / time_scale
+        self._time_scale = time_scale
         self._most_concurrent = concurrent
         self._concurrent = float(concurrent)
         self._pace = 1.0
@@ -135,7 +135,7 @@ class RateLimiter:
         return max(0.0, lacking / self._refill(group))
 
     def _refill(self, group: Group) -> float:
-        return group.value.refill_per_second * self._hurry * self._pace
+        return group.value.refill_per_second * self._time_scale * self._pace
 
     def _fill(self, group: Group, now: float) -> None:
         gained = (now - self._filled.get(group, now)) * self._refill(group)

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .rpc_errors import Refusal, invalid, unauthorized
+from .rpc_errors import RpcError, invalid, unauthorized
 from .scopes import FULL, granted, session_name
 from .switches import Switches
 
-__all__ = ["DEFAULT_ACCOUNT", "Account", "Accounts", "Grant"]
+__all__ = ["DEFAULT_ACCOUNT", "Accounts", "IssuedGrant", "SimulatedAccount"]
 
 CONNECTION_EXPIRES_IN = 31_536_000
 MOST_SESSIONS = 16
@@ -25,7 +25,7 @@ MOST_FAILURES = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class SimulatedAccount:
     """Somebody with an API key. ``scope`` is the most that the key may be granted."""
 
     client_id: str
@@ -51,14 +51,14 @@ class Account:
         return self.email or f"{self.client_id.lower()}@example.com"
 
 
-DEFAULT_ACCOUNT = Account("demo", "demo-secret", "demo@example.com", "demo")
+DEFAULT_ACCOUNT = SimulatedAccount("demo", "demo-secret", "demo@example.com", "demo")
 
 
 @dataclass(slots=True, eq=False)
-class Grant:
+class IssuedGrant:
     """A login that is alive: whose it is, what it may do, until when and where."""
 
-    account: Account
+    account: SimulatedAccount
     scope: frozenset[str]
     access: str = field(repr=False)
     refresh: str = field(repr=False)
@@ -92,7 +92,7 @@ class Accounts:
 
     def __init__(
         self,
-        accounts: Sequence[Account],
+        accounts: Sequence[SimulatedAccount],
         *,
         wall: Callable[[], float],
         switches: Switches,
@@ -102,13 +102,13 @@ class Accounts:
         self._wall = wall
         self._switches = switches
         self._random = random
-        self._by_access: dict[str, Grant] = {}
-        self._by_refresh: dict[str, Grant] = {}
+        self._by_access: dict[str, IssuedGrant] = {}
+        self._by_refresh: dict[str, IssuedGrant] = {}
         self._nonces: set[tuple[str, str]] = set()
         self._failures: dict[str, list[float]] = {}
-        self.refuse_logins: Refusal | None = None
+        self.refuse_logins: RpcError | None = None
 
-    def authenticate(self, params: dict[str, Any], connection: object) -> Grant:
+    def authenticate(self, params: dict[str, Any], connection: object) -> IssuedGrant:
         """The grant of a login; raises the refusal the exchange answers with."""
         if self.refuse_logins is not None:
             raise self.refuse_logins
@@ -123,15 +123,15 @@ class Accounts:
         proof = self._secret_fits if kind == "client_credentials" else self._signature_fits
         if account is None or not proof(account, params):
             self._failures.setdefault(name, []).append(self._wall())
-            raise Refusal(13004)
+            raise RpcError(13004)
         return self._grant(account, str(params.get("scope") or ""), connection)
 
-    def by_secret(self, client_id: str, secret: str) -> Account | None:
+    def by_secret(self, client_id: str, secret: str) -> SimulatedAccount | None:
         """The account of a key, for HTTP Basic authentication."""
         account = self.known.get(client_id)
         return account if account is not None and hmac.compare_digest(account.client_secret, secret) else None
 
-    def grant_of(self, token: str, connection: object) -> Grant:
+    def grant_of(self, token: str, connection: object) -> IssuedGrant:
         """The living grant of an access token; raises 13009 for one that is dead, unknown or of another connection."""
         grant = self._by_access.get(token)
         if grant is None or grant.expires_at <= self._wall():
@@ -140,11 +140,11 @@ class Accounts:
             raise unauthorized()
         return grant
 
-    def alive(self, grant: Grant) -> bool:
+    def alive(self, grant: IssuedGrant) -> bool:
         """Whether the grant has neither expired nor been ended."""
         return self._by_access.get(grant.access) is grant and grant.expires_at > self._wall()
 
-    def fork(self, refresh: str, name: str, connection: object) -> Grant:
+    def fork(self, refresh: str, name: str, connection: object) -> IssuedGrant:
         """A new named session from a session-scoped refresh token."""
         grant = self._of_refresh(refresh, connection)
         if grant.session is None:
@@ -152,19 +152,19 @@ class Accounts:
         words = " ".join(word for word in grant.scope if not word.startswith("session:"))
         return self._grant(grant.account, f"{words} session:{name}", connection)
 
-    def exchange(self, refresh: str, subject: int, scope: str, connection: object) -> Grant:
+    def exchange(self, refresh: str, subject: int, scope: str, connection: object) -> IssuedGrant:
         """A login for another account of the same person: here there is only the one.
 
         Without a session in the scope the supplied refresh token and its access token become invalid (since May 2025).
         """
         grant = self._of_refresh(refresh, connection)
         if subject != grant.account.identity:
-            raise Refusal(13021)
+            raise RpcError(13021)
         if session_name(frozenset(scope.split())) is None:
             self.end(grant)
         return self._grant(grant.account, scope, connection)
 
-    def end(self, grant: Grant) -> None:
+    def end(self, grant: IssuedGrant) -> None:
         """The grant is good for nothing from now on."""
         self._by_access.pop(grant.access, None)
         self._by_refresh.pop(grant.refresh, None)
@@ -184,11 +184,11 @@ class Accounts:
         for grant in list(self._by_access.values()):
             self.end(grant)
 
-    def _secret_fits(self, account: Account, params: dict[str, Any]) -> bool:
+    def _secret_fits(self, account: SimulatedAccount, params: dict[str, Any]) -> bool:
         secret = _text(params, "client_secret")
         return hmac.compare_digest(account.client_secret.encode(), secret.encode())
 
-    def _signature_fits(self, account: Account, params: dict[str, Any]) -> bool:
+    def _signature_fits(self, account: SimulatedAccount, params: dict[str, Any]) -> bool:
         stamp, nonce = params.get("timestamp"), str(params.get("nonce") or "")
         signature = _text(params, "signature")
         if not isinstance(stamp, int):
@@ -199,7 +199,7 @@ class Accounts:
             return False
         used = (account.client_id, nonce) in self._nonces and not self._switches.nonce_reuse
         if used or abs(self._wall() - stamp / 1000) > SIGNATURE_SECONDS:
-            raise Refusal(self._switches.stale_signature_code)
+            raise RpcError(self._switches.stale_signature_code)
         self._nonces.add((account.client_id, nonce))
         return True
 
@@ -207,27 +207,29 @@ class Accounts:
         recent = [at for at in self._failures.get(name, ()) if at > self._wall() - 60]
         self._failures[name] = recent
         if len(recent) >= MOST_FAILURES:
-            raise Refusal(12003)
+            raise RpcError(12003)
 
-    def _renew(self, params: dict[str, Any], connection: object) -> Grant:
+    def _renew(self, params: dict[str, Any], connection: object) -> IssuedGrant:
         grant = self._of_refresh(_text(params, "refresh_token"), connection)
         self.end(grant)  # the previous pair is invalid from now on
         kept = " ".join(word for word in grant.scope if word != "mainaccount")
         return self._grant(grant.account, str(params.get("scope") or kept), connection, renewed=grant)
 
-    def _of_refresh(self, token: str, connection: object) -> Grant:
+    def _of_refresh(self, token: str, connection: object) -> IssuedGrant:
         grant = self._by_refresh.get(token)
         if grant is None or (grant.connection is not None and grant.connection is not connection):
             raise unauthorized()
         return grant
 
-    def _grant(self, account: Account, asked: str, connection: object, renewed: Grant | None = None) -> Grant:
+    def _grant(
+        self, account: SimulatedAccount, asked: str, connection: object, renewed: IssuedGrant | None = None
+    ) -> IssuedGrant:
         scope, expires = granted(account.scope, asked)
         session = session_name(scope)
         life = CONNECTION_EXPIRES_IN if session is None else self._switches.session_expires_in
         life = life if expires is None else min(life, expires)
         now = self._wall()
-        grant = Grant(
+        grant = IssuedGrant(
             account,
             scope,
             self._token(now + life),
@@ -243,7 +245,7 @@ class Accounts:
         self._by_refresh[grant.refresh] = grant
         return grant
 
-    def _make_room(self, new: Grant) -> None:
+    def _make_room(self, new: IssuedGrant) -> None:
         """The same session again replaces itself; a 17th evicts the one that has gone longest without refresh."""
         own = [grant for grant in self._by_access.values() if grant.account is new.account]
         for grant in own:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-__all__ = ["Trouble"]
+__all__ = ["ActiveFaults"]
 
 
 @dataclass(slots=True)
-class Trouble:
+class ActiveFaults:
     """Everything that is wrong. Channels may be patterns (``ticker.*``)."""
 
     stalled: set[str] = field(default_factory=set)

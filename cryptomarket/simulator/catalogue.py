@@ -9,9 +9,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .encoding import Plain
+from .encoding import DecimalFloat
 
-__all__ = ["COINS", "CURRENCIES", "INDICES", "Coin", "Index", "Instrument", "instruments_on", "parse_instrument"]
+__all__ = [
+    "COINS",
+    "CURRENCIES",
+    "INDICES",
+    "Coin",
+    "SimulatedIndex",
+    "SimulatedInstrument",
+    "instruments_on",
+    "parse_instrument",
+]
 
 #: The expiry of what never expires: the year 3000.
 NEVER_MS = 32503708800000
@@ -30,7 +39,7 @@ class Coin:
 
 
 @dataclass(frozen=True, slots=True)
-class Index:
+class SimulatedIndex:
     """A price index: the walk of a coin, times a ratio, in the quote currency."""
 
     name: str
@@ -71,20 +80,20 @@ COINS = {
 }
 
 
-def _indices() -> dict[str, Index]:
-    found: list[Index] = []
+def _indices() -> dict[str, SimulatedIndex]:
+    found: list[SimulatedIndex] = []
     for coin in COINS.values():
         for quote, ratio in (("usd", 1.0), ("usdc", 1.0001), ("usdt", 0.9997)):
             if coin.name != quote:
-                found.append(Index(f"{coin.name}_{quote}", coin, ratio, coin.decimals))
+                found.append(SimulatedIndex(f"{coin.name}_{quote}", coin, ratio, coin.decimals))
     btc, eth = COINS["btc"], COINS["eth"]
     found += [
-        Index("drbfix-btc_usdc", btc, 1.0001, 2),
-        Index("drbfix-eth_usdc", eth, 1.0001, 2),
-        Index("eth_btc", eth, 1 / btc.base, 6),
-        Index("btc_eurr", btc, 1 / 1.16, 2),
-        Index("eth_eurr", eth, 1 / 1.16, 2),
-        Index("1000shib_usdc", COINS["shib"], 1000.0, 6),
+        SimulatedIndex("drbfix-btc_usdc", btc, 1.0001, 2),
+        SimulatedIndex("drbfix-eth_usdc", eth, 1.0001, 2),
+        SimulatedIndex("eth_btc", eth, 1 / btc.base, 6),
+        SimulatedIndex("btc_eurr", btc, 1 / 1.16, 2),
+        SimulatedIndex("eth_eurr", eth, 1 / 1.16, 2),
+        SimulatedIndex("1000shib_usdc", COINS["shib"], 1000.0, 6),
     ]
     return {index.name: index for index in found}
 
@@ -93,7 +102,7 @@ INDICES = _indices()
 
 
 @dataclass(frozen=True, slots=True)
-class Instrument:
+class SimulatedInstrument:
     """Something traded. ``strike`` and ``option_type`` are of options only; ``expires`` is UNIX ms."""
 
     name: str
@@ -125,14 +134,14 @@ class Instrument:
         size = 1.0 if self.kind == "option" else 0.0001 if self.linear else 10.0 if self.coin == "btc" else 1.0
         value: dict[str, Any] = {
             "min_trade_amount": 0.1 if self.kind == "option" and self.coin == "btc" else size,
-            "block_trade_tick_size": Plain(0.01 if self.kind == "future" else 0.0001),
+            "block_trade_tick_size": DecimalFloat(0.01 if self.kind == "future" else 0.0001),
             "underlying_type": "crypto",
             "instrument_id": self.identifier,
             "is_active": state != "closed",
             "price_index": self.price_index,
             "state": state,
             "block_trade_min_trade_amount": 25 if self.kind == "option" else 200000,
-            "taker_commission": Plain(0.0005),
+            "taker_commission": DecimalFloat(0.0005),
             "base_currency": coin,
             "base_currency_uuid": _uuid(coin),
             "quote_currency_uuid": _uuid(quote),
@@ -141,14 +150,14 @@ class Instrument:
             "tick_size_steps": [],
             "expiration_timestamp": self.expires,
             "instrument_name": self.name,
-            "block_trade_commission": Plain(0.00025),
+            "block_trade_commission": DecimalFloat(0.00025),
             "creation_timestamp": self.created,
             "index_id": 1000033 if self.coin == "btc" else 1000034,
             "product_group": coin,
             "instrument_type": "linear" if self.linear else "reversed",
             "counter_currency": "USDC" if self.linear else "USD",
             "tick_size": self.tick_size,
-            "maker_commission": Plain(0.0),
+            "maker_commission": DecimalFloat(0.0),
             "quote_currency": quote,
             "lot_size": 1,
         }
@@ -164,18 +173,20 @@ class Instrument:
             "max_leverage": 50 if self.perpetual else 25,
             "max_non_default_leverage": 5.0,
             "future_type": "linear" if self.linear else "reversed",
-            "max_liquidation_commission": Plain(0.0075),
+            "max_liquidation_commission": DecimalFloat(0.0075),
         }
 
 
-def instruments_on(now_ms: int) -> dict[str, Instrument]:
+def instruments_on(now_ms: int) -> dict[str, SimulatedInstrument]:
     """Everything that has not expired at that moment, by name."""
-    found: list[Instrument] = [
-        Instrument("BTC-PERPETUAL", "future", "btc", "btc_usd", 0.5, 124972, "perpetual"),
-        Instrument("ETH-PERPETUAL", "future", "eth", "eth_usd", 0.05, 124973, "perpetual", created=1552568454000),
-        Instrument("SOL_USDC-PERPETUAL", "future", "sol", "sol_usdc", 0.01, 124974, "perpetual"),
-        Instrument("BTC_USDC", "spot", "btc", "btc_usdc", 0.5, 124975),
-        Instrument("ETH_USDC", "spot", "eth", "eth_usdc", 0.05, 124976),
+    found: list[SimulatedInstrument] = [
+        SimulatedInstrument("BTC-PERPETUAL", "future", "btc", "btc_usd", 0.5, 124972, "perpetual"),
+        SimulatedInstrument(
+            "ETH-PERPETUAL", "future", "eth", "eth_usd", 0.05, 124973, "perpetual", created=1552568454000
+        ),
+        SimulatedInstrument("SOL_USDC-PERPETUAL", "future", "sol", "sol_usdc", 0.01, 124974, "perpetual"),
+        SimulatedInstrument("BTC_USDC", "spot", "btc", "btc_usdc", 0.5, 124975),
+        SimulatedInstrument("ETH_USDC", "spot", "eth", "eth_usdc", 0.05, 124976),
     ]
     for period, expiry in _expiries(now_ms):
         for coin in ("btc", "eth"):
@@ -200,7 +211,7 @@ _NAME = re.compile(
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
-def parse_instrument(name: str) -> Instrument | None:
+def parse_instrument(name: str) -> SimulatedInstrument | None:
     """The instrument that a name with a date speaks of, traded here or not; None when it is no such name."""
     match = _NAME.fullmatch(name)
     if match is None:
@@ -217,9 +228,9 @@ def parse_instrument(name: str) -> Instrument | None:
 
 def _made(
     name: str, coin: str, period: str, expiry: int, strike: str = "", side: str = "", linear: bool = False
-) -> Instrument:
+) -> SimulatedInstrument:
     option = bool(side)
-    return Instrument(
+    return SimulatedInstrument(
         name,
         "option" if option else "future",
         coin,

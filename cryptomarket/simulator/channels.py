@@ -8,18 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .catalogue import Instrument
+from .catalogue import SimulatedInstrument
 from .charts import RESOLUTIONS, volatility_now
 from .market import Market
 from .random_walk import key_of, noise
 from .switches import Switches
 from .trades import book, book_change, last_trade, trade
 
-__all__ = ["Channel", "Channels", "event_channel"]
+__all__ = ["Channels", "SimulatedChannel", "event_channel"]
 
 
 @dataclass(frozen=True, slots=True)
-class Channel:
+class SimulatedChannel:
     """A channel somebody subscribed to.
 
     ``moment`` says when it last changed (while it is the same, there is nothing to send), ``data`` what it said then;
@@ -45,9 +45,9 @@ class Channel:
         return f"{self.name} of {self.owner} as {self.label}" if self.owner else self.name
 
 
-def event_channel(name: str) -> Channel:
+def event_channel(name: str) -> SimulatedChannel:
     """A channel that speaks only when something happens."""
-    return Channel(name, first=False, raw=name.endswith(".raw"))
+    return SimulatedChannel(name, first=False, raw=name.endswith(".raw"))
 
 
 _TICKER = re.compile(r"(ticker|perpetual)\.([^.]+)\.(raw|100ms|agg2)")
@@ -73,7 +73,7 @@ class Channels:
         self._market = market
         self._switches = switches
 
-    def read(self, name: str, now_ms: int) -> Channel | None:
+    def read(self, name: str, now_ms: int) -> SimulatedChannel | None:
         """The channel of that name, or None: the exchange drops unknown names without a word."""
         if _EVENTS.fullmatch(name):
             return event_channel(name)
@@ -83,13 +83,13 @@ class Channels:
                 return channel
         return None
 
-    def _find(self, name: str | Any, now_ms: int) -> Instrument | None:
+    def _find(self, name: str | Any, now_ms: int) -> SimulatedInstrument | None:
         return self._market.instruments(now_ms).get(name)
 
-    def _moments(self, instrument: Instrument) -> Callable[[int], int]:
+    def _moments(self, instrument: SimulatedInstrument) -> Callable[[int], int]:
         return lambda now_ms: self._market.moment(instrument.name, min(now_ms, instrument.expires))
 
-    def _ticker(self, name: str, now_ms: int) -> Channel | None:
+    def _ticker(self, name: str, now_ms: int) -> SimulatedChannel | None:
         match = _TICKER.fullmatch(name)
         instrument = self._find(match[2], now_ms) if match else None
         if match is None or instrument is None or (match[1] == "perpetual" and not instrument.perpetual):
@@ -108,9 +108,9 @@ class Channels:
 
         data = ticker if match[1] == "ticker" else interest
         moments, every = self._moments(instrument), _INTERVALS[interval]
-        return Channel(name, moments, data, raw=interval == "raw", interval_ms=every)
+        return SimulatedChannel(name, moments, data, raw=interval == "raw", interval_ms=every)
 
-    def _incremental(self, name: str, now_ms: int) -> Channel | None:
+    def _incremental(self, name: str, now_ms: int) -> SimulatedChannel | None:
         prefix, _, subject = name.partition(".")
         instrument = self._find(subject, now_ms) if prefix == "incremental_ticker" else None
         if instrument is None:
@@ -126,9 +126,9 @@ class Channels:
         def snapshot(moment: int) -> dict[str, Any]:
             return {"type": "snapshot", **market.ticker(instrument, moment)}
 
-        return Channel(name, self._moments(instrument), snapshot, change, interval_ms=1000)
+        return SimulatedChannel(name, self._moments(instrument), snapshot, change, interval_ms=1000)
 
-    def _index(self, name: str, now_ms: int) -> Channel | None:
+    def _index(self, name: str, now_ms: int) -> SimulatedChannel | None:
         match = _INDEX.fullmatch(name)
         if match is None or match[2] not in self._market.index_names:
             return None
@@ -142,7 +142,7 @@ class Channels:
             "deribit_volatility_index": lambda moment: _volatility(market, index, moment),
             "estimated_expiration_price": lambda moment: _expiration(market, index, moment),
         }
-        return Channel(
+        return SimulatedChannel(
             name, lambda moment: market.index_tick(index, moment)[0], data[kind], first=self._switches.first_values
         )
 
@@ -156,7 +156,7 @@ class Channels:
 
         return statistics
 
-    def _quote(self, name: str, now_ms: int) -> Channel | None:
+    def _quote(self, name: str, now_ms: int) -> SimulatedChannel | None:
         prefix, _, subject = name.partition(".")
         instrument = self._find(subject, now_ms) if prefix == "quote" else None
         if instrument is None:
@@ -167,9 +167,9 @@ class Channels:
             value = {field: data[field] for field in _QUOTE}
             return value if data["best_bid_amount"] else value | {"best_bid_price": None}
 
-        return Channel(name, self._moments(instrument), quote, first=self._switches.first_values)
+        return SimulatedChannel(name, self._moments(instrument), quote, first=self._switches.first_values)
 
-    def _book(self, name: str, now_ms: int) -> Channel | None:
+    def _book(self, name: str, now_ms: int) -> SimulatedChannel | None:
         match = _BOOK.fullmatch(name)
         instrument = self._find(match[1], now_ms) if match else None
         if match is None or instrument is None:
@@ -195,10 +195,10 @@ class Channels:
 
         moments = self._moments(instrument)
         if match[3]:
-            return Channel(name, moments, grouped, interval_ms=interval)
-        return Channel(name, moments, snapshot, change, raw=match[4] == "raw", interval_ms=interval)
+            return SimulatedChannel(name, moments, grouped, interval_ms=interval)
+        return SimulatedChannel(name, moments, snapshot, change, raw=match[4] == "raw", interval_ms=interval)
 
-    def _chart(self, name: str, now_ms: int) -> Channel | None:
+    def _chart(self, name: str, now_ms: int) -> SimulatedChannel | None:
         match = _CHART.fullmatch(name)
         instrument = self._find(match[1], now_ms) if match else None
         # Spot is routed to another venue: its trades and charts are invalid channels and vanish from the answer.
@@ -213,11 +213,11 @@ class Channels:
             ends = {"open": prices[0], "low": min(prices), "high": max(prices), "close": prices[-1]}
             return {"volume": volume, "tick": tick, **ends, "cost": round(volume * prices[-1], 2)}
 
-        return Channel(
+        return SimulatedChannel(
             name, lambda now: min(now, instrument.expires) // 1000 * 1000, bar, first=self._switches.first_values
         )
 
-    def _trades(self, name: str, now_ms: int) -> Channel | None:
+    def _trades(self, name: str, now_ms: int) -> SimulatedChannel | None:
         match = _TRADES.fullmatch(name)
         if match is None:
             return None
@@ -246,7 +246,9 @@ class Channels:
                     at = last_trade(market, found, at - 1)
             return sorted(rows, key=lambda row: int(row["timestamp"]))
 
-        return Channel(name, newest, change=since, first=False, raw=interval == "raw", interval_ms=_INTERVALS[interval])
+        return SimulatedChannel(
+            name, newest, change=since, first=False, raw=interval == "raw", interval_ms=_INTERVALS[interval]
+        )
 
 
 def _new(now: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .catalogue import DAY_MS, Instrument
+from .catalogue import DAY_MS, SimulatedInstrument
 from .market import SETTLEMENT_MS, Market
-from .random_walk import Walk
+from .random_walk import RandomWalk
 from .rpc_errors import invalid
 
 __all__ = ["RANGES", "RESOLUTIONS", "index_chart", "tradingview_chart", "volatility_index", "volatility_now"]
@@ -47,7 +47,7 @@ def index_chart(market: Market, name: str, length: str, now_ms: int) -> list[lis
 
 
 def tradingview_chart(
-    market: Market, instrument: Instrument, start_ms: int, end_ms: int, resolution: str, now_ms: int
+    market: Market, instrument: SimulatedInstrument, start_ms: int, end_ms: int, resolution: str, now_ms: int
 ) -> dict[str, Any]:
     """Bars as parallel arrays; daily ones begin at 08:00 UTC, and the last may still grow."""
     if resolution not in RESOLUTIONS:
@@ -67,7 +67,7 @@ def tradingview_chart(
 
 def volatility_now(market: Market, coin: str, moment: int) -> float:
     """The volatility index of a coin, in percent points."""
-    walk = Walk(market.seed, f"dvol-{coin}", 0.05)
+    walk = RandomWalk(market.seed, f"dvol-{coin}", 0.05)
     return round((39.0 if coin == "btc" else 58.0) * math.exp(walk.at(moment)), 2)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 
-from .accounts import DEFAULT_ACCOUNT, Account
+from .accounts import DEFAULT_ACCOUNT, SimulatedAccount
 from .exchange import running_exchange
 from .switches import Switches
 
@@ -17,26 +17,30 @@ class CannotSimulate(Exception):
     """The arguments do not make an exchange; the sentence says which."""
 
 
-def accounts_of(client_ids: Sequence[str], client_secrets: Sequence[str], emails: Sequence[str]) -> list[Account]:
+def accounts_of(
+    client_ids: Sequence[str], client_secrets: Sequence[str], emails: Sequence[str]
+) -> list[SimulatedAccount]:
     """One account for each client id, in the order in which they were given; the default one when there are none."""
     if len(client_ids) != len(client_secrets) or len(emails) > len(client_ids):
         raise CannotSimulate("each --client-id needs its --client-secret, and each --email a --client-id")
     if len(set(client_ids)) != len(client_ids):
         raise CannotSimulate("a --client-id is given twice")
     padded = [*emails, *[""] * (len(client_ids) - len(emails))]
-    return [Account(*given) for given in zip(client_ids, client_secrets, padded, strict=True)] or [DEFAULT_ACCOUNT]
+    return [SimulatedAccount(*given) for given in zip(client_ids, client_secrets, padded, strict=True)] or [
+        DEFAULT_ACCOUNT
+    ]
 
 
 async def simulate_exchange(
     host: str,
     port: int,
     seed: int,
-    accounts: Sequence[Account],
+    accounts: Sequence[SimulatedAccount],
     replay: Sequence[Path],
     speed: float,
     faults: Sequence[str] = (),
     switches: Sequence[str] = (),
-    hurry: float = 1.0,
+    time_scale: float = 1.0,
 ) -> None:
     """Run the exchange until SIGINT or SIGTERM, after printing its addresses and accounts.
 
@@ -51,7 +55,7 @@ async def simulate_exchange(
             accounts=accounts,
             replay=replay,
             speed=speed,
-            hurry=hurry,
+            time_scale=time_scale,
             switches=turned,
             faults=faults,
         ) as exchange:

@@ -14,11 +14,11 @@ from websockets.http11 import Request as Handshake
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-from .http import Answer, HttpCaller
-from .shared_state import State
-from .websocket_session import Session
+from .http import HttpCaller, HttpResponse
+from .shared_state import SharedState
+from .websocket_session import WebSocketSession
 
-__all__ = ["Link", "Owner"]
+__all__ = ["ConnectionOwner", "ServerConnection"]
 
 #: A reader that leaves this much unread is too slow and is thrown out.
 MOST_UNREAD = 8 * 1024 * 1024
@@ -26,35 +26,37 @@ LONGEST_HEAD = 64 * 1024
 PATH = "/ws/api/v2"
 
 
-class Owner(Protocol):
+class ConnectionOwner(Protocol):
     """The exchange, as a connection sees it."""
 
-    state: State
+    state: SharedState
 
-    def opened(self, link: "Link") -> bool: ...
+    def opened(self, link: "ServerConnection") -> bool: ...
 
-    def closed(self, link: "Link") -> None: ...
+    def closed(self, link: "ServerConnection") -> None: ...
 
-    def session(self, link: "Link") -> Session: ...
+    def session(self, link: "ServerConnection") -> WebSocketSession: ...
 
-    def received(self, link: "Link", text: str | bytes) -> None: ...
+    def received(self, link: "ServerConnection", text: str | bytes) -> None: ...
 
-    def http(self, caller: HttpCaller, verb: str, target: str, headers: dict[str, str], body: bytes) -> Answer: ...
+    def http(
+        self, caller: HttpCaller, verb: str, target: str, headers: dict[str, str], body: bytes
+    ) -> HttpResponse: ...
 
 
-class Link(asyncio.Protocol):
+class ServerConnection(asyncio.Protocol):
     """One TCP connection."""
 
-    def __init__(self, owner: Owner) -> None:
-        self.session: Session | None = None
+    def __init__(self, owner: ConnectionOwner) -> None:
+        self.session: WebSocketSession | None = None
         self.caller: HttpCaller | None = None
         self.address = ""
         #: Cleared while the peer reads slower than we write.
         self.writable = asyncio.Event()
         self.writable.set()
         #: Nothing leaves any more although the connection stands; ``deaf``: nothing comes in either, not even pings.
-        self.mute = False
-        self.deaf = False
+        self.ignores_output = False
+        self.ignores_input = False
         self.opened_at = 0.0
         self.transport: asyncio.Transport
         self._owner = owner
@@ -90,7 +92,7 @@ class Link(asyncio.Protocol):
         return False
 
     def data_received(self, data: bytes) -> None:
-        if self.deaf:
+        if self.ignores_input:
             return
         if self._websocket is not None:
             self._feed_websocket(self._websocket, data)
@@ -129,8 +131,8 @@ class Link(asyncio.Protocol):
         if request.path.partition("?")[0] != PATH:
             protocol.send_response(protocol.reject(HTTPStatus.NOT_FOUND, "not here\n"))
             return
-        trouble = self._owner.state.trouble
-        if trouble.refuse_connections:
+        active_faults = self._owner.state.active_faults
+        if active_faults.refuse_connections:
             protocol.send_response(protocol.reject(HTTPStatus.SERVICE_UNAVAILABLE, "not now\n"))
             return
         response = protocol.accept(request)
@@ -138,7 +140,7 @@ class Link(asyncio.Protocol):
         if protocol.state is OPEN:
             self._flush(protocol)
             self.session = self._owner.session(self)
-            if trouble.drop_at_once:
+            if active_faults.drop_at_once:
                 self.drop()
 
     def _frame(self, frame: Frame) -> None:
@@ -148,7 +150,7 @@ class Link(asyncio.Protocol):
         if frame.fin:
             data = b"".join(bytes(part.data) for part in self._message)
             self._message.clear()
-            if self.session is not None and not self.mute:
+            if self.session is not None and not self.ignores_output:
                 self._owner.received(self, data)
 
     def _flush(self, protocol: ServerProtocol) -> None:
@@ -163,7 +165,7 @@ class Link(asyncio.Protocol):
 
     def send(self, frame: bytes) -> None:
         """Send one finished WebSocket frame."""
-        if self._websocket is None or self._websocket.state is not OPEN or self.mute:
+        if self._websocket is None or self._websocket.state is not OPEN or self.ignores_output:
             return
         self.write(frame)
         if self.transport.get_write_buffer_size() > MOST_UNREAD:
@@ -171,7 +173,7 @@ class Link(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send bytes, whatever they are."""
-        if not self.transport.is_closing() and not self.deaf:
+        if not self.transport.is_closing() and not self.ignores_input:
             self.transport.write(data)
 
     def close(self, code: int) -> None:
@@ -227,7 +229,7 @@ class Link(asyncio.Protocol):
             verb, target = request.method.decode("ascii"), request.target.decode("latin-1")
             answer = self._owner.http(caller, verb, target, headers, self._body)
         else:
-            answer = Answer(429, b"Too Many Requests", "text/plain", close=True)
+            answer = HttpResponse(429, b"Too Many Requests", "text/plain", close=True)
         fields = [("content-type", answer.content_type), ("content-length", str(len(answer.body)))]
         fields += [("connection", "close")] if answer.close else []
         for event in (

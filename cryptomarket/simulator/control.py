@@ -8,21 +8,21 @@ from dataclasses import asdict
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
-from .faults import FAULTS, Stricken, strike
-from .http import Answer
+from .faults import FAULTS, FaultTarget, inject
+from .http import HttpResponse
 
 __all__ = ["PREFIX", "respond"]
 
 PREFIX = "/control"
 
 
-class Controlled(Stricken, Protocol):
+class ControlTarget(FaultTarget, Protocol):
     """The exchange, as its control API sees it."""
 
     def statistics(self) -> dict[str, Any]: ...
 
 
-def respond(exchange: Controlled, verb: str, target: str) -> Answer:
+def respond(exchange: ControlTarget, verb: str, target: str) -> HttpResponse:
     """The answer to a request of the control API."""
     parts = urlsplit(target)
     name = parts.path.removeprefix(PREFIX).strip("/")
@@ -31,20 +31,20 @@ def respond(exchange: Controlled, verb: str, target: str) -> Answer:
     if verb != "POST":
         return _json(405, {"error": "POST to strike"})
     try:
-        strike(exchange, name, parse_qs(parts.query).get("argument", [""])[0])
+        inject(exchange, name, parse_qs(parts.query).get("argument", [""])[0])
     except ValueError as exc:
         return _json(404 if name not in FAULTS else 422, {"error": str(exc)})
     return _json(200, {"struck": name})
 
 
-def _overview(exchange: Controlled) -> dict[str, Any]:
-    trouble = asdict(exchange.state.trouble)
+def _overview(exchange: ControlTarget) -> dict[str, Any]:
+    active_faults = asdict(exchange.state.active_faults)
     return {
         "statistics": exchange.statistics(),
-        "trouble": {name: sorted(value) if isinstance(value, set) else value for name, value in trouble.items()},
+        "trouble": {name: sorted(value) if isinstance(value, set) else value for name, value in active_faults.items()},
         "faults": {name: fault.help for name, fault in FAULTS.items()},
     }
 
 
-def _json(status: int, value: Any) -> Answer:
-    return Answer(status, json.dumps(value).encode())
+def _json(status: int, value: Any) -> HttpResponse:
+    return HttpResponse(status, json.dumps(value).encode())

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
-__all__ = ["BUDGETS", "Budget", "Purse", "group_of"]
+__all__ = ["BUDGETS", "CreditAccount", "CreditLimit", "group_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class CreditLimit:
     """What a call of a group costs, how many credits its bucket holds, and how many come back each second."""
 
     cost: int
@@ -15,10 +15,10 @@ class Budget:
 
 
 BUDGETS = {
-    "other": Budget(500, 50_000, 10_000),
-    "subscribe": Budget(3_000, 30_000, 10_000),
-    "instruments": Budget(10_000, 500_000, 10_000),
-    "transactions": Budget(10_000, 80_000, 10_000),
+    "other": CreditLimit(500, 50_000, 10_000),
+    "subscribe": CreditLimit(3_000, 30_000, 10_000),
+    "instruments": CreditLimit(10_000, 500_000, 10_000),
+    "transactions": CreditLimit(10_000, 80_000, 10_000),
 }
 
 _GROUPS = {
@@ -35,10 +35,10 @@ def group_of(method: str) -> str:
 
 
 @dataclass(slots=True)
-class Purse:
+class CreditAccount:
     """The buckets of one account, or of one address that has not logged in."""
 
-    budgets: dict[str, Budget] = field(default_factory=lambda: BUDGETS)
+    budgets: dict[str, CreditLimit] = field(default_factory=lambda: BUDGETS)
     _left: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def pay(self, method: str, now: float) -> bool:

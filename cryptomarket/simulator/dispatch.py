@@ -8,12 +8,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .accounts import Grant
-from .broadcast import Entry, Feed
-from .rpc_errors import Refusal, bad_request, invalid, too_large, unauthorized
-from .shared_state import State
+from .accounts import IssuedGrant
+from .broadcast import Broadcaster, ChannelState
+from .rpc_errors import RpcError, bad_request, invalid, too_large, unauthorized
+from .shared_state import SharedState
 
-__all__ = ["HANDLERS", "Call", "Caller", "Ended", "Request", "flag", "handler", "read_request", "run", "text", "whole"]
+__all__ = [
+    "HANDLERS",
+    "Caller",
+    "ConnectionEnded",
+    "MethodCall",
+    "RpcRequest",
+    "flag",
+    "handler",
+    "read_request",
+    "run",
+    "text",
+    "whole",
+]
 
 #: A larger request is refused unread (recorded 2024).
 MOST_BYTES = 32 * 1024
@@ -21,7 +33,7 @@ MOST_BYTES = 32 * 1024
 MOST_WAITING = 100
 
 
-class Ended(Exception):
+class ConnectionEnded(Exception):
     """The caller asked to be thrown out: no answer, the connection closes."""
 
 
@@ -30,23 +42,23 @@ class Caller(Protocol):
 
     address: str
     websocket: bool
-    remembered: Grant | None
+    remembered: IssuedGrant | None
     heartbeat_seconds: float
-    channels: dict[str, Entry]
-    greetings: list[Entry]
+    channels: dict[str, ChannelState]
+    first_values: list[ChannelState]
 
     @property
     def waiting(self) -> int: ...
 
     def deliver(self, channel: str, frame: bytes) -> None: ...
 
-    def remember(self, grant: Grant) -> None: ...
+    def remember(self, grant: IssuedGrant) -> None: ...
 
     def proved_alive(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RpcRequest:
     """A request that could be read."""
 
     identifier: int | str | None
@@ -55,26 +67,26 @@ class Request:
 
 
 @dataclass(slots=True)
-class Call:
+class MethodCall:
     """A request on its way to its handler, with everything a handler may use."""
 
-    state: State
-    feed: Feed
+    state: SharedState
+    feed: Broadcaster
     caller: Caller
     params: dict[str, Any]
-    grant: Grant | None = None
+    grant: IssuedGrant | None = None
     now_ms: int = 0
     private: bool = False
 
     @property
-    def owner(self) -> Grant:
+    def owner(self) -> IssuedGrant:
         """The login that a private call belongs to."""
         if self.grant is None:
             raise unauthorized()
         return self.grant
 
 
-Handler = Callable[[Call], Any]
+Handler = Callable[[MethodCall], Any]
 
 #: Every method the exchange knows, with the scope it needs; filled by ``handler``.
 HANDLERS: dict[str, tuple[Handler, str]] = {}
@@ -91,7 +103,7 @@ def handler(*methods: str, scope: str = "") -> Callable[[Handler], Handler]:
     return enter
 
 
-def read_request(raw: str | bytes, *, websocket: bool) -> Request:
+def read_request(raw: str | bytes, *, websocket: bool) -> RpcRequest:
     """The request in a frame or a body; raises the refusal of what is none.
 
     A WebSocket request without an id is rejected; over HTTP the id may be missing.
@@ -103,21 +115,21 @@ def read_request(raw: str | bytes, *, websocket: bool) -> Request:
     except (ValueError, RecursionError):
         raise bad_request() from None
     if not isinstance(message, dict):
-        raise Refusal(-32600, unreadable=True)
+        raise RpcError(-32600, unreadable=True)
     identifier = message.get("id")
     if isinstance(identifier, bool) or not isinstance(identifier, int | str | None):
-        raise Refusal(-32600, unreadable=True)
+        raise RpcError(-32600, unreadable=True)
     method, params = message.get("method"), message.get("params")
     if identifier is None and websocket:
-        raise Refusal(-32600, unreadable=True)
+        raise RpcError(-32600, unreadable=True)
     if message.get("jsonrpc") != "2.0" or not isinstance(method, str):
-        raise Malformed(identifier)
+        raise MalformedRequest(identifier)
     if params is not None and not isinstance(params, dict):
-        raise Malformed(identifier)
-    return Request(identifier, method, params or {})
+        raise MalformedRequest(identifier)
+    return RpcRequest(identifier, method, params or {})
 
 
-class Malformed(Refusal):
+class MalformedRequest(RpcError):
     """A request object whose id could be read but not the rest."""
 
     def __init__(self, identifier: int | str | None) -> None:
@@ -125,45 +137,45 @@ class Malformed(Refusal):
         self.identifier = identifier
 
 
-def run(state: State, feed: Feed, caller: Caller, request: Request) -> Any:
+def run(state: SharedState, feed: Broadcaster, caller: Caller, request: RpcRequest) -> Any:
     """The result of a request; raises the refusal it gets instead, or Ended."""
     state.requests[request.method] = state.requests.get(request.method, 0) + 1
     known = HANDLERS.get(request.method)
     grant = _identity(state, caller, request)
-    if not state.purse(grant, caller.address).pay(request.method, state.monotonic()):
-        raise Refusal(10028, ends=True)
+    if not state.credit_account(grant, caller.address).pay(request.method, state.monotonic()):
+        raise RpcError(10028, ends=True)
     if caller.waiting >= MOST_WAITING:
-        raise Refusal(10066)
-    ordered = state.trouble.errors.get(request.method) or state.trouble.errors.get("")
+        raise RpcError(10066)
+    ordered = state.active_faults.errors.get(request.method) or state.active_faults.errors.get("")
     if ordered:
-        raise Refusal(ordered, ends=ordered == 10028)
+        raise RpcError(ordered, ends=ordered == 10028)
     if known is None:
-        raise Refusal(-32601)
+        raise RpcError(-32601)
     if state.platform.maintenance and request.method not in ("public/test", "public/status", "public/get_time"):
-        raise Refusal(11051)
+        raise RpcError(11051)
     function, scope = known
     if request.method.startswith("private/"):
         if grant is None:
             raise unauthorized()
         if scope and not grant.may(scope):
-            raise Refusal(state.switches.missing_scope_code)
+            raise RpcError(state.switches.missing_scope_code)
     elif grant is None and not state.platform.unauthenticated_calls and request.method not in _ALWAYS:
-        raise Refusal(11056)
+        raise RpcError(11056)
     private = request.method.startswith("private/")
-    return function(Call(state, feed, caller, request.params, grant, state.now_ms(), private))
+    return function(MethodCall(state, feed, caller, request.params, grant, state.now_ms(), private))
 
 
 _ALWAYS = ("public/auth", "public/test", "public/hello", "public/status", "public/get_time", "public/set_heartbeat")
 
 
-def _identity(state: State, caller: Caller, request: Request) -> Grant | None:
+def _identity(state: SharedState, caller: Caller, request: RpcRequest) -> IssuedGrant | None:
     """The login of a call: its own token, else the one its connection remembers while that lives."""
     token = request.params.get("access_token")
     private = request.method.startswith("private/")
     if isinstance(token, str) and token:
         try:
             return state.accounts.grant_of(token, caller)
-        except Refusal:
+        except RpcError:
             if private:
                 raise
             return None

@@ -7,14 +7,24 @@ no method and no socket.
 from json.encoder import encode_basestring
 from typing import Any
 
-from .rpc_errors import Refusal
+from .rpc_errors import RpcError
 
-__all__ = ["Plain", "answer", "fragments", "heartbeat", "notification", "number", "refusal", "text_frame", "write"]
+__all__ = [
+    "DecimalFloat",
+    "answer",
+    "fragments",
+    "heartbeat",
+    "notification",
+    "number",
+    "refusal",
+    "text_frame",
+    "write",
+]
 
 string = encode_basestring
 
 
-class Plain(float):
+class DecimalFloat(float):
     """A float that the exchange never writes with an exponent: the commissions of instruments (``0.00025``)."""
 
 
@@ -64,7 +74,7 @@ def write(value: Any) -> str:
         return "[" + ",".join([write(item) for item in value]) + "]"
     if value is None or kind is bool:
         return "null" if value is None else "true" if value else "false"
-    if kind is Plain:
+    if kind is DecimalFloat:
         text = repr(float(value))
         return text if "e" not in text else "-" * (value < 0) + _decimal(*_digits(text))
     raise TypeError(f"the exchange does not write {kind.__name__}")
@@ -75,7 +85,7 @@ def answer(identifier: int | str | None, result: Any, us_in: int, us_out: int, t
     return f'{_head(identifier)}"result":{write(result)},{_times(us_in, us_out, testnet)}}}'
 
 
-def refusal(identifier: int | str | None, why: Refusal, us_in: int, us_out: int, testnet: bool) -> str:
+def refusal(identifier: int | str | None, why: RpcError, us_in: int, us_out: int, testnet: bool) -> str:
     """An error answer, with the key order that was recorded for its kind."""
     error: dict[str, Any] = {"code": why.code}
     if why.data is not None:

@@ -18,24 +18,30 @@ from typing import Any
 import anyio
 import structlog
 
-from . import control
-from .accounts import DEFAULT_ACCOUNT, Account, Accounts
-from .broadcast import Feed
-from .catalogue import Instrument
+from . import (  # noqa: F401 (they register their methods)
+    control,
+    private_methods,
+    public_methods,
+    subscriptions,
+    trading_methods,
+)
+from .accounts import DEFAULT_ACCOUNT, Accounts, SimulatedAccount
+from .broadcast import Broadcaster
+from .catalogue import SimulatedInstrument
 from .channels import Channels
-from .connection import Link
-from .credits import BUDGETS, Budget
-from .faults import Strike, strike
-from .http import Answer, HttpCaller, respond
+from .connection import ServerConnection
+from .credits import BUDGETS, CreditLimit
+from .faults import ScheduledFault, inject
+from .http import HttpCaller, HttpResponse, respond
 from .market import Market
-from .replay import Recorded, read_recordings
-from .shared_state import State
+from .replay import RecordedNotification, read_recordings
+from .shared_state import SharedState
 from .switches import Switches
-from .websocket_session import Session
+from .websocket_session import WebSocketSession
 
 log = structlog.get_logger(__name__)
 
-__all__ = ["Account", "Exchange", "Switches", "running_exchange"]
+__all__ = ["Exchange", "SimulatedAccount", "Switches", "running_exchange"]
 
 MOST_CONNECTIONS = 32
 STEP_MS = 20
@@ -53,23 +59,25 @@ class Exchange:
         self,
         *,
         seed: int = 1,
-        accounts: Sequence[Account] = (DEFAULT_ACCOUNT,),
-        recorded: Sequence[Recorded] = (),
+        accounts: Sequence[SimulatedAccount] = (DEFAULT_ACCOUNT,),
+        recorded: Sequence[RecordedNotification] = (),
         speed: float = 1.0,
-        hurry: float = 1.0,
+        time_scale: float = 1.0,
         testnet: bool = True,
         switches: Switches | None = None,
-        budgets: dict[str, Budget] | None = None,
+        budgets: dict[str, CreditLimit] | None = None,
         most_connections: int = MOST_CONNECTIONS,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
-        strikes: Sequence[Strike] = (),
+        scheduled_faults: Sequence[ScheduledFault] = (),
     ) -> None:
         random = random_module.Random(seed)
         switches = switches or Switches()
         channels = frozenset(line.channel for line in recorded)
-        market = Market(seed, hurry=hurry, extra=frozenset(part for name in channels for part in name.split(".")[1:2]))
-        self.state = State(
+        market = Market(
+            seed, time_scale=time_scale, extra=frozenset(part for name in channels for part in name.split(".")[1:2])
+        )
+        self.state = SharedState(
             market,
             Accounts(accounts, wall=wall, switches=switches, random=random),
             Channels(market, switches),
@@ -81,11 +89,11 @@ class Exchange:
             budgets or BUDGETS,
         )
         self.accounts = tuple(accounts)
-        self.feed = Feed(self.state.now_ms(), recorded=channels)
-        self.feed.joined = self._joined
-        self.links: set[Link] = set()
+        self.feed = Broadcaster(self.state.now_ms(), recorded=channels)
+        self.feed.subscribed = self._subscribed
+        self.links: set[ServerConnection] = set()
         #: The newest sessions ever opened, closed ones too, and how many were open at once: tests look at them.
-        self.opened_sessions: deque[Session] = deque(maxlen=10_000)
+        self.opened_sessions: deque[WebSocketSession] = deque(maxlen=10_000)
         self.most_at_once = 0
         self.connections = 0
         self.replayed = anyio.Event()
@@ -98,7 +106,7 @@ class Exchange:
         self._stepped_ms = self.state.now_ms()
         self._most_connections = most_connections
         self._server: asyncio.Server | None = None
-        self._strikes = [(monotonic() + strike.at_seconds, strike) for strike in strikes]
+        self._scheduled_faults = [(monotonic() + inject.at_seconds, inject) for inject in scheduled_faults]
         self._known = market.instruments(self.state.now_ms())
 
     @property
@@ -112,13 +120,13 @@ class Exchange:
         return f"http://{self.host}:{self.port}/api/v2"
 
     @property
-    def sessions(self) -> list[Session]:
+    def sessions(self) -> list[WebSocketSession]:
         """The open WebSocket sessions."""
         return [link.session for link in self.links if link.session is not None]
 
     async def listen(self, host: str, port: int) -> None:
         """Open the port; raises OSError when it is taken."""
-        self._server = await asyncio.get_running_loop().create_server(lambda: Link(self), host, port)
+        self._server = await asyncio.get_running_loop().create_server(lambda: ServerConnection(self), host, port)
         self.host, self.port = host, self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
@@ -149,23 +157,23 @@ class Exchange:
         if not behind:  # what an instrument said before its end is not said after it
             self._announce(now_ms)
         now = self.state.monotonic()
-        self._strike_due(now)
+        self._inject_due(now)
         for session in self.sessions:
             session.step(now)
         return behind
 
-    def strike(self, name: str, argument: str = "") -> None:
+    def inject(self, name: str, argument: str = "") -> None:
         """Let a fault of the table in ``faults`` happen now; raises ValueError for one that does not exist."""
-        strike(self, name, argument)
+        inject(self, name, argument)
 
-    def _strike_due(self, now: float) -> None:
-        due = [order for at, order in self._strikes if at <= now]
+    def _inject_due(self, now: float) -> None:
+        due = [order for at, order in self._scheduled_faults if at <= now]
         if due:
-            self._strikes = [order for order in self._strikes if order[0] > now]
-            self._strikes += [(now + order.every_seconds, order) for order in due if order.every_seconds]
+            self._scheduled_faults = [order for order in self._scheduled_faults if order[0] > now]
+            self._scheduled_faults += [(now + order.every_seconds, order) for order in due if order.every_seconds]
             for order in due:
                 try:
-                    self.strike(order.name, order.argument)
+                    self.inject(order.name, order.argument)
                 except ValueError as exc:  # an instrument or index that does not exist: said, and the exchange goes on
                     log.warning("fault_failed", fault=order.name, argument=order.argument, reason=str(exc))
 
@@ -182,11 +190,11 @@ class Exchange:
             self._tell_state(listed[name], "created", now_ms)
             self._tell_state(listed[name], "started", now_ms)
 
-    def _tell_state(self, instrument: Instrument, state: str, now_ms: int) -> None:
+    def _tell_state(self, instrument: SimulatedInstrument, state: str, now_ms: int) -> None:
         data = {"timestamp": now_ms, "state": state, "instrument_name": instrument.name}
         for kind in (instrument.kind, "any"):
             for currency in (instrument.coin.upper(), "any"):
-                self.feed.tell(f"instrument.state.{kind}.{currency}", data)
+                self.feed.publish_event(f"instrument.state.{kind}.{currency}", data)
 
     def statistics(self) -> dict[str, Any]:
         """Counts since the start: connections, notifications, requests by method."""
@@ -211,13 +219,13 @@ class Exchange:
             self.feed.publish(line.channel, line.text)
         self.replayed.set()
 
-    def _joined(self, channel: str) -> None:
+    def _subscribed(self, channel: str) -> None:
         if channel in self.feed.recorded:
             self._wanted.set()
 
     # What a connection asks of its exchange.
 
-    def opened(self, link: Link) -> bool:
+    def opened(self, link: ServerConnection) -> bool:
         """Count a connection; False when its address has too many (HTTP 429)."""
         link.opened_at = self.state.monotonic()
         same = sum(other.address == link.address for other in self.links)
@@ -225,30 +233,30 @@ class Exchange:
         self.connections += 1
         return same < self._most_connections
 
-    def closed(self, link: Link) -> None:
+    def closed(self, link: ServerConnection) -> None:
         """A connection is gone."""
         self.links.discard(link)
         if link.caller is not None:
             self.state.accounts.connection_closed(link.caller)
 
-    def session(self, link: Link) -> Session:
+    def session(self, link: ServerConnection) -> WebSocketSession:
         """The session of a new WebSocket connection."""
-        session = Session(self.state, self.feed, link, link.address)
+        session = WebSocketSession(self.state, self.feed, link, link.address)
         self.opened_sessions.append(session)
         self.most_at_once = max(self.most_at_once, len(self.sessions) + 1)
         return session
 
-    def received(self, link: Link, text: str | bytes) -> None:
+    def received(self, link: ServerConnection, text: str | bytes) -> None:
         """A message on a WebSocket connection."""
         if link.session is not None:
             link.session.receive(text)
 
-    def http(self, caller: HttpCaller, verb: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+    def http(self, caller: HttpCaller, verb: str, target: str, headers: dict[str, str], body: bytes) -> HttpResponse:
         """A request over HTTP."""
         if target.startswith(control.PREFIX):
             return control.respond(self, verb, target)
-        if self.state.trouble.http_page:
-            return Answer(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", "text/html")
+        if self.state.active_faults.http_page:
+            return HttpResponse(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", "text/html")
         return respond(self.state, self.feed, caller, verb, target, headers, body)
 
 
@@ -258,13 +266,13 @@ async def running_exchange(
     host: str = "127.0.0.1",
     port: int = 0,
     seed: int = 1,
-    accounts: Sequence[Account] = (DEFAULT_ACCOUNT,),
+    accounts: Sequence[SimulatedAccount] = (DEFAULT_ACCOUNT,),
     replay: Path | Sequence[Path] | None = None,
     speed: float = 1.0,
-    hurry: float = 1.0,
+    time_scale: float = 1.0,
     testnet: bool = True,
     switches: Switches | None = None,
-    budgets: dict[str, Budget] | None = None,
+    budgets: dict[str, CreditLimit] | None = None,
     most_connections: int = MOST_CONNECTIONS,
     wall: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
@@ -272,8 +280,8 @@ async def running_exchange(
 ) -> AsyncIterator[Exchange]:
     """A simulated exchange that runs within the block, on a free port unless one is named.
 
-    ``replay`` serves recorded files at ``speed`` times their pace (0: as fast as they are read); ``hurry`` makes the
-    walk tick that many times as often; ``faults`` are orders like ``drop/30`` (see ``faults``). Raises OSError for a
+    ``replay`` serves recorded files at ``speed`` times their pace (0: without pauses). ``time_scale`` multiplies the
+    rate of ticks. ``faults`` are texts like ``drop/30`` (see ``faults``). Raises OSError for a
     port that is taken, UnreadableRecording for bad files and ValueError for an unknown fault.
     """
     paths = [replay] if isinstance(replay, Path) else list(replay or ())
@@ -282,14 +290,14 @@ async def running_exchange(
         accounts=accounts or (DEFAULT_ACCOUNT,),
         recorded=read_recordings(paths),
         speed=speed,
-        hurry=hurry,
+        time_scale=time_scale,
         testnet=testnet,
         switches=switches,
         budgets=budgets,
         most_connections=most_connections,
         wall=wall,
         monotonic=monotonic,
-        strikes=[Strike.parse(text) for text in faults],
+        scheduled_faults=[ScheduledFault.parse(text) for text in faults],
     )
     await exchange.listen(host, port)
     failed: BaseException | None = None

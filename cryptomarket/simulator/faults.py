@@ -8,26 +8,26 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from .active_faults import Trouble
-from .broadcast import Feed, frame_of
+from .active_faults import ActiveFaults
+from .broadcast import Broadcaster, frame_of
 from .catalogue import INDICES
-from .connection import Link
+from .connection import ServerConnection
 from .encoding import text_frame
-from .rpc_errors import MESSAGES, Refusal
-from .shared_state import State
+from .rpc_errors import MESSAGES, RpcError
+from .shared_state import SharedState
 
-__all__ = ["FAULTS", "Fault", "Stricken", "Strike", "strike"]
+__all__ = ["FAULTS", "Fault", "FaultTarget", "ScheduledFault", "inject"]
 
 
-class Stricken(Protocol):
+class FaultTarget(Protocol):
     """The exchange, as a fault sees it."""
 
-    state: State
-    feed: Feed
-    links: set[Link]
+    state: SharedState
+    feed: Broadcaster
+    links: set[ServerConnection]
 
 
-Action = Callable[[Stricken, str], None]
+Action = Callable[[FaultTarget, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def fault(name: str, *, instant: bool = False, number: bool = False) -> Callable
 
 
 @dataclass(frozen=True, slots=True)
-class Strike:
+class ScheduledFault:
     """A fault as it was ordered: when it strikes first (seconds after the start) and how often."""
 
     name: str
@@ -67,7 +67,7 @@ class Strike:
     every_seconds: float = 0.0
 
     @classmethod
-    def parse(cls, text: str) -> "Strike":
+    def parse(cls, text: str) -> "ScheduledFault":
         """``name[:argument][@seconds][/seconds]``; raises ValueError saying what is wrong."""
         rest, every = _suffix(text, "/")
         rest, at = _suffix(rest, "@")
@@ -94,14 +94,14 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def strike(exchange: Stricken, name: str, argument: str = "") -> None:
+def inject(exchange: FaultTarget, name: str, argument: str = "") -> None:
     """Let a fault happen now; raises ValueError for an unknown one or an argument it cannot use."""
     if name not in FAULTS:
         raise ValueError(f"unknown fault {name!r}: expected one of {', '.join(sorted(FAULTS))}")
     FAULTS[name].action(exchange, argument)
 
 
-def _sockets(exchange: Stricken) -> Iterable[Link]:
+def _sockets(exchange: FaultTarget) -> Iterable[ServerConnection]:
     return [link for link in exchange.links if link.session is not None]
 
 
@@ -109,71 +109,71 @@ def _sockets(exchange: Stricken) -> Iterable[Link]:
 
 
 @fault("drop", instant=True)
-def drop(exchange: Stricken, argument: str) -> None:
+def drop(exchange: FaultTarget, argument: str) -> None:
     """Close every WebSocket connection without a closing handshake."""
     for link in _sockets(exchange):
         link.drop()
 
 
 @fault("reset", instant=True)
-def reset(exchange: Stricken, argument: str) -> None:
+def reset(exchange: FaultTarget, argument: str) -> None:
     """Reset every WebSocket connection."""
     for link in _sockets(exchange):
         link.reset()
 
 
 @fault("close", instant=True, number=True)
-def close(exchange: Stricken, argument: str) -> None:
+def close(exchange: FaultTarget, argument: str) -> None:
     """Close every WebSocket connection properly, with the code given (default 1001)."""
     for link in _sockets(exchange):
         link.close(int(argument or 1001))
 
 
 @fault("half_open", instant=True)
-def half_open(exchange: Stricken, argument: str) -> None:
+def half_open(exchange: FaultTarget, argument: str) -> None:
     """Open connections stand and answer pings, but nothing else happens on them any more."""
     for link in _sockets(exchange):
-        link.mute = True
+        link.ignores_output = True
 
 
 @fault("dead", instant=True)
-def dead(exchange: Stricken, argument: str) -> None:
+def dead(exchange: FaultTarget, argument: str) -> None:
     """Open connections stand, but not a byte goes either way, not even for pings."""
     for link in _sockets(exchange):
-        link.deaf = link.mute = True
+        link.ignores_input = link.ignores_output = True
 
 
 @fault("refuse_connections")
-def refuse_connections(exchange: Stricken, argument: str) -> None:
+def refuse_connections(exchange: FaultTarget, argument: str) -> None:
     """New connections are answered with HTTP 503."""
-    exchange.state.trouble.refuse_connections = argument != "off"
+    exchange.state.active_faults.refuse_connections = argument != "off"
 
 
 @fault("drop_at_once")
-def drop_at_once(exchange: Stricken, argument: str) -> None:
+def drop_at_once(exchange: FaultTarget, argument: str) -> None:
     """New WebSocket connections are accepted and dropped."""
-    exchange.state.trouble.drop_at_once = argument != "off"
+    exchange.state.active_faults.drop_at_once = argument != "off"
 
 
 # Frames
 
 
 @fault("garbage", instant=True)
-def garbage(exchange: Stricken, argument: str) -> None:
+def garbage(exchange: FaultTarget, argument: str) -> None:
     """Send a frame that is no JSON, or the text given."""
     for link in _sockets(exchange):
         link.send(text_frame(argument or '{"jsonrpc":"2.0","method":"subscr\x00iption","params":{]'))
 
 
 @fault("not_utf8", instant=True)
-def not_utf8(exchange: Stricken, argument: str) -> None:
+def not_utf8(exchange: FaultTarget, argument: str) -> None:
     """Send a text frame that is no UTF-8."""
     for link in _sockets(exchange):
         link.send(b"\x81\x04\xff\xfe\xfd\xfc")
 
 
 @fault("truncated", instant=True)
-def truncated(exchange: Stricken, argument: str) -> None:
+def truncated(exchange: FaultTarget, argument: str) -> None:
     """Send the first half of a notification's frame and drop the connection."""
     for link in _sockets(exchange):
         whole = frame_of("deribit_price_index.btc_usd", {"timestamp": 1, "price": 83251.03, "index_name": "btc_usd"})
@@ -182,7 +182,7 @@ def truncated(exchange: Stricken, argument: str) -> None:
 
 
 @fault("oversized", instant=True, number=True)
-def oversized(exchange: Stricken, argument: str) -> None:
+def oversized(exchange: FaultTarget, argument: str) -> None:
     """Send a notification of so many bytes (default 32 MiB)."""
     frame = frame_of("announcements", {"title": "x" * int(argument or 32 * 2**20)})
     for link in _sockets(exchange):
@@ -190,7 +190,7 @@ def oversized(exchange: Stricken, argument: str) -> None:
 
 
 @fault("test_request", instant=True, number=True)
-def test_request(exchange: Stricken, argument: str) -> None:
+def test_request(exchange: FaultTarget, argument: str) -> None:
     """Send a test_request now, in an interval of the seconds given (default 10)."""
     for link in _sockets(exchange):
         if link.session is not None:
@@ -199,76 +199,76 @@ def test_request(exchange: Stricken, argument: str) -> None:
 
 
 @fault("split")
-def split(exchange: Stricken, argument: str) -> None:
+def split(exchange: FaultTarget, argument: str) -> None:
     """Send every message as WebSocket fragments, in single TCP writes."""
-    exchange.state.trouble.split = argument != "off"
+    exchange.state.active_faults.split = argument != "off"
 
 
 @fault("repeat")
-def repeat(exchange: Stricken, argument: str) -> None:
+def repeat(exchange: FaultTarget, argument: str) -> None:
     """Send every notification twice."""
-    exchange.state.trouble.repeat = argument != "off"
+    exchange.state.active_faults.repeat = argument != "off"
 
 
 # Answers
 
 
 @fault("delay", number=True)
-def delay(exchange: Stricken, argument: str) -> None:
+def delay(exchange: FaultTarget, argument: str) -> None:
     """Answer so many seconds late (default 0.5, 0 ends it); notifications are not delayed and overtake answers."""
-    exchange.state.trouble.delay_seconds = float(argument or 0.5)
+    exchange.state.active_faults.delay_seconds = float(argument or 0.5)
 
 
 @fault("reorder")
-def reorder(exchange: Stricken, argument: str) -> None:
+def reorder(exchange: FaultTarget, argument: str) -> None:
     """Answer requests that are near each other in reverse order."""
-    exchange.state.trouble.reorder = argument != "off"
+    exchange.state.active_faults.reorder = argument != "off"
 
 
 @fault("unanswered")
-def unanswered(exchange: Stricken, argument: str) -> None:
+def unanswered(exchange: FaultTarget, argument: str) -> None:
     """Never answer the method given, though what it asks for is done."""
-    exchange.state.trouble.unanswered.add(argument)
+    exchange.state.active_faults.unanswered.add(argument)
 
 
 @fault("error")
-def error(exchange: Stricken, argument: str) -> None:
+def error(exchange: FaultTarget, argument: str) -> None:
     """Answer ``CODE`` to every call, or ``METHOD:CODE`` to one method; code 0 ends it."""
     method, _, code = argument.rpartition(":")
-    exchange.state.trouble.errors.pop(method, None)
+    exchange.state.active_faults.errors.pop(method, None)
     if int(code):
-        exchange.state.trouble.errors[method] = int(code)
+        exchange.state.active_faults.errors[method] = int(code)
 
 
 @fault("http_page")
-def http_page(exchange: Stricken, argument: str) -> None:
+def http_page(exchange: FaultTarget, argument: str) -> None:
     """Answer HTTP requests with 502 and an HTML page."""
-    exchange.state.trouble.http_page = argument != "off"
+    exchange.state.active_faults.http_page = argument != "off"
 
 
 @fault("too_many")
-def too_many(exchange: Stricken, argument: str) -> None:
+def too_many(exchange: FaultTarget, argument: str) -> None:
     """Take all credits away: the next request gets 10028 and ends its session."""
-    exchange.state.bankrupt()
+    exchange.state.exhaust_credits()
 
 
 # Channels
 
 
 @fault("stall")
-def stall(exchange: Stricken, argument: str) -> None:
+def stall(exchange: FaultTarget, argument: str) -> None:
     """Say nothing more on the channels that fit the pattern (default all)."""
-    exchange.state.trouble.stalled.add(argument or "*")
+    exchange.state.active_faults.stalled.add(argument or "*")
 
 
 @fault("refuse")
-def refuse(exchange: Stricken, argument: str) -> None:
+def refuse(exchange: FaultTarget, argument: str) -> None:
     """Leave channels that fit the pattern out of every subscription, without a word."""
-    exchange.state.trouble.refused.add(argument)
+    exchange.state.active_faults.refused.add(argument)
 
 
 @fault("forget", instant=True)
-def forget(exchange: Stricken, argument: str) -> None:
+def forget(exchange: FaultTarget, argument: str) -> None:
     """Forget the subscriptions to a channel: silence, until somebody subscribes again."""
     for link in _sockets(exchange):
         if link.session is not None and argument in link.session.channels:
@@ -276,7 +276,7 @@ def forget(exchange: Stricken, argument: str) -> None:
 
 
 @fault("expire")
-def expire(exchange: Stricken, argument: str) -> None:
+def expire(exchange: FaultTarget, argument: str) -> None:
     """Let an instrument expire now: it goes silent and leaves the catalogue."""
     exchange.state.market.expire(argument, exchange.state.now_ms())
 
@@ -285,17 +285,17 @@ def expire(exchange: Stricken, argument: str) -> None:
 
 
 @fault("maintenance")
-def maintenance(exchange: Stricken, argument: str) -> None:
+def maintenance(exchange: FaultTarget, argument: str) -> None:
     """Announce maintenance, answer 11051, and drop connections; ``off`` ends it."""
     on = argument != "off"
     exchange.state.platform.maintenance = on
-    exchange.feed.tell("platform_state", {"maintenance": on})
+    exchange.feed.publish_event("platform_state", {"maintenance": on})
     if on and argument != "quiet":
         drop(exchange, "")
 
 
 @fault("lock")
-def lock(exchange: Stricken, argument: str) -> None:
+def lock(exchange: FaultTarget, argument: str) -> None:
     """Lock an index, or all of them; ``-NAME`` unlocks it."""
     locked, name = not argument.startswith("-"), argument.lstrip("-")
     platform = exchange.state.platform
@@ -308,26 +308,26 @@ def lock(exchange: Stricken, argument: str) -> None:
     else:
         platform.locked.discard(name)
     for index in [name] if name else list(INDICES):
-        exchange.feed.tell("platform_state", {"price_index": index, "locked": locked})
+        exchange.feed.publish_event("platform_state", {"price_index": index, "locked": locked})
 
 
 @fault("settle")
-def settle(exchange: Stricken, argument: str) -> None:
+def settle(exchange: FaultTarget, argument: str) -> None:
     """Put the platform into the daily settlement (state ``settlement``); ``off`` ends it."""
     exchange.state.platform.settling = argument != "off"
 
 
 @fault("no_unauthenticated")
-def no_unauthenticated(exchange: Stricken, argument: str) -> None:
+def no_unauthenticated(exchange: FaultTarget, argument: str) -> None:
     """Answer 11056 to public calls without a login; ``off`` ends it."""
     allowed = argument == "off"
     exchange.state.platform.unauthenticated_calls = allowed
     data = {"allow_unauthenticated_public_requests": allowed}
-    exchange.feed.tell("platform_state.public_methods_state", data)
+    exchange.feed.publish_event("platform_state.public_methods_state", data)
 
 
 @fault("skew", number=True)
-def skew(exchange: Stricken, argument: str) -> None:
+def skew(exchange: FaultTarget, argument: str) -> None:
     """Let the clock of the exchange be wrong by so many seconds."""
     exchange.state.skew_seconds = float(argument or 0)
 
@@ -336,30 +336,30 @@ def skew(exchange: Stricken, argument: str) -> None:
 
 
 @fault("refuse_login", number=True)
-def refuse_login(exchange: Stricken, argument: str) -> None:
+def refuse_login(exchange: FaultTarget, argument: str) -> None:
     """Answer every login with the code given (default 13004); ``off`` ends it."""
     code = int(argument or 13004) if argument != "off" else 0
     if code and code not in MESSAGES:
         raise ValueError(f"unknown error code {code}")
-    exchange.state.accounts.refuse_logins = Refusal(code) if code else None
+    exchange.state.accounts.refuse_logins = RpcError(code) if code else None
 
 
 @fault("expire_tokens", number=True)
-def expire_tokens(exchange: Stricken, argument: str) -> None:
+def expire_tokens(exchange: FaultTarget, argument: str) -> None:
     """Let all access tokens expire in so many seconds (default now); refresh tokens stay good."""
     exchange.state.accounts.expire_all(float(argument or 0))
 
 
 @fault("revoke_tokens")
-def revoke_tokens(exchange: Stricken, argument: str) -> None:
+def revoke_tokens(exchange: FaultTarget, argument: str) -> None:
     """End all tokens, refresh tokens too."""
     exchange.state.accounts.revoke_all()
 
 
 @fault("clear")
-def clear(exchange: Stricken, argument: str) -> None:
+def clear(exchange: FaultTarget, argument: str) -> None:
     """End every lasting fault."""
-    exchange.state.trouble = Trouble()
+    exchange.state.active_faults = ActiveFaults()
     exchange.state.skew_seconds = 0.0
     exchange.state.accounts.refuse_logins = None
     for end in (maintenance, settle, no_unauthenticated):

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from .accounts import Grant
-from .broadcast import Entry, Feed
-from .dispatch import Malformed, Request, read_request, run
+from .accounts import IssuedGrant
+from .broadcast import Broadcaster, ChannelState
+from .dispatch import MalformedRequest, RpcRequest, read_request, run
 from .encoding import answer, refusal
-from .rpc_errors import Refusal, unauthorized
-from .shared_state import State
+from .rpc_errors import RpcError, unauthorized
+from .shared_state import SharedState
 
-__all__ = ["Answer", "HttpCaller", "respond"]
+__all__ = ["HttpCaller", "HttpResponse", "respond"]
 
 PREFIX = "/api/v2"
 
@@ -40,7 +40,7 @@ _TYPED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """A response of the exchange's HTTP side."""
 
     status: int
@@ -55,13 +55,13 @@ class HttpCaller:
 
     address: str
     websocket: bool = False
-    remembered: Grant | None = None
+    remembered: IssuedGrant | None = None
     heartbeat_seconds: float = 0.0
-    channels: dict[str, Entry] = field(default_factory=dict)
-    greetings: list[Entry] = field(default_factory=list)
+    channels: dict[str, ChannelState] = field(default_factory=dict)
+    first_values: list[ChannelState] = field(default_factory=list)
     waiting: int = 0
 
-    def remember(self, grant: Grant) -> None:
+    def remember(self, grant: IssuedGrant) -> None:
         """HTTP remembers nobody."""
 
     def proved_alive(self) -> None:
@@ -72,49 +72,55 @@ class HttpCaller:
 
 
 def respond(
-    state: State, feed: Feed, caller: HttpCaller, verb: str, target: str, headers: Mapping[str, str], body: bytes
-) -> Answer:
+    state: SharedState,
+    feed: Broadcaster,
+    caller: HttpCaller,
+    verb: str,
+    target: str,
+    headers: Mapping[str, str],
+    body: bytes,
+) -> HttpResponse:
     """The response to one HTTP request."""
     us_in = state.now_us()
     parts = urlsplit(target)
     if not parts.path.startswith(PREFIX):
-        return Answer(404, b"<html><body><h1>404 Not Found</h1></body></html>", "text/html")
+        return HttpResponse(404, b"<html><body><h1>404 Not Found</h1></body></html>", "text/html")
     if verb not in ("GET", "POST"):
-        return Answer(405, b"", "text/plain")
+        return HttpResponse(405, b"", "text/plain")
     identifier: int | str | None = None
-    why: Refusal | None = None
+    why: RpcError | None = None
     result: Any = None
     try:
         request = _read(verb, parts.path, parts.query, body)
         identifier = request.identifier
         caller.remembered = _login(state, caller, verb, target, headers, body)
         result = run(state, feed, caller, request)
-    except Malformed as malformed:
+    except MalformedRequest as malformed:
         identifier, why = malformed.identifier, malformed
-    except Refusal as refused:
+    except RpcError as refused:
         why = refused
     us_out = state.now_us()
     if why is None:
-        return Answer(200, answer(identifier, result, us_in, us_out, state.testnet).encode())
+        return HttpResponse(200, answer(identifier, result, us_in, us_out, state.testnet).encode())
     text = refusal(identifier, why, us_in, us_out, state.testnet)
-    return Answer(_status(state, why), text.encode(), close=why.ends)
+    return HttpResponse(_status(state, why), text.encode(), close=why.ends)
 
 
-def _status(state: State, why: Refusal) -> int:
+def _status(state: SharedState, why: RpcError) -> int:
     if why.code == 10028:
         return state.switches.too_many_status
     return state.switches.unauthorized_status if why.code == 13009 else 400
 
 
-def _read(verb: str, path: str, query: str, body: bytes) -> Request:
+def _read(verb: str, path: str, query: str, body: bytes) -> RpcRequest:
     method = path[len(PREFIX) :].strip("/")
     if verb == "POST":
         request = read_request(body, websocket=False)
-        return Request(request.identifier, request.method or method, request.params)
+        return RpcRequest(request.identifier, request.method or method, request.params)
     params: dict[str, Any] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         params[name] = _typed(value) if name in _TYPED else value
-    return Request(None, method, params)
+    return RpcRequest(None, method, params)
 
 
 def _typed(value: str) -> Any:
@@ -125,8 +131,8 @@ def _typed(value: str) -> Any:
 
 
 def _login(
-    state: State, caller: HttpCaller, verb: str, target: str, headers: Mapping[str, str], body: bytes
-) -> Grant | None:
+    state: SharedState, caller: HttpCaller, verb: str, target: str, headers: Mapping[str, str], body: bytes
+) -> IssuedGrant | None:
     """The login of the ``Authorization`` header: a bearer token, Basic, or a signature."""
     kind, _, value = headers.get("authorization", "").partition(" ")
     if not kind:
@@ -137,7 +143,7 @@ def _login(
         try:
             name, _, secret = base64.b64decode(value, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
-            raise Refusal(13004) from None
+            raise RpcError(13004) from None
         return state.accounts.authenticate(
             {"grant_type": "client_credentials", "client_id": name, "client_secret": secret}, caller
         )
@@ -146,10 +152,10 @@ def _login(
     raise unauthorized()
 
 
-def _signed(state: State, caller: HttpCaller, value: str, data: str) -> Grant:
+def _signed(state: SharedState, caller: HttpCaller, value: str, data: str) -> IssuedGrant:
     parts = dict(part.strip().partition("=")[::2] for part in value.split(","))
     if not parts.get("ts", "").isdecimal():
-        raise Refusal(13004)
+        raise RpcError(13004)
     params = {
         "grant_type": "client_signature",
         "client_id": parts.get("id", ""),

@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from ..model import Price, Source, is_index
-from .catalogue import DAY_MS, INDICES, Index, Instrument, instruments_on, parse_instrument
-from .random_walk import Walk, key_of, noise
+from .catalogue import DAY_MS, INDICES, SimulatedIndex, SimulatedInstrument, instruments_on, parse_instrument
+from .random_walk import RandomWalk, key_of, noise
 
 __all__ = ["Market"]
 
@@ -21,28 +21,28 @@ SETTLEMENT_MS = 8 * 3_600_000
 
 
 class Market:
-    """Prices of a seeded walk. ``hurry`` makes everything tick that many times as often, for load."""
+    """Prices of a seeded walk. ``time_scale`` makes everything tick that many times as often, for load."""
 
-    def __init__(self, seed: int = 1, *, hurry: float = 1.0, extra: frozenset[str] = frozenset()) -> None:
+    def __init__(self, seed: int = 1, *, time_scale: float = 1.0, extra: frozenset[str] = frozenset()) -> None:
         self.seed = seed
-        self.cadence_ms = max(1, round(CADENCE_MS / hurry))
-        self._hurry = hurry
+        self.cadence_ms = max(1, round(CADENCE_MS / time_scale))
+        self._time_scale = time_scale
         self._walks = {index.coin.name: self._walk(index) for index in INDICES.values()}
         self._extra = {name: found for name in extra if (found := parse_instrument(name)) is not None}
-        self._listed: tuple[int, dict[str, Instrument]] = (-1, {})
+        self._listed: tuple[int, dict[str, SimulatedInstrument]] = (-1, {})
         self._day: dict[str, tuple[int, dict[str, float]]] = {}
         #: Instruments that expired before their time, and when (UNIX ms).
         self._expired: dict[str, int] = {}
 
-    def _walk(self, index: Index) -> Walk:
-        return Walk(self.seed, index.coin.name, index.coin.volatility)
+    def _walk(self, index: SimulatedIndex) -> RandomWalk:
+        return RandomWalk(self.seed, index.coin.name, index.coin.volatility)
 
     @property
     def index_names(self) -> list[str]:
         """All price indices."""
         return list(INDICES)
 
-    def instruments(self, now_ms: int) -> dict[str, Instrument]:
+    def instruments(self, now_ms: int) -> dict[str, SimulatedInstrument]:
         """What is traded now, by name; those of a recording that is replayed are always among them."""
         day = (now_ms - SETTLEMENT_MS) // DAY_MS
         if self._listed[0] != day:
@@ -58,7 +58,7 @@ class Market:
         self._expired[name] = now_ms
         self._listed = (self._listed[0], {found: value for found, value in listed.items() if found != name})
 
-    def instruments_of(self, moment_ms: int) -> dict[str, Instrument]:
+    def instruments_of(self, moment_ms: int) -> dict[str, SimulatedInstrument]:
         """What was or will be traded at another moment."""
         return instruments_on(moment_ms)
 
@@ -67,7 +67,7 @@ class Market:
         moment = now_ms - (now_ms - sum(name.encode())) % self.cadence_ms
         return moment, self._index_value(INDICES[name], moment, self._walks[INDICES[name].coin.name])
 
-    def _index_value(self, index: Index, moment: int, walk: Walk) -> float:
+    def _index_value(self, index: SimulatedIndex, moment: int, walk: RandomWalk) -> float:
         cell = moment // self.cadence_ms
         # Now and then an index ticks without moving: an equal price is still a tick.
         still = noise(key_of(self.seed, index.name), cell) > 0.94
@@ -85,7 +85,7 @@ class Market:
 
     def scaled_ms(self, ms: int) -> int:
         """A span of the market's own life: shorter when it hurries."""
-        return max(1, round(ms / self._hurry))
+        return max(1, round(ms / self._time_scale))
 
     def moment(self, name: str, now_ms: int) -> int:
         """When the ticker of the instrument last changed (UNIX ms): while it is the same, so is the ticker."""
@@ -93,11 +93,11 @@ class Market:
         now_ms = min(now_ms, self._expired.get(name, now_ms))
         return now_ms - (now_ms - sum(name.encode())) % slot
 
-    def mark_price(self, instrument: Instrument, now_ms: int) -> float:
+    def mark_price(self, instrument: SimulatedInstrument, now_ms: int) -> float:
         """What the exchange marks the instrument at; of an option in its coin."""
         return self._mark(instrument, self.moment(instrument.name, now_ms), self._walks[instrument.coin])
 
-    def _mark(self, instrument: Instrument, moment: int, walk: Walk) -> float:
+    def _mark(self, instrument: SimulatedInstrument, moment: int, walk: RandomWalk) -> float:
         if instrument.kind == "option":
             return float(self.option(instrument, moment)["mark_price"])
         index = INDICES[instrument.price_index]
@@ -107,7 +107,7 @@ class Market:
             basis += 0.05 * max(0, instrument.expires - moment) / YEAR_MS
         return round(value * (1 + basis), max(2, index.decimals))
 
-    def ticker(self, instrument: Instrument, now_ms: int) -> dict[str, Any]:
+    def ticker(self, instrument: SimulatedInstrument, now_ms: int) -> dict[str, Any]:
         """The fields of ``ticker.*`` and ``public/ticker`` at a moment."""
         moment = self.moment(instrument.name, now_ms)
         key = key_of(self.seed, instrument.name)
@@ -145,7 +145,7 @@ class Market:
                 del value[absent]
         return value
 
-    def option(self, instrument: Instrument, moment: int) -> dict[str, Any]:
+    def option(self, instrument: SimulatedInstrument, moment: int) -> dict[str, Any]:
         """What Black and Scholes say of an option, with the price in its coin."""
         key = key_of(self.seed, instrument.name)
         index = self.index_price(instrument.price_index, moment)
@@ -171,7 +171,7 @@ class Market:
             },
         }
 
-    def _option_ticker(self, instrument: Instrument, moment: int, key: int) -> dict[str, Any]:
+    def _option_ticker(self, instrument: SimulatedInstrument, moment: int, key: int) -> dict[str, Any]:
         computed = self.option(instrument, moment)
         mark, index = computed["mark_price"], self.index_price(instrument.price_index, moment)
         wanted = mark >= 0.0005
@@ -210,7 +210,7 @@ class Market:
             "best_bid_amount": round(15 + 14 * noise(key + 3, moment), 1) if bid else 0.0,
         }
 
-    def _of_day(self, instrument: Instrument, moment: int) -> dict[str, float]:
+    def _of_day(self, instrument: SimulatedInstrument, moment: int) -> dict[str, float]:
         """Extremes of the last 24 hours and the last settlement, worked out once in five minutes."""
         age = moment // 300_000
         kept = self._day.get(instrument.name)
@@ -223,7 +223,7 @@ class Market:
             self._day[instrument.name] = kept
         return kept[1]
 
-    def _stats(self, instrument: Instrument, mark: float, day: dict[str, float]) -> dict[str, Any]:
+    def _stats(self, instrument: SimulatedInstrument, mark: float, day: dict[str, float]) -> dict[str, Any]:
         dollars = 781_497_780.0 + round(noise(key_of(self.seed, instrument.name), int(mark)) * 1e6) * 10
         return {
             "high": _on(max(day["high"], mark), instrument.tick_size),
@@ -260,7 +260,7 @@ def _on(price: float, tick: float) -> float:
     return round(round(price / tick) * tick, 6)
 
 
-def _amount(instrument: Instrument, random: float) -> float:
+def _amount(instrument: SimulatedInstrument, random: float) -> float:
     size = instrument.tick_size if instrument.linear else 10.0 if instrument.coin == "btc" else 1.0
     return round(math.ceil((1 + random) * 20_000 + 1) * size, 4)
 

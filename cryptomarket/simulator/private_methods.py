@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from .accounts import Account
-from .dispatch import Call, Ended, flag, handler, text
-from .rpc_errors import Refusal, invalid
+from .accounts import SimulatedAccount
+from .dispatch import ConnectionEnded, MethodCall, flag, handler, text
+from .rpc_errors import RpcError, invalid
 
 __all__: list[str] = []
 
@@ -12,7 +12,7 @@ CURRENCIES = ("BTC", "ETH", "STETH", "ETHW", "USDC", "USDT", "EURR", "SOL", "XRP
 _BALANCES = {"BTC": 10.0, "ETH": 250.5, "USDC": 100_000.0}
 
 
-def summary(account: Account, currency: str) -> dict[str, Any]:
+def summary(account: SimulatedAccount, currency: str) -> dict[str, Any]:
     """What an account holds of one currency."""
     balance = _BALANCES.get(currency, 0.0)
     value: dict[str, Any] = {
@@ -57,7 +57,7 @@ def summary(account: Account, currency: str) -> dict[str, Any]:
     return value
 
 
-def identity(account: Account) -> dict[str, Any]:
+def identity(account: SimulatedAccount) -> dict[str, Any]:
     """Who the account is: told only to those who ask with ``extended``."""
     return {
         "id": account.identity,
@@ -79,7 +79,7 @@ def identity(account: Account) -> dict[str, Any]:
 
 
 @handler("private/get_account_summary", scope="account:read")
-def get_account_summary(call: Call) -> Any:
+def get_account_summary(call: MethodCall) -> Any:
     """The figures of one currency; with ``extended`` the identity stands among them."""
     currency = text(call.params, "currency")
     if currency not in CURRENCIES:
@@ -91,7 +91,7 @@ def get_account_summary(call: Call) -> Any:
 
 
 @handler("private/get_account_summaries", scope="account:read")
-def get_account_summaries(call: Call) -> Any:
+def get_account_summaries(call: MethodCall) -> Any:
     """The figures of every currency; with ``extended`` the identity at the top."""
     _own(call)
     account = call.owner.account
@@ -100,7 +100,7 @@ def get_account_summaries(call: Call) -> Any:
 
 
 @handler("private/get_subaccounts", scope="account:read")
-def get_subaccounts(call: Call) -> Any:
+def get_subaccounts(call: MethodCall) -> Any:
     """The main account alone."""
     account = call.owner.account
     row = identity(account)
@@ -116,7 +116,7 @@ def get_subaccounts(call: Call) -> Any:
 
 
 @handler("private/get_positions", scope="trade:read")
-def get_positions(call: Call) -> Any:
+def get_positions(call: MethodCall) -> Any:
     """Positions, the closed one of size 0 and direction ``zero`` included."""
     currency, kind = call.params.get("currency", "any"), call.params.get("kind")
     if currency not in (*CURRENCIES, "any"):
@@ -132,29 +132,29 @@ def get_positions(call: Call) -> Any:
 
 
 @handler("private/get_transaction_log", scope="wallet:read")
-def get_transaction_log(call: Call) -> Any:
+def get_transaction_log(call: MethodCall) -> Any:
     """Nothing has been done with this account."""
     text(call.params, "currency")
     return {"continuation": None, "logs": []}
 
 
 @handler("private/logout")
-def logout(call: Call) -> Any:
+def logout(call: MethodCall) -> Any:
     """No answer at all: the whole connection is closed."""
     if not call.caller.websocket:
-        raise Refusal(10030)
+        raise RpcError(10030)
     if call.params.get("invalidate_token", True):
         call.state.accounts.end(call.owner)
-    raise Ended
+    raise ConnectionEnded
 
 
-def _own(call: Call) -> None:
+def _own(call: MethodCall) -> None:
     number = call.params.get("subaccount_id")
     if number is not None and number != call.owner.account.identity:
-        raise Refusal(13021)
+        raise RpcError(13021)
 
 
-def _future_position(call: Call, name: str) -> dict[str, Any]:
+def _future_position(call: MethodCall, name: str) -> dict[str, Any]:
     market = call.state.market.ticker(call.state.market.instruments(call.now_ms)[name], call.now_ms)
     return {
         "average_price": 0.0,
@@ -181,7 +181,7 @@ def _future_position(call: Call, name: str) -> dict[str, Any]:
     }
 
 
-def _option_position(call: Call, name: str) -> dict[str, Any]:
+def _option_position(call: MethodCall, name: str) -> dict[str, Any]:
     market = call.state.market.ticker(call.state.market.instruments(call.now_ms)[name], call.now_ms)
     mark, index, size = market["mark_price"], market["index_price"], 0.1
     return {

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from .catalogue import CURRENCIES, DAY_MS, INDICES, Instrument
+from .catalogue import CURRENCIES, DAY_MS, INDICES, SimulatedInstrument
 from .charts import index_chart, tradingview_chart, volatility_index, volatility_now
-from .dispatch import Call, flag, handler, text, whole
+from .dispatch import MethodCall, flag, handler, text, whole
 from .market import SETTLEMENT_MS
-from .rpc_errors import Refusal, invalid
+from .rpc_errors import RpcError, invalid
 from .trading_methods import CURRENCIES as TRADED
 from .trading_methods import instrument_named
 
@@ -17,32 +17,32 @@ VERSION = "1.2.26"
 
 
 @handler("public/get_time")
-def get_time(call: Call) -> Any:
+def get_time(call: MethodCall) -> Any:
     """The clock of the exchange, UNIX ms."""
     return call.now_ms
 
 
 @handler("public/test")
-def test(call: Call) -> Any:
+def test(call: MethodCall) -> Any:
     """The call that answers a test_request."""
     call.caller.proved_alive()
     if call.params.get("expected_result") == "exception":
-        raise Refusal(11094)
+        raise RpcError(11094)
     return {"version": VERSION}
 
 
 @handler("public/hello")
-def hello(call: Call) -> Any:
+def hello(call: MethodCall) -> Any:
     """An introduction."""
     if not call.caller.websocket:
-        raise Refusal(10030)
+        raise RpcError(10030)
     text(call.params, "client_name")
     text(call.params, "client_version")
     return {"version": VERSION}
 
 
 @handler("public/status")
-def status(call: Call) -> Any:
+def status(call: MethodCall) -> Any:
     """Locks of the platform; ``locked`` is a string on the wire."""
     platform = call.state.platform
     if platform.all_locked:
@@ -53,7 +53,7 @@ def status(call: Call) -> Any:
 
 
 @handler("public/auth")
-def auth(call: Call) -> Any:
+def auth(call: MethodCall) -> Any:
     """A login."""
     grant = call.state.accounts.authenticate(call.params, call.caller)
     call.caller.remember(grant)
@@ -61,14 +61,14 @@ def auth(call: Call) -> Any:
 
 
 @handler("public/fork_token")
-def fork_token(call: Call) -> Any:
+def fork_token(call: MethodCall) -> Any:
     """A new named session."""
     grant = call.state.accounts.fork(text(call.params, "refresh_token"), text(call.params, "session_name"), call.caller)
     return grant.answer(None, call.state.switches.sid)
 
 
 @handler("public/exchange_token")
-def exchange_token(call: Call) -> Any:
+def exchange_token(call: MethodCall) -> Any:
     """A login for another account of the same person."""
     params = call.params
     refresh, subject = text(params, "refresh_token"), whole(params, "subject_id")
@@ -77,10 +77,10 @@ def exchange_token(call: Call) -> Any:
 
 
 @handler("public/set_heartbeat")
-def set_heartbeat(call: Call) -> Any:
+def set_heartbeat(call: MethodCall) -> Any:
     """Heartbeats for this connection."""
     if not call.caller.websocket:
-        raise Refusal(10030)
+        raise RpcError(10030)
     interval = call.params.get("interval")
     if interval is None:
         raise invalid("interval", "value required")
@@ -94,23 +94,23 @@ def set_heartbeat(call: Call) -> Any:
 
 
 @handler("public/disable_heartbeat")
-def disable_heartbeat(call: Call) -> Any:
+def disable_heartbeat(call: MethodCall) -> Any:
     """No more heartbeats."""
     if not call.caller.websocket:
-        raise Refusal(10030)
+        raise RpcError(10030)
     call.caller.heartbeat_seconds = 0.0
     return "ok"
 
 
 @handler("public/get_index_price")
-def get_index_price(call: Call) -> Any:
+def get_index_price(call: MethodCall) -> Any:
     """The present price of an index; no time stamp."""
     price = call.state.market.index_price(_index(call), call.now_ms)
     return {"index_price": price, "estimated_delivery_price": price}
 
 
 @handler("public/get_index_price_names")
-def get_index_price_names(call: Call) -> Any:
+def get_index_price_names(call: MethodCall) -> Any:
     """All indices."""
     names = call.state.market.index_names
     if not flag(call.params, "extended"):
@@ -129,7 +129,7 @@ _DERIVATIVE = ("btc_usd", "eth_usd", "sol_usdc")
 
 
 @handler("public/get_supported_index_names")
-def get_supported_index_names(call: Call) -> Any:
+def get_supported_index_names(call: MethodCall) -> Any:
     """All indices, or those of a type."""
     kind = call.params.get("type", "all")
     if kind not in ("all", "spot", "derivative"):
@@ -139,7 +139,7 @@ def get_supported_index_names(call: Call) -> Any:
 
 
 @handler("public/get_currencies")
-def get_currencies(call: Call) -> Any:
+def get_currencies(call: MethodCall) -> Any:
     """All currencies."""
     return CURRENCIES
 
@@ -148,7 +148,7 @@ _KINDS = ("future", "option", "spot", "future_combo", "option_combo")
 
 
 @handler("public/get_instruments")
-def get_instruments(call: Call) -> Any:
+def get_instruments(call: MethodCall) -> Any:
     """What is traded in a currency; the settlement currency decides, and the base of spot."""
     # Documented as required; yet clients in wide use leave it out, and get everything.
     currency, kind = call.params.get("currency", "any"), call.params.get("kind")
@@ -162,21 +162,21 @@ def get_instruments(call: Call) -> Any:
     return [found.json(_state(call, found)) for found in listed if _belongs(found, currency, kind)]
 
 
-def _belongs(instrument: Instrument, currency: str, kind: Any) -> bool:
+def _belongs(instrument: SimulatedInstrument, currency: str, kind: Any) -> bool:
     settled = "USDC" if instrument.linear else instrument.coin.upper()
     return (currency in ("any", settled) or (instrument.kind == "spot" and currency == instrument.coin.upper())) and (
         kind in (None, instrument.kind)
     )
 
 
-def _expired(call: Call) -> list[Instrument]:
+def _expired(call: MethodCall) -> list[SimulatedInstrument]:
     today = call.state.market.instruments(call.now_ms)
     return [
         found for name, found in call.state.market.instruments_of(call.now_ms - DAY_MS).items() if name not in today
     ]
 
 
-def _state(call: Call, instrument: Instrument) -> str:
+def _state(call: MethodCall, instrument: SimulatedInstrument) -> str:
     platform = call.state.platform
     if platform.all_locked or instrument.price_index in platform.locked:
         return "locked"
@@ -184,37 +184,37 @@ def _state(call: Call, instrument: Instrument) -> str:
 
 
 @handler("public/get_instrument")
-def get_instrument(call: Call) -> Any:
+def get_instrument(call: MethodCall) -> Any:
     """One instrument."""
     found = instrument_named(call)
     return found.json(_state(call, found))
 
 
 @handler("public/ticker")
-def ticker(call: Call) -> Any:
+def ticker(call: MethodCall) -> Any:
     """The fields of the ticker channel, now."""
     found = instrument_named(call)
     return call.state.market.ticker(found, call.now_ms) | {"state": _state(call, found)}
 
 
 @handler("public/get_index_chart_data")
-def get_index_chart_data(call: Call) -> Any:
+def get_index_chart_data(call: MethodCall) -> Any:
     """Average prices of an index over a range."""
     return index_chart(call.state.market, _index(call), text(call.params, "range"), call.now_ms)
 
 
 @handler("public/get_tradingview_chart_data")
-def get_tradingview_chart_data(call: Call) -> Any:
+def get_tradingview_chart_data(call: MethodCall) -> Any:
     """Bars of an instrument."""
     found, params = instrument_named(call), call.params
     if found.kind == "spot":
-        raise Refusal(11060)
+        raise RpcError(11060)
     start, end = whole(params, "start_timestamp"), whole(params, "end_timestamp")
     return tradingview_chart(call.state.market, found, start, end, str(params.get("resolution") or ""), call.now_ms)
 
 
 @handler("public/get_volatility_index_data")
-def get_volatility_index_data(call: Call) -> Any:
+def get_volatility_index_data(call: MethodCall) -> Any:
     """Bars of the volatility index, walking backwards."""
     params, currency = call.params, text(call.params, "currency")
     if currency not in ("BTC", "ETH"):
@@ -225,7 +225,7 @@ def get_volatility_index_data(call: Call) -> Any:
 
 
 @handler("public/get_historical_volatility")
-def get_historical_volatility(call: Call) -> Any:
+def get_historical_volatility(call: MethodCall) -> Any:
     """``[[ms, value], ...]``, hourly; the first point is sometimes doubled on the real exchange."""
     currency = text(call.params, "currency")
     if currency not in ("BTC", "ETH"):
@@ -237,7 +237,7 @@ def get_historical_volatility(call: Call) -> Any:
 
 
 @handler("public/get_delivery_prices")
-def get_delivery_prices(call: Call) -> Any:
+def get_delivery_prices(call: MethodCall) -> Any:
     """Prices that futures and options were settled at, newest first."""
     name, offset, count = _index(call), whole(call.params, "offset", 0), whole(call.params, "count", 10)
     if count > 1000:
@@ -252,7 +252,7 @@ def get_delivery_prices(call: Call) -> Any:
 
 
 @handler("public/get_funding_rate_value")
-def get_funding_rate_value(call: Call) -> Any:
+def get_funding_rate_value(call: MethodCall) -> Any:
     """The funding rate over a period: a bare number."""
     found = instrument_named(call)
     if not found.perpetual:
@@ -266,7 +266,7 @@ def _iso(moment: int) -> str:
     return datetime.fromtimestamp(moment / 1000, UTC).date().isoformat()
 
 
-def _index(call: Call) -> str:
+def _index(call: MethodCall) -> str:
     name = text(call.params, "index_name")
     if name not in INDICES:
         raise invalid("index_name", "invalid value")

@@ -6,7 +6,7 @@ Sums of noise on ever coarser time lattices (as terrain is drawn in games): no h
 import random
 from functools import lru_cache
 
-__all__ = ["Walk", "noise"]
+__all__ = ["RandomWalk", "noise"]
 
 _MASK = (1 << 64) - 1
 
@@ -28,7 +28,7 @@ def key_of(seed: int, name: str) -> int:
     return random.Random(f"{seed}/{name}").getrandbits(64)
 
 
-class Walk:
+class RandomWalk:
     """A walk around zero; ``volatility`` is the size of its moves over one day."""
 
     def __init__(self, seed: int, name: str, volatility: float) -> None:

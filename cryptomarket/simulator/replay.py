@@ -14,7 +14,7 @@ from typing import Any
 
 from .encoding import notification
 
-__all__ = ["Recorded", "UnreadableRecording", "read_recordings"]
+__all__ = ["RecordedNotification", "UnreadableRecording", "read_recordings"]
 
 #: Seconds between frames that were recorded without a receive time.
 SPACING_SECONDS = 0.05
@@ -25,7 +25,7 @@ class UnreadableRecording(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedNotification:
     """One recorded notification, and the seconds that lay between it and the one before."""
 
     channel: str
@@ -33,15 +33,15 @@ class Recorded:
     pause_seconds: float
 
 
-def read_recordings(paths: Sequence[Path]) -> list[Recorded]:
+def read_recordings(paths: Sequence[Path]) -> list[RecordedNotification]:
     """All notifications of the files, one file after the other."""
-    found: list[Recorded] = []
+    found: list[RecordedNotification] = []
     for path in paths:
         found += _read(path)
     return found
 
 
-def _read(path: Path) -> Iterable[Recorded]:
+def _read(path: Path) -> Iterable[RecordedNotification]:
     try:
         content = path.read_bytes()
         lines = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).splitlines()
@@ -59,7 +59,7 @@ def _read(path: Path) -> Iterable[Recorded]:
         at = entry.get("received_at")
         if found is not None:
             pause = SPACING_SECONDS if at is None or previous is None else max(0.0, at - previous)
-            yield Recorded(found[0], found[1], pause)
+            yield RecordedNotification(found[0], found[1], pause)
         previous = previous if at is None else at
 
 

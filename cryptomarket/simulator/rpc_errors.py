@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["MESSAGES", "Refusal", "bad_request", "invalid", "too_large", "unauthorized"]
+__all__ = ["MESSAGES", "RpcError", "bad_request", "invalid", "too_large", "unauthorized"]
 
 MESSAGES = {
     -32700: "Parse error",
@@ -46,7 +46,7 @@ MESSAGES = {
 }
 
 
-class Refusal(Exception):
+class RpcError(Exception):
     """A request that gets an error for an answer; ``ends`` closes the connection after it.
 
     ``unreadable`` marks an error about a frame that could not be read as a request: it carries no id.
@@ -69,21 +69,21 @@ class Refusal(Exception):
         super().__init__(f"{code} {self.message}")
 
 
-def invalid(parameter: str, reason: str) -> Refusal:
+def invalid(parameter: str, reason: str) -> RpcError:
     """The error of a wrong parameter."""
-    return Refusal(-32602, {"reason": reason, "param": parameter})
+    return RpcError(-32602, {"reason": reason, "param": parameter})
 
 
-def unauthorized() -> Refusal:
+def unauthorized() -> RpcError:
     """The error of a private call with no token, or none that is good here."""
-    return Refusal(13009, {"reason": "invalid_token"})
+    return RpcError(13009, {"reason": "invalid_token"})
 
 
-def bad_request() -> Refusal:
+def bad_request() -> RpcError:
     """What an unparseable message really gives: not -32700, and no id."""
-    return Refusal(11050, unreadable=True)
+    return RpcError(11050, unreadable=True)
 
 
-def too_large() -> Refusal:
+def too_large() -> RpcError:
     """A request of more than 32 kB is not read at all, hence no id."""
-    return Refusal(-32600, message="request entity too large", unreadable=True)
+    return RpcError(-32600, message="request entity too large", unreadable=True)

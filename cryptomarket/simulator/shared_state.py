@@ -4,18 +4,18 @@ import random as random_module
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .accounts import Accounts, Grant
-from .active_faults import Trouble
+from .accounts import Accounts, IssuedGrant
+from .active_faults import ActiveFaults
 from .channels import Channels
-from .credits import BUDGETS, Budget, Purse
+from .credits import BUDGETS, CreditAccount, CreditLimit
 from .market import Market
 from .switches import Switches
 
-__all__ = ["Platform", "State"]
+__all__ = ["PlatformMode", "SharedState"]
 
 
 @dataclass(slots=True)
-class Platform:
+class PlatformMode:
     """What operators of the exchange can do to everybody."""
 
     maintenance: bool = False
@@ -26,7 +26,7 @@ class Platform:
 
 
 @dataclass(slots=True)
-class State:
+class SharedState:
     """One exchange. ``skew_seconds`` is how wrong its own clock goes."""
 
     market: Market
@@ -37,12 +37,12 @@ class State:
     monotonic: Callable[[], float]
     random: random_module.Random
     testnet: bool = True
-    budgets: dict[str, Budget] = field(default_factory=lambda: BUDGETS)
-    platform: Platform = field(default_factory=Platform)
-    trouble: Trouble = field(default_factory=Trouble)
+    budgets: dict[str, CreditLimit] = field(default_factory=lambda: BUDGETS)
+    platform: PlatformMode = field(default_factory=PlatformMode)
+    active_faults: ActiveFaults = field(default_factory=ActiveFaults)
     skew_seconds: float = 0.0
     requests: dict[str, int] = field(default_factory=dict)
-    _purses: dict[str, Purse] = field(default_factory=dict)
+    _credit_accounts: dict[str, CreditAccount] = field(default_factory=dict)
 
     def now_ms(self) -> int:
         """The time of the exchange, UNIX ms."""
@@ -52,12 +52,12 @@ class State:
         """The time of the exchange, UNIX us."""
         return int((self.wall() + self.skew_seconds) * 1_000_000)
 
-    def purse(self, grant: Grant | None, address: str) -> Purse:
+    def credit_account(self, grant: IssuedGrant | None, address: str) -> CreditAccount:
         """The credits of an account, or of an address for those who have not logged in."""
         owner = f"key {grant.account.client_id}" if grant is not None else f"address {address}"
-        return self._purses.setdefault(owner, Purse(self.budgets))
+        return self._credit_accounts.setdefault(owner, CreditAccount(self.budgets))
 
-    def bankrupt(self) -> None:
+    def exhaust_credits(self) -> None:
         """Take everybody's credits away."""
-        for purse in self._purses.values():
-            purse.empty(self.monotonic())
+        for credit_account in self._credit_accounts.values():
+            credit_account.empty(self.monotonic())

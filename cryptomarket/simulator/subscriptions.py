@@ -3,11 +3,11 @@
 import re
 from typing import Any
 
-from .broadcast import Feed
-from .channels import Channel, event_channel
-from .dispatch import Call, Caller, handler
+from .broadcast import Broadcaster
+from .channels import SimulatedChannel, event_channel
+from .dispatch import Caller, MethodCall, handler
 from .private_methods import CURRENCIES, summary
-from .rpc_errors import Refusal, invalid
+from .rpc_errors import RpcError, invalid
 
 __all__ = ["leave_all"]
 
@@ -16,28 +16,28 @@ LONGEST_LABEL = 16
 
 
 @handler("public/subscribe", "private/subscribe")
-def subscribe(call: Call) -> Any:
+def subscribe(call: MethodCall) -> Any:
     """The channels accepted, in descending byte order; what is unknown is missing without a word."""
     if not call.caller.websocket:
-        raise Refusal(10030)
+        raise RpcError(10030)
     names = _names(call)
     label = call.params.get("label")
     if label is not None and (not isinstance(label, str) or len(label) > LONGEST_LABEL):
         raise invalid("label", "wrong format")
     found = [channel for name in names if (channel := _read(call, name)) is not None]
-    accepted = {channel.name: channel for channel in found if not call.state.trouble.refuses(channel.name)}
+    accepted = {channel.name: channel for channel in found if not call.state.active_faults.refuses(channel.name)}
     if call.grant is None and any(channel.raw and channel.name not in call.feed.recorded for channel in found):
-        raise Refusal(13778)  # nothing of the call is subscribed, not even its other channels
+        raise RpcError(13778)  # nothing of the call is subscribed, not even its other channels
     for name in sorted(accepted, key=str.encode, reverse=True):
         again = name in call.caller.channels
         entry = call.feed.join(accepted[name], call.caller, call.now_ms)
         call.caller.channels[name] = entry
         if not again:
-            call.caller.greetings.append(entry)
+            call.caller.first_values.append(entry)
     return sorted(accepted, key=str.encode, reverse=True)
 
 
-def _read(call: Call, name: str) -> Channel | None:
+def _read(call: MethodCall, name: str) -> SimulatedChannel | None:
     if name.startswith("user."):
         return _own(call, name)
     known = call.state.channels.read(name, call.now_ms)
@@ -47,19 +47,19 @@ def _read(call: Call, name: str) -> Channel | None:
 _OWN = re.compile(r"user\.(portfolio\.([A-Za-z]+)|lock|access_log|(orders|trades|changes)\.[A-Za-z0-9_.\-]+)")
 
 
-def _own(call: Call, name: str) -> Channel | None:
+def _own(call: MethodCall, name: str) -> SimulatedChannel | None:
     """A channel of the person who is logged in; dropped without a word for everybody else."""
     match, grant = _OWN.fullmatch(name), call.grant
     if match is None or grant is None or not call.private or not grant.may("account:read"):
         return None
     account, currency, label = grant.account, (match[2] or "").upper(), call.params.get("label")
     if not currency:
-        return Channel(name, first=False, owner=account.client_id, label=label)
+        return SimulatedChannel(name, first=False, owner=account.client_id, label=label)
     if currency not in (*CURRENCIES, "ANY"):
         return None
     # Subscribed as user.portfolio.BTC, delivered as user.portfolio.btc (recorded 2025).
     shown = "BTC" if currency == "ANY" else currency
-    return Channel(
+    return SimulatedChannel(
         name,
         lambda now_ms: now_ms - now_ms % 5000,
         lambda _: summary(account, shown),
@@ -71,10 +71,10 @@ def _own(call: Call, name: str) -> Channel | None:
 
 
 @handler("public/unsubscribe", "private/unsubscribe")
-def unsubscribe(call: Call) -> Any:
+def unsubscribe(call: MethodCall) -> Any:
     """The channels really removed."""
     if not call.caller.websocket:
-        raise Refusal(10030)
+        raise RpcError(10030)
     removed = [name for name in dict.fromkeys(_names(call)) if name in call.caller.channels]
     for name in removed:
         call.feed.leave(call.caller.channels.pop(name), call.caller)
@@ -82,22 +82,22 @@ def unsubscribe(call: Call) -> Any:
 
 
 @handler("public/unsubscribe_all", "private/unsubscribe_all")
-def unsubscribe_all(call: Call) -> Any:
+def unsubscribe_all(call: MethodCall) -> Any:
     """No channel is left."""
     if not call.caller.websocket:
-        raise Refusal(10030)
+        raise RpcError(10030)
     leave_all(call.caller, call.feed)
     return "ok"
 
 
-def leave_all(caller: Caller, feed: Feed) -> None:
+def leave_all(caller: Caller, feed: Broadcaster) -> None:
     """Take a caller out of every channel."""
     for entry in caller.channels.values():
         feed.leave(entry, caller)
     caller.channels.clear()
 
 
-def _names(call: Call) -> list[str]:
+def _names(call: MethodCall) -> list[str]:
     names = call.params.get("channels")
     if names is None:
         raise invalid("channels", "value required")

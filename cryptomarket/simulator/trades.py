@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .catalogue import Instrument
+from .catalogue import SimulatedInstrument
 from .market import Market
 from .random_walk import key_of, noise
 
@@ -12,7 +12,7 @@ DEPTH = 12
 TRADE_MS = 700
 
 
-def last_trade(market: Market, instrument: Instrument, moment: int) -> int:
+def last_trade(market: Market, instrument: SimulatedInstrument, moment: int) -> int:
     """When the newest trade happened (UNIX ms); options trade rarely."""
     key, threshold = key_of(market.seed, f"trade-{instrument.name}"), 0.85 if instrument.kind == "option" else -0.3
     slot = moment // market.scaled_ms(TRADE_MS)
@@ -21,7 +21,7 @@ def last_trade(market: Market, instrument: Instrument, moment: int) -> int:
     return slot * market.scaled_ms(TRADE_MS)
 
 
-def trade(market: Market, instrument: Instrument, at: int) -> dict[str, Any]:
+def trade(market: Market, instrument: SimulatedInstrument, at: int) -> dict[str, Any]:
     """The trade that happened at that moment."""
     key, ticker = key_of(market.seed, f"size-{instrument.name}"), market.ticker(instrument, at)
     number = at // market.scaled_ms(TRADE_MS)
@@ -48,7 +48,7 @@ def trade(market: Market, instrument: Instrument, at: int) -> dict[str, Any]:
     return value | {"iv": ticker["mark_iv"]} if instrument.kind == "option" else value
 
 
-def book(market: Market, instrument: Instrument, at: int, depth: int = DEPTH) -> tuple[list[Any], list[Any]]:
+def book(market: Market, instrument: SimulatedInstrument, at: int, depth: int = DEPTH) -> tuple[list[Any], list[Any]]:
     """Bids and asks as ``[price, amount]``, the best first."""
     ticker, tick = market.ticker(instrument, at), instrument.tick_size
     key = key_of(market.seed, f"book-{instrument.name}")

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from .catalogue import COINS, Instrument, parse_instrument
-from .dispatch import Call, handler, text, whole
-from .rpc_errors import Refusal, invalid
+from .catalogue import COINS, SimulatedInstrument, parse_instrument
+from .dispatch import MethodCall, handler, text, whole
+from .rpc_errors import RpcError, invalid
 from .trades import book, last_trade, trade
 
 __all__ = ["CURRENCIES", "instrument_named"]
@@ -12,7 +12,7 @@ __all__ = ["CURRENCIES", "instrument_named"]
 CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR", "any")
 
 
-def instrument_named(call: Call) -> Instrument:
+def instrument_named(call: MethodCall) -> SimulatedInstrument:
     """The instrument of a call: a name that cannot be one is a wrong parameter, another is not found."""
     name = text(call.params, "instrument_name")
     found = call.state.market.instruments(call.now_ms).get(name)
@@ -20,10 +20,10 @@ def instrument_named(call: Call) -> Instrument:
         return found
     if parse_instrument(name) is None and "PERPETUAL" not in name:
         raise invalid("instrument_name", "wrong format")
-    raise Refusal(13020, {"reason": "instrument_not_found"})
+    raise RpcError(13020, {"reason": "instrument_not_found"})
 
 
-def _of_currency(call: Call, *, kind: Any = None) -> list[Instrument]:
+def _of_currency(call: MethodCall, *, kind: Any = None) -> list[SimulatedInstrument]:
     currency = text(call.params, "currency")
     if currency not in CURRENCIES:
         raise invalid("currency", "invalid value")
@@ -36,7 +36,7 @@ def _of_currency(call: Call, *, kind: Any = None) -> list[Instrument]:
 
 
 @handler("public/get_expirations")
-def get_expirations(call: Call) -> Any:
+def get_expirations(call: MethodCall) -> Any:
     """The dates that options and futures of a currency expire on, as their names spell them."""
     dates: dict[str, dict[str, int]] = {"option": {}, "future": {}}
     for found in _of_currency(call):
@@ -46,7 +46,7 @@ def get_expirations(call: Call) -> Any:
 
 
 @handler("public/get_combos")
-def get_combos(call: Call) -> Any:
+def get_combos(call: MethodCall) -> Any:
     """One call spread for each of the coins that have options."""
     rows: list[dict[str, Any]] = []
     for coin in ("btc", "eth"):
@@ -71,18 +71,18 @@ def get_combos(call: Call) -> Any:
 
 
 @handler("public/get_book_summary_by_instrument")
-def get_book_summary_by_instrument(call: Call) -> Any:
+def get_book_summary_by_instrument(call: MethodCall) -> Any:
     """A list of one summary."""
     return [_summary(call, instrument_named(call))]
 
 
 @handler("public/get_book_summary_by_currency")
-def get_book_summary_by_currency(call: Call) -> Any:
+def get_book_summary_by_currency(call: MethodCall) -> Any:
     """The summaries of all instruments of a currency."""
     return [_summary(call, found) for found in _of_currency(call, kind=call.params.get("kind"))]
 
 
-def _summary(call: Call, found: Instrument) -> dict[str, Any]:
+def _summary(call: MethodCall, found: SimulatedInstrument) -> dict[str, Any]:
     ticker = call.state.market.ticker(found, call.now_ms)
     stats, bid, ask = ticker["stats"], ticker["best_bid_price"] or None, ticker["best_ask_price"]
     value = {
@@ -111,7 +111,7 @@ def _summary(call: Call, found: Instrument) -> dict[str, Any]:
 
 
 @handler("public/get_order_book")
-def get_order_book(call: Call) -> Any:
+def get_order_book(call: MethodCall) -> Any:
     """The ticker with the book beside it."""
     found = instrument_named(call)
     moment = call.state.market.moment(found.name, call.now_ms)
@@ -120,18 +120,18 @@ def get_order_book(call: Call) -> Any:
 
 
 @handler("public/get_last_trades_by_instrument")
-def get_last_trades_by_instrument(call: Call) -> Any:
+def get_last_trades_by_instrument(call: MethodCall) -> Any:
     """The newest trades of an instrument, newest first."""
     return _trades(call, [instrument_named(call)])
 
 
 @handler("public/get_last_trades_by_currency")
-def get_last_trades_by_currency(call: Call) -> Any:
+def get_last_trades_by_currency(call: MethodCall) -> Any:
     """The newest trades of a currency, newest first."""
     return _trades(call, [found for found in _of_currency(call, kind=call.params.get("kind")) if found.coin in COINS])
 
 
-def _trades(call: Call, instruments: list[Instrument]) -> dict[str, Any]:
+def _trades(call: MethodCall, instruments: list[SimulatedInstrument]) -> dict[str, Any]:
     count = whole(call.params, "count", 10)
     if not 1 <= count <= 1000:
         raise invalid("count", "invalid value")

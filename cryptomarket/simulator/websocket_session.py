@@ -5,21 +5,21 @@ What it says goes to an outlet, in order; the time comes from the state it is gi
 
 from typing import Protocol
 
-from .accounts import Grant
-from .broadcast import Entry, Feed
-from .dispatch import Ended, Malformed, Request, read_request, run
+from .accounts import IssuedGrant
+from .broadcast import Broadcaster, ChannelState
+from .dispatch import ConnectionEnded, MalformedRequest, RpcRequest, read_request, run
 from .encoding import answer, fragments, heartbeat, refusal, text_frame
-from .rpc_errors import Refusal
-from .shared_state import State
+from .rpc_errors import RpcError
+from .shared_state import SharedState
 from .subscriptions import leave_all
 
-__all__ = ["Outlet", "Session"]
+__all__ = ["FrameWriter", "WebSocketSession"]
 
 #: How long answers wait for one another to be sent in reverse order.
 REORDER_SECONDS = 0.05
 
 
-class Outlet(Protocol):
+class FrameWriter(Protocol):
     """Where a session's frames go."""
 
     def send(self, frame: bytes) -> None: ...
@@ -27,19 +27,19 @@ class Outlet(Protocol):
     def close(self, code: int) -> None: ...
 
 
-class Session:
+class WebSocketSession:
     """What the exchange knows of one connection: its login, its channels, its heartbeat."""
 
     websocket = True
 
-    def __init__(self, state: State, feed: Feed, outlet: Outlet, address: str) -> None:
+    def __init__(self, state: SharedState, feed: Broadcaster, outlet: FrameWriter, address: str) -> None:
         self.address = address
-        self.remembered: Grant | None = None
+        self.remembered: IssuedGrant | None = None
         self.heartbeat_seconds = 0.0
-        self.channels: dict[str, Entry] = {}
-        self.greetings: list[Entry] = []
+        self.channels: dict[str, ChannelState] = {}
+        self.first_values: list[ChannelState] = []
         #: Every request that could be read, in order; tests look at them.
-        self.requests: list[Request] = []
+        self.requests: list[RpcRequest] = []
         #: Answers held back by a fault: when they are due (monotonic seconds) and what they are.
         self._held: list[tuple[float, bytes]] = []
         self._state = state
@@ -49,7 +49,7 @@ class Session:
         self._asked_at: float | None = None
         self._beats = 0
 
-    def remember(self, grant: Grant) -> None:
+    def remember(self, grant: IssuedGrant) -> None:
         """The connection is logged in; whether a later login replaces the first is not confirmed."""
         alive = self.remembered is not None and self._state.accounts.alive(self.remembered)
         if self._state.switches.adopts_last_login or not alive:
@@ -63,25 +63,25 @@ class Session:
         """Answer one frame."""
         state, us_in = self._state, self._state.now_us()
         identifier: int | str | None = None
-        why: Refusal | None = None
+        why: RpcError | None = None
         try:
             request = read_request(text, websocket=True)
             identifier = request.identifier
             result = self._run(request)
-        except Malformed as malformed:
+        except MalformedRequest as malformed:
             identifier, why = malformed.identifier, malformed
-        except Refusal as refused:
+        except RpcError as refused:
             why = refused
-        except Ended:
+        except ConnectionEnded:
             self._outlet.close(state.switches.close_code)
             return
         if why is not None:
             self._refuse(identifier, why, us_in)
-        elif request.method not in state.trouble.unanswered:
+        elif request.method not in state.active_faults.unanswered:
             self._answer(answer(identifier, result, us_in, state.now_us(), state.testnet))
-        for entry in self.greetings:
-            self._feed.greet(entry, self)
-        self.greetings.clear()
+        for entry in self.first_values:
+            self._feed.send_first_value(entry, self)
+        self.first_values.clear()
 
     @property
     def waiting(self) -> int:
@@ -92,7 +92,7 @@ class Session:
         """The methods asked for, in order."""
         return [request.method for request in self.requests]
 
-    def _run(self, request: Request) -> object:
+    def _run(self, request: RpcRequest) -> object:
         self.requests.append(request)
         if self._state.switches.any_traffic_proves_life:
             self.proved_alive()
@@ -102,7 +102,7 @@ class Session:
             self._beat_at, self._beats = self._state.monotonic() + self.heartbeat_seconds, 0
         return result
 
-    def _refuse(self, identifier: int | str | None, why: Refusal, us_in: int) -> None:
+    def _refuse(self, identifier: int | str | None, why: RpcError, us_in: int) -> None:
         state = self._state
         if why.code != 10028 or state.switches.says_too_many:
             self._answer(refusal(identifier, why, us_in, state.now_us(), state.testnet))
@@ -115,22 +115,22 @@ class Session:
 
     def deliver(self, channel: str, frame: bytes) -> None:
         """Send one notification."""
-        trouble = self._state.trouble
-        if not trouble.stalls(channel):
+        active_faults = self._state.active_faults
+        if not active_faults.stalls(channel):
             self._send(frame)
-            if trouble.repeat:
+            if active_faults.repeat:
                 self._send(frame)
 
     def _answer(self, text: str) -> None:
-        trouble = self._state.trouble
-        if not (trouble.delay_seconds or trouble.reorder or self._held):
+        active_faults = self._state.active_faults
+        if not (active_faults.delay_seconds or active_faults.reorder or self._held):
             self.say(text)
             return
-        wait = trouble.delay_seconds or REORDER_SECONDS
+        wait = active_faults.delay_seconds or REORDER_SECONDS
         self._held.append((self._state.monotonic() + wait, text_frame(text)))
 
     def _send(self, frame: bytes) -> None:
-        if self._state.trouble.split:
+        if self._state.active_faults.split:
             for part in fragments(frame):
                 self._outlet.send(part)
         else:
@@ -138,7 +138,7 @@ class Session:
 
     def step(self, now: float) -> None:
         """Send held answers that are due, and heartbeats (monotonic seconds)."""
-        reorder = self._state.trouble.reorder
+        reorder = self._state.active_faults.reorder
         if reorder and self._held and self._held[0][0] <= now:
             due, self._held = [frame for _, frame in reversed(self._held)], []  # with those that followed near enough
         else:

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from cryptomarket.persons.login_flow import REASONS
-from cryptomarket.simulator.accounts import Account
+from cryptomarket.simulator.accounts import SimulatedAccount
 from tests.frontend import FRONTEND
 from tests.persons.site import ADA, BOB, running_persons
 
@@ -16,7 +16,7 @@ from .chromium import THEMES, chromium
 from .test_accessibility import offences
 
 
-async def log_in(page: Page, account: Account, secret: str | None = None) -> None:
+async def log_in(page: Page, account: SimulatedAccount, secret: str | None = None) -> None:
     """What a person does: open the dialog, fill it in, press Enter."""
     await page.locator("#person-open").click()
     await page.get_by_label("Client ID").fill(account.client_id)

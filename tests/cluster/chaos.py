@@ -109,12 +109,12 @@ async def _leaders(given: argparse.Namespace, report: Report, folder: Path) -> N
         if count:
             place = folder / name.replace(" ", "-")
             place.mkdir()
-            async with running_house(place, NODES, hurry=5) as house:
+            async with running_house(place, NODES, time_scale=5) as house:
                 await strikes(house, name, count, lasts, report)
 
 
 async def _orders(given: argparse.Namespace, report: Report, folder: Path) -> None:
-    async with running_house(folder, 2, [ADA], hurry=5) as house:
+    async with running_house(folder, 2, [ADA], time_scale=5) as house:
         walk = Walk(house, ADA, random.Random(given.seed))
         await walk.begin()
         for order in list(every_order())[: given.orders]:
@@ -126,7 +126,7 @@ async def _orders(given: argparse.Namespace, report: Report, folder: Path) -> No
 
 async def _rolling(given: argparse.Namespace, report: Report, folder: Path) -> None:
     settings = {"drain_seconds": 2, "max_streams_per_address": 100_000}
-    async with running_house(folder, NODES, accounts(3), hurry=5, **settings) as house:
+    async with running_house(folder, NODES, accounts(3), time_scale=5, **settings) as house:
         rolling = Rolling()
         await rolling.run(house, given.browsers, random.Random(given.seed))
         report.blame([*rolling.faults, *([f"{rolling.refused} calls refused"] if rolling.refused else [])])
@@ -140,7 +140,7 @@ async def _storms(given: argparse.Namespace, report: Report, folder: Path) -> No
     for number in range(given.storms):
         place = folder / str(number)
         place.mkdir()
-        async with running_house(place, NODES, accounts(3), hurry=5) as house:
+        async with running_house(place, NODES, accounts(3), time_scale=5) as house:
             storm = Storm()
             await storm.blow(house, random.Random(given.seed + number), given.minutes * 60)
         healed.append(storm.healed_seconds)

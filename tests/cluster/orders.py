@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import httpx2
 
-from cryptomarket.simulator.accounts import Account
+from cryptomarket.simulator.accounts import SimulatedAccount
 
 from .browsers import Browser
 from .environment import House
@@ -72,7 +72,7 @@ class Walk:
     """A walk through the sets of dead, with a person who stays logged in, and what was wrong on the way."""
 
     house: House
-    account: Account
+    account: SimulatedAccount
     dice: random.Random
     faults: list[str] = field(default_factory=list)
     healed_seconds: list[float] = field(default_factory=list)

@@ -22,7 +22,7 @@ def test_the_walk_goes_every_way_once() -> None:
 
 async def test_every_node_does_what_is_written_whoever_is_dead(tmp_path: Path) -> None:
     """Prices, history, persons and log-ins as docs/operate.md says; all heals, and nobody is logged out."""
-    async with running_house(tmp_path, 2, [ADA], hurry=4) as house:
+    async with running_house(tmp_path, 2, [ADA], time_scale=4) as house:
         walk = Walk(house, ADA, random.Random(7))
         await walk.begin()
         await walk.go(circuit())

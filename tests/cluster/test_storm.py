@@ -11,7 +11,7 @@ from .storm import Storm
 
 async def test_a_storm_leaves_nothing_wrong(tmp_path: Path) -> None:
     """Nodes, Redis, PostgreSQL and the exchange are killed, paused, cut, full, read-only and restarted."""
-    async with running_house(tmp_path, 3, accounts(3), hurry=5) as house:
+    async with running_house(tmp_path, 3, accounts(3), time_scale=5) as house:
         storm = Storm()
         await storm.blow(house, random.Random(2026), 60)
         assert storm.faults == [], storm.struck

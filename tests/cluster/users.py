@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import anyio
 import httpx2
 
-from cryptomarket.simulator.accounts import Account
+from cryptomarket.simulator.accounts import SimulatedAccount
 
 from .browsers import Browser, Said
 from .environment import House
@@ -27,7 +27,7 @@ class Visitor:
     """A person with a browser, two tabs of which are open at different nodes."""
 
     house: House
-    account: Account
+    account: SimulatedAccount
     cookie: str
     tabs: list[Browser]
     counts: dict[str, int] = field(default_factory=dict)
@@ -133,7 +133,7 @@ class Visitor:
 
 @contextlib.asynccontextmanager
 async def visiting(
-    house: House, accounts: list[Account], dice: random.Random, *, leave: bool = False
+    house: House, accounts: list[SimulatedAccount], dice: random.Random, *, leave: bool = False
 ) -> AsyncIterator[list[Visitor]]:
     """The persons of the accounts, each with tabs that are open and a life of its own; some ``leave`` and return."""
     visitors = []

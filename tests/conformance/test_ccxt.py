@@ -65,7 +65,7 @@ async def test_ccxt_fetches_tickers_books_trades_and_bars() -> None:
 
 async def test_ccxt_watches_a_ticker() -> None:
     """Every value it shows is one the exchange sent, in the order it was sent."""
-    async with running_exchange(hurry=5) as exchange, foreign_client(exchange) as client:
+    async with running_exchange(time_scale=5) as exchange, foreign_client(exchange) as client:
         with anyio.fail_after(60):
             seen = [await client.watch_ticker("BTC/USD:BTC") for _ in range(10)]
         market = exchange.state.market
@@ -82,7 +82,7 @@ async def test_ccxt_watches_a_ticker() -> None:
 
 async def test_ccxt_keeps_an_order_book() -> None:
     """Snapshot and changes, put together by its code, are the book of the market: no change is lost."""
-    async with running_exchange(hurry=5) as exchange, foreign_client(exchange) as client:
+    async with running_exchange(time_scale=5) as exchange, foreign_client(exchange) as client:
         with anyio.fail_after(60):
             books = [await client.watch_order_book("BTC/USD:BTC") for _ in range(10)]
         assert all(book["bids"][0][0] < book["asks"][0][0] for book in books)

@@ -55,7 +55,7 @@ async def _life(switches: Switches) -> None:
     key = Credentials("demo", Secret("demo-secret"))
     words: dict[str, Any] = {"credentials": key, "grant_type": GrantType.SIGNATURE}
     async with (
-        running_exchange(hurry=10, switches=switches) as exchange,
+        running_exchange(time_scale=10, switches=switches) as exchange,
         following(exchange.ws_url, "btc_usd", "BTC-PERPETUAL", **words) as follower,
     ):
         await follower.tick_of("BTC-PERPETUAL")
@@ -64,7 +64,7 @@ async def _life(switches: Switches) -> None:
         (session,) = exchange.sessions
         session.ask()
         await follower.until(lambda: session.methods()[-1] == "public/test")
-        exchange.strike("too_many")
+        exchange.inject("too_many")
         session.ask()  # whatever is asked next gets 10028, and the session ends
         await follower.until(lambda: session not in exchange.sessions)
         await follower.until(lambda: len(exchange.opened_sessions) > 1, within=15)

@@ -52,8 +52,8 @@ class Clock:
 class Noting(RateLimiter):
     """A budget that keeps when which request was let go: exact, however late a busy peer reads it."""
 
-    def __init__(self, *, hurry: float) -> None:
-        super().__init__(hurry=hurry)
+    def __init__(self, *, time_scale: float) -> None:
+        super().__init__(time_scale=time_scale)
         self.taken: list[tuple[Group, float]] = []
 
     def take(self, group: Group, now: float) -> None:

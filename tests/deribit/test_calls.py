@@ -125,7 +125,7 @@ async def test_the_more_urgent_call_goes_first() -> None:
 
 async def test_a_burst_of_calls_keeps_to_the_budget_and_loses_none() -> None:
     """Sixty at once: at most fifteen in any second (here a fifth of one), and an answer for each."""
-    budget = Noting(hurry=5)
+    budget = Noting(time_scale=5)
     async with scripted_exchange() as exchange, following(exchange.url, budget=budget) as follower:
         await follower.tick_of("btc_usd")
         exchange.answers["public/get_time"] = lambda params: params["n"]

@@ -135,7 +135,7 @@ class Troubled:
 
 async def run(seed: int, faults: int, kinds: Counter[str]) -> None:
     """One link under so many faults; asserts everything that must hold."""
-    budget, attempts = Noting(hurry=HURRY), Attempts(most=10_000)
+    budget, attempts = Noting(time_scale=HURRY), Attempts(most=10_000)
     async with scripted_exchange() as exchange, anyio.create_task_group() as tasks:
         troubled = Troubled(exchange, seed)
         tasks.start_soon(troubled.speak)

@@ -15,7 +15,10 @@ LIVE, CONNECTING, DOWN = UpstreamState.LIVE, UpstreamState.CONNECTING, UpstreamS
 
 async def test_prices_flow_without_credentials() -> None:
     """Public channels need no login."""
-    async with running_exchange(hurry=10) as exchange, following(exchange.ws_url, "btc_usd", "eth_usd") as follower:
+    async with (
+        running_exchange(time_scale=10) as exchange,
+        following(exchange.ws_url, "btc_usd", "eth_usd") as follower,
+    ):
         tick = await follower.tick_of("btc_usd")
         await follower.tick_of("eth_usd")
         assert tick.price > 0
@@ -27,7 +30,7 @@ async def test_prices_flow_without_credentials() -> None:
 @pytest.mark.parametrize("grant", list(GrantType))
 async def test_logs_in_with_either_grant(grant: GrantType) -> None:
     """The application is authenticated before prices flow."""
-    async with running_exchange(hurry=10) as exchange:
+    async with running_exchange(time_scale=10) as exchange:
         account = exchange.accounts[0]
         key = Credentials(account.client_id, Secret(account.client_secret))
         async with following(exchange.ws_url, credentials=key, grant_type=grant) as follower:
@@ -39,7 +42,7 @@ async def test_logs_in_with_either_grant(grant: GrantType) -> None:
 async def test_a_wrong_secret_leaves_prices_flowing_and_says_degraded() -> None:
     """One clear trouble, no login, and every price as before."""
     key = Credentials("demo", Secret("wrong-secret-canary"))
-    async with running_exchange(hurry=10) as exchange, following(exchange.ws_url, credentials=key) as follower:
+    async with running_exchange(time_scale=10) as exchange, following(exchange.ws_url, credentials=key) as follower:
         await follower.tick_of("btc_usd")
         statistics = follower.deribit_client.statistics()
         assert statistics["degraded"] is True
@@ -49,7 +52,7 @@ async def test_a_wrong_secret_leaves_prices_flowing_and_says_degraded() -> None:
 
 async def test_demand_is_followed_and_refusals_are_told() -> None:
     """What a stream asks for is subscribed; what the exchange does not have is a gap."""
-    async with running_exchange(hurry=10) as exchange, following(exchange.ws_url) as follower:
+    async with running_exchange(time_scale=10) as exchange, following(exchange.ws_url) as follower:
         await follower.tick_of("btc_usd")
         follower.deribit_client.want(["BTC-PERPETUAL", "nope_usd"])
         tick = await follower.tick_of("BTC-PERPETUAL")
@@ -61,7 +64,7 @@ async def test_demand_is_followed_and_refusals_are_told() -> None:
 
 async def test_a_ticker_in_its_grace_is_silent() -> None:
     """Its readers have forgotten it: a tick would make them remember, and call its end stale."""
-    async with running_exchange(hurry=10) as exchange, following(exchange.ws_url) as follower:
+    async with running_exchange(time_scale=10) as exchange, following(exchange.ws_url) as follower:
         follower.deribit_client.want(["eth_usd"])
         await follower.tick_of("eth_usd")
         follower.deribit_client.want([])
@@ -74,7 +77,7 @@ async def test_a_ticker_in_its_grace_is_silent() -> None:
 
 async def test_reconnects_after_the_exchange_drops_us() -> None:
     """A dropped connection is replaced and resubscribed, with configured and wanted tickers."""
-    async with running_exchange(hurry=10) as exchange, following(exchange.ws_url) as follower:
+    async with running_exchange(time_scale=10) as exchange, following(exchange.ws_url) as follower:
         follower.deribit_client.want(["eth_usd"])
         await follower.tick_of("eth_usd")
         for link in list(exchange.links):

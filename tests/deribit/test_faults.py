@@ -34,7 +34,7 @@ HASTY = replace(QUICK, connect=1, greeting=1, probe=0.5)
 async def test_fault_1_a_reset_costs_less_than_a_second() -> None:
     """Reconnect, resubscribe, first tick within 1 s of a reset, ten times, with the pauses used in earnest."""
     took: list[float] = []
-    async with running_exchange(hurry=10) as exchange, tcp_proxy(exchange.port) as line:
+    async with running_exchange(time_scale=10) as exchange, tcp_proxy(exchange.port) as line:
         url = f"ws://127.0.0.1:{line.port}/ws/api/v2"
         options = {"patience": Timeouts(), "attempts": Attempts(most=100)}
         async with following(url, "btc_usd", "eth_usd", **options) as follower:

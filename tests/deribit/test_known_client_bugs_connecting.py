@@ -164,7 +164,7 @@ async def test_thread_16_an_instrument_nobody_announced_is_delivered() -> None:
 
 async def test_thread_17_the_first_index_price_after_demand_is_delivered() -> None:
     """No registration stands between a subscription and its readers."""
-    async with running_exchange(hurry=10) as exchange, following(exchange.ws_url) as follower:
+    async with running_exchange(time_scale=10) as exchange, following(exchange.ws_url) as follower:
         await follower.tick_of("btc_usd")
         follower.deribit_client.want(["eth_usd"])
         assert (await follower.tick_of("eth_usd")).price > 0
@@ -195,7 +195,7 @@ async def test_thread_18_authenticated_is_never_stale() -> None:
 async def test_thread_19_the_heartbeat_is_set_and_answered_so_that_nobody_hangs_up() -> None:
     """An exchange that closes on an unanswered test_request keeps us for many intervals."""
     switches = Switches(test_request_seconds=10)
-    async with running_exchange(hurry=10, switches=switches) as exchange, following(exchange.ws_url) as follower:
+    async with running_exchange(time_scale=10, switches=switches) as exchange, following(exchange.ws_url) as follower:
         await follower.tick_of("btc_usd")
         (session,) = exchange.sessions
         assert session.heartbeat_seconds == 30

@@ -30,7 +30,7 @@ def _misleading_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("scheme", list(PROXIES))
 async def test_every_connection_goes_through_the_proxy(scheme: str) -> None:
     """The exchange is reached by a name that only the proxy knows; its count is the exchange's count."""
-    async with running_exchange(hurry=10) as exchange, PROXIES[scheme](exchange.port) as proxy:
+    async with running_exchange(time_scale=10) as exchange, PROXIES[scheme](exchange.port) as proxy:
         address = f"{scheme}://{USER}:{PASSWORD}@127.0.0.1:{proxy.port}"
         async with following(f"ws://{NAME}/ws/api/v2", proxy=address) as follower:
             await follower.tick_of("btc_usd")
@@ -71,7 +71,7 @@ async def test_wrong_proxy_credentials_are_said_without_being_repeated(
 
 async def test_without_a_proxy_none_of_the_environment_is_used() -> None:
     """A proxy meant for something else must not see prices or logins."""
-    async with running_exchange(hurry=10) as exchange, following(exchange.ws_url) as follower:
+    async with running_exchange(time_scale=10) as exchange, following(exchange.ws_url) as follower:
         await follower.tick_of("btc_usd")
         async with HttpClient(exchange.http_url) as api:
             await api.call("public/get_time")

@@ -83,14 +83,14 @@ async def failures_of(scenario: Callable[[str], Awaitable[None]], names: Iterabl
 
 async def survive(switch: str) -> None:
     """Login, prices, a drop, a garbage frame, an overdraft, and prices again."""
-    async with running_exchange(hurry=5, switches=Switches.parse([switch])) as exchange:
+    async with running_exchange(time_scale=5, switches=Switches.parse([switch])) as exchange:
         options = {"credentials": key_of(exchange), "raw": True, "patience": IMPATIENT}
         async with following(exchange.ws_url, *TICKERS, **options) as follower:
             await all_tick(follower)
             await follower.until(lambda: follower.deribit_client.authenticated)
             for fault in ("drop", "garbage", "too_many"):
                 connections = exchange.connections
-                exchange.strike(fault)
+                exchange.inject(fault)
                 if fault == "drop":
                     await follower.until(lambda seen=connections: exchange.connections > seen)  # type: ignore[misc]
                 await all_tick(follower)
@@ -110,18 +110,18 @@ def test_every_open_question_is_tried_otherwise() -> None:
 
 async def heal(fault: str) -> None:
     """Prices, the fault for a while, its end, prices."""
-    async with running_exchange(hurry=5) as exchange:
-        options = {"attempts": Attempts(most=1000), "budget": RateLimiter(hurry=3), "patience": IMPATIENT}
+    async with running_exchange(time_scale=5) as exchange:
+        options = {"attempts": Attempts(most=1000), "budget": RateLimiter(time_scale=3), "patience": IMPATIENT}
         async with following(exchange.ws_url, *TICKERS, credentials=key_of(exchange), **options) as follower:
             await all_tick(follower)
-            exchange.strike(fault, ARGUMENTS.get(fault, ""))
+            exchange.inject(fault, ARGUMENTS.get(fault, ""))
             if fault in FELT_BY_THE_NEXT:
-                exchange.strike("reset")
+                exchange.inject("reset")
             with anyio.move_on_after(1.5):  # longer than any patience of the client here
                 await follower.until(lambda: False)
-            exchange.strike("clear")
+            exchange.inject("clear")
             if fault == "refuse":  # asked again a minute later, or by the next connection
-                exchange.strike("reset")
+                exchange.inject("reset")
             await all_tick(follower)
         assert exchange.most_at_once == 1
         assert all(tick.price > 0 for tick in follower.ticks)
@@ -134,11 +134,11 @@ async def test_prices_come_back_after_each_fault() -> None:
 
 async def test_an_instrument_that_expires_rests_and_disturbs_nobody() -> None:
     """It is said; the others tick on, on the same connection."""
-    async with running_exchange(hurry=10) as exchange:
+    async with running_exchange(time_scale=10) as exchange:
         expiring = sorted(n for n in exchange.state.market.instruments(exchange.state.now_ms()) if n.endswith("-C"))[0]
         async with following(exchange.ws_url, "btc_usd", expiring) as follower:
             await follower.tick_of(expiring)
-            exchange.strike("expire", expiring)
+            exchange.inject("expire", expiring)
             await follower.until(lambda: expiring in str(follower.deribit_client.statistics()["reason"]))
             await follower.tick_of("btc_usd")
         assert exchange.connections == 1

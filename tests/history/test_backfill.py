@@ -188,12 +188,12 @@ async def test_fills_when_the_exchange_is_back_and_says_so_once(sqlite_url: str)
         async with Store(sqlite_url) as store, running_exchange() as exchange:
             await store.migrate()
             await with_holes(store, "btc_usd", 10, 3)
-            exchange.strike("http_page")
+            exchange.inject("http_page")
             async with HttpClient(exchange.http_url, tries=1) as api, anyio.create_task_group() as tasks:
                 backfill = Backfill(store, api)
                 await tasks.start(backfill.run)
                 await until(lambda: any("cannot be filled" in line["event"] for line in logs))
-                exchange.strike("clear")
+                exchange.inject("clear")
                 await until(lambda: any(line["event"] == "holes filled" for line in logs))
                 tasks.cancel_scope.cancel()
             assert (await store.coverage("btc_usd", slot_now(8), slot_now(3))).complete

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import anyio
 from anyio.abc import SocketStream
 
-from cryptomarket.simulator.accounts import Account
+from cryptomarket.simulator.accounts import SimulatedAccount
 
 __all__ = ["Crowd", "Tab", "accounts"]
 
@@ -25,11 +25,11 @@ def _secret(dice: random.Random) -> str:
     return "".join(dice.choices(_LETTERS, k=43))
 
 
-def accounts(count: int, seed: int = 5) -> list[Account]:
+def accounts(count: int, seed: int = 5) -> list[SimulatedAccount]:
     """So many persons, each with a secret of 43 random letters."""
     dice = random.Random(seed)
     return [
-        Account(f"key-{number:03}", _secret(dice), f"person{number}@example.com", f"person{number}")
+        SimulatedAccount(f"key-{number:03}", _secret(dice), f"person{number}@example.com", f"person{number}")
         for number in range(count)
     ]
 
@@ -87,7 +87,7 @@ class Crowd:
         return (await self.ask("POST", "/api/v1/persons/login", body, **given))[0]
 
     @asynccontextmanager
-    async def half_a_login(self, cookie: str, account: Account) -> AsyncIterator[None]:
+    async def half_a_login(self, cookie: str, account: SimulatedAccount) -> AsyncIterator[None]:
         """Send a log-in but for its last letters, and hang up at the end of the block."""
         body = json.dumps({"client_id": account.client_id, "client_secret": account.client_secret}).encode()
         given = {"Content-Type": "application/json", "Cookie": cookie, "Content-Length": str(len(body))}

@@ -13,7 +13,7 @@ import httpx2
 from cryptomarket.app.gateway import Gateway
 from cryptomarket.app.uvicorn_protocol import HandoverProtocol
 from cryptomarket.settings import read_settings
-from cryptomarket.simulator.accounts import Account
+from cryptomarket.simulator.accounts import SimulatedAccount
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from tests.processes import eventually
 from tests.reader import Reader, reading
@@ -21,8 +21,8 @@ from tests.web.site import running_server
 
 __all__ = ["ADA", "BOB", "Browser", "Persons", "running_persons", "told"]
 
-ADA = Account("ada-key", "kQ3vX9-secret-of-ada_7Zp", "ada@example.com", "ada")
-BOB = Account("bob-key", "wW8tY2-secret-of-bob_4Rm", "bob@example.com", "bob")
+ADA = SimulatedAccount("ada-key", "kQ3vX9-secret-of-ada_7Zp", "ada@example.com", "ada")
+BOB = SimulatedAccount("bob-key", "wW8tY2-secret-of-bob_4Rm", "bob@example.com", "bob")
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Browser:
     url: str
     client: httpx2.AsyncClient
 
-    async def log_in(self, account: Account, secret: str | None = None, **headers: str) -> httpx2.Response:
+    async def log_in(self, account: SimulatedAccount, secret: str | None = None, **headers: str) -> httpx2.Response:
         """Post the key of the account, or the account's id with another secret."""
         body = {"client_id": account.client_id, "client_secret": secret or account.client_secret}
         return await self.client.post("/api/v1/persons/login", json=body, headers=headers)
@@ -79,7 +79,7 @@ class Persons:
 async def running_persons(
     folder: Path,
     *,
-    accounts: Sequence[Account] = (ADA, BOB),
+    accounts: Sequence[SimulatedAccount] = (ADA, BOB),
     exchange: Mapping[str, Any] | None = None,
     **settings: object,
 ) -> AsyncIterator[Persons]:

@@ -204,7 +204,7 @@ async def test_an_outcome_is_told_without_redis(tmp_path: Path) -> None:
     async with running_redis(tmp_path) as server, running_persons(tmp_path, redis_url=server.url) as site:
         browser = await site.browser()
         async with browser.stream() as tab:
-            site.exchange.strike("unanswered", "public/auth")
+            site.exchange.inject("unanswered", "public/auth")
             await browser.log_in(ADA)
             with anyio.fail_after(30):
                 while [name async for name in site.gateway.office.cache.names("deribit:login:")]:

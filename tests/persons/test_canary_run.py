@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from cryptomarket.simulator.accounts import Account
+from cryptomarket.simulator.accounts import SimulatedAccount
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from tests.processes import Program, running_program
 from tests.redis_server import RedisServer, running_redis
@@ -31,7 +31,7 @@ PERSONS = int(os.environ.get("CRYPTOMARKET_CANARY", "18"))
 CUTS = range(1, 7)
 
 
-Work = Callable[["Run", Tab, Account], Awaitable[object]]
+Work = Callable[["Run", Tab, SimulatedAccount], Awaitable[object]]
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Run:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, persons: list[Account]) -> AsyncIterator[Run]:
+async def running(folder: Path, persons: list[SimulatedAccount]) -> AsyncIterator[Run]:
     """A gateway whose Redis, exchange and files are all at hand."""
     away = folder / "redis"
     away.mkdir()
@@ -90,7 +90,7 @@ async def running(folder: Path, persons: list[Account]) -> AsyncIterator[Run]:
         yield run
 
 
-async def log_in(run: Run, tab: Tab, account: Account, secret: str | None = None) -> str:
+async def log_in(run: Run, tab: Tab, account: SimulatedAccount, secret: str | None = None) -> str:
     """Log in until the outcome; its kind, or the status where the log-in was not taken."""
     status = await run.crowd.post(tab.cookie, account.client_id, secret or account.client_secret)
     return str((await tab.outcome())["kind"]) if status == 202 else str(status)
@@ -99,7 +99,7 @@ async def log_in(run: Run, tab: Tab, account: Account, secret: str | None = None
 # What happens to persons
 
 
-async def succeed(run: Run, tab: Tab, account: Account) -> None:
+async def succeed(run: Run, tab: Tab, account: SimulatedAccount) -> None:
     """A log-in, what one does with it, and sometimes a log-out."""
     assert await log_in(run, tab, account) == "person"
     assert (await run.crowd.ask("GET", "/api/v1/persons/me", Cookie=tab.cookie))[0] == 200
@@ -108,12 +108,12 @@ async def succeed(run: Run, tab: Tab, account: Account) -> None:
         assert (await run.crowd.ask("DELETE", "/api/v1/persons/me", Cookie=tab.cookie))[0] == 204
 
 
-async def wrong(run: Run, tab: Tab, account: Account) -> None:
+async def wrong(run: Run, tab: Tab, account: SimulatedAccount) -> None:
     """A secret that is not the key's."""
     assert await log_in(run, tab, account, run.made_up(f"wrong {account.client_id}")) == "login_failed"
 
 
-async def mistake(run: Run, tab: Tab, account: Account) -> None:
+async def mistake(run: Run, tab: Tab, account: SimulatedAccount) -> None:
     """Every shape in which the right secret can be sent wrongly; the exchange has no part in it."""
     secret = account.client_secret
     whole = json.dumps({"client_id": account.client_id, "client_secret": secret})
@@ -131,14 +131,14 @@ async def mistake(run: Run, tab: Tab, account: Account) -> None:
         pass  # hung up in the middle
 
 
-async def all_at_once(run: Run, tabs: list[Tab], persons: list[Account], work: Work) -> None:
+async def all_at_once(run: Run, tabs: list[Tab], persons: list[SimulatedAccount], work: Work) -> None:
     """Everybody does the same."""
     async with anyio.create_task_group() as tasks:
         for tab, account in zip(tabs, persons, strict=True):
             tasks.start_soon(work, run, tab, account)
 
 
-async def broken_exchange(run: Run, tabs: list[Tab], persons: list[Account]) -> None:
+async def broken_exchange(run: Run, tabs: list[Tab], persons: list[SimulatedAccount]) -> None:
     """Log-ins while the exchange errs or breaks the line; each ends with an outcome."""
     for orders in (
         [("error", "private/get_account_summary:13021")],
@@ -152,24 +152,24 @@ async def broken_exchange(run: Run, tabs: list[Tab], persons: list[Account]) -> 
             for tab, account in zip(tabs, persons, strict=True):
                 tasks.start_soon(log_in, run, tab, account)
             for fault, argument in orders:
-                run.exchange.strike(fault, argument)
+                run.exchange.inject(fault, argument)
 
 
-async def hung_exchange(run: Run, tabs: list[Tab], persons: list[Account]) -> None:
+async def hung_exchange(run: Run, tabs: list[Tab], persons: list[SimulatedAccount]) -> None:
     """Log-ins that are never answered; few persons wait for a broken line, not for the end of patience."""
-    run.exchange.strike("unanswered", "public/auth")
+    run.exchange.inject("unanswered", "public/auth")
     before = len(run.exchange.state.accounts._by_access)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(all_at_once, run, tabs, persons, log_in)
         with anyio.fail_after(30):
             while len(run.exchange.state.accounts._by_access) < before + 3:
                 await anyio.sleep(0.01)
-        run.exchange.strike("clear")
+        run.exchange.inject("clear")
         if PERSONS < 100:
-            run.exchange.strike("drop")
+            run.exchange.inject("drop")
 
 
-async def broken_redis(run: Run, tab: Tab, account: Account) -> None:
+async def broken_redis(run: Run, tab: Tab, account: SimulatedAccount) -> None:
     """Log-ins while the line to Redis is cut after each number of answers, and while Redis hangs."""
     for count in CUTS:
         left, done = count, anyio.Event()
@@ -218,7 +218,7 @@ async def memory_of(run: Run, canary: Canary) -> Memory:
         pytest.skip("the memory of other processes cannot be read here")
 
 
-async def half_sent(run: Run, canary: Canary, tab: Tab, account: Account) -> None:
+async def half_sent(run: Run, canary: Canary, tab: Tab, account: SimulatedAccount) -> None:
     """While a log-in is half read its secret is in memory: the proof that one would be found there."""
     with anyio.fail_after(60):
         while True:
@@ -240,7 +240,7 @@ def leaks(finds: list[Find]) -> list[str]:
     return sorted({f"{find.secret} as {find.form} in {find.place}" for find in finds})
 
 
-async def everything_happens(run: Run, tabs: list[Tab], persons: list[Account]) -> None:
+async def everything_happens(run: Run, tabs: list[Tab], persons: list[SimulatedAccount]) -> None:
     """Log-ins that succeed, fail, break at every step and hang, and one more for everybody at the end."""
     third = len(persons) // 3
     first, second, last = slice(0, third), slice(third, 2 * third), slice(2 * third, None)

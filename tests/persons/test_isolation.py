@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from cryptomarket.deribit.rate_limit import Priority, RateLimiter
 from cryptomarket.errors import CacheUnavailable
-from cryptomarket.simulator.accounts import Account
+from cryptomarket.simulator.accounts import SimulatedAccount
 from cryptomarket.simulator.credits import BUDGETS
-from cryptomarket.simulator.credits import Budget as Plenty
+from cryptomarket.simulator.credits import CreditLimit as Plenty
 from cryptomarket.simulator.exchange import running_exchange
 from cryptomarket.stream.manager import ServerSSEManager
 from tests.deribit.following import following
@@ -94,10 +94,10 @@ async def test_threat_06_answers_are_the_askers_own() -> None:
     dice, answered = random.Random(6), 0
     async with (
         running_exchange(accounts=persons, budgets=plenty) as exchange,
-        following(exchange.ws_url, budget=RateLimiter(hurry=40)) as follower,
+        following(exchange.ws_url, budget=RateLimiter(time_scale=40)) as follower,
     ):
 
-        async def log_in(account: Account) -> str:
+        async def log_in(account: SimulatedAccount) -> str:
             params = {
                 "grant_type": "client_credentials",
                 "client_id": account.client_id,
@@ -107,7 +107,7 @@ async def test_threat_06_answers_are_the_askers_own() -> None:
             grant = await follower.deribit_client.call("public/auth", params, priority=Priority.PERSON)
             return str(json.loads(bytes(grant))["access_token"])
 
-        async def ask(account: Account) -> None:
+        async def ask(account: SimulatedAccount) -> None:
             nonlocal answered
             token = await log_in(account)
             for _ in range(ANSWERS // len(persons)):

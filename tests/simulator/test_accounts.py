@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from cryptomarket.simulator.accounts import Account, Accounts
+from cryptomarket.simulator.accounts import Accounts, SimulatedAccount
 from cryptomarket.simulator.exchange import running_exchange
 from cryptomarket.simulator.http import sign
-from cryptomarket.simulator.rpc_errors import Refusal
+from cryptomarket.simulator.rpc_errors import RpcError
 from cryptomarket.simulator.scopes import granted
 from cryptomarket.simulator.switches import Switches
 
@@ -24,14 +24,14 @@ class World:
     def __init__(self, **switches: Any) -> None:
         self.now = 1_576_074_319.0
         self.accounts = Accounts(
-            [Account("AMANDA", "AMANDASECRECT")],
+            [SimulatedAccount("AMANDA", "AMANDASECRECT")],
             wall=lambda: self.now,
             switches=Switches(**switches),
             random=random.Random(1),
         )
 
 
-def _code(refusal: pytest.ExceptionInfo[Refusal]) -> int:
+def _code(refusal: pytest.ExceptionInfo[RpcError]) -> int:
     return refusal.value.code
 
 
@@ -49,11 +49,11 @@ def test_the_signature_of_the_documentation_is_accepted() -> None:
     }
     assert sign("AMANDASECRECT", 1576074319000, "1iqt2wls") == signature
     assert world.accounts.authenticate(params, "a").account.client_id == "AMANDA"
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(RpcError) as refused:
         world.accounts.authenticate(params | {"nonce": "other"}, "a")
     assert _code(refused) == 13004
     world.now += 61
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(RpcError) as refused:
         world.accounts.authenticate(params, "a")
     assert _code(refused) == 13004
 
@@ -64,7 +64,7 @@ def test_a_nonce_can_be_refused_the_second_time() -> None:
     params = {"grant_type": "client_signature", "client_id": "AMANDA", "timestamp": 1576074319000, "nonce": "x"}
     params["signature"] = sign("AMANDASECRECT", 1576074319000, "x")
     world.accounts.authenticate(params, "a")
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(RpcError) as refused:
         world.accounts.authenticate(params, "a")
     assert _code(refused) == 13009
 
@@ -73,7 +73,7 @@ def test_a_wrong_secret_is_13004_without_data() -> None:
     """As recorded in 2026; an unknown key is the same."""
     world = World()
     for wrong in ({"client_secret": "no"}, {"client_id": "BOB"}):
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(RpcError) as refused:
             world.accounts.authenticate(KEY | wrong, "a")
         assert (_code(refused), refused.value.data) == (13004, None)
 
@@ -99,13 +99,13 @@ def test_expires_shortens_the_life_of_a_token() -> None:
     assert grant.access.split(".")[0] == str(int((world.now + 97200) * 1000))
     assert 280 < len(grant.access) < 340
     world.now += 97200
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(RpcError) as refused:
         world.accounts.grant_of(grant.access, "a")
     assert _code(refused) == 13009
     renewed = world.accounts.authenticate({"grant_type": "refresh_token", "refresh_token": grant.refresh}, "b")
     assert renewed.session == "me"
     assert world.accounts.grant_of(renewed.access, "c") is renewed
-    with pytest.raises(Refusal):
+    with pytest.raises(RpcError):
         world.accounts.authenticate({"grant_type": "refresh_token", "refresh_token": grant.refresh}, "b")
 
 
@@ -114,7 +114,7 @@ def test_a_connection_token_is_good_on_its_connection_alone() -> None:
     world = World()
     bound = world.accounts.authenticate(KEY, "a")
     named = world.accounts.authenticate(KEY | {"scope": "session:x"}, "a")
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(RpcError) as refused:
         world.accounts.grant_of(bound.access, "b")
     assert _code(refused) == 13009
     assert world.accounts.grant_of(named.access, "b") is named
@@ -145,12 +145,12 @@ def test_a_token_is_exchanged_or_forked() -> None:
     first = world.accounts.authenticate(KEY | {"scope": "session:x"}, "a")
     second = world.accounts.fork(first.refresh, "y", "a")
     assert (second.session, world.accounts.alive(first)) == ("y", True)
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(RpcError) as refused:
         world.accounts.exchange(second.refresh, 1, "", "a")
     assert _code(refused) == 13021
     third = world.accounts.exchange(second.refresh, second.account.identity, "", "a")
     assert (world.accounts.alive(second), world.accounts.alive(third)) == (False, True)
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(RpcError) as refused:
         world.accounts.fork(third.refresh, "z", "a")
     assert _code(refused) == -32602
 
@@ -182,7 +182,7 @@ async def test_the_identity_comes_with_extended_alone() -> None:
 @pytest.mark.parametrize("adopts", [True, False])
 async def test_who_is_remembered_after_a_second_login_is_a_switch(adopts: bool) -> None:
     """Calls without a token belong to the last or to the first login of the connection."""
-    accounts = [Account("A", "a", "a@example.com"), Account("B", "b", "b@example.com")]
+    accounts = [SimulatedAccount("A", "a", "a@example.com"), SimulatedAccount("B", "b", "b@example.com")]
     switches = Switches(adopts_last_login=adopts)
     async with running_exchange(accounts=accounts, switches=switches) as exchange, connected(exchange) as client:
         for name in ("A", "B"):

@@ -17,7 +17,7 @@ NOW = 1_795_200_000_000
 
 async def test_a_book_can_be_followed_from_its_snapshot() -> None:
     """Every change builds on the one before, and together they are the book of the market."""
-    async with running_exchange(hurry=10) as exchange, connected(exchange) as client:
+    async with running_exchange(time_scale=10) as exchange, connected(exchange) as client:
         channel = "book.BTC-PERPETUAL.100ms"
         await client.result("public/subscribe", channels=[channel])
         data = (await client.notification(channel))["params"]["data"]
@@ -47,7 +47,7 @@ def _apply(levels: dict[float, float], rows: list[Any]) -> None:
 
 async def test_incremental_tickers_add_up_to_the_ticker() -> None:
     """A snapshot, then the fields that changed, nested ones in part: merged deeply they are the whole ticker."""
-    async with running_exchange(hurry=10) as exchange, connected(exchange) as client:
+    async with running_exchange(time_scale=10) as exchange, connected(exchange) as client:
         channel, whole = "incremental_ticker.BTC-PERPETUAL", "ticker.BTC-PERPETUAL.100ms"
         await client.result("public/subscribe", channels=[channel])
         merged = (await client.notification(channel))["params"]["data"]
@@ -63,7 +63,7 @@ async def test_incremental_tickers_add_up_to_the_ticker() -> None:
 
 async def test_trades_come_without_a_greeting_and_in_sequence() -> None:
     """Nothing until something is traded; identifiers are strings, and numbers may exceed 2**53."""
-    async with running_exchange(hurry=20) as exchange, connected(exchange) as client:
+    async with running_exchange(time_scale=20) as exchange, connected(exchange) as client:
         channel = "trades.BTC-PERPETUAL.100ms"
         await client.result("public/subscribe", channels=[channel])
         rows = [row for _ in range(5) for row in (await client.notification(channel))["params"]["data"]]
@@ -117,7 +117,7 @@ def test_a_channel_says_the_documented_fields(name: str, fields: set[str] | None
 
 async def test_two_sessions_hear_the_same_frames() -> None:
     """A notification is written once for all who listen."""
-    async with running_exchange(hurry=10) as exchange, connected(exchange) as one, connected(exchange) as two:
+    async with running_exchange(time_scale=10) as exchange, connected(exchange) as one, connected(exchange) as two:
         channel = "deribit_price_index.btc_usd"
         for client in (one, two):
             await client.result("public/subscribe", channels=[channel])

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
-from cryptomarket.simulator.credits import BUDGETS, Budget
+from cryptomarket.simulator.credits import BUDGETS, CreditLimit
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.simulator.switches import Switches
 from tests.recorded import recorded_folder, recorded_lines
@@ -65,7 +65,7 @@ CHANGED = {f".result.limits.{kind}matching_engine{tail}" for kind in ("", "non_"
 
 
 #: Enough credits to subscribe as often as this test does.
-RICH = {name: Budget(1, 10_000, 10_000) for name in BUDGETS}
+RICH = {name: CreditLimit(1, 10_000, 10_000) for name in BUDGETS}
 
 
 def _target(line: dict[str, Any]) -> str | None:
@@ -183,7 +183,7 @@ async def _bearer(exchange: Exchange) -> str:
 async def test_notifications_have_the_recorded_shape() -> None:
     """Every recorded notification, against those of the same channel today."""
     recorded, wrong, seen = _notifications(), {}, 0
-    async with running_exchange(hurry=20, budgets=RICH) as exchange, connected(exchange) as client:
+    async with running_exchange(time_scale=20, budgets=RICH) as exchange, connected(exchange) as client:
         await client.login()
         todays = {channel: _today(exchange, channel) for channel in recorded}
         for channel, lines in recorded.items():
@@ -234,7 +234,7 @@ async def test_a_test_request_is_the_recorded_text() -> None:
     texts = [line["raw"] for line in recorded_lines("fastmm-2026-09-13*") if "test_request" in line["raw"]]
     async with running_exchange(switches=Switches()) as exchange, connected(exchange) as client:
         await client.result("public/test")
-        exchange.strike("test_request")
+        exchange.inject("test_request")
         assert await client.text() == texts[0]
 
 

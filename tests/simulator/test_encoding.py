@@ -6,7 +6,7 @@ import re
 import pytest
 from hypothesis import given, strategies
 
-from cryptomarket.simulator.encoding import Plain, number, text_frame, write
+from cryptomarket.simulator.encoding import DecimalFloat, number, text_frame, write
 from tests.recorded import recorded_lines
 
 
@@ -48,7 +48,7 @@ def test_every_float_of_the_recorded_stream_is_written_as_recorded() -> None:
 def test_a_float_survives_the_notation(value: float) -> None:
     """Whatever form is chosen, it says the same number."""
     assert float(number(value)) == value
-    assert float(write(Plain(value))) == value
+    assert float(write(DecimalFloat(value))) == value
 
 
 def test_json_is_compact_and_keeps_text() -> None:

@@ -41,7 +41,7 @@ async def test_subscribing_drops_the_unknown_and_greets_with_the_present() -> No
 async def test_no_tick_of_an_index_is_lost() -> None:
     """Every tick after the greeting arrives once, 1007 ms after the one before."""
     passing = itertools.count(1_795_161_600.0, 0.03).__next__  # each look at the clock takes so long, busy or not
-    async with running_exchange(hurry=20, wall=passing) as exchange, connected(exchange) as client:
+    async with running_exchange(time_scale=20, wall=passing) as exchange, connected(exchange) as client:
         await client.result("public/subscribe", channels=[INDEX])
         stamps = [(await client.notification(INDEX))["params"]["data"]["timestamp"] for _ in range(15)]
         assert {later - earlier for earlier, later in pairwise(stamps)} == {50}
@@ -50,7 +50,7 @@ async def test_no_tick_of_an_index_is_lost() -> None:
 async def test_ticks_of_a_hold_up_come_one_by_one() -> None:
     """When the clock jumps because the process was held up, every tick that fell due is sent, in order."""
     moment = [1_795_161_600.0]
-    async with running_exchange(hurry=10, wall=lambda: moment[0]) as exchange, connected(exchange) as client:
+    async with running_exchange(time_scale=10, wall=lambda: moment[0]) as exchange, connected(exchange) as client:
         await client.result("public/subscribe", channels=[INDEX])
         moment[0] += 1.9
         stamps = [(await client.notification(INDEX))["params"]["data"]["timestamp"] for _ in range(19)]
@@ -60,7 +60,7 @@ async def test_ticks_of_a_hold_up_come_one_by_one() -> None:
 async def test_who_joins_after_a_hold_up_sees_no_time_go_back() -> None:
     """The greeting is a tick like those that follow while the exchange catches up."""
     moment = [1_795_161_600.0]
-    async with running_exchange(hurry=10, wall=lambda: moment[0]) as exchange, connected(exchange) as client:
+    async with running_exchange(time_scale=10, wall=lambda: moment[0]) as exchange, connected(exchange) as client:
         await client.result("public/test")
         await client.send({"jsonrpc": "2.0", "id": 7, "method": "public/subscribe", "params": {"channels": [INDEX]}})
         moment[0] += 1.9

@@ -7,7 +7,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 
 from cryptomarket.simulator.exchange import Exchange, running_exchange
-from cryptomarket.simulator.faults import FAULTS, Strike
+from cryptomarket.simulator.faults import FAULTS, ScheduledFault
 from cryptomarket.simulator.switches import Switches
 
 from .client import Client, connected, http
@@ -39,7 +39,7 @@ async def test_a_fault_ends_the_connection(name: str) -> None:
     """Dropped, reset, closed, cut in the middle of a frame, sent away for maintenance."""
     async with running_exchange() as exchange, connected(exchange) as client:
         await client.result("public/test")
-        exchange.strike(name)
+        exchange.inject(name)
         closed = await _closed(client)
         assert (closed.rcvd is not None) == (name == "close")
         if closed.rcvd is not None:
@@ -48,9 +48,9 @@ async def test_a_fault_ends_the_connection(name: str) -> None:
 
 async def test_a_half_open_connection_answers_pings_and_nothing_else() -> None:
     """Pongs arrive although the exchange is gone behind it."""
-    async with running_exchange(hurry=50) as exchange, connected(exchange) as client:
+    async with running_exchange(time_scale=50) as exchange, connected(exchange) as client:
         await client.result("public/subscribe", channels=[INDEX])
-        exchange.strike("half_open")
+        exchange.inject("half_open")
         for _ in range(2):
             with anyio.fail_after(30):
                 await (await client.socket.ping())  # whatever was said before is here now
@@ -64,7 +64,7 @@ async def test_a_dead_connection_does_not_even_answer_pings() -> None:
     """It only stands."""
     async with running_exchange() as exchange, connected(exchange) as client:
         await client.result("public/test")
-        exchange.strike("dead")
+        exchange.inject("dead")
         pong = await client.socket.ping()
         with pytest.raises(TimeoutError), anyio.fail_after(0.2):
             await pong
@@ -80,7 +80,7 @@ async def test_a_broken_frame_is_noticed_by_the_library(name: str, code: int) ->
         async with connect(exchange.ws_url) as socket:
             client = Client(socket)
             await client.result("public/test")
-            exchange.strike(name)
+            exchange.inject(name)
             closed = await _closed(client)
             assert isinstance(closed, ConnectionClosedError)
             assert closed.sent is not None
@@ -91,7 +91,7 @@ async def test_garbage_arrives_and_the_connection_goes_on() -> None:
     """A frame that is no JSON is only a frame."""
     async with running_exchange() as exchange, connected(exchange) as client:
         await client.result("public/test")
-        exchange.strike("garbage", "not json")
+        exchange.inject("garbage", "not json")
         assert await client.text() == "not json"
         assert await client.result("public/test")
 
@@ -99,7 +99,7 @@ async def test_garbage_arrives_and_the_connection_goes_on() -> None:
 async def test_split_messages_arrive_whole() -> None:
     """Fragments are put together by any client, whatever bytes they are cut at."""
     async with running_exchange() as exchange, connected(exchange) as client:
-        exchange.strike("split")
+        exchange.inject("split")
         answer = await client.ask("public/get_currencies")
         assert len(answer["result"]) > 3
 
@@ -107,7 +107,7 @@ async def test_split_messages_arrive_whole() -> None:
 async def test_answers_come_late_and_notifications_overtake_them() -> None:
     """With a delay the first notification is there before the answer to the subscription."""
     async with running_exchange() as exchange, connected(exchange) as client:
-        exchange.strike("delay", "0.1")
+        exchange.inject("delay", "0.1")
         await client.send({"jsonrpc": "2.0", "id": 1, "method": "public/subscribe", "params": {"channels": [INDEX]}})
         assert (await client.read())["method"] == "subscription"
         while "id" not in (message := await client.read()):
@@ -118,7 +118,7 @@ async def test_answers_come_late_and_notifications_overtake_them() -> None:
 async def test_answers_come_in_another_order() -> None:
     """Two requests in flight are answered the wrong way round."""
     async with running_exchange() as exchange, connected(exchange) as client:
-        exchange.strike("reorder")
+        exchange.inject("reorder")
         for number in (1, 2):
             await client.send({"jsonrpc": "2.0", "id": number, "method": "public/test", "params": {}})
         assert [(await client.read())["id"], (await client.read())["id"]] == [2, 1]
@@ -127,7 +127,7 @@ async def test_answers_come_in_another_order() -> None:
 async def test_an_unanswered_method_is_done_all_the_same() -> None:
     """The subscription stands, though nobody says so."""
     async with running_exchange() as exchange, connected(exchange) as client:
-        exchange.strike("unanswered", "public/subscribe")
+        exchange.inject("unanswered", "public/subscribe")
         await client.send({"jsonrpc": "2.0", "id": 1, "method": "public/subscribe", "params": {"channels": [INDEX]}})
         assert (await client.read())["method"] == "subscription"
         assert await client.result("public/test")
@@ -136,33 +136,33 @@ async def test_an_unanswered_method_is_done_all_the_same() -> None:
 async def test_a_method_gets_the_error_ordered() -> None:
     """One method or all of them, until it is taken back."""
     async with running_exchange() as exchange, connected(exchange) as client:
-        exchange.strike("error", "public/subscribe:11094")
+        exchange.inject("error", "public/subscribe:11094")
         assert await client.error("public/subscribe", channels=[INDEX]) == 11094
         assert await client.result("public/test")
-        exchange.strike("error", "public/subscribe:0")
+        exchange.inject("error", "public/subscribe:0")
         assert await client.result("public/subscribe", channels=[INDEX]) == [INDEX]
 
 
 async def test_one_channel_falls_silent_among_others() -> None:
     """A stalled channel says nothing, the others go on, and clear brings it back."""
-    async with running_exchange(hurry=20) as exchange, connected(exchange) as client:
+    async with running_exchange(time_scale=20) as exchange, connected(exchange) as client:
         other = "deribit_price_index.eth_usd"
         await client.result("public/subscribe", channels=[INDEX, other])
-        exchange.strike("stall", INDEX)
+        exchange.inject("stall", INDEX)
         await client.result("public/test")
         client.notifications.clear()
         heard = {(await client.notification())["params"]["channel"] for _ in range(10)}
         assert heard == {other}
-        exchange.strike("clear")
+        exchange.inject("clear")
         await client.notification(INDEX)
 
 
 async def test_a_forgotten_subscription_is_silent_until_asked_for_again() -> None:
     """The exchange lost it, and says nothing."""
-    async with running_exchange(hurry=20) as exchange, connected(exchange) as client:
+    async with running_exchange(time_scale=20) as exchange, connected(exchange) as client:
         await client.result("public/subscribe", channels=[INDEX])
         await client.notification(INDEX)
-        exchange.strike("forget", INDEX)
+        exchange.inject("forget", INDEX)
         await client.result("public/test")
         assert await _silent(client)
         await client.result("public/subscribe", channels=[INDEX])
@@ -172,16 +172,16 @@ async def test_a_forgotten_subscription_is_silent_until_asked_for_again() -> Non
 async def test_a_refused_channel_is_missing_without_a_word() -> None:
     """The answer lists only the others."""
     async with running_exchange() as exchange, connected(exchange) as client:
-        exchange.strike("refuse", "ticker.*")
+        exchange.inject("refuse", "ticker.*")
         assert await client.result("public/subscribe", channels=[INDEX, TICKER]) == [INDEX]
 
 
 async def test_an_expired_instrument_goes_silent_and_is_announced() -> None:
     """It leaves the catalogue, instrument.state says so, and its ticker stops."""
-    async with running_exchange(hurry=20) as exchange, connected(exchange) as client:
+    async with running_exchange(time_scale=20) as exchange, connected(exchange) as client:
         states = "instrument.state.any.any"
         await client.result("public/subscribe", channels=[states, TICKER])
-        exchange.strike("expire", "BTC-PERPETUAL")
+        exchange.inject("expire", "BTC-PERPETUAL")
         told = (await client.notification(states))["params"]["data"]
         assert (told["instrument_name"], told["state"]) == ("BTC-PERPETUAL", "deactivated")
         await client.notification(states)
@@ -205,10 +205,10 @@ async def test_maintenance_is_announced_and_answers_11051() -> None:
     """platform_state says it, calls are refused, and it ends."""
     async with running_exchange() as exchange, connected(exchange) as client:
         await client.result("public/subscribe", channels=["platform_state"])
-        exchange.strike("maintenance", "quiet")
+        exchange.inject("maintenance", "quiet")
         assert (await client.notification())["params"]["data"] == {"maintenance": True}
         assert await client.error("public/get_currencies") == 11051
-        exchange.strike("maintenance", "off")
+        exchange.inject("maintenance", "off")
         assert await client.result("public/get_currencies")
 
 
@@ -216,17 +216,17 @@ async def test_a_lock_is_told_by_platform_state_and_status() -> None:
     """locked is a string on the wire, and partial names the indices."""
     async with running_exchange() as exchange, connected(exchange) as client:
         await client.result("public/subscribe", channels=["platform_state"])
-        exchange.strike("lock", "eth_usd")
+        exchange.inject("lock", "eth_usd")
         assert (await client.notification())["params"]["data"] == {"price_index": "eth_usd", "locked": True}
         assert await client.result("public/status") == {"locked": "partial", "locked_indices": ["eth_usd"]}
-        exchange.strike("lock", "-eth_usd")
+        exchange.inject("lock", "-eth_usd")
         assert await client.result("public/status") == {"locked": "false"}
 
 
 async def test_calls_without_login_can_be_switched_off() -> None:
     """11056 for everybody who has not logged in; a login helps."""
     async with running_exchange() as exchange, connected(exchange) as client:
-        exchange.strike("no_unauthenticated")
+        exchange.inject("no_unauthenticated")
         assert await client.error("public/subscribe", channels=[INDEX]) == 11056
         await client.login()
         assert await client.result("public/subscribe", channels=[INDEX]) == [INDEX]
@@ -236,16 +236,16 @@ async def test_logins_and_tokens_fail_on_demand() -> None:
     """Refused, expired, revoked."""
     async with running_exchange() as exchange, connected(exchange) as client:
         words = {"grant_type": "client_credentials", "client_id": "demo", "client_secret": "demo-secret"}
-        exchange.strike("refuse_login")
+        exchange.inject("refuse_login")
         assert await client.error("public/auth", **words) == 13004
-        exchange.strike("clear")
+        exchange.inject("clear")
         answer = await client.login("session:x")
-        exchange.strike("expire_tokens")
+        exchange.inject("expire_tokens")
         assert await client.error("private/get_subaccounts", access_token=answer["access_token"]) == 13009
         words = {"grant_type": "refresh_token", "refresh_token": answer["refresh_token"]}
         renewed = await client.result("public/auth", **words)
         assert await client.result("private/get_subaccounts", access_token=renewed["access_token"])
-        exchange.strike("revoke_tokens")
+        exchange.inject("revoke_tokens")
         words["refresh_token"] = renewed["refresh_token"]
         assert await client.error("public/auth", **words) == 13009
 
@@ -256,7 +256,7 @@ async def test_whether_10028_arrives_before_the_end_is_a_switch(says: bool) -> N
     switches = Switches(says_too_many=says, close_code=0)
     async with running_exchange(switches=switches) as exchange, connected(exchange) as client:
         await client.result("public/test")
-        exchange.strike("too_many")
+        exchange.inject("too_many")
         await client.send({"jsonrpc": "2.0", "id": 5, "method": "public/test", "params": {}})
         if says:
             assert (await client.read())["error"]["code"] == 10028
@@ -267,12 +267,12 @@ async def test_whether_10028_arrives_before_the_end_is_a_switch(says: bool) -> N
 async def test_new_connections_can_be_refused_or_dropped() -> None:
     """503 at the handshake, or accepted and gone."""
     async with running_exchange() as exchange:
-        exchange.strike("refuse_connections")
+        exchange.inject("refuse_connections")
         with pytest.raises(InvalidStatus) as refused:
             await _connect(exchange)
         assert refused.value.response.status_code == 503
-        exchange.strike("clear")
-        exchange.strike("drop_at_once")
+        exchange.inject("clear")
+        exchange.inject("drop_at_once")
         async with connected(exchange) as client:
             await _closed(client)
 
@@ -285,7 +285,7 @@ async def _connect(exchange: Exchange) -> None:
 async def test_http_can_answer_a_page_instead_of_json() -> None:
     """502 with HTML, as a proxy in front of the real exchange does."""
     async with running_exchange() as exchange:
-        exchange.strike("http_page")
+        exchange.inject("http_page")
         status, body = await http(exchange, "/api/v2/public/get_time")
         assert status == 502
         assert body.startswith("<html>")
@@ -294,7 +294,7 @@ async def test_http_can_answer_a_page_instead_of_json() -> None:
 async def test_the_clock_can_be_wrong() -> None:
     """A skew shows in every time the exchange tells."""
     async with running_exchange(wall=lambda: 1_795_000_000.0) as exchange, connected(exchange) as client:
-        exchange.strike("skew", "-90")
+        exchange.inject("skew", "-90")
         assert await client.result("public/get_time") == 1_794_999_910_000
 
 
@@ -310,7 +310,7 @@ async def test_faults_are_ordered_by_time() -> None:
                 closed = await _closed(client)
                 assert closed.rcvd is not None
                 assert closed.rcvd.code == 1012
-        assert exchange.state.trouble.repeat
+        assert exchange.state.active_faults.repeat
 
 
 async def test_a_fault_is_struck_over_http() -> None:
@@ -330,11 +330,11 @@ async def test_a_fault_is_struck_over_http() -> None:
 def test_an_unknown_fault_is_named() -> None:
     """With what is known instead."""
     with pytest.raises(ValueError, match=r"unknown fault 'dorp': expected one of .*drop"):
-        Strike.parse("dorp:3@5")
+        ScheduledFault.parse("dorp:3@5")
     with pytest.raises(ValueError, match="fault delay: expected a number, not 'soon'"):
-        Strike.parse("delay:soon")
-    assert Strike.parse("garbage:a@b/c") == Strike("garbage", "a@b/c")
-    assert Strike.parse("drop/30") == Strike("drop", "", 30.0, 30.0)
+        ScheduledFault.parse("delay:soon")
+    assert ScheduledFault.parse("garbage:a@b/c") == ScheduledFault("garbage", "a@b/c")
+    assert ScheduledFault.parse("drop/30") == ScheduledFault("drop", "", 30.0, 30.0)
 
 
 def test_switches_are_read_from_words() -> None:

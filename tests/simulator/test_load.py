@@ -12,7 +12,7 @@ from .client import connected
 
 async def test_five_thousand_notifications_a_second_fit_into_one_core() -> None:
     """Counted in processor time, which other programs on the machine do not change; our reader is counted in."""
-    async with running_exchange(hurry=70) as exchange, connected(exchange) as client:
+    async with running_exchange(time_scale=70) as exchange, connected(exchange) as client:
         names = exchange.state.market.index_names
         await client.result("public/subscribe", channels=[f"deribit_price_index.{name}" for name in names])
         sent, spent = exchange.feed.sent, time.process_time()
