@@ -1,41 +1,61 @@
-"""The checks behind /readyz: each asks one thing that the gateway depends on, and says in words how it is."""
+"""The checks of everything that the gateway depends on: those behind /readyz and /status, and those of the doctor.
 
-from collections.abc import Awaitable, Callable
+/readyz asks the parts that run; the doctor runs without a gateway and tries each dependency. No check shows a secret,
+and each has a deadline.
+"""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
 
 import anyio
 from redis import RedisError, ResponseError
+from sqlalchemy import Connection, inspect, text
 
 from ..cluster.redis.client import redis_client
+from ..database.engine import Database, check_place, translated
+from ..database.schema import prices
+from ..deribit.auth import Credentials
 from ..deribit.client import DeribitClient
-from ..errors import DatabaseUnavailable
+from ..deribit.http_client import HttpClient
+from ..errors import CryptomarketError, DatabaseUnavailable
 from ..market.latest import LatestValues
-from ..model import UpstreamState
+from ..model import Message, Upstream, UpstreamState
 from ..web.health import Check
+from .server import bound_socket
 
-__all__ = ["database_check", "login_check", "redis_check", "upstream_check"]
+__all__ = ["Doctor", "database_check", "login_check", "redis_check", "upstream_check"]
 
-#: Nobody who asks for the state waits longer for an answer.
+#: Deadlines of the checks behind /readyz, which orchestrators ask for every few seconds.
 DATABASE_SECONDS, REDIS_SECONDS = 2.0, 0.5
-#: What is written to see whether Redis takes it.
-READY = "cryptomarket:ready"
+#: The deadline of each of the doctor's checks: longer than any healthy answer.
+DOCTOR_SECONDS = 10.0
+#: Below this a database of a few tickers fills the disk within weeks.
+LEAST_FREE_BYTES = 256 * 2**20
+#: The key written to Redis to see whether it takes writes.
+WRITE_TEST = "cryptomarket:ready"
 
 
 def upstream_check(latest: LatestValues) -> Check:
-    """Whether prices are fresh, wherever they come from."""
+    """Whether prices are fresh on this node."""
     upstream = latest.upstream()
-    says = f"{upstream.state}: {upstream.reason}" if upstream.reason else str(upstream.state)
-    return Check(upstream.state is UpstreamState.LIVE, says)
+    detail = f"{upstream.state}: {upstream.reason}" if upstream.reason else str(upstream.state)
+    return Check(upstream.state is UpstreamState.LIVE, detail)
 
 
-def login_check(deribit_client: DeribitClient) -> Check:
-    """Whether the application's key works; without it prices flow all the same."""
-    trouble = deribit_client.login.statistics()["trouble"]
-    says = "logged in" if deribit_client.authenticated else f"public prices only: {trouble or 'not logged in yet'}"
-    return Check(deribit_client.authenticated, says, needed=False)
+def login_check(client: DeribitClient) -> Check:
+    """Whether the application's API key works; public prices are streamed without it."""
+    failure = client.login.trouble or "not logged in yet"
+    detail = "logged in" if client.authenticated else f"public prices only: {failure}"
+    return Check(client.authenticated, detail, needed=False)
 
 
 async def database_check(ping: Callable[[], Awaitable[None]]) -> Check:
-    """Whether the database answers; without it prices are streamed and kept for later."""
+    """Whether the database answers; without it prices are streamed, and queued for the database."""
     try:
         with anyio.fail_after(DATABASE_SECONDS):
             await ping()
@@ -45,14 +65,161 @@ async def database_check(ping: Callable[[], Awaitable[None]]) -> Check:
 
 
 async def redis_check(url: str) -> Check:
-    """Whether Redis answers and takes what is written; its address is not said, it may hold a password."""
+    """Whether Redis answers and takes writes. The detail never names its address, which may hold a password."""
     try:
         async with redis_client(url, connect_seconds=REDIS_SECONDS, seconds=REDIS_SECONDS) as redis:
             await redis.ping()
             try:
-                await redis.set(READY, b"", px=1_000)
+                await redis.set(WRITE_TEST, b"", px=1_000)
             except ResponseError as exc:
                 return Check(False, f"answers, but takes no writes: {type(exc).__name__}", needed=False)
     except (RedisError, OSError) as exc:
         return Check(False, type(exc).__name__, needed=False)
     return Check(True, "answers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doctor:
+    """Tries everything that a gateway with these settings would use.
+
+    ``key_file`` is None when the key is a setting; without ``credentials`` only public prices are configured; without
+    ``redis_url`` one process is.
+    """
+
+    address: tuple[str, int]
+    tickers: Iterable[str]
+    database_url: str
+    key_file: Path | None
+    http_url: str
+    ws_url: str
+    proxy: str | None = None
+    ca_file: str | None = None
+    credentials: Credentials | None = None
+    redis_url: str | None = None
+    deadline_seconds: float = DOCTOR_SECONDS
+
+    async def examine(self) -> dict[str, Check]:
+        """Every check by its name, all made at once. A failed check takes no other with it."""
+        checks = {
+            "port": self._port,
+            "database": self._database,
+            "disk": self._disk,
+            "exchange": self._exchange,
+            "login": self._login,
+            "redis": self._redis,
+        }
+        found = dict.fromkeys(checks, Check(False, "not tried"))
+
+        async def examine_one(name: str) -> None:
+            found[name] = await self._bounded(checks[name])
+
+        async with anyio.create_task_group() as tasks:
+            for name in checks:
+                tasks.start_soon(examine_one, name)
+        return found
+
+    async def _bounded(self, check: Callable[[], Awaitable[str]]) -> Check:
+        try:
+            with anyio.fail_after(self.deadline_seconds):
+                return Check(True, await check())
+        except TimeoutError as exc:
+            return Check(False, str(exc) or f"no answer within {self.deadline_seconds:g} s")
+        except (CryptomarketError, RedisError, OSError) as exc:
+            return Check(False, str(exc) or type(exc).__name__)
+
+    async def _port(self) -> str:
+        host, port = self.address
+        bound_socket(host, port).close()
+        return f"{host}:{port} is free"
+
+    async def _database(self) -> str:
+        database = Database(self.database_url, pooled=False)
+        check_place(database.url)
+        with translated(database.place):
+            async with database.writers.connect() as connection:
+                await connection.run_sync(_write_and_read)
+                await connection.rollback()
+        return f"{database.place} answers and takes writes"
+
+    async def _disk(self) -> str:
+        database = Database(self.database_url, pooled=False)
+        folders = {Path(database.place).parent} if database.dialect == "sqlite" else set()
+        if self.key_file is not None:
+            folders.add(self.key_file.absolute().parent)
+        return (
+            "; ".join([await anyio.to_thread.run_sync(_try_folder, folder) for folder in sorted(folders)]) or "unused"
+        )
+
+    async def _exchange(self) -> str:
+        async with HttpClient(self.http_url, proxy=self.proxy, ca_file=self.ca_file) as client:
+            known = await client.tickers()
+        if unknown := [ticker for ticker in self.tickers if ticker not in known]:
+            raise CryptomarketError(f"{self.http_url} answers, but does not know {', '.join(unknown)}")
+        return f"{self.http_url} answers and knows {len(known)} tickers"
+
+    async def _login(self) -> str:
+        """Log in over a connection of its own; its session is a new one, so a running gateway keeps its own."""
+        if self.credentials is None:
+            return "no API key is configured: public prices only"
+        reason = ""
+
+        def publish(message: Message) -> None:
+            nonlocal reason
+            if isinstance(message, Upstream):
+                reason = message.reason or reason
+
+        client = DeribitClient(
+            self.ws_url,
+            tickers=(),
+            publish=publish,
+            credentials=self.credentials,
+            proxy=self.proxy,
+            ca_file=self.ca_file,
+        )
+        ends = time.monotonic() + self.deadline_seconds - 1
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(client.run)
+            while not (client.authenticated or client.login.trouble or time.monotonic() > ends):  # noqa: ASYNC110
+                await anyio.sleep(0.05)
+            authenticated, trouble = client.authenticated, client.login.trouble
+            tasks.cancel_scope.cancel()
+        if trouble or not authenticated:
+            raise CryptomarketError(trouble or f"{self.ws_url} does not answer: {reason or 'no connection'}")
+        return f"the API key {self.credentials.client_id} logs in"
+
+    async def _redis(self) -> str:
+        if self.redis_url is None:
+            return "not configured: one process"
+        check = await redis_check(self.redis_url)
+        if not check.ok:
+            raise CryptomarketError(check.detail)
+        return "answers and takes writes"
+
+
+def _write_and_read(connection: Connection) -> None:
+    """Write a row and read it back, in a transaction that the caller rolls back; no table need be there yet."""
+    if inspect(connection).has_table(prices.name):
+        row = {
+            "ticker": "_doctor",
+            "timestamp": 0,
+            "price": Decimal(1),
+            "exchange_timestamp": 0,
+            "source": "",
+            "epoch": 0,
+        }
+        connection.execute(prices.insert().values(row))
+        connection.execute(prices.select().where(prices.c.ticker == "_doctor")).one()
+    else:
+        connection.execute(text("CREATE TABLE cryptomarket_doctor (number INTEGER)"))
+        connection.execute(text("INSERT INTO cryptomarket_doctor VALUES (1)"))
+        connection.execute(text("SELECT number FROM cryptomarket_doctor")).one()
+
+
+def _try_folder(folder: Path) -> str:
+    """Write a file into the folder. Raises OSError, or CryptomarketError when its disk is nearly full."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"x" * 4096)
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES:
+        raise CryptomarketError(f"{folder} has {free / 2**20:,.0f} MiB free, less than {LEAST_FREE_BYTES >> 20}")
+    return f"{folder} takes writes, {free / 2**30:,.1f} GiB free"

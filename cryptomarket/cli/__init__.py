@@ -3,7 +3,6 @@
 Exit codes: 0 done, 1 something failed, 2 wrong usage or settings, 130 interrupted.
 """
 
-import dataclasses
 import functools
 import json
 import sys
@@ -204,30 +203,37 @@ app.add_typer(persons.persons, name="persons")
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Say what is configured and what of it can be reached; exit code 1 when something needed cannot.
+    """Check the port, database, disk, exchange, API key and Redis of the settings by using each of them.
+
+    The exit code is 1 when one of them fails. Nothing is changed, and no secret is printed.
 
     Example: cryptomarket doctor --json
     """
-    from ..app.doctor import examine
+    from ..app.health import Doctor
+    from ..deribit.auth import Credentials, Secret
+    from ..persons.keys import key_file
 
     settings = read_settings()
     configure_logs(settings.log_level, settings.log_format, node=settings.node)
-    run = functools.partial(
-        examine,
+    database_url = revealed(settings.database_url) or ""
+    secret = revealed(settings.deribit_client_secret)
+    configured = Doctor(
         address=(settings.host, settings.port),
         tickers=settings.tickers,
-        database_url=revealed(settings.database_url) or "",
-        exchange_url=settings.deribit_http_url,
+        database_url=database_url,
+        key_file=None if settings.secret_key else Path(settings.secret_key_file or key_file(database_url)),
+        http_url=settings.deribit_http_url,
+        ws_url=settings.deribit_ws_url,
         proxy=revealed(settings.deribit_proxy),
         ca_file=settings.deribit_ca_file,
+        credentials=Credentials(settings.deribit_client_id, Secret(secret)) if secret else None,
         redis_url=revealed(settings.redis_url),
-        login=bool(settings.deribit_client_id),
     )
-    checks = run_async(run)
-    for check in checks:
+    checks = run_async(configured.examine)
+    for name, check in checks.items():
         if as_json:
-            print(json.dumps(dataclasses.asdict(check)))
+            print(json.dumps({"name": name, "ok": check.ok, "says": check.detail}))
         else:
             mark = "[green]ok[/]  " if check.ok else "[red]FAIL[/]"
-            Console(highlight=False, soft_wrap=True).print(f"{mark} {check.name:9} {escape(check.says)}")
-    raise typer.Exit(0 if all(check.ok for check in checks) else 1)
+            Console(highlight=False, soft_wrap=True).print(f"{mark} {name:9} {escape(check.detail)}")
+    raise typer.Exit(0 if all(check.ok for check in checks.values()) else 1)

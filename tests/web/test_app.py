@@ -109,7 +109,7 @@ async def test_readiness_tells_each_dependency_in_words(
         alive = await site.get("/healthz")
     assert (ready.status_code, ready.json()["status"]) == (status, word)
     assert {name: entry["detail"] for name, entry in ready.json()["checks"].items()} == {
-        name: check.words for name, check in checks.items()
+        name: check.detail for name, check in checks.items()
     }
     assert alive.status_code == 200
 

@@ -40,7 +40,7 @@ def status_router(watched: Watched) -> APIRouter:
             "time": int(watched.wall() * 1000),
             "status": health.status,
             "checks": {
-                name: {"ok": check.ok, "needed": check.needed, "detail": check.words}
+                name: {"ok": check.ok, "needed": check.needed, "detail": check.detail}
                 for name, check in health.checks.items()
             },
             "upstream": {

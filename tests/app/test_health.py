@@ -1,0 +1,147 @@
+"""The checks of `cryptomarket doctor`, against a simulated exchange, real databases and a real Redis."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import inspect
+
+from cryptomarket.app import health
+from cryptomarket.app.health import Doctor
+from cryptomarket.database.engine import Database
+from cryptomarket.database.schema import prices
+from cryptomarket.deribit.auth import Credentials, Secret
+from cryptomarket.history.store import Store
+from cryptomarket.simulator.exchange import Exchange, running_exchange
+from cryptomarket.web.health import Check
+from tests.redis_server import running_redis
+
+SECRET = "not-to-be-printed"
+
+
+async def examined(folder: Path, http_url: str, **other: Any) -> dict[str, Check]:
+    """The checks by name, with settings that are right except for what is given."""
+    given: dict[str, Any] = {
+        "address": ("127.0.0.1", 0),
+        "tickers": ("btc_usd", "BTC-PERPETUAL"),
+        "database_url": f"sqlite+aiosqlite:///{folder / 'doctor.db'}",
+        "key_file": folder / "cryptomarket.key",
+        "http_url": http_url,
+        "ws_url": "ws://127.0.0.1:1/ws/api/v2",
+        "deadline_seconds": 10.0,
+    }
+    return await Doctor(**given | other).examine()
+
+
+def failures(checks: dict[str, Check]) -> list[str]:
+    return [name for name, check in checks.items() if not check.ok]
+
+
+async def test_every_check_passes_beside_an_exchange(tmp_path: Path) -> None:
+    """The checks are named in the order in which they are printed, each with what was found."""
+    async with running_exchange() as exchange:
+        checks = await examined(tmp_path, exchange.http_url)
+    assert list(checks) == ["port", "database", "disk", "exchange", "login", "redis"]
+    assert failures(checks) == []
+    assert "public prices only" in checks["login"].detail
+
+
+async def test_a_ticker_the_exchange_does_not_have_is_named(tmp_path: Path) -> None:
+    """The exchange would refuse it at each connection."""
+    async with running_exchange() as exchange:
+        checks = await examined(tmp_path, exchange.http_url, tickers=("btc_usd", "nope_usd"))
+    assert not checks["exchange"].ok
+    assert checks["exchange"].detail.endswith("does not know nope_usd")
+
+
+@pytest.mark.parametrize("name", ["database", "redis"])
+async def test_a_failed_check_takes_no_other_with_it(tmp_path: Path, name: str) -> None:
+    """One failure is one line, without the password of the address."""
+    address = {"database": "postgresql+asyncpg://me:hunter2@127.0.0.1:1/d", "redis": "redis://:hunter2@127.0.0.1:1/0"}
+    async with running_exchange() as exchange:
+        checks = await examined(tmp_path, exchange.http_url, **{f"{name}_url": address[name]})
+    assert failures(checks) == [name]
+    assert "hunter2" not in str(checks)
+
+
+async def test_the_certificates_of_the_settings_are_used(tmp_path: Path) -> None:
+    """A file of certificates that cannot be read is named."""
+    checks = await examined(tmp_path, "https://127.0.0.1:1/api/v2", ca_file=str(tmp_path / "none.pem"))
+    assert "cannot read certificates from" in checks["exchange"].detail
+
+
+async def test_a_database_is_written_to_and_left_as_it_was(tmp_path: Path, database_url: str) -> None:
+    """Before the first migration as after it, on SQLite and PostgreSQL, no table and no row stays."""
+    async with running_exchange() as exchange:
+        empty = await examined(tmp_path, exchange.http_url, database_url=database_url)
+        database = Database(database_url, pooled=False)
+        async with database.readers.connect() as connection:
+            tables = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+        async with Store(database_url) as store:
+            await store.migrate()
+        full = await examined(tmp_path, exchange.http_url, database_url=database_url)
+        async with database.readers.connect() as connection:
+            rows = (await connection.execute(prices.select())).all()
+    assert (failures(empty), tables) == ([], [])
+    assert (failures(full), rows) == ([], [])
+
+
+async def test_a_database_that_takes_no_writes_fails(tmp_path: Path) -> None:
+    """A file that holds something else is named as no database."""
+    (tmp_path / "doctor.db").write_bytes(b"x" * 8192)
+    async with running_exchange() as exchange:
+        checks = await examined(tmp_path, exchange.http_url)
+    assert failures(checks) == ["database"]
+    assert "not a database" in checks["database"].detail
+
+
+@pytest.mark.parametrize(("options", "ok"), [((), True), (("--min-replicas-to-write", "1"), False)])
+async def test_redis_is_written_to(tmp_path: Path, options: tuple[str, ...], ok: bool) -> None:
+    """A Redis that answers and refuses writes fails."""
+    async with running_redis(tmp_path, *options) as redis, running_exchange() as exchange:
+        checks = await examined(tmp_path, exchange.http_url, redis_url=redis.url)
+    assert checks["redis"].ok is ok
+    assert ("takes writes" if ok else "takes no writes") in checks["redis"].detail
+
+
+async def test_a_full_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder and what is free there are named."""
+    monkeypatch.setattr(health, "LEAST_FREE_BYTES", shutil.disk_usage(tmp_path).total * 2)
+    async with running_exchange() as exchange:
+        checks = await examined(tmp_path, exchange.http_url)
+    assert failures(checks) == ["disk"]
+    assert str(tmp_path) in checks["disk"].detail
+
+
+async def test_a_folder_that_is_not_there_fails(tmp_path: Path) -> None:
+    """The key file could not be written there."""
+    async with running_exchange() as exchange:
+        checks = await examined(tmp_path, exchange.http_url, key_file=tmp_path / "none" / "cryptomarket.key")
+    assert failures(checks) == ["disk"]
+
+
+@pytest.mark.parametrize("right", [True, False])
+async def test_the_api_key_is_tried(tmp_path: Path, right: bool) -> None:
+    """A key that the exchange refuses fails; neither secret nor token is shown."""
+    exchange: Exchange
+    async with running_exchange() as exchange:
+        account = exchange.accounts[0]
+        secret = account.client_secret if right else SECRET
+        checks = await examined(
+            tmp_path,
+            exchange.http_url,
+            ws_url=exchange.ws_url,
+            credentials=Credentials(account.client_id, Secret(secret)),
+        )
+    assert failures(checks) == ([] if right else ["login"])
+    assert secret not in str(checks)
+
+
+async def test_an_exchange_without_answer_fails_the_login_in_time(tmp_path: Path) -> None:
+    """The deadline holds for the connection as well."""
+    async with running_exchange() as exchange:
+        credentials = Credentials("key", Secret(SECRET))
+        checks = await examined(tmp_path, exchange.http_url, credentials=credentials, deadline_seconds=3.0)
+    assert failures(checks) == ["login"]
+    assert "does not answer" in checks["login"].detail
