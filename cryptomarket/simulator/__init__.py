@@ -1,1 +1,1 @@
-"""A look-alike of the Deribit exchange: ``exchange.running_exchange``. It knows only ``model``, and no network."""
+"""A simulated Deribit exchange; start it with ``exchange.running_exchange``. It imports only ``model``."""

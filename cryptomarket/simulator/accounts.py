@@ -26,7 +26,7 @@ MOST_FAILURES = 60
 
 @dataclass(frozen=True, slots=True)
 class SimulatedAccount:
-    """Somebody with an API key. ``scope`` is the most that the key may be granted."""
+    """An account with an API key; ``scope`` is the widest scope that the key may be granted."""
 
     client_id: str
     client_secret: str = field(repr=False)
@@ -37,17 +37,17 @@ class SimulatedAccount:
 
     @property
     def identity(self) -> int:
-        """The integer id of the account, steady from run to run."""
+        """The integer id of the account, the same in every run."""
         return self.number or int.from_bytes(hashlib.sha256(self.client_id.encode()).digest()[:3], "big") + 10_000
 
     @property
     def name(self) -> str:
-        """The name the person chose; made from the key when none was given."""
+        """The username; derived from the e-mail or the key when none was given."""
         return self.username or self.email.partition("@")[0] or self.client_id.lower()
 
     @property
     def address(self) -> str:
-        """The e-mail address; made from the key when none was given."""
+        """The e-mail address; derived from the key when none was given."""
         return self.email or f"{self.client_id.lower()}@example.com"
 
 
@@ -56,7 +56,7 @@ DEFAULT_ACCOUNT = SimulatedAccount("demo", "demo-secret", "demo@example.com", "d
 
 @dataclass(slots=True, eq=False)
 class IssuedGrant:
-    """A login that is alive: whose it is, what it may do, until when and where."""
+    """A granted login: its account, scope, tokens, expiry, and the connection it is bound to."""
 
     account: SimulatedAccount
     scope: frozenset[str]
@@ -79,7 +79,7 @@ class IssuedGrant:
             "access_token": self.access,
             "expires_in": self.expires_in,
             "refresh_token": self.refresh,
-            "scope": " ".join(sorted(self.scope, key=lambda word: word[::-1])),  # in no order anybody could rely on
+            "scope": " ".join(sorted(self.scope, key=lambda word: word[::-1])),  # an order that no client may rely on
             "token_type": "bearer",
         }
         if sid and self.session is not None:
@@ -88,7 +88,7 @@ class IssuedGrant:
 
 
 class Accounts:
-    """All accounts and the tokens given out."""
+    """All accounts and the tokens issued to them."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Accounts:
         self.refuse_logins: RpcError | None = None
 
     def authenticate(self, params: dict[str, Any], connection: object) -> IssuedGrant:
-        """The grant of a login; raises the refusal the exchange answers with."""
+        """Returns the grant of a login; raises the RpcError that the exchange answers with."""
         if self.refuse_logins is not None:
             raise self.refuse_logins
         kind = params.get("grant_type")
@@ -126,13 +126,8 @@ class Accounts:
             raise RpcError(13004)
         return self._grant(account, str(params.get("scope") or ""), connection)
 
-    def by_secret(self, client_id: str, secret: str) -> SimulatedAccount | None:
-        """The account of a key, for HTTP Basic authentication."""
-        account = self.known.get(client_id)
-        return account if account is not None and hmac.compare_digest(account.client_secret, secret) else None
-
     def grant_of(self, token: str, connection: object) -> IssuedGrant:
-        """The living grant of an access token; raises 13009 for one that is dead, unknown or of another connection."""
+        """Returns the grant of an access token; raises 13009 when it is expired, unknown or of another connection."""
         grant = self._by_access.get(token)
         if grant is None or grant.expires_at <= self._wall():
             raise unauthorized()
@@ -145,7 +140,7 @@ class Accounts:
         return self._by_access.get(grant.access) is grant and grant.expires_at > self._wall()
 
     def fork(self, refresh: str, name: str, connection: object) -> IssuedGrant:
-        """A new named session from a session-scoped refresh token."""
+        """Returns a new named session made from a session-scoped refresh token."""
         grant = self._of_refresh(refresh, connection)
         if grant.session is None:
             raise invalid("refresh_token", "invalid value")
@@ -153,7 +148,7 @@ class Accounts:
         return self._grant(grant.account, f"{words} session:{name}", connection)
 
     def exchange(self, refresh: str, subject: int, scope: str, connection: object) -> IssuedGrant:
-        """A login for another account of the same person: here there is only the one.
+        """Returns a login for another account of the same owner; the simulator has one account per owner.
 
         Without a session in the scope the supplied refresh token and its access token become invalid (since May 2025).
         """
@@ -165,22 +160,22 @@ class Accounts:
         return self._grant(grant.account, scope, connection)
 
     def end(self, grant: IssuedGrant) -> None:
-        """The grant is good for nothing from now on."""
+        """Invalidates the grant."""
         self._by_access.pop(grant.access, None)
         self._by_refresh.pop(grant.refresh, None)
 
     def connection_closed(self, connection: object) -> None:
-        """Connection-scoped grants die with their connection."""
+        """Invalidates the grants that are scoped to the connection."""
         for grant in [grant for grant in self._by_access.values() if grant.connection is connection]:
             self.end(grant)
 
     def expire_all(self, seconds: float = 0.0) -> None:
-        """Let every token given out expire in so many seconds; refresh tokens stay good."""
+        """Makes every access token expire in ``seconds``; refresh tokens stay valid."""
         for grant in self._by_access.values():
             grant.expires_at = min(grant.expires_at, self._wall() + seconds)
 
     def revoke_all(self) -> None:
-        """End every grant, refresh tokens too."""
+        """Invalidates every grant, refresh tokens included."""
         for grant in list(self._by_access.values()):
             self.end(grant)
 
@@ -246,7 +241,7 @@ class Accounts:
         return grant
 
     def _make_room(self, new: IssuedGrant) -> None:
-        """The same session again replaces itself; a 17th evicts the one that has gone longest without refresh."""
+        """Replaces a session of the same name; a 17th session evicts the one refreshed longest ago."""
         own = [grant for grant in self._by_access.values() if grant.account is new.account]
         for grant in own:
             if grant.session is not None and grant.session == new.session:

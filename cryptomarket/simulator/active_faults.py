@@ -1,4 +1,4 @@
-"""The faults that last: what is wrong with the exchange at the moment. Plain data that connections look at."""
+"""The lasting faults in force. Plain data that connections read."""
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -8,7 +8,7 @@ __all__ = ["ActiveFaults"]
 
 @dataclass(slots=True)
 class ActiveFaults:
-    """Everything that is wrong. Channels may be patterns (``ticker.*``)."""
+    """The lasting faults in force. Channels may be patterns (``ticker.*``)."""
 
     stalled: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
@@ -23,7 +23,7 @@ class ActiveFaults:
     drop_at_once: bool = False
 
     def stalls(self, channel: str) -> bool:
-        """Whether nothing is said on a channel."""
+        """Whether the channel is stalled: it sends nothing."""
         return bool(self.stalled) and any(fnmatchcase(channel, pattern) for pattern in self.stalled)
 
     def refuses(self, channel: str) -> bool:

@@ -1,4 +1,4 @@
-"""Who listens to what, and the sending of it: each notification is written once, however many listen."""
+"""Which session receives which channel, and sending: each notification is encoded once for all its receivers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ __all__ = ["Broadcaster", "ChannelState", "Receiver", "frame_of"]
 
 
 class Receiver(Protocol):
-    """Takes a notification of a channel as a finished frame."""
+    """Receives a notification of a channel as an encoded frame."""
 
     def deliver(self, channel: str, frame: bytes) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
 class ChannelState:
-    """A channel that somebody listens to, and what they have been told: the moment it last spoke of."""
+    """A subscribed channel, its receivers, and the moment of its last notification (UNIX ms)."""
 
     channel: SimulatedChannel
     moment: int = -1
@@ -26,14 +26,14 @@ class ChannelState:
     listeners: dict[int, Receiver] = field(default_factory=dict)
 
     def frame(self, data: Any) -> bytes:
-        """The frame of a notification on it."""
+        """Returns the frame of a notification on the channel."""
         return frame_of(self.channel.spoken or self.channel.name, data, self.channel.label)
 
 
 class Broadcaster:
     """The subscriptions of all sessions.
 
-    ``recorded`` are channels whose frames come from a replay: the walk is silent on them.
+    ``recorded``: channels whose frames come from a replay; the simulated market sends nothing on them.
     """
 
     def __init__(self, now_ms: int, *, recorded: frozenset[str] = frozenset()) -> None:
@@ -44,10 +44,10 @@ class Broadcaster:
         self.subscribed: Callable[[str], Any] = lambda _: None
 
     def join(self, channel: SimulatedChannel, listener: Receiver, now_ms: int) -> ChannelState:
-        """The listener gets the channel from now on: the next change is the first it may miss if nobody greets it."""
+        """Adds the receiver to the channel and returns the channel's state."""
         entry = self.entries.get(channel.key)
         if entry is None:
-            # After a hold-up the present is told when its turn comes, or time would go back after a greeting.
+            # When the market is behind, start at its position: otherwise time would step back after the first value.
             moment = -1 if channel.moment is None else channel.moment(min(now_ms, self._stepped_ms))
             entry = self.entries[channel.key] = ChannelState(channel, moment)
         entry.listeners[id(listener)] = listener
@@ -55,20 +55,20 @@ class Broadcaster:
         return entry
 
     def leave(self, entry: ChannelState, listener: Receiver) -> None:
-        """The listener gets the channel no more."""
+        """Removes the receiver from the channel."""
         entry.listeners.pop(id(listener), None)
         if not entry.listeners and self.entries.get(entry.channel.key) is entry:
             del self.entries[entry.channel.key]
 
     def send_first_value(self, entry: ChannelState, listener: Receiver) -> None:
-        """What the channel last said, for one who has just subscribed: the next change is a change of that."""
+        """Sends the current value of the channel to a receiver that has just subscribed."""
         channel = entry.channel
         if channel.first and channel.moment is not None and channel.name not in self.recorded:
             self.sent += 1
             listener.deliver(channel.name, entry.frame(channel.data(entry.moment)))
 
     def step(self, now_ms: int) -> None:
-        """Send what has changed since the last step."""
+        """Sends the notifications that became due since the last step."""
         self._stepped_ms = now_ms
         for entry in list(self.entries.values()):
             channel = entry.channel
@@ -83,13 +83,13 @@ class Broadcaster:
                 self._send(entry, entry.frame(data))
 
     def publish(self, name: str, text: str) -> None:
-        """Send a recorded notification to all who listen to its channel."""
+        """Sends a recorded notification to the receivers of its channel."""
         entry = self.entries.get(name)
         if entry is not None:
             self._send(entry, text_frame(text))
 
     def publish_event(self, name: str, data: Any) -> None:
-        """Send data on a channel of events to all who listen to it."""
+        """Sends an event to the receivers of its channel."""
         entry = self.entries.get(name)
         if entry is not None:
             self._send(entry, entry.frame(data))
@@ -101,5 +101,5 @@ class Broadcaster:
 
 
 def frame_of(name: str, data: Any, label: str | None = None) -> bytes:
-    """The frame of a notification."""
+    """Returns the frame of a notification."""
     return text_frame(notification(name, write(data), label))

@@ -1,4 +1,4 @@
-"""What is traded on the simulated exchange on a given day: indices, currencies and instruments, as plain values.
+"""The indices, currencies and instruments listed on a given day, as plain values.
 
 Expiries follow the calendar of the real one: every day, every Friday and the last Friday of a quarter, at 08:00 UTC.
 """
@@ -22,7 +22,7 @@ __all__ = [
     "parse_instrument",
 ]
 
-#: The expiry of what never expires: the year 3000.
+#: The expiry of instruments that never expire: the year 3000.
 NEVER_MS = 32503708800000
 DAY_MS = 86_400_000
 EXPIRY_MS = 8 * 3_600_000
@@ -30,7 +30,7 @@ EXPIRY_MS = 8 * 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Coin:
-    """A coin with an index: ``base`` is the price its walk moves around, in dollars."""
+    """A coin with an index; ``base`` is the price in dollars around which its random walk moves."""
 
     name: str
     base: float
@@ -40,7 +40,7 @@ class Coin:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedIndex:
-    """A price index: the walk of a coin, times a ratio, in the quote currency."""
+    """A price index: the price of a coin times a ratio, in the quote currency."""
 
     name: str
     coin: Coin
@@ -103,7 +103,7 @@ INDICES = _indices()
 
 @dataclass(frozen=True, slots=True)
 class SimulatedInstrument:
-    """Something traded. ``strike`` and ``option_type`` are of options only; ``expires`` is UNIX ms."""
+    """A listed instrument. Only options have ``strike`` and ``option_type``; ``expires`` is UNIX ms."""
 
     name: str
     kind: str
@@ -178,7 +178,7 @@ class SimulatedInstrument:
 
 
 def instruments_on(now_ms: int) -> dict[str, SimulatedInstrument]:
-    """Everything that has not expired at that moment, by name."""
+    """Returns the instruments that have not expired at the moment (UNIX ms), by name."""
     found: list[SimulatedInstrument] = [
         SimulatedInstrument("BTC-PERPETUAL", "future", "btc", "btc_usd", 0.5, 124972, "perpetual"),
         SimulatedInstrument(
@@ -195,7 +195,7 @@ def instruments_on(now_ms: int) -> dict[str, SimulatedInstrument]:
             base = COINS[coin].base
             step = 2000 if coin == "btc" else 100
             middle = round(base / step) * step
-            # The farthest strike has never traded and nobody bids for it: nulls and zeros, as on the real exchange.
+            # The farthest strike has no trade and no bid: nulls and zeros, as on the real exchange.
             strikes = [middle + step * steps for steps in (-8, -4, -2, -1, 0, 1, 2, 4, 8, 30)]
             found += [
                 _made(f"{future}-{strike}-{side}", coin, period, expiry, str(strike), side)
@@ -212,7 +212,7 @@ _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT",
 
 
 def parse_instrument(name: str) -> SimulatedInstrument | None:
-    """The instrument that a name with a date speaks of, traded here or not; None when it is no such name."""
+    """Returns the instrument that a dated name describes, listed or not; None for any other name."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None
@@ -236,7 +236,7 @@ def _made(
         coin,
         f"{coin}_usdc" if linear else f"{coin}_usd",
         0.0005 if option else 2.5 if coin == "btc" else 0.25,
-        # Steady from run to run, unlike hash(); the real ones are six digits too.
+        # The same in every run, unlike hash(); real ids have six digits too.
         200_000 + sum(ord(letter) * 31**place for place, letter in enumerate(name)) % 700_000,
         period,
         expiry - 90 * DAY_MS,

@@ -1,6 +1,6 @@
-"""The channels of the exchange: which names it knows, when each has something new, and what it then says.
+"""The channels of the exchange: their names, when each has new data, and that data.
 
-Every answer is a pure function of market and time; who is subscribed is none of its business.
+Pure functions of market and time; subscriptions are kept elsewhere.
 """
 
 import re
@@ -20,7 +20,7 @@ __all__ = ["Channels", "SimulatedChannel", "event_channel"]
 
 @dataclass(frozen=True, slots=True)
 class SimulatedChannel:
-    """A channel somebody subscribed to.
+    """A channel that is subscribed.
 
     ``moment`` says when it last changed (while it is the same, there is nothing to send), ``data`` what it said then;
     it is None for what only events tell. ``change`` is what there is to say of the time between two moments, where
@@ -41,12 +41,12 @@ class SimulatedChannel:
 
     @property
     def key(self) -> str:
-        """What it is kept under."""
+        """The key under which the broadcaster keeps the channel."""
         return f"{self.name} of {self.owner} as {self.label}" if self.owner else self.name
 
 
 def event_channel(name: str) -> SimulatedChannel:
-    """A channel that speaks only when something happens."""
+    """Returns a channel that sends only events."""
     return SimulatedChannel(name, first=False, raw=name.endswith(".raw"))
 
 
@@ -67,14 +67,14 @@ _QUOTE = ("timestamp", "instrument_name", "best_bid_price", "best_bid_amount", "
 
 
 class Channels:
-    """Reads channel names against the market."""
+    """Resolves channel names against the market."""
 
     def __init__(self, market: Market, switches: Switches) -> None:
         self._market = market
         self._switches = switches
 
     def read(self, name: str, now_ms: int) -> SimulatedChannel | None:
-        """The channel of that name, or None: the exchange drops unknown names without a word."""
+        """Returns the channel of the name, or None: the exchange drops unknown names silently."""
         if _EVENTS.fullmatch(name):
             return event_channel(name)
         for read in (self._ticker, self._incremental, self._index, self._quote, self._book, self._chart, self._trades):
@@ -252,7 +252,7 @@ class Channels:
 
 
 def _new(now: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
-    """The fields that changed, nested ones by themselves."""
+    """Returns the fields that changed, including nested ones."""
     rows: dict[str, Any] = {}
     for name, value in now.items():
         if isinstance(value, dict):

@@ -22,13 +22,13 @@ RANGES = {
 }
 POINTS = 600
 
-#: The resolutions of bars, in minutes but for the day.
+#: The resolutions of bars: minutes, and ``1D``.
 RESOLUTIONS = {
     name: int(name) * 60_000 for name in ("1", "3", "5", "10", "15", "30", "60", "120", "180", "360", "720")
 } | {"1D": DAY_MS}
 VOLATILITY_RESOLUTIONS = {"1": 1000, "60": 60_000, "3600": 3_600_000, "43200": 43_200_000, "1D": DAY_MS}
 
-#: The largest number of bars in one answer of the real exchange is not confirmed; a thousand is what it pages with.
+#: Bars of one answer. The real limit is not confirmed; the real exchange pages by a thousand.
 MOST_BARS = 5000
 MOST_VOLATILITY_BARS = 1000
 
@@ -49,7 +49,7 @@ def index_chart(market: Market, name: str, length: str, now_ms: int) -> list[lis
 def tradingview_chart(
     market: Market, instrument: SimulatedInstrument, start_ms: int, end_ms: int, resolution: str, now_ms: int
 ) -> dict[str, Any]:
-    """Bars as parallel arrays; daily ones begin at 08:00 UTC, and the last may still grow."""
+    """Returns bars as parallel arrays. Daily bars begin at 08:00 UTC; the last bar may still change."""
     if resolution not in RESOLUTIONS:
         raise invalid("resolution", "invalid value")
     step = RESOLUTIONS[resolution]
@@ -74,7 +74,7 @@ def volatility_now(market: Market, coin: str, moment: int) -> float:
 def volatility_index(
     market: Market, coin: str, start_ms: int, end_ms: int, resolution: str, now_ms: int
 ) -> dict[str, Any]:
-    """``{data: [[ms, open, high, low, close], ...], continuation}``: the newest bars first to come, going backwards."""
+    """``{data: [[ms, open, high, low, close], ...], continuation}``: pages go backwards from the newest bars."""
     if resolution not in VOLATILITY_RESOLUTIONS:
         raise invalid("resolution", "invalid value")
     step = VOLATILITY_RESOLUTIONS[resolution]

@@ -1,4 +1,4 @@
-"""The simulated exchange as a command: who may log in, where it listens, until it is interrupted."""
+"""The command ``simulate``: accounts, address, and running until a signal."""
 
 import signal
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ __all__ = ["CannotSimulate", "accounts_of", "simulate_exchange"]
 
 
 class CannotSimulate(Exception):
-    """The arguments do not make an exchange; the sentence says which."""
+    """The arguments of the command are wrong; the message names which."""
 
 
 def accounts_of(
@@ -44,7 +44,7 @@ async def simulate_exchange(
 ) -> None:
     """Run the exchange until SIGINT or SIGTERM, after printing its addresses and accounts.
 
-    ``faults`` are orders like ``drop/30``, ``switches`` words like ``close_code=0``: see the files of those names.
+    ``faults`` are texts like ``drop/30``, ``switches`` texts like ``close_code=0``; see the modules of these names.
     """
     try:
         turned = Switches.parse(switches)
@@ -61,12 +61,12 @@ async def simulate_exchange(
         ) as exchange:
             print(f"simulated exchange at {exchange.ws_url} and {exchange.http_url}", flush=True)
             for account in accounts:
-                # A made-up secret: it opens nothing but this process.
+                # A simulated secret: it is valid for this process only.
                 print(f"account {account.client_id} secret {account.client_secret} e-mail {account.email}", flush=True)
             with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 async for _ in signals:
                     return
-    except ValueError as exc:  # an unreadable recording, an unknown fault or switch: the sentence names it
+    except ValueError as exc:  # an unreadable recording, an unknown fault or switch; the message names it
         raise CannotSimulate(str(exc)) from exc
     except OSError as exc:
         raise CannotSimulate(f"cannot listen on {host}:{port}: {exc.strerror or exc}") from exc

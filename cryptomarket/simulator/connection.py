@@ -1,6 +1,6 @@
-"""WebSocket and HTTP on one port, byte by byte, so that connections can misbehave on demand.
+"""WebSocket and HTTP on one port, at the level of bytes, so that faults can break connections.
 
-Requests are told apart by their ``Upgrade`` header. All happens in the event loop's callbacks: no task, no queue.
+Requests are told apart by their ``Upgrade`` header. Everything runs in callbacks of the event loop: no task, no queue.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from .websocket_session import WebSocketSession
 
 __all__ = ["ConnectionOwner", "ServerConnection"]
 
-#: A reader that leaves this much unread is too slow and is thrown out.
+#: A reader with more unread bytes than this is disconnected (``connection_too_slow``).
 MOST_UNREAD = 8 * 1024 * 1024
 LONGEST_HEAD = 64 * 1024
 PATH = "/ws/api/v2"
 
 
 class ConnectionOwner(Protocol):
-    """The exchange, as a connection sees it."""
+    """What a connection needs of the exchange."""
 
     state: SharedState
 
@@ -51,13 +51,12 @@ class ServerConnection(asyncio.Protocol):
         self.session: WebSocketSession | None = None
         self.caller: HttpCaller | None = None
         self.address = ""
-        #: Cleared while the peer reads slower than we write.
+        #: Cleared while the peer reads more slowly than the exchange writes.
         self.writable = asyncio.Event()
         self.writable.set()
-        #: Nothing leaves any more although the connection stands; ``deaf``: nothing comes in either, not even pings.
+        #: The connection stays open and sends nothing; ``ignores_input``: it does not read either, not even pings.
         self.ignores_output = False
         self.ignores_input = False
-        self.opened_at = 0.0
         self.transport: asyncio.Transport
         self._owner = owner
         self._head = b""
@@ -98,7 +97,7 @@ class ServerConnection(asyncio.Protocol):
             self._feed_websocket(self._websocket, data)
         elif self._http is not None and self.caller is not None and self._http.their_state is not h11.IDLE:
             self._feed_http(self._http, self.caller, data)
-        else:  # a new request, maybe the next on a kept connection: that one may ask for a WebSocket too
+        else:  # a new request; the next one on a kept connection may be a WebSocket handshake
             self._head += data
             if b"\r\n\r\n" in self._head:
                 self._choose()
@@ -160,7 +159,7 @@ class ServerConnection(asyncio.Protocol):
             elif self.transport.can_write_eof():
                 self.transport.write_eof()
         if protocol.close_expected() and not self.transport.is_closing():
-            # The peer has the closing handshake; linger only until it is written.
+            # The closing handshake is sent: close after it is written.
             self.transport.close()
 
     def send(self, frame: bytes) -> None:
@@ -172,7 +171,7 @@ class ServerConnection(asyncio.Protocol):
             self.transport.abort()  # connection_too_slow
 
     def write(self, data: bytes) -> None:
-        """Send bytes, whatever they are."""
+        """Sends raw bytes."""
         if not self.transport.is_closing() and not self.ignores_input:
             self.transport.write(data)
 
@@ -189,7 +188,7 @@ class ServerConnection(asyncio.Protocol):
         self.transport.close()
 
     def reset(self) -> None:
-        """End the TCP connection with a reset, as a machine that lost its memory does."""
+        """Ends the TCP connection with a reset, as a rebooted host does."""
         raw = self.transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")

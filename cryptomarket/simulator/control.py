@@ -1,6 +1,6 @@
-"""The control API over HTTP, beside the exchange's own paths: look at it and let faults happen while it runs.
+"""The control API over HTTP, beside the exchange's own paths: read statistics and inject faults at run time.
 
-``GET /control`` says what there is and what is wrong; ``POST /control/<fault>?argument=...`` lets one happen now.
+``GET /control`` returns statistics, faults and those in force; ``POST /control/<fault>?argument=...`` injects one.
 """
 
 import json
@@ -17,7 +17,7 @@ PREFIX = "/control"
 
 
 class ControlTarget(FaultTarget, Protocol):
-    """The exchange, as its control API sees it."""
+    """What the control API needs of the exchange."""
 
     def statistics(self) -> dict[str, Any]: ...
 

@@ -7,7 +7,7 @@ __all__ = ["BUDGETS", "CreditAccount", "CreditLimit", "group_of"]
 
 @dataclass(frozen=True, slots=True)
 class CreditLimit:
-    """What a call of a group costs, how many credits its bucket holds, and how many come back each second."""
+    """The cost of a request of a group, the size of the group's bucket, and its refill per second."""
 
     cost: int
     burst: int
@@ -36,13 +36,13 @@ def group_of(method: str) -> str:
 
 @dataclass(slots=True)
 class CreditAccount:
-    """The buckets of one account, or of one address that has not logged in."""
+    """The buckets of one account, or of one address without a login."""
 
     budgets: dict[str, CreditLimit] = field(default_factory=lambda: BUDGETS)
     _left: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def pay(self, method: str, now: float) -> bool:
-        """Take the cost of a call; False, and nothing taken, when the bucket holds too little."""
+        """Takes the cost of a request; returns False and takes nothing when the bucket holds too little."""
         budget = self.budgets[group_of(method)]
         left, at = self._left.get(group_of(method), (float(budget.burst), now))
         left = min(budget.burst, left + (now - at) * budget.refill)
@@ -51,5 +51,5 @@ class CreditAccount:
         return affordable
 
     def empty(self, now: float) -> None:
-        """Leave nothing in any bucket."""
+        """Empties every bucket."""
         self._left = dict.fromkeys(self.budgets, (0.0, now))

@@ -1,6 +1,6 @@
-"""From the text of a request to its result: reading, identity, credits, scope, and the table of methods.
+"""Runs a request: parsing, authentication, credits, scope, and the table of methods.
 
-The same for WebSocket and HTTP. It answers by returning or by raising a Refusal; it sends nothing.
+The same for WebSocket and HTTP. It returns the result or raises an RpcError; it sends nothing.
 """
 
 import json
@@ -27,18 +27,18 @@ __all__ = [
     "whole",
 ]
 
-#: A larger request is refused unread (recorded 2024).
+#: A larger request is refused without being parsed (recorded 2024).
 MOST_BYTES = 32 * 1024
 #: Requests of one connection not yet answered, before 10066; the real number is not published.
 MOST_WAITING = 100
 
 
 class ConnectionEnded(Exception):
-    """The caller asked to be thrown out: no answer, the connection closes."""
+    """The request ends the connection without an answer."""
 
 
 class Caller(Protocol):
-    """Who asks: a WebSocket session, or one HTTP connection."""
+    """The sender of a request: a WebSocket session or an HTTP connection."""
 
     address: str
     websocket: bool
@@ -59,7 +59,7 @@ class Caller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RpcRequest:
-    """A request that could be read."""
+    """A parsed request."""
 
     identifier: int | str | None
     method: str
@@ -68,7 +68,7 @@ class RpcRequest:
 
 @dataclass(slots=True)
 class MethodCall:
-    """A request on its way to its handler, with everything a handler may use."""
+    """A request with everything that its handler may use."""
 
     state: SharedState
     feed: Broadcaster
@@ -80,7 +80,7 @@ class MethodCall:
 
     @property
     def owner(self) -> IssuedGrant:
-        """The login that a private call belongs to."""
+        """The grant of a private call; raises 13009 when there is none."""
         if self.grant is None:
             raise unauthorized()
         return self.grant
@@ -88,12 +88,12 @@ class MethodCall:
 
 Handler = Callable[[MethodCall], Any]
 
-#: Every method the exchange knows, with the scope it needs; filled by ``handler``.
+#: Every method with the scope it needs; filled by ``handler``.
 HANDLERS: dict[str, tuple[Handler, str]] = {}
 
 
 def handler(*methods: str, scope: str = "") -> Callable[[Handler], Handler]:
-    """Enter a function as the handler of methods; a private one names the scope it needs."""
+    """Registers a function as the handler of methods; a private method names the scope it needs."""
 
     def enter(function: Handler) -> Handler:
         for method in methods:
@@ -104,7 +104,7 @@ def handler(*methods: str, scope: str = "") -> Callable[[Handler], Handler]:
 
 
 def read_request(raw: str | bytes, *, websocket: bool) -> RpcRequest:
-    """The request in a frame or a body; raises the refusal of what is none.
+    """Returns the request in a frame or a body; raises RpcError for anything else.
 
     A WebSocket request without an id is rejected; over HTTP the id may be missing.
     """
@@ -130,7 +130,7 @@ def read_request(raw: str | bytes, *, websocket: bool) -> RpcRequest:
 
 
 class MalformedRequest(RpcError):
-    """A request object whose id could be read but not the rest."""
+    """A request with a readable id and an unreadable rest."""
 
     def __init__(self, identifier: int | str | None) -> None:
         super().__init__(-32600)
@@ -138,7 +138,7 @@ class MalformedRequest(RpcError):
 
 
 def run(state: SharedState, feed: Broadcaster, caller: Caller, request: RpcRequest) -> Any:
-    """The result of a request; raises the refusal it gets instead, or Ended."""
+    """Returns the result of a request; raises RpcError, or ConnectionEnded."""
     state.requests[request.method] = state.requests.get(request.method, 0) + 1
     known = HANDLERS.get(request.method)
     grant = _identity(state, caller, request)
@@ -169,7 +169,7 @@ _ALWAYS = ("public/auth", "public/test", "public/hello", "public/status", "publi
 
 
 def _identity(state: SharedState, caller: Caller, request: RpcRequest) -> IssuedGrant | None:
-    """The login of a call: its own token, else the one its connection remembers while that lives."""
+    """Returns the grant of a request: of its own token, else the one its connection remembers while it is valid."""
     token = request.params.get("access_token")
     private = request.method.startswith("private/")
     if isinstance(token, str) and token:

@@ -1,7 +1,7 @@
-"""How the exchange writes: its JSON, its floats, its envelopes.
+"""The exchange's encoding: JSON, floats, envelopes, WebSocket frames.
 
-Independent of the JSON our own client reads with, so that a mistake there is not made twice. It knows
-no method and no socket.
+Independent of the client's JSON parser, so that a mistake there is not repeated here. It knows no method
+and no socket.
 """
 
 from json.encoder import encode_basestring
@@ -25,11 +25,11 @@ string = encode_basestring
 
 
 class DecimalFloat(float):
-    """A float that the exchange never writes with an exponent: the commissions of instruments (``0.00025``)."""
+    """A float that is never written with an exponent: the commissions of instruments (``0.00025``)."""
 
 
 def number(value: float) -> str:
-    """The float in whichever of decimal and exponent form is shorter, the decimal one when they are equally long.
+    """Returns the shorter of decimal and exponent form; the decimal form when they are equally long.
 
     ``85500.0`` becomes ``8.55e4``, ``2e-05`` becomes ``2.0e-5``; ``261910.0`` stays.
     """
@@ -81,12 +81,12 @@ def write(value: Any) -> str:
 
 
 def answer(identifier: int | str | None, result: Any, us_in: int, us_out: int, testnet: bool) -> str:
-    """An answer; without an id when the request had none, as over HTTP."""
+    """Returns a response; without an id when the request had none, as over HTTP."""
     return f'{_head(identifier)}"result":{write(result)},{_times(us_in, us_out, testnet)}}}'
 
 
 def refusal(identifier: int | str | None, why: RpcError, us_in: int, us_out: int, testnet: bool) -> str:
-    """An error answer, with the key order that was recorded for its kind."""
+    """Returns an error response, with the recorded order of keys."""
     error: dict[str, Any] = {"code": why.code}
     if why.data is not None:
         error["data"] = why.data
@@ -98,7 +98,7 @@ def refusal(identifier: int | str | None, why: RpcError, us_in: int, us_out: int
 
 
 def notification(channel: str, data: str, label: str | None = None) -> str:
-    """A notification around data that is JSON text already."""
+    """Returns a notification around data that is already JSON text."""
     tail = f',"label":{string(label)}' if label is not None else ""
     return f'{{"jsonrpc":"2.0","method":"subscription","params":{{"channel":{string(channel)},"data":{data}{tail}}}}}'
 
@@ -120,7 +120,7 @@ def text_frame(text: str) -> bytes:
 
 
 def fragments(frame: bytes, size: int = 11) -> list[bytes]:
-    """The same message as WebSocket fragments of a few bytes each, cut without regard for characters."""
+    """Returns the message as WebSocket fragments of ``size`` bytes, which may cut characters."""
     head = 2 if frame[1] < 126 else 4 if frame[1] == 126 else 10
     payload = frame[head:]
     parts = [payload[place : place + size] for place in range(0, len(payload), size)] or [b""]

@@ -1,9 +1,9 @@
-"""The simulated exchange: a server on a port, a market behind it, and everything a test may ask it to do.
+"""The simulated exchange: a server, its market, and the faults that tests inject.
 
     async with running_exchange(seed=7) as exchange:
         print(exchange.ws_url, exchange.http_url)
 
-It opens no connection of its own and needs no network.
+It opens no connection and needs no network.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ __all__ = ["Exchange", "SimulatedAccount", "Switches", "running_exchange"]
 
 MOST_CONNECTIONS = 32
 STEP_MS = 20
-#: Longer than this the market does not catch up on: it goes on from the present.
+#: After a longer delay the market does not catch up; it continues at the present.
 LATEST_MS = 2000
 STEPS_AT_ONCE = 5
 #: Between the first subscription to a recorded channel and the first frame: a client may subscribe in several calls.
@@ -92,7 +92,7 @@ class Exchange:
         self.feed = Broadcaster(self.state.now_ms(), recorded=channels)
         self.feed.subscribed = self._subscribed
         self.links: set[ServerConnection] = set()
-        #: The newest sessions ever opened, closed ones too, and how many were open at once: tests look at them.
+        #: The newest sessions, closed ones included, and the most that were open at once; read by tests.
         self.opened_sessions: deque[WebSocketSession] = deque(maxlen=10_000)
         self.most_at_once = 0
         self.connections = 0
@@ -111,12 +111,12 @@ class Exchange:
 
     @property
     def ws_url(self) -> str:
-        """Where the WebSocket is."""
+        """The WebSocket address."""
         return f"ws://{self.host}:{self.port}/ws/api/v2"
 
     @property
     def http_url(self) -> str:
-        """Where the methods are over HTTP: append ``/public/get_time``."""
+        """The HTTP address; append ``/public/get_time``."""
         return f"http://{self.host}:{self.port}/api/v2"
 
     @property
@@ -138,13 +138,13 @@ class Exchange:
             await self._server.wait_closed()
 
     async def run(self) -> None:
-        """Let the market tick and heartbeats beat, until cancelled."""
+        """Sends ticks and heartbeats until cancelled."""
         while True:
             behind = self.step()
             await anyio.sleep(0 if behind else self._step_ms / 1000)
 
     def step(self) -> bool:
-        """Send what is due, and say whether more is: after a hold-up every tick comes, but others get their turn."""
+        """Sends what is due; returns whether more is due. After a delay every tick is sent, in slices."""
         now_ms = self.state.now_ms()
         late = now_ms - self._stepped_ms
         if not 0 <= late <= LATEST_MS:
@@ -154,7 +154,7 @@ class Exchange:
             self.feed.step(moment)
             self._stepped_ms = moment
         behind = len(due) > STEPS_AT_ONCE
-        if not behind:  # what an instrument said before its end is not said after it
+        if not behind:  # after its last ticks, so that they do not follow its end
             self._announce(now_ms)
         now = self.state.monotonic()
         self._inject_due(now)
@@ -163,7 +163,7 @@ class Exchange:
         return behind
 
     def inject(self, name: str, argument: str = "") -> None:
-        """Let a fault of the table in ``faults`` happen now; raises ValueError for one that does not exist."""
+        """Injects a fault of the table in ``faults``; raises ValueError for an unknown one."""
         inject(self, name, argument)
 
     def _inject_due(self, now: float) -> None:
@@ -174,11 +174,11 @@ class Exchange:
             for order in due:
                 try:
                     self.inject(order.name, order.argument)
-                except ValueError as exc:  # an instrument or index that does not exist: said, and the exchange goes on
+                except ValueError as exc:  # an unknown instrument or index: logged, and the exchange continues
                     log.warning("fault_failed", fault=order.name, argument=order.argument, reason=str(exc))
 
     def _announce(self, now_ms: int) -> None:
-        """Tell ``instrument.state`` what was listed and what expired."""
+        """Publishes listings and expiries on ``instrument.state``."""
         listed = self.state.market.instruments(now_ms)
         if listed is self._known:
             return
@@ -197,7 +197,7 @@ class Exchange:
                 self.feed.publish_event(f"instrument.state.{kind}.{currency}", data)
 
     def statistics(self) -> dict[str, Any]:
-        """Counts since the start: connections, notifications, requests by method."""
+        """Returns counts since the start: connections, notifications, requests by method."""
         return {
             "connections": self.connections,
             "sessions_open": len(self.sessions),
@@ -207,7 +207,7 @@ class Exchange:
         }
 
     async def replay(self) -> None:
-        """Serve the recording once somebody listens, then set ``replayed``."""
+        """Serves the recording once one of its channels is subscribed, then sets ``replayed``."""
         if not self._recorded:
             return
         await self._wanted.wait()
@@ -215,7 +215,7 @@ class Exchange:
         for line in self._recorded:
             await anyio.sleep(line.pause_seconds / self._speed if self._speed else 0)
             for link in list(self.links):
-                await link.writable.wait()  # nothing recorded may be lost to a reader that is only slow
+                await link.writable.wait()  # a slow reader must not lose recorded notifications
             self.feed.publish(line.channel, line.text)
         self.replayed.set()
 
@@ -223,18 +223,17 @@ class Exchange:
         if channel in self.feed.recorded:
             self._wanted.set()
 
-    # What a connection asks of its exchange.
+    # What a connection calls (see ConnectionOwner).
 
     def opened(self, link: ServerConnection) -> bool:
         """Count a connection; False when its address has too many (HTTP 429)."""
-        link.opened_at = self.state.monotonic()
         same = sum(other.address == link.address for other in self.links)
         self.links.add(link)
         self.connections += 1
         return same < self._most_connections
 
     def closed(self, link: ServerConnection) -> None:
-        """A connection is gone."""
+        """Removes a closed connection."""
         self.links.discard(link)
         if link.caller is not None:
             self.state.accounts.connection_closed(link.caller)
@@ -310,7 +309,7 @@ async def running_exchange(
             except anyio.get_cancelled_exc_class():
                 raise
             except BaseException as exc:
-                failed = exc  # handed on below, not wrapped in a group: it is the caller's own
+                failed = exc  # raised below, not wrapped in an exception group: it is the caller's own
             finally:
                 tasks.cancel_scope.cancel()
     finally:

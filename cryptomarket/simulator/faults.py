@@ -1,6 +1,6 @@
-"""Faults on demand: each has a name, an optional argument, and does one thing to the exchange or to all its sessions.
+"""Faults on demand: each has a name, an optional argument, and one effect on the exchange or its sessions.
 
-The same table serves ``--fault name[:argument]``, the HTTP control API and the methods of tests. ``name:arg@5`` strikes
+The same table serves ``--fault name[:argument]``, the HTTP control API and the methods of tests. ``name:arg@5`` happens
 five seconds after the start, ``name:arg/30`` every thirty seconds, without either at once and for every new connection.
 """
 
@@ -20,7 +20,7 @@ __all__ = ["FAULTS", "Fault", "FaultTarget", "ScheduledFault", "inject"]
 
 
 class FaultTarget(Protocol):
-    """The exchange, as a fault sees it."""
+    """What a fault needs of the exchange."""
 
     state: SharedState
     feed: Broadcaster
@@ -32,9 +32,9 @@ Action = Callable[[FaultTarget, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault: what it does, in a sentence, and how.
+    """A fault: its help text and its action.
 
-    ``instant`` ones strike the connections open at the moment; the argument of a ``number`` one is a number.
+    An ``instant`` fault affects the open connections once; the argument of a ``number`` fault is a number.
     """
 
     help: str
@@ -48,7 +48,7 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(name: str, *, instant: bool = False, number: bool = False) -> Callable[[Action], Action]:
-    """Enter a function as a fault; its docstring is the help."""
+    """Registers a function as a fault; its docstring is the help text."""
 
     def enter(action: Action) -> Action:
         FAULTS[name] = Fault(str(action.__doc__), action, instant, number)
@@ -59,7 +59,7 @@ def fault(name: str, *, instant: bool = False, number: bool = False) -> Callable
 
 @dataclass(frozen=True, slots=True)
 class ScheduledFault:
-    """A fault as it was ordered: when it strikes first (seconds after the start) and how often."""
+    """A fault with its first time (seconds after the start) and its period (seconds, 0 for once)."""
 
     name: str
     argument: str = ""
@@ -95,7 +95,7 @@ def _is_number(text: str) -> bool:
 
 
 def inject(exchange: FaultTarget, name: str, argument: str = "") -> None:
-    """Let a fault happen now; raises ValueError for an unknown one or an argument it cannot use."""
+    """Injects a fault now; raises ValueError for an unknown one or an unusable argument."""
     if name not in FAULTS:
         raise ValueError(f"unknown fault {name!r}: expected one of {', '.join(sorted(FAULTS))}")
     FAULTS[name].action(exchange, argument)
@@ -131,14 +131,14 @@ def close(exchange: FaultTarget, argument: str) -> None:
 
 @fault("half_open", instant=True)
 def half_open(exchange: FaultTarget, argument: str) -> None:
-    """Open connections stand and answer pings, but nothing else happens on them any more."""
+    """Open connections stay and answer pings; nothing else is sent on them."""
     for link in _sockets(exchange):
         link.ignores_output = True
 
 
 @fault("dead", instant=True)
 def dead(exchange: FaultTarget, argument: str) -> None:
-    """Open connections stand, but not a byte goes either way, not even for pings."""
+    """Open connections stay; no byte is read or sent, not even for pings."""
     for link in _sockets(exchange):
         link.ignores_input = link.ignores_output = True
 
@@ -160,14 +160,14 @@ def drop_at_once(exchange: FaultTarget, argument: str) -> None:
 
 @fault("garbage", instant=True)
 def garbage(exchange: FaultTarget, argument: str) -> None:
-    """Send a frame that is no JSON, or the text given."""
+    """Send a frame that is not JSON, or the given text."""
     for link in _sockets(exchange):
         link.send(text_frame(argument or '{"jsonrpc":"2.0","method":"subscr\x00iption","params":{]'))
 
 
 @fault("not_utf8", instant=True)
 def not_utf8(exchange: FaultTarget, argument: str) -> None:
-    """Send a text frame that is no UTF-8."""
+    """Send a text frame that is not UTF-8."""
     for link in _sockets(exchange):
         link.send(b"\x81\x04\xff\xfe\xfd\xfc")
 
@@ -227,7 +227,7 @@ def reorder(exchange: FaultTarget, argument: str) -> None:
 
 @fault("unanswered")
 def unanswered(exchange: FaultTarget, argument: str) -> None:
-    """Never answer the method given, though what it asks for is done."""
+    """Execute the given method without answering it."""
     exchange.state.active_faults.unanswered.add(argument)
 
 
@@ -248,7 +248,7 @@ def http_page(exchange: FaultTarget, argument: str) -> None:
 
 @fault("too_many")
 def too_many(exchange: FaultTarget, argument: str) -> None:
-    """Take all credits away: the next request gets 10028 and ends its session."""
+    """Empty all credits: the next request is answered 10028 and ends its session."""
     exchange.state.exhaust_credits()
 
 
@@ -257,19 +257,19 @@ def too_many(exchange: FaultTarget, argument: str) -> None:
 
 @fault("stall")
 def stall(exchange: FaultTarget, argument: str) -> None:
-    """Say nothing more on the channels that fit the pattern (default all)."""
+    """Stop sending on the channels that match the pattern (default: all)."""
     exchange.state.active_faults.stalled.add(argument or "*")
 
 
 @fault("refuse")
 def refuse(exchange: FaultTarget, argument: str) -> None:
-    """Leave channels that fit the pattern out of every subscription, without a word."""
+    """Drop the channels that match the pattern from every subscription, silently."""
     exchange.state.active_faults.refused.add(argument)
 
 
 @fault("forget", instant=True)
 def forget(exchange: FaultTarget, argument: str) -> None:
-    """Forget the subscriptions to a channel: silence, until somebody subscribes again."""
+    """Drop the subscriptions to a channel: it is silent until it is subscribed again."""
     for link in _sockets(exchange):
         if link.session is not None and argument in link.session.channels:
             exchange.feed.leave(link.session.channels.pop(argument), link.session)
@@ -277,7 +277,7 @@ def forget(exchange: FaultTarget, argument: str) -> None:
 
 @fault("expire")
 def expire(exchange: FaultTarget, argument: str) -> None:
-    """Let an instrument expire now: it goes silent and leaves the catalogue."""
+    """Expire an instrument: it becomes silent and leaves the catalogue."""
     exchange.state.market.expire(argument, exchange.state.now_ms())
 
 
@@ -328,7 +328,7 @@ def no_unauthenticated(exchange: FaultTarget, argument: str) -> None:
 
 @fault("skew", number=True)
 def skew(exchange: FaultTarget, argument: str) -> None:
-    """Let the clock of the exchange be wrong by so many seconds."""
+    """Shift the clock of the exchange by the given seconds."""
     exchange.state.skew_seconds = float(argument or 0)
 
 
@@ -346,13 +346,13 @@ def refuse_login(exchange: FaultTarget, argument: str) -> None:
 
 @fault("expire_tokens", number=True)
 def expire_tokens(exchange: FaultTarget, argument: str) -> None:
-    """Let all access tokens expire in so many seconds (default now); refresh tokens stay good."""
+    """Expire all access tokens in the given seconds (default: now); refresh tokens stay valid."""
     exchange.state.accounts.expire_all(float(argument or 0))
 
 
 @fault("revoke_tokens")
 def revoke_tokens(exchange: FaultTarget, argument: str) -> None:
-    """End all tokens, refresh tokens too."""
+    """Revoke all tokens, refresh tokens included."""
     exchange.state.accounts.revoke_all()
 
 

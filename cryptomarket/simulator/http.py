@@ -21,7 +21,7 @@ __all__ = ["HttpCaller", "HttpResponse", "respond"]
 
 PREFIX = "/api/v2"
 
-#: Query parameters that are no text.
+#: Query parameters that are not text.
 _TYPED = {
     "count",
     "depth",
@@ -62,13 +62,13 @@ class HttpCaller:
     waiting: int = 0
 
     def remember(self, grant: IssuedGrant) -> None:
-        """HTTP remembers nobody."""
+        """Does nothing: HTTP has no login per connection."""
 
     def proved_alive(self) -> None:
-        """HTTP proves nothing."""
+        """Does nothing: HTTP has no heartbeat."""
 
     def deliver(self, channel: str, frame: bytes) -> None:
-        """HTTP cannot be notified."""
+        """Does nothing: HTTP has no notifications."""
 
 
 def respond(
@@ -168,5 +168,5 @@ def _signed(state: SharedState, caller: HttpCaller, value: str, data: str) -> Is
 
 
 def sign(secret: str, timestamp_ms: int, nonce: str, data: str = "") -> str:
-    """The signature the exchange expects, for those who drive it by hand."""
+    """Returns the signature that the exchange expects; for tests."""
     return hmac.new(secret.encode(), f"{timestamp_ms}\n{nonce}\n{data}".encode(), hashlib.sha256).hexdigest()

@@ -1,6 +1,6 @@
-"""The simulated market: every price of every moment as a pure function of a seed and a time.
+"""The simulated market: every price is a pure function of a seed and a time.
 
-No clock, no socket: whoever asks says what time it is (UNIX ms). Hence history and live prices are one curve.
+It has no clock: the time (UNIX ms) is an argument, so history and live prices are one curve.
 """
 
 import math
@@ -21,7 +21,7 @@ SETTLEMENT_MS = 8 * 3_600_000
 
 
 class Market:
-    """Prices of a seeded walk. ``time_scale`` makes everything tick that many times as often, for load."""
+    """Prices of a seeded random walk; ``time_scale`` multiplies the rate of ticks, for load tests."""
 
     def __init__(self, seed: int = 1, *, time_scale: float = 1.0, extra: frozenset[str] = frozenset()) -> None:
         self.seed = seed
@@ -31,7 +31,7 @@ class Market:
         self._extra = {name: found for name in extra if (found := parse_instrument(name)) is not None}
         self._listed: tuple[int, dict[str, SimulatedInstrument]] = (-1, {})
         self._day: dict[str, tuple[int, dict[str, float]]] = {}
-        #: Instruments that expired before their time, and when (UNIX ms).
+        #: Instruments that a fault expired, with the moment (UNIX ms).
         self._expired: dict[str, int] = {}
 
     def _walk(self, index: SimulatedIndex) -> RandomWalk:
@@ -43,7 +43,7 @@ class Market:
         return list(INDICES)
 
     def instruments(self, now_ms: int) -> dict[str, SimulatedInstrument]:
-        """What is traded now, by name; those of a recording that is replayed are always among them."""
+        """Returns the listed instruments by name; those of a replayed recording are always included."""
         day = (now_ms - SETTLEMENT_MS) // DAY_MS
         if self._listed[0] != day:
             today = self._extra | instruments_on(now_ms)
@@ -51,7 +51,7 @@ class Market:
         return self._listed[1]
 
     def expire(self, name: str, now_ms: int) -> None:
-        """Let an instrument expire now; raises ValueError when there is none of the name."""
+        """Expires an instrument; raises ValueError for an unknown one."""
         listed = self.instruments(now_ms)
         if name not in listed:
             raise ValueError(f"unknown instrument {name!r}")
@@ -59,7 +59,7 @@ class Market:
         self._listed = (self._listed[0], {found: value for found, value in listed.items() if found != name})
 
     def instruments_of(self, moment_ms: int) -> dict[str, SimulatedInstrument]:
-        """What was or will be traded at another moment."""
+        """Returns the instruments listed at another moment."""
         return instruments_on(moment_ms)
 
     def index_tick(self, name: str, now_ms: int) -> tuple[int, float]:
@@ -84,7 +84,7 @@ class Market:
         return self.scaled_ms(wait)
 
     def scaled_ms(self, ms: int) -> int:
-        """A span of the market's own life: shorter when it hurries."""
+        """Returns a duration of the market, divided by its time scale."""
         return max(1, round(ms / self._time_scale))
 
     def moment(self, name: str, now_ms: int) -> int:
@@ -94,7 +94,7 @@ class Market:
         return now_ms - (now_ms - sum(name.encode())) % slot
 
     def mark_price(self, instrument: SimulatedInstrument, now_ms: int) -> float:
-        """What the exchange marks the instrument at; of an option in its coin."""
+        """Returns the mark price; of an option in its coin."""
         return self._mark(instrument, self.moment(instrument.name, now_ms), self._walks[instrument.coin])
 
     def _mark(self, instrument: SimulatedInstrument, moment: int, walk: RandomWalk) -> float:
@@ -118,7 +118,7 @@ class Market:
         bid = _on(mark * (1 + noise(key, moment // 400) * 5e-5), tick)
         day = self._of_day(instrument, moment)
         value: dict[str, Any] = {
-            # Stamps are no sequence: now and then one steps back a little, as recorded.
+            # Exchange timestamps are no sequence: some step back a little, as recorded.
             "timestamp": moment - (136 if noise(key + 1, moment) > 0.98 else 0),
             "state": "open",
             "stats": self._stats(instrument, mark, day),
@@ -146,7 +146,7 @@ class Market:
         return value
 
     def option(self, instrument: SimulatedInstrument, moment: int) -> dict[str, Any]:
-        """What Black and Scholes say of an option, with the price in its coin."""
+        """Returns the Black-Scholes values of an option, its price in coin."""
         key = key_of(self.seed, instrument.name)
         index = self.index_price(instrument.price_index, moment)
         years = max(instrument.expires - moment, 60_000) / YEAR_MS
@@ -211,7 +211,7 @@ class Market:
         }
 
     def _of_day(self, instrument: SimulatedInstrument, moment: int) -> dict[str, float]:
-        """Extremes of the last 24 hours and the last settlement, worked out once in five minutes."""
+        """Returns the extremes of the last 24 hours and the last settlement, computed every five minutes."""
         age = moment // 300_000
         kept = self._day.get(instrument.name)
         if kept is None or kept[0] != age:
@@ -237,7 +237,7 @@ class Market:
     def prices(self, ticker: str, start_ms: int, end_ms: int, interval: int) -> Iterator[Price]:
         """The simulated history: the last tick of every slot of ``interval`` seconds that begins in [start, end).
 
-        What is not listed at the end of that time has none.
+        An instrument that is not listed at ``end`` has none.
         """
         instrument = None if is_index(ticker) else self.instruments(end_ms).get(ticker)
         if instrument is None and ticker not in INDICES:

@@ -1,4 +1,4 @@
-"""The private methods of the exchange: who I am, what I have, good-bye."""
+"""The private methods of the exchange: identity, balances, positions, logout."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _BALANCES = {"BTC": 10.0, "ETH": 250.5, "USDC": 100_000.0}
 
 
 def summary(account: SimulatedAccount, currency: str) -> dict[str, Any]:
-    """What an account holds of one currency."""
+    """Returns the balances of an account in one currency."""
     balance = _BALANCES.get(currency, 0.0)
     value: dict[str, Any] = {
         "currency": currency,
@@ -58,7 +58,7 @@ def summary(account: SimulatedAccount, currency: str) -> dict[str, Any]:
 
 
 def identity(account: SimulatedAccount) -> dict[str, Any]:
-    """Who the account is: told only to those who ask with ``extended``."""
+    """Returns the identity of the account, for requests with ``extended``."""
     return {
         "id": account.identity,
         "email": account.address,
@@ -133,14 +133,14 @@ def get_positions(call: MethodCall) -> Any:
 
 @handler("private/get_transaction_log", scope="wallet:read")
 def get_transaction_log(call: MethodCall) -> Any:
-    """Nothing has been done with this account."""
+    """Always empty."""
     text(call.params, "currency")
     return {"continuation": None, "logs": []}
 
 
 @handler("private/logout")
 def logout(call: MethodCall) -> Any:
-    """No answer at all: the whole connection is closed."""
+    """Closes the connection without an answer."""
     if not call.caller.websocket:
         raise RpcError(10030)
     if call.params.get("invalidate_token", True):

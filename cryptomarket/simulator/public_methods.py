@@ -149,8 +149,8 @@ _KINDS = ("future", "option", "spot", "future_combo", "option_combo")
 
 @handler("public/get_instruments")
 def get_instruments(call: MethodCall) -> Any:
-    """What is traded in a currency; the settlement currency decides, and the base of spot."""
-    # Documented as required; yet clients in wide use leave it out, and get everything.
+    """The instruments of a currency: by settlement currency, and for spot also by base currency."""
+    # Documented as required; widely used clients leave it out and receive everything.
     currency, kind = call.params.get("currency", "any"), call.params.get("kind")
     if currency not in TRADED:
         raise invalid("currency", "invalid value")

@@ -1,6 +1,6 @@
-"""A random walk that can be asked for any moment: the same seed and time give the same value, past and future alike.
+"""A random walk with random access: the same seed and time return the same value, past and future.
 
-Sums of noise on ever coarser time lattices (as terrain is drawn in games): no history has to be simulated first.
+A sum of noise on coarser and coarser time lattices, so no history has to be simulated first.
 """
 
 import random
@@ -15,7 +15,7 @@ _WIDTHS = tuple(1000 * 4**octave for octave in range(12))
 
 
 def noise(key: int, cell: int) -> float:
-    """A number in [-1, 1) that looks random and is always the same for the same key and cell."""
+    """Returns a pseudo-random number in [-1, 1), the same for the same key and cell."""
     bits = (key + cell * 0x9E3779B97F4A7C15) & _MASK
     bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) & _MASK
@@ -34,7 +34,7 @@ class RandomWalk:
     def __init__(self, seed: int, name: str, volatility: float) -> None:
         key = key_of(seed, name)
         day = 86_400_000
-        # The factor makes up for the flattening by interpolation, measured over a year of simulated days.
+        # The factor compensates the flattening by interpolation, measured over a year of simulated days.
         self._octaves = [
             [width, (key + 977 * width) & _MASK, 0.9 * volatility * (width / day) ** 0.5, None, 0.0, 0.0]
             for width in _WIDTHS

@@ -1,4 +1,4 @@
-"""Recorded notifications, served again: in their order, as the exact text they were recorded with.
+"""Recorded notifications, served in their order with their exact text.
 
 A recording is JSON lines ``{"received_at", "direction", "raw", ...}``, plain or gzipped. Only its notifications are
 served; where a line holds the data alone, the documented envelope is put around it.
@@ -21,12 +21,12 @@ SPACING_SECONDS = 0.05
 
 
 class UnreadableRecording(ValueError):
-    """A recording that is none: says which file and line."""
+    """A file that is no recording; the message names file and line."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedNotification:
-    """One recorded notification, and the seconds that lay between it and the one before."""
+    """One recorded notification and the seconds since the one before."""
 
     channel: str
     text: str
@@ -64,7 +64,7 @@ def _read(path: Path) -> Iterable[RecordedNotification]:
 
 
 def _notification(entry: dict[str, Any]) -> tuple[str, str] | None:
-    """Channel and text, or None for what is no notification: requests, answers, heartbeats, HTTP."""
+    """Returns channel and text, or None for requests, responses, heartbeats and HTTP."""
     if entry["direction"] != "in" or entry.get("transport") == "http" or "url" in entry:
         return None
     raw: str = entry["raw"]

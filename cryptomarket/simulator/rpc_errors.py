@@ -1,4 +1,4 @@
-"""What the exchange says no with: the codes and messages of its error table."""
+"""The error codes of the exchange and their messages."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ MESSAGES = {
 
 
 class RpcError(Exception):
-    """A request that gets an error for an answer; ``ends`` closes the connection after it.
+    """An error response to a request; ``ends`` closes the connection after it.
 
     ``unreadable`` marks an error about a frame that could not be read as a request: it carries no id.
     """
@@ -80,7 +80,7 @@ def unauthorized() -> RpcError:
 
 
 def bad_request() -> RpcError:
-    """What an unparseable message really gives: not -32700, and no id."""
+    """The real error of an unparseable message: not -32700, and without an id."""
     return RpcError(11050, unreadable=True)
 
 

@@ -1,4 +1,4 @@
-"""The scopes of the exchange: what a key may have, what was asked for, what is granted. Pure text in, words out."""
+"""The scopes of the exchange: the key's own, the requested, the granted. Pure functions of text."""
 
 from .rpc_errors import invalid
 
@@ -11,7 +11,7 @@ _KINDS = ("block_trade", "block_rfq", "trade", "account", "wallet", "custody")
 
 
 def granted(most: str, asked: str) -> tuple[frozenset[str], int | None]:
-    """The words granted of those asked for, and the life asked for by ``expires:SECONDS``.
+    """Returns the granted words, and the lifetime requested by ``expires:SECONDS``.
 
     More than the key's own scope is silently narrowed; kinds not mentioned get the key's maximum; ``connection`` is
     set where neither it nor a session was asked for, and ``mainaccount`` always.

@@ -16,7 +16,7 @@ __all__ = ["PlatformMode", "SharedState"]
 
 @dataclass(slots=True)
 class PlatformMode:
-    """What operators of the exchange can do to everybody."""
+    """The state of the platform that affects all connections."""
 
     maintenance: bool = False
     locked: set[str] = field(default_factory=set)
@@ -27,7 +27,7 @@ class PlatformMode:
 
 @dataclass(slots=True)
 class SharedState:
-    """One exchange. ``skew_seconds`` is how wrong its own clock goes."""
+    """The shared state of one exchange; ``skew_seconds`` is the error of its clock."""
 
     market: Market
     accounts: Accounts
@@ -53,11 +53,11 @@ class SharedState:
         return int((self.wall() + self.skew_seconds) * 1_000_000)
 
     def credit_account(self, grant: IssuedGrant | None, address: str) -> CreditAccount:
-        """The credits of an account, or of an address for those who have not logged in."""
+        """Returns the credits of an account, or of an address without a login."""
         owner = f"key {grant.account.client_id}" if grant is not None else f"address {address}"
         return self._credit_accounts.setdefault(owner, CreditAccount(self.budgets))
 
     def exhaust_credits(self) -> None:
-        """Take everybody's credits away."""
+        """Empties all credit buckets."""
         for credit_account in self._credit_accounts.values():
             credit_account.empty(self.monotonic())

@@ -1,4 +1,4 @@
-"""The subscription calls, with their traps: silent drops, descending answers, one ``.raw`` that spoils all."""
+"""The subscription methods with their real behaviour: silent drops, descending order, one ``.raw`` that fails all."""
 
 import re
 from typing import Any
@@ -17,7 +17,7 @@ LONGEST_LABEL = 16
 
 @handler("public/subscribe", "private/subscribe")
 def subscribe(call: MethodCall) -> Any:
-    """The channels accepted, in descending byte order; what is unknown is missing without a word."""
+    """Returns the accepted channels in descending byte order; unknown ones are left out silently."""
     if not call.caller.websocket:
         raise RpcError(10030)
     names = _names(call)
@@ -27,7 +27,7 @@ def subscribe(call: MethodCall) -> Any:
     found = [channel for name in names if (channel := _read(call, name)) is not None]
     accepted = {channel.name: channel for channel in found if not call.state.active_faults.refuses(channel.name)}
     if call.grant is None and any(channel.raw and channel.name not in call.feed.recorded for channel in found):
-        raise RpcError(13778)  # nothing of the call is subscribed, not even its other channels
+        raise RpcError(13778)  # nothing of the request is subscribed, other channels included
     for name in sorted(accepted, key=str.encode, reverse=True):
         again = name in call.caller.channels
         entry = call.feed.join(accepted[name], call.caller, call.now_ms)
@@ -48,7 +48,7 @@ _OWN = re.compile(r"user\.(portfolio\.([A-Za-z]+)|lock|access_log|(orders|trades
 
 
 def _own(call: MethodCall, name: str) -> SimulatedChannel | None:
-    """A channel of the person who is logged in; dropped without a word for everybody else."""
+    """Returns a channel of the logged-in account; None, a silent drop, without a login."""
     match, grant = _OWN.fullmatch(name), call.grant
     if match is None or grant is None or not call.private or not grant.may("account:read"):
         return None
@@ -72,7 +72,7 @@ def _own(call: MethodCall, name: str) -> SimulatedChannel | None:
 
 @handler("public/unsubscribe", "private/unsubscribe")
 def unsubscribe(call: MethodCall) -> Any:
-    """The channels really removed."""
+    """Returns the channels that were removed."""
     if not call.caller.websocket:
         raise RpcError(10030)
     removed = [name for name in dict.fromkeys(_names(call)) if name in call.caller.channels]
@@ -83,7 +83,7 @@ def unsubscribe(call: MethodCall) -> Any:
 
 @handler("public/unsubscribe_all", "private/unsubscribe_all")
 def unsubscribe_all(call: MethodCall) -> Any:
-    """No channel is left."""
+    """Removes all channels."""
     if not call.caller.websocket:
         raise RpcError(10030)
     leave_all(call.caller, call.feed)
@@ -91,7 +91,7 @@ def unsubscribe_all(call: MethodCall) -> Any:
 
 
 def leave_all(caller: Caller, feed: Broadcaster) -> None:
-    """Take a caller out of every channel."""
+    """Removes the caller from every channel."""
     for entry in caller.channels.values():
         feed.leave(entry, caller)
     caller.channels.clear()

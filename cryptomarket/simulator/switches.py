@@ -1,4 +1,4 @@
-"""The points that the exchange's documents leave open, each a switch: a client can be tried with either answer."""
+"""The points that the exchange's documentation leaves open, each a switch, to test a client with either behaviour."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -8,11 +8,11 @@ __all__ = ["Switches"]
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """How this exchange answers where nothing is confirmed. The defaults are the likeliest."""
+    """The behaviour where nothing is confirmed. The defaults are the likeliest."""
 
     #: Whether error 10028 is delivered before the connection ends.
     says_too_many: bool = True
-    #: Whether any request proves life, or only ``public/test`` answers a test_request.
+    #: Whether any request answers a test_request, or only ``public/test``.
     any_traffic_proves_life: bool = False
     #: Seconds allowed for answering a test_request; 0 is one heartbeat interval.
     test_request_seconds: float = 0.0
@@ -30,7 +30,7 @@ class Switches:
     stale_signature_code: int = 13004
     #: Whether a nonce may be used twice by one key.
     nonce_reuse: bool = True
-    #: Whether a frame that is no JSON closes the connection after its error.
+    #: Whether a frame that is not JSON closes the connection after its error.
     bad_json_closes: bool = False
     #: Whether a channel without a recorded first message sends its current value on subscribing.
     first_values: bool = True

@@ -39,7 +39,7 @@ def trade(market: Market, instrument: SimulatedInstrument, at: int) -> dict[str,
         "trade_seq": number % 1_000_000_000,
         "mark_price": ticker["mark_price"],
         "tick_direction": int((noise(key, number - 1) + 1) * 2),
-        # Greater than 2**53: a browser that reads them as numbers loses digits, as with the real ones.
+        # Greater than 2**53, as real ids are: a browser that reads them as numbers loses digits.
         "starbase_match_id": 225_046_781_992_000_000 + number % 1_000_000_000,
         "trade_id": f"{prefix}{number % 1_000_000_000}",
         "contracts": round(amount / (10 if instrument.kind == "future" and instrument.coin == "btc" else 1), 4),
@@ -56,7 +56,7 @@ def book(market: Market, instrument: SimulatedInstrument, at: int, depth: int = 
     def side(best: float, step: float, salt: int) -> list[Any]:
         levels = [round(best + step * place, 6) for place in range(depth)]
         return [
-            # A level keeps its amount for a while, so that changes are few.
+            # A level keeps its amount for some time, so that there are few changes.
             [price, float(10 * (1 + int((noise(key + salt, int(price / tick) + at // 4000) + 1) * 9000)))]
             for price in levels
             if best and price > 0
@@ -66,7 +66,7 @@ def book(market: Market, instrument: SimulatedInstrument, at: int, depth: int = 
 
 
 def book_change(old: list[Any], new: list[Any]) -> list[list[Any]]:
-    """What makes the new side of a book out of the old: ``[new|change|delete, price, amount]``."""
+    """Returns the changes from the old side of a book to the new one: ``[new|change|delete, price, amount]``."""
     before, after = dict(old), dict(new)
     rows: list[list[Any]] = [["delete", price, 0.0] for price in before if price not in after]
     for price, amount in after.items():

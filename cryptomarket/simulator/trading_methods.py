@@ -1,4 +1,4 @@
-"""Public methods that look instruments up: how clients begin to call them before they settle on a subscription."""
+"""The public methods that look up instruments, books, trades and summaries."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR", "any")
 
 
 def instrument_named(call: MethodCall) -> SimulatedInstrument:
-    """The instrument of a call: a name that cannot be one is a wrong parameter, another is not found."""
+    """Returns the instrument of a request; a malformed name is a wrong parameter, an unknown one is not found."""
     name = text(call.params, "instrument_name")
     found = call.state.market.instruments(call.now_ms).get(name)
     if found is not None:
@@ -112,7 +112,7 @@ def _summary(call: MethodCall, found: SimulatedInstrument) -> dict[str, Any]:
 
 @handler("public/get_order_book")
 def get_order_book(call: MethodCall) -> Any:
-    """The ticker with the book beside it."""
+    """The ticker and the order book."""
     found = instrument_named(call)
     moment = call.state.market.moment(found.name, call.now_ms)
     bids, asks = book(call.state.market, found, moment, whole(call.params, "depth", 5))

@@ -1,6 +1,6 @@
-"""One WebSocket session of the exchange: requests in, answers and notifications out. It knows no socket.
+"""One WebSocket session of the exchange: requests in, responses and notifications out. It knows no socket.
 
-What it says goes to an outlet, in order; the time comes from the state it is given.
+Frames go to a FrameWriter, in order; the time comes from the shared state.
 """
 
 from typing import Protocol
@@ -15,7 +15,7 @@ from .subscriptions import leave_all
 
 __all__ = ["FrameWriter", "WebSocketSession"]
 
-#: How long answers wait for one another to be sent in reverse order.
+#: How long responses are collected to be sent in reverse order.
 REORDER_SECONDS = 0.05
 
 
@@ -28,7 +28,7 @@ class FrameWriter(Protocol):
 
 
 class WebSocketSession:
-    """What the exchange knows of one connection: its login, its channels, its heartbeat."""
+    """The state of one connection: login, channels, heartbeat."""
 
     websocket = True
 
@@ -38,9 +38,9 @@ class WebSocketSession:
         self.heartbeat_seconds = 0.0
         self.channels: dict[str, ChannelState] = {}
         self.first_values: list[ChannelState] = []
-        #: Every request that could be read, in order; tests look at them.
+        #: Every parsed request, in order; read by tests.
         self.requests: list[RpcRequest] = []
-        #: Answers held back by a fault: when they are due (monotonic seconds) and what they are.
+        #: Responses delayed by a fault: when they are due (monotonic seconds), and their frames.
         self._held: list[tuple[float, bytes]] = []
         self._state = state
         self._feed = feed
@@ -50,7 +50,7 @@ class WebSocketSession:
         self._beats = 0
 
     def remember(self, grant: IssuedGrant) -> None:
-        """The connection is logged in; whether a later login replaces the first is not confirmed."""
+        """Remembers the login of the connection; whether a later one replaces it is not confirmed."""
         alive = self.remembered is not None and self._state.accounts.alive(self.remembered)
         if self._state.switches.adopts_last_login or not alive:
             self.remembered = grant
@@ -85,11 +85,11 @@ class WebSocketSession:
 
     @property
     def waiting(self) -> int:
-        """How many answers are held back."""
+        """The number of delayed responses."""
         return len(self._held)
 
     def methods(self) -> list[str]:
-        """The methods asked for, in order."""
+        """The methods of the requests, in order."""
         return [request.method for request in self.requests]
 
     def _run(self, request: RpcRequest) -> object:
@@ -137,10 +137,10 @@ class WebSocketSession:
             self._outlet.send(frame)
 
     def step(self, now: float) -> None:
-        """Send held answers that are due, and heartbeats (monotonic seconds)."""
+        """Sends delayed responses and heartbeats that are due; ``now`` is in monotonic seconds."""
         reorder = self._state.active_faults.reorder
         if reorder and self._held and self._held[0][0] <= now:
-            due, self._held = [frame for _, frame in reversed(self._held)], []  # with those that followed near enough
+            due, self._held = [frame for _, frame in reversed(self._held)], []  # all that were collected
         else:
             due = [frame for at, frame in self._held if at <= now]
             self._held = [held for held in self._held if held[0] > now]
@@ -149,12 +149,12 @@ class WebSocketSession:
         self._beat(now)
 
     def _beat(self, now: float) -> None:
-        """Every interval one heartbeat, in turn a plain one and one that must be answered."""
+        """Sends one heartbeat per interval, alternately a plain one and a test_request."""
         interval = self.heartbeat_seconds
         if not interval:
             return
-        patience = self._state.switches.test_request_seconds or interval
-        if self._asked_at is not None and now >= self._asked_at + patience:
+        allowed = self._state.switches.test_request_seconds or interval
+        if self._asked_at is not None and now >= self._asked_at + allowed:
             self._asked_at = None
             self._outlet.close(self._state.switches.close_code)
         elif now >= self._beat_at:
@@ -166,12 +166,12 @@ class WebSocketSession:
                 self.ask()
 
     def ask(self) -> None:
-        """Send a test_request now; the connection ends when nothing answers it."""
+        """Sends a test_request; the connection ends when it is not answered."""
         if self._asked_at is None:
             self._asked_at = self._state.monotonic()
         self.say(heartbeat("test_request"))
 
     def closed(self) -> None:
-        """The connection is gone: its subscriptions and its tokens die with it."""
+        """Removes the subscriptions and the connection-scoped tokens of a closed connection."""
         leave_all(self, self._feed)
         self._state.accounts.connection_closed(self)
