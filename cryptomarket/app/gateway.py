@@ -52,7 +52,7 @@ from ..stream.manager import ServerSSEManager
 from ..web.api.problems import problem_response
 from ..web.app import create_app
 from ..web.health import Check, Health
-from . import measures
+from . import metrics
 from .health import database_check, login_check, redis_check, upstream_check
 from .leader import BackgroundTask, LeaderTasks
 from .metrics import CONTENT_TYPE, LoopLag, exposition, of_workers
@@ -347,15 +347,19 @@ class Gateway:
 
     def families(self) -> list[Metric]:
         """Everything that can be measured of this node now."""
-        families = [*measures.of_streams(self.manager.statistics()), *measures.of_board(self.latest), self.lag.family()]
+        families = [
+            *metrics.of_streams(self.manager.statistics()),
+            *metrics.of_latest_values(self.latest),
+            *metrics.of_loop_lag(self.lag.statistics()),
+        ]
         bus = self.bus.statistics() if isinstance(self.bus, RedisBus) else None
-        families += measures.of_cluster(bool(self._leader_tasks), bus)
+        families += metrics.of_cluster(bool(self._leader_tasks), bus)
         if term := self._leader_tasks:
-            families += measures.of_upstream(term.deribit_client.statistics())
+            families += metrics.of_upstream(term.deribit_client.statistics())
             if term.recorder:
-                families += measures.of_recorder(term.recorder.statistics())
+                families += metrics.of_recorder(term.recorder.statistics())
             if term.service:
-                families += measures.of_persons(term.service.statistics() | self.office.notifier.statistics())
+                families += metrics.of_persons(term.service.statistics() | self.office.notifier.statistics())
         return families
 
     async def _metrics(self, _: Request) -> Response:

@@ -1,8 +1,13 @@
-"""Numbers for Prometheus: how they are written down, and how late the event loop is. It knows nobody's counters."""
+"""Everything that /metrics serves: the statistics of each part under their public names, and how they are written.
+
+The parts count for themselves and return frozen statistics; here they become Prometheus' families. Names, types and
+labels are public: docs/metrics.md lists them, and a test compares.
+"""
 
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import anyio
 from anyio.abc import TaskStatus
@@ -11,28 +16,49 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-__all__ = ["CONTENT_TYPE", "LoopLag", "counter", "exposition", "gauge", "histogram", "of_workers"]
+from ..history.recorder import RecorderStatistics
+from ..market.latest import LatestValues
+from ..model import UpstreamState
+from ..stream.statistics import AGE_BOUNDS, StreamStatistics
+
+__all__ = [
+    "CONTENT_TYPE",
+    "LoopLag",
+    "LoopLagStatistics",
+    "counter",
+    "exposition",
+    "gauge",
+    "histogram",
+    "of_cluster",
+    "of_latest_values",
+    "of_loop_lag",
+    "of_persons",
+    "of_recorder",
+    "of_streams",
+    "of_upstream",
+    "of_workers",
+]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 PREFIX = "cryptomarket_"
 
 
-def gauge(name: str, says: str, value: float | Mapping[str, float], label: str = "") -> Metric:
-    """A number that goes up and down; a mapping gives one for each value of the label."""
-    family = GaugeMetricFamily(PREFIX + name, says, labels=[label] if label else [])
+def gauge(name: str, help_text: str, value: float | Mapping[str, float], label: str = "") -> Metric:
+    """The family of a number that rises and falls; a mapping holds the number for each value of the label."""
+    family = GaugeMetricFamily(PREFIX + name, help_text, labels=[label] if label else [])
     return _filled(family, value)
 
 
-def counter(name: str, says: str, value: float | Mapping[str, float], label: str = "") -> Metric:
-    """A number that only grows; its name ends in `_total` when it is read."""
-    family = CounterMetricFamily(PREFIX + name, says, labels=[label] if label else [])
+def counter(name: str, help_text: str, value: float | Mapping[str, float], label: str = "") -> Metric:
+    """The family of a number that only grows; Prometheus appends `_total` to its name."""
+    family = CounterMetricFamily(PREFIX + name, help_text, labels=[label] if label else [])
     return _filled(family, value)
 
 
-def histogram(name: str, says: str, bounds: Sequence[float], counts: Sequence[int], total: float) -> Metric:
-    """How often a value was at most each bound; ``counts`` has one more than bounds, for what was above all."""
-    family = HistogramMetricFamily(PREFIX + name, says)
+def histogram(name: str, help_text: str, bounds: Sequence[float], counts: Sequence[int], total: float) -> Metric:
+    """The family of a distribution; ``counts`` has one more entry than ``bounds``, for values above all of them."""
+    family = HistogramMetricFamily(PREFIX + name, help_text)
     buckets, below = [], 0
     for bound, count in zip([*map(str, bounds), "+Inf"], counts, strict=True):
         below += count
@@ -47,7 +73,7 @@ def _filled(family: GaugeMetricFamily | CounterMetricFamily, value: float | Mapp
     return family
 
 
-class _Once(Collector):
+class _Families(Collector):
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = families
 
@@ -56,14 +82,14 @@ class _Once(Collector):
 
 
 def exposition(families: Iterable[Metric]) -> bytes:
-    """The families in Prometheus' text form."""
+    """The families in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Once(list(families)))
+    registry.register(_Families(list(families)))
     return generate_latest(registry)
 
 
 def of_workers(texts: Mapping[str, bytes]) -> list[Metric]:
-    """The expositions of several workers as one, each sample labelled with its worker."""
+    """The expositions of several workers, by node, as one; the label ``node`` tells their samples apart."""
     families: dict[str, Metric] = {}
     for node, text in sorted(texts.items()):
         for family in text_string_to_metric_families(text.decode()):
@@ -73,31 +99,132 @@ def of_workers(texts: Mapping[str, bytes]) -> list[Metric]:
     return list(families.values())
 
 
+@dataclass(frozen=True, slots=True)
+class LoopLagStatistics:
+    """How often the event loop was late by at most each of `LoopLag.BOUNDS`, and by more; and by how much in all."""
+
+    counts: tuple[int, ...]
+    total_seconds: float
+
+
 class LoopLag:
-    """How late the event loop wakes somebody who asked for a moment: what a browser waits beside everything else."""
+    """Measures how late the event loop resumes a sleeper. Every browser waits that long beside everything else."""
 
     BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
     INTERVAL_SECONDS = 0.25
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self.counts = [0] * (len(self.BOUNDS) + 1)
-        self.total_seconds = 0.0
+        self._counts = [0] * (len(self.BOUNDS) + 1)
+        self._total_seconds = 0.0
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Measure until cancelled."""
         task_status.started()
         while True:
-            asked = self._monotonic() + self.INTERVAL_SECONDS
+            due = self._monotonic() + self.INTERVAL_SECONDS
             await anyio.sleep(self.INTERVAL_SECONDS)
-            self.took(max(0.0, self._monotonic() - asked))
+            self.add(max(0.0, self._monotonic() - due))
 
-    def took(self, seconds: float) -> None:
-        """One wake-up was so late."""
-        self.counts[bisect_left(self.BOUNDS, seconds)] += 1
-        self.total_seconds += seconds
+    def add(self, seconds: float) -> None:
+        """Count one wake-up that was this late."""
+        self._counts[bisect_left(self.BOUNDS, seconds)] += 1
+        self._total_seconds += seconds
 
-    def family(self) -> Metric:
-        """The histogram."""
-        says = "How late the event loop wakes a sleeper, in seconds"
-        return histogram("loop_lag_seconds", says, self.BOUNDS, self.counts, self.total_seconds)
+    def statistics(self) -> LoopLagStatistics:
+        """Every wake-up measured so far."""
+        return LoopLagStatistics(tuple(self._counts), self._total_seconds)
+
+
+def of_streams(found: StreamStatistics) -> list[Metric]:
+    """The streams: how many are open, what was written to them, which were slow or turned away."""
+    timers = {f"{timer:g}": float(count) for timer, count in found.by_timer.items()}
+    return [
+        gauge("streams", "Open streams by their timer in seconds", timers, "timer"),
+        gauge("stream_cohorts", "Groups of streams that get the same bytes at the same moment", found.cohorts),
+        gauge("streams_blocked", "Open streams whose reader is behind", found.blocked_now),
+        gauge("tickers_wanted", "Tickers followed because streams ask for them", found.tickers_wanted),
+        counter("streams_joined", "Streams opened", found.joined),
+        counter("streams_left", "Streams ended", found.left),
+        counter("events_delivered", "Price events written to streams", found.delivered),
+        counter("frames_encoded", "Deliveries put together, each for a whole cohort", found.frames),
+        counter("events_conflated", "Ticks a stream did not get because a newer one replaced them", found.conflated),
+        counter("readers_blocked", "Times that a reader fell behind", found.blocked),
+        counter("streams_shed", "Streams turned away or closed by us", found.shed, "reason"),
+        histogram(
+            "event_age_seconds",
+            "Age of a price event when written, since its arrival here",
+            AGE_BOUNDS,
+            found.age_counts,
+            found.age_sum_seconds,
+        ),
+    ]
+
+
+def of_loop_lag(found: LoopLagStatistics) -> list[Metric]:
+    """How busy the process is."""
+    help_text = "How late the event loop wakes a sleeper, in seconds"
+    return [histogram("loop_lag_seconds", help_text, LoopLag.BOUNDS, found.counts, found.total_seconds)]
+
+
+def of_latest_values(latest: LatestValues) -> list[Metric]:
+    """Whether prices are current."""
+    shown = latest.upstream().state
+    states = {str(state): float(state is shown) for state in UpstreamState}
+    ages = {ticker: age / 1000 for ticker, age in latest.ages().items()}
+    return [
+        gauge("upstream_state", "1 for the state that browsers are told", states, "state"),
+        gauge("ticker_age_seconds", "Seconds since the last tick of a ticker arrived", ages, "ticker"),
+        gauge("epoch", "The leader's number as seen here", latest.epoch),
+    ]
+
+
+def of_cluster(leads: bool, bus: Mapping[str, object] | None) -> list[Metric]:
+    """This node among the others; a single process has no bus statistics, and leads."""
+    nodes = bus["nodes"] if bus else [""]
+    return [
+        gauge("leads", "1 while this node leads: exactly one of a cluster should", float(leads)),
+        gauge("nodes", "Nodes that are there, as far as this one knows", len(nodes) if isinstance(nodes, list) else 0),
+        gauge(
+            "bus_connected",
+            "1 while Redis takes what this node says, or none is needed",
+            float(not bus or bool(bus["connected"])),
+        ),
+    ]
+
+
+def of_recorder(found: RecorderStatistics) -> list[Metric]:
+    """What was stored, and what waits for the database."""
+    return [
+        gauge("slots_queued", "Slots that wait to be written", found.queued),
+        counter("slots_written", "Slots written", found.written),
+        counter("slots_dropped", "Slots given up because the database was away too long", found.dropped),
+        gauge("database_down", "1 while the database does not take writes", float(found.database_down)),
+    ]
+
+
+def of_upstream(found: Mapping[str, object]) -> list[Metric]:
+    """The one connection to the exchange."""
+    return [
+        counter("upstream_connections", "Connections to the exchange opened", _number(found["connections"])),
+        gauge("upstream_tickers_wanted", "Tickers that should be subscribed", _number(found["wanted"])),
+        gauge("upstream_channels_confirmed", "Channels the exchange confirmed", _number(found["confirmed"])),
+        gauge("upstream_calls_waiting", "Calls that wait for credits or an answer", _number(found["waiting_calls"])),
+        gauge("upstream_login_degraded", "1 while the application's key is refused", float(bool(found["degraded"]))),
+    ]
+
+
+def of_persons(found: Mapping[str, int]) -> list[Metric]:
+    """Log-ins, tokens and browser sessions."""
+    return [
+        gauge("persons", "Persons whose tokens are kept fresh by this node", found["persons"]),
+        gauge("person_sessions", "Browser sessions with a stream here that are logged in", found["sessions"]),
+        counter("logins", "Log-ins that ended well", found["logged_in"]),
+        counter("logins_failed", "Log-ins that came to nothing", found["failed"]),
+        counter("tokens_refreshed", "Tokens of persons renewed", found["refreshed"]),
+        counter("logins_ended", "Logins that the exchange ended", found["ended"]),
+    ]
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0

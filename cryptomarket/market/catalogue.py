@@ -1,10 +1,11 @@
-"""The catalogue: every ticker the exchange offers, refreshed each day, and the names nearest to a mistyped one.
+"""The catalogue: every ticker the exchange offers, fetched each day, and the names nearest to a mistyped one.
 
-Names are never derived: `PAXG-USDC` and `PAXG_USDC` both look right, and one of them fails.
+Names are taken from the exchange and never derived: `PAXG-USDC` and `PAXG_USDC` both look right, and one of them fails.
 """
 
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 import anyio
@@ -13,13 +14,22 @@ from anyio.abc import TaskStatus
 
 from ..errors import ExchangeError
 
-__all__ = ["Catalogue"]
+__all__ = ["Catalogue", "CatalogueStatistics"]
 
 log = structlog.get_logger(__name__)
 
 DAY = 86_400
-#: The first pause after a failed refresh; it doubles up to an hour, since nothing but new names waits for it.
+#: The first pause after a failed fetch. It doubles up to an hour, since only new names depend on it.
 RETRY_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueStatistics:
+    """How many tickers are known, when they were last fetched (UNIX seconds), and why the last fetch failed, if so."""
+
+    tickers: int
+    finished: int | None
+    failure: str | None
 
 
 class Catalogue:
@@ -44,10 +54,10 @@ class Catalogue:
     def __repr__(self) -> str:
         return f"<Catalogue {len(self._names)} tickers>"
 
-    def statistics(self) -> dict[str, object]:
-        """How many tickers are known, when they were last fetched (UNIX seconds), why the last try failed."""
+    def statistics(self) -> CatalogueStatistics:
+        """The state of the refresh."""
         fetched = None if self._fetched_at is None else int(self._fetched_at)
-        return {"tickers": len(self._names), "finished": fetched, "failure": self._failure}
+        return CatalogueStatistics(len(self._names), fetched, self._failure)
 
     def names(self) -> frozenset[str]:
         """Every known ticker."""
@@ -58,20 +68,20 @@ class Catalogue:
         return name in self._names
 
     def nearest(self, name: str) -> list[str]:
-        """At most three known tickers that somebody who wrote ``name`` may have meant, likeliest first."""
+        """At most three known tickers that resemble ``name``, the closest first."""
         folded = {known.lower(): known for known in sorted(self._names)}
-        # A name nobody could have meant is not worth comparing with thousands.
+        # A long name is cut, because it is compared with thousands.
         return [folded[match] for match in get_close_matches(name[:64].lower(), folded, n=3, cutoff=0.6)]
 
     def changed(self, ticker: str, state: str) -> None:
-        """An instrument began or ended, as the exchange says on its own; other changes of state leave it listed."""
+        """Apply a change of state that the exchange reported for an instrument: list a new one, remove an ended one."""
         if state in ("created", "started"):
             self._names |= {ticker}
         elif state in ("closed", "deactivated", "terminated"):
             self._names -= {ticker} - self._always
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Fetch now and after each midnight UTC; while the exchange does not answer, try again with growing pauses."""
+        """Fetch now and after each midnight UTC, until cancelled; a failed fetch is repeated with growing pauses."""
         task_status.started()
         pause = RETRY_SECONDS
         while True:
@@ -81,7 +91,7 @@ class Catalogue:
                 self._failure = str(exc)
                 if pause == RETRY_SECONDS:
                     log.warning(
-                        "catalogue not refreshed; known tickers stay", tickers=len(self._names), reason=str(exc)
+                        "catalogue not refreshed, known tickers stay", tickers=len(self._names), reason=str(exc)
                     )
                 await self._sleep(pause)
                 pause = min(pause * 2, 3600.0)

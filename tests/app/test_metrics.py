@@ -6,7 +6,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from cryptomarket.app.gateway import Gateway
-from cryptomarket.app.metrics import LoopLag, counter, exposition, gauge, histogram
+from cryptomarket.app.metrics import LoopLag, counter, exposition, gauge, histogram, of_loop_lag
 from cryptomarket.simulator.exchange import running_exchange
 from tests.processes import eventually, running_program
 from tests.reader import reading
@@ -42,8 +42,8 @@ def test_labels_cannot_break_a_line() -> None:
 def test_lag_is_counted_in_its_bucket() -> None:
     """A wake-up of 20 ms is above 10 ms and within 25 ms."""
     lag = LoopLag()
-    lag.took(0.02)
-    found = parsed(exposition([lag.family()]))
+    lag.add(0.02)
+    found = parsed(exposition(of_loop_lag(lag.statistics())))
     assert found["cryptomarket_loop_lag_seconds_bucket", ("0.01",)] == 0
     assert found["cryptomarket_loop_lag_seconds_bucket", ("0.025",)] == 1
 
