@@ -33,6 +33,7 @@ The simulator imports nothing of this file, because it could be published alone;
     ├── CannotSimulate                the command line cannot be carried out
     ├── Ended                         the connection ends now
     └── Refusal                       the request is answered with an error code
+        └── Malformed                 the frame is no JSON-RPC request
     ValueError
     └── UnreadableRecording           a recording in another shape than documented
 

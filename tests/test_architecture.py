@@ -12,8 +12,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cryptomarket"
 
 #: Plain values that every room may know.
-VALUES = frozenset({"model", "errors"})
+VALUES = frozenset({"model", "errors", "backoff"})
 FEATURES = frozenset({"market", "deribit", "stream", "persons", "history", "cluster"})
+#: What is known about the exchange, as plain tables: every feature may import them, and they import nothing of ours.
+PLAIN_TABLES = frozenset({"deribit.error_codes", "deribit.auth", "deribit.doors"})
 #: What reads the environment: the command line and the places where a program begins.
 READS_SETTINGS = frozenset(
     {"cli", "cli.history", "cli.persons", "app.gateway", "tasks.celery", "database.migrations.env"}
@@ -23,6 +25,7 @@ READS_SETTINGS = frozenset(
 #: A part is a room (a folder) or a file at the top; a file of a room stands for itself where a line names it.
 ARROWS: dict[str, frozenset[str]] = {
     "errors": frozenset(),
+    "backoff": frozenset(),
     "model": frozenset({"errors"}),  # values that cannot be wrong say so with our errors
     "settings": VALUES,
     "logs": VALUES,
@@ -117,7 +120,11 @@ def forbidden_arrows(package: Path) -> list[str]:
         for line, name in imports(module):
             target = name.partition(".")[0]
             if target not in parts | ARROWS.keys() or (target == module.part and target):
+                if module.name in PLAIN_TABLES and target not in VALUES:
+                    sentences.append(f"{module.place}:{line} imports {name}, but a plain table imports nothing of ours")
                 continue  # the version in `__init__`, or the own room
+            if module.part in FEATURES and ".".join(name.split(".")[:2]) in PLAIN_TABLES:
+                continue
             if target == "settings":
                 if module.name not in READS_SETTINGS:
                     sentences.append(
@@ -217,6 +224,9 @@ def test_rooms_import_only_what_the_arrows_allow() -> None:
         ("simulator/exchange.py", "from ..errors import CryptomarketError\n"),
         ("errors.py", "from .stream.manager import ServerSSEManager\n"),
         ("__init__.py", "from .model import Tick\n"),
+        ("history/backfill.py", "from ..deribit.http_client import HttpClient\n"),
+        ("web/app.py", "from ..deribit.auth import Grant\n"),
+        ("deribit/auth.py", "from .messages import decode_as\n"),
         ("novelty.py", ""),
     ],
 )
@@ -245,6 +255,8 @@ def test_a_forbidden_arrow_is_seen(tmp_path: Path, place: str, text: str) -> Non
         ("deribit/api.py", "from ..model import Tick\nfrom . import auth\nfrom .auth import Credentials\n"),
         ("deribit/api.py", "from .. import __version__\nimport stream\nimport cryptomarket_extras\n"),
         ("deribit/api.py", "from importlib import metadata\nmetadata.version('cryptomarket.stream')\n"),
+        ("persons/login_flow.py", "from ..deribit.auth import wipe\nfrom ..deribit import error_codes\n"),
+        ("history/backfill.py", "from ..deribit.error_codes import error_code\n"),
         ("web/app.py", "from ..stream import manager\nfrom ..history.store import Store\n"),
         (
             "database/migrations/env.py",

@@ -49,7 +49,7 @@ def upstream_check(latest: LatestValues) -> Check:
 
 def login_check(client: DeribitClient) -> Check:
     """Whether the application's API key works; public prices are streamed without it."""
-    failure = client.login.trouble or "not logged in yet"
+    failure = client.login.problem or "not logged in yet"
     detail = "logged in" if client.authenticated else f"public prices only: {failure}"
     return Check(client.authenticated, detail, needed=False)
 
@@ -179,9 +179,9 @@ class Doctor:
         ends = time.monotonic() + self.deadline_seconds - 1
         async with anyio.create_task_group() as tasks:
             await tasks.start(client.run)
-            while not (client.authenticated or client.login.trouble or time.monotonic() > ends):  # noqa: ASYNC110
+            while not (client.authenticated or client.login.problem or time.monotonic() > ends):  # noqa: ASYNC110
                 await anyio.sleep(0.05)
-            authenticated, trouble = client.authenticated, client.login.trouble
+            authenticated, trouble = client.authenticated, client.login.problem
             tasks.cancel_scope.cancel()
         if trouble or not authenticated:
             raise CryptomarketError(trouble or f"{self.ws_url} does not answer: {reason or 'no connection'}")

@@ -15,7 +15,6 @@ protocol serves the same application, and streams stay ASGI responses.
 """
 
 import asyncio
-import ctypes
 import functools
 import re
 import weakref
@@ -23,6 +22,8 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from ..deribit.auth import wipe
 
 __all__ = ["HANDOVER", "HandoverProtocol", "fits"]
 
@@ -101,12 +102,6 @@ def _head(headers: tuple[tuple[bytes, bytes], ...], keep_alive: bool) -> bytes:
     return b"\r\n".join((b"HTTP/1.1 200 OK", *lines, b"transfer-encoding: chunked", b"", b""))
 
 
-def _overwrite(data: bytes) -> None:
-    """Wipe bytes that nobody else will read; Python has no word for it. One letter is shared by the whole process."""
-    if len(data) > 1:
-        ctypes.memset(id(data) + bytes.__basicsize__ - 1, 0, len(data))
-
-
 class _Body(bytearray):
     """What came of a body so far; its memory is wiped before it is given back."""
 
@@ -137,7 +132,7 @@ class _Reading(asyncio.BufferedProtocol):
             if self.http is not None:
                 self.http.data_received(data)
         finally:
-            _overwrite(data)
+            wipe(data)
 
     def eof_received(self) -> None:
         """The client has said all."""
@@ -227,7 +222,7 @@ class HandoverProtocol(HttpToolsProtocol):
                 view[: len(so_far)], view[len(so_far) :] = so_far, body
             self.cycle.body = whole
             super().on_body(b"")
-        _overwrite(body)
+        wipe(body)
 
     def handle_websocket_upgrade(self) -> None:
         """The connection is another protocol's from here."""

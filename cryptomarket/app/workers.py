@@ -16,6 +16,7 @@ import anyio
 import structlog
 from anyio.abc import Process, TaskStatus
 
+from ..backoff import doubled
 from ..errors import StartError
 
 __all__ = ["Workers", "reserved_port", "until_orphaned"]
@@ -98,7 +99,7 @@ class Workers:
                     scope.cancel()
 
     async def _keep(self, number: int) -> None:
-        pause = FIRST_PAUSE
+        failures = 0
         while not self._stopping:
             began = anyio.current_time()
             code = await self._one_life(number)
@@ -108,7 +109,8 @@ class Workers:
                 self._stop_all(code)
                 return
             lived = anyio.current_time() - began
-            pause = FIRST_PAUSE if lived > HEALTHY_SECONDS else min(pause * 2, LONGEST_PAUSE)
+            failures = 0 if lived > HEALTHY_SECONDS else failures + 1
+            pause = doubled(FIRST_PAUSE, failures, cap_seconds=LONGEST_PAUSE)
             log.warning("a worker ended and is started again", worker=number, code=code, pause_seconds=round(pause, 1))
             await anyio.sleep(pause * (0.5 + 0.5 * self._random()))
 

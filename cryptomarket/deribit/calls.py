@@ -12,16 +12,17 @@ from typing import Any
 import anyio
 import msgspec
 
+from ..backoff import doubled
 from ..errors import ExchangeError, ExchangeRefused, ExchangeUnreachable
 from .effects import Outgoing
-from .error_codes import Verdict, verdict_of
+from .error_codes import error_code
 from .protocol import ErrorReply, Expired, Lost, Purpose, Result, UnsafeCall
 from .rate_limit import Priority
 
 __all__ = ["Calls"]
 
 MOST_TRIES = 5
-RETRY_SECONDS = 1.0
+RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 16.0
 
 
 @dataclass(slots=True, eq=False)
@@ -110,9 +111,8 @@ class Calls:
             case Result():
                 self._finish(call, event.result)
             case ErrorReply():
-                passing = verdict_of(event.code) in (Verdict.WAIT, Verdict.SLOW, Verdict.PAUSE)
                 error = ExchangeRefused(call.method, event.code, event.message, event.reason)
-                self._again_or(call, error, repeat=passing)
+                self._again_or(call, error, repeat=error_code(event.code).passes)
             case Expired():
                 late = ExchangeUnreachable(f"{call.method} was not answered in time")
                 self._again_or(call, late, repeat=call.only_reads)
@@ -125,7 +125,7 @@ class Calls:
             self._finish(call, error)
             return
         call.queued = False
-        call.not_before = self._monotonic() + RETRY_SECONDS * 2.0 ** (call.tries - 1)
+        call.not_before = self._monotonic() + doubled(RETRY_SECONDS, call.tries - 1, cap_seconds=LONGEST_RETRY_SECONDS)
 
     def _finish(self, call: _Call, result: msgspec.Raw | ExchangeError) -> None:
         self._open = {key: other for key, other in self._open.items() if other is not call}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import anyio
 from anyio.abc import TaskStatus
 
-from .backoff import delays
+from ..backoff import delays
 from .link import Link
 
 __all__ = ["DeribitClient"]
@@ -20,8 +20,8 @@ class DeribitClient(Link):
         task_status.started()
         pauses = self._pauses()
         while True:
-            await anyio.sleep(self.attempts.pause(self.monotonic()))
-            self.attempts.made(self.monotonic())
+            await anyio.sleep(self.attempts.wait(self.monotonic()))
+            self.attempts.record(self.monotonic())
             failure = await self.one_life()
             flowed = self.session.flowed
             self.status.ended(failure, flowed, self.session.rest_reason())

@@ -10,8 +10,8 @@ import anyio
 
 from ..errors import ExchangeUnreachable
 from .calls import Calls
+from .connection_failures import EXPECTED
 from .effects import Effect, Outgoing
-from .error_codes import EXPECTED
 from .protocol import ConnectionState, ErrorReply, Expired, Lost, Purpose, Result
 from .rate_limit import Group, Priority, group_of
 from .session import ExchangeSession
@@ -21,7 +21,7 @@ __all__ = ["Connection"]
 
 
 class Connection:
-    """Runs a session over a socket until it ends; every end is an error of `failures.EXPECTED`."""
+    """Runs a session over a socket until it ends; every end is an error of `connection_failures.EXPECTED`."""
 
     def __init__(
         self,

@@ -1,166 +1,132 @@
-"""What to do about everything the exchange can answer, and every way a connection can end.
+"""The one table of Deribit's error numbers. It imports nothing of the package, so any feature may import it.
 
-One table of Deribit's documented errors (https://docs.deribit.com/articles/errors.md) and one function for the rest.
+Source: https://docs.deribit.com/articles/errors.md, and the numbers that JSON-RPC 2.0 reserves.
 """
 
-import os
-import socket
-import ssl
 from dataclasses import dataclass
 from enum import Enum
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxyStatus, InvalidStatus
-from websockets.http11 import Response
-
-from ..errors import ExchangeRefused, ExchangeUnreachable
-
-__all__ = ["ERRORS", "EXPECTED", "Failure", "Pause", "Verdict", "classify", "verdict_of"]
+__all__ = ["ERROR_CODES", "Action", "ErrorCode", "Fault", "error_code"]
 
 
-class Verdict(Enum):
+class Fault(Enum):
+    """Whose fault an error is."""
+
+    OURS = "ours"  # the request was wrong, or came too soon
+    KEY = "key"  # the key, its rights or its owner's account
+    EXCHANGE = "exchange"
+
+
+class Action(Enum):
     """What to do next."""
 
-    WAIT = "wait"  # it passes by itself: try again after a pause
-    SLOW = "slow"  # we were too fast: pause longer, and ask less from now on
-    PAUSE = "pause"  # the exchange rests on purpose (maintenance, settlement): wait, and call it so
-    LOGIN = "login"  # the tokens are no good any more: log in again
-    FIX = "fix"  # this request is wrong and will stay wrong: do not repeat it
-    STOP = "stop"  # a person must act (a key, a permission, an address): say so, try rarely
+    RETRY = "retry"  # the error passes by itself: try again after a pause
+    SLOW_DOWN = "slow down"  # too many requests: pause longer, and send fewer from now on
+    WAIT = "wait"  # the exchange rests on purpose (maintenance, settlement): wait, and show that as the reason
+    LOG_IN = "log in"  # the tokens are not valid any more: log in again
+    GIVE_UP = "give up"  # the request is wrong and stays wrong: do not repeat it
+    STOP = "stop"  # the operator must act (a key, a permission, an address): report it, try rarely
 
 
-#: Every error of Deribit's table, and the JSON-RPC ones.
-ERRORS: dict[int, Verdict] = {
-    -32700: Verdict.FIX,  # parse error
-    -32600: Verdict.FIX,  # request entity too large, invalid request
-    -32601: Verdict.FIX,  # method not found
-    -32602: Verdict.FIX,  # invalid params
-    -32000: Verdict.FIX,  # missing params
-    10000: Verdict.LOGIN,  # authorization_required
-    10001: Verdict.WAIT,  # error, no detail
-    10028: Verdict.SLOW,  # too_many_requests; the session ends as well
-    10029: Verdict.FIX,  # not_owner_of_order: no rate limit, though some clients take it for one
-    10030: Verdict.FIX,  # must_be_websocket_request
-    10040: Verdict.WAIT,  # retry
-    10041: Verdict.PAUSE,  # settlement_in_progress
-    10047: Verdict.WAIT,  # matching_engine_queue_full
-    10066: Verdict.SLOW,  # too_many_concurrent_requests
-    11029: Verdict.FIX,  # invalid_arguments
-    11042: Verdict.STOP,  # permission_denied
-    11049: Verdict.FIX,  # bad_arguments
-    11050: Verdict.FIX,  # bad_request
-    11051: Verdict.PAUSE,  # system_maintenance
-    11052: Verdict.WAIT,  # subscribe_error_unsubscribed
-    11056: Verdict.PAUSE,  # unauthenticated_public_requests_temporarily_disabled
-    11060: Verdict.FIX,  # routed spot market not supported
-    11094: Verdict.WAIT,  # internal_server_error
-    11098: Verdict.STOP,  # account_locked
-    12003: Verdict.STOP,  # login_over_limit
-    12998: Verdict.STOP,  # security_key_authorization_over_limit
-    13004: Verdict.STOP,  # invalid_credentials
-    13007: Verdict.STOP,  # user_not_found
-    13008: Verdict.WAIT,  # request_failed
-    13009: Verdict.LOGIN,  # unauthorized
-    13010: Verdict.FIX,  # value_required
-    13020: Verdict.FIX,  # not_found
-    13021: Verdict.STOP,  # forbidden
-    13025: Verdict.PAUSE,  # method_switched_off_by_admin
-    13028: Verdict.WAIT,  # temporarily_unavailable
-    13403: Verdict.STOP,  # scope_exceeded
-    13668: Verdict.STOP,  # security_key_authorization_error
-    13778: Verdict.LOGIN,  # raw_subscriptions_not_available_for_unauthorized
-    13888: Verdict.WAIT,  # timed_out
-}
-
-
-def verdict_of(code: int) -> Verdict:
-    """What to do about an error code; one nobody documented is taken for a passing one."""
-    return ERRORS.get(code, Verdict.WAIT)
-
-
-class Pause(Enum):
-    """How long to leave the exchange alone, beside the pauses that grow."""
-
-    NONE = "none"
-    ANSWERED = "answered"  # it refused us, which is no accident: at most six attempts a minute
-    STOPPED = "stopped"  # nothing will change until a person acts
+_WRONG_KEY = "the exchange does not accept this key: check the client id and the secret"
+_TOO_MANY_LOGINS = "too many log-ins with this key: wait some minutes"
+_NO_RIGHT = "this key may not read the account: give it the right account:read"
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a connection ended or was not made: what to do, a sentence for people, and how long to wait at least."""
+class ErrorCode:
+    """One error number of the exchange. ``advice`` is the sentence that a person reads, empty for the general one."""
 
-    verdict: Verdict
-    reason: str
-    pause: Pause = Pause.NONE
-    retry_after_seconds: float = 0.0
+    code: int
+    meaning: str
+    fault: Fault
+    action: Action
+    advice: str = ""
+    #: The history that was requested does not exist: there is nothing older, or nothing at all.
+    no_history: bool = False
+    #: The tokens that were sent are of no use any more; a person must log in again.
+    ends_tokens: bool = False
+    #: The key or its secret is not accepted; counted against guessing.
+    wrong_key: bool = False
 
+    @property
+    def passes(self) -> bool:
+        """Whether the same request can succeed later, without a change."""
+        return self.action in (Action.RETRY, Action.SLOW_DOWN, Action.WAIT)
 
-#: What may go wrong without being a bug of ours.
-EXPECTED = (ConnectionClosed, InvalidHandshake, OSError, EOFError, ExchangeRefused, ExchangeUnreachable)
-#: Nobody is kept waiting longer than this by a `Retry-After`.
-LONGEST_RETRY_AFTER_SECONDS = 300.0
-
-
-def classify(error: Exception) -> Failure:
-    """What to do about an error of EXPECTED; the reason holds no address of a proxy and no secret."""
-    match error:
-        case ExchangeRefused():
-            return _refused(error)
-        case InvalidProxyStatus():
-            return _status(error.response, "the proxy")
-        case InvalidStatus():
-            return _status(error.response, "the exchange")
-        case ConnectionClosed():
-            return _closed(error)
-        case ssl.SSLCertVerificationError():
-            return Failure(Verdict.STOP, "the certificate of the exchange is not trusted", Pause.STOPPED)
-        case TimeoutError():
-            return Failure(Verdict.WAIT, "no answer in time")
-        case InvalidHandshake():
-            return Failure(Verdict.WAIT, f"the handshake failed ({type(error).__name__})")
-        case OSError():
-            return Failure(Verdict.WAIT, f"cannot connect: {_words(error)}")
-        case _:
-            return Failure(Verdict.WAIT, str(error) or type(error).__name__)
+    @property
+    def sentence(self) -> str:
+        """What a person reads."""
+        return self.advice or f"the exchange refused ({self.code}): try again later"
 
 
-def _words(error: OSError) -> str:
-    """What the system said, without the addresses that its messages hold."""
-    if isinstance(error, socket.gaierror):
-        return "the name of the exchange cannot be resolved"
-    number = error.errno or next((e.errno for e in getattr(error, "exceptions", ()) if e.errno), None)
-    return os.strerror(number).lower() if number else type(error).__name__
+ERROR_CODES: dict[int, ErrorCode] = {
+    row.code: row
+    for row in (
+        ErrorCode(-32700, "parse error", Fault.OURS, Action.GIVE_UP),
+        ErrorCode(-32600, "invalid request, or too large", Fault.OURS, Action.GIVE_UP, no_history=True),
+        ErrorCode(-32601, "method not found", Fault.OURS, Action.GIVE_UP, no_history=True),
+        ErrorCode(-32602, "invalid params", Fault.OURS, Action.GIVE_UP, no_history=True),
+        ErrorCode(-32000, "missing params", Fault.OURS, Action.GIVE_UP, no_history=True),
+        ErrorCode(10000, "authorization_required", Fault.KEY, Action.LOG_IN, ends_tokens=True),
+        ErrorCode(10001, "error, without detail", Fault.EXCHANGE, Action.RETRY),
+        ErrorCode(10028, "too_many_requests; ends the connection as well", Fault.OURS, Action.SLOW_DOWN),
+        # Not a rate limit, though some clients take it for one.
+        ErrorCode(10029, "not_owner_of_order", Fault.OURS, Action.GIVE_UP),
+        ErrorCode(10030, "must_be_websocket_request", Fault.OURS, Action.GIVE_UP),
+        ErrorCode(10040, "retry", Fault.EXCHANGE, Action.RETRY),
+        ErrorCode(
+            10041,
+            "settlement_in_progress",
+            Fault.EXCHANGE,
+            Action.WAIT,
+            "the exchange is busy with its settlement: try again in a minute",
+        ),
+        ErrorCode(10047, "matching_engine_queue_full", Fault.EXCHANGE, Action.RETRY),
+        ErrorCode(10066, "too_many_concurrent_requests", Fault.OURS, Action.SLOW_DOWN),
+        ErrorCode(11029, "invalid_arguments", Fault.OURS, Action.GIVE_UP, no_history=True),
+        ErrorCode(11042, "permission_denied", Fault.KEY, Action.STOP, _NO_RIGHT),
+        ErrorCode(11049, "bad_arguments", Fault.OURS, Action.GIVE_UP, no_history=True),
+        ErrorCode(11050, "bad_request", Fault.OURS, Action.GIVE_UP, no_history=True),
+        ErrorCode(
+            11051,
+            "system_maintenance",
+            Fault.EXCHANGE,
+            Action.WAIT,
+            "the exchange is under maintenance: try again later",
+        ),
+        ErrorCode(11052, "subscribe_error_unsubscribed", Fault.EXCHANGE, Action.RETRY),
+        ErrorCode(11056, "unauthenticated_public_requests_temporarily_disabled", Fault.EXCHANGE, Action.WAIT),
+        ErrorCode(11060, "routed spot market not supported", Fault.OURS, Action.GIVE_UP),
+        ErrorCode(11094, "internal_server_error", Fault.EXCHANGE, Action.RETRY),
+        ErrorCode(
+            11098,
+            "account_locked",
+            Fault.KEY,
+            Action.STOP,
+            "the exchange has locked this account",
+            ends_tokens=True,
+        ),
+        ErrorCode(12003, "login_over_limit", Fault.KEY, Action.STOP, _TOO_MANY_LOGINS),
+        ErrorCode(12998, "security_key_authorization_over_limit", Fault.KEY, Action.STOP, _TOO_MANY_LOGINS),
+        # An unknown id (13007) and a wrong secret (13004) read alike: the answer must not tell which keys exist.
+        ErrorCode(13004, "invalid_credentials", Fault.KEY, Action.STOP, _WRONG_KEY, ends_tokens=True, wrong_key=True),
+        ErrorCode(13007, "user_not_found", Fault.KEY, Action.STOP, _WRONG_KEY, ends_tokens=True, wrong_key=True),
+        ErrorCode(13008, "request_failed", Fault.EXCHANGE, Action.RETRY),
+        ErrorCode(13009, "unauthorized", Fault.KEY, Action.LOG_IN, _WRONG_KEY, ends_tokens=True, wrong_key=True),
+        ErrorCode(13010, "value_required", Fault.OURS, Action.GIVE_UP),
+        ErrorCode(13020, "not_found", Fault.OURS, Action.GIVE_UP, no_history=True),
+        ErrorCode(13021, "forbidden", Fault.KEY, Action.STOP, _NO_RIGHT),
+        ErrorCode(13025, "method_switched_off_by_admin", Fault.EXCHANGE, Action.WAIT),
+        ErrorCode(13028, "temporarily_unavailable", Fault.EXCHANGE, Action.RETRY),
+        ErrorCode(13403, "scope_exceeded", Fault.KEY, Action.STOP, _NO_RIGHT),
+        ErrorCode(13668, "security_key_authorization_error", Fault.KEY, Action.STOP),
+        ErrorCode(13778, "raw_subscriptions_not_available_for_unauthorized", Fault.KEY, Action.LOG_IN),
+        ErrorCode(13888, "timed_out", Fault.EXCHANGE, Action.RETRY),
+    )
+}
 
 
-def _refused(error: ExchangeRefused) -> Failure:
-    verdict = verdict_of(error.code)
-    if verdict is Verdict.PAUSE:
-        return Failure(verdict, f"the exchange rests: {error.message}", Pause.ANSWERED)
-    return Failure(verdict, str(error), Pause.ANSWERED if verdict is Verdict.SLOW else Pause.NONE)
-
-
-def _closed(error: ConnectionClosed) -> Failure:
-    """Deribit documents no close codes, so all are alike but policy (1008) and try again later (1013)."""
-    if error.rcvd is None:
-        return Failure(Verdict.WAIT, "the connection broke")
-    code = error.rcvd.code
-    said = f"the exchange closed the connection ({code})"
-    return Failure(Verdict.SLOW, said, Pause.ANSWERED) if code in (1008, 1013) else Failure(Verdict.WAIT, said)
-
-
-def _status(response: Response, who: str) -> Failure:
-    """The handshake was answered with an HTTP status instead of an upgrade."""
-    status, later = response.status_code, _retry_after(response)
-    if status == 429:
-        return Failure(Verdict.SLOW, f"{who} has too many of our connections (HTTP 429)", Pause.ANSWERED, later)
-    if status == 408 or status >= 500:
-        return Failure(Verdict.WAIT, f"{who} is unavailable (HTTP {status})", Pause.ANSWERED, later)
-    if 300 <= status < 400:
-        # Followed, a redirect could lead the login anywhere.
-        return Failure(Verdict.STOP, f"{who} redirects us elsewhere, refused (HTTP {status})", Pause.STOPPED)
-    return Failure(Verdict.STOP, f"{who} refuses us (HTTP {status})", Pause.STOPPED)
-
-
-def _retry_after(response: Response) -> float:
-    given = response.headers.get("Retry-After", "")
-    return min(float(given), LONGEST_RETRY_AFTER_SECONDS) if given.isdecimal() else 0.0
+def error_code(code: int) -> ErrorCode:
+    """The row of a number; one that is not documented counts as a passing failure of the exchange."""
+    return ERROR_CODES.get(code) or ErrorCode(code, "not documented", Fault.EXCHANGE, Action.RETRY)

@@ -13,10 +13,10 @@ import anyio
 import httpx2
 import msgspec
 
+from ..backoff import delays
 from ..errors import ExchangeRefused, ExchangeUnreachable
 from ..model import Tick, is_index
-from .backoff import delays
-from .error_codes import Verdict, verdict_of
+from .error_codes import Action, error_code
 from .messages import ErrorBody, UnreadableMessage, decode_as, number, read_price
 from .rate_limit import Group, RateLimiter, group_of
 from .transport import checked_proxy, trust
@@ -172,7 +172,7 @@ class HttpClient:
             return True
         if error.code == 10028:
             self._budget.slow_down(self._monotonic())
-        return verdict_of(error.code) in (Verdict.WAIT, Verdict.SLOW)
+        return error_code(error.code).action in (Action.RETRY, Action.SLOW_DOWN)
 
     async def _once(self, method: str, params: dict[str, Any]) -> tuple[msgspec.Raw, int | None]:
         await self._turn(group_of(method))

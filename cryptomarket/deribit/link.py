@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 
 from ..model import Gap, Message, Tick
-from .auth import ApplicationLogin, Credentials, GrantType
-from .backoff import Attempts
+from .application_login import ApplicationLogin
+from .auth import Credentials, GrantType
 from .calls import Calls
 from .connection import Connection
+from .connection_failures import EXPECTED, Failure, MinimumPause, classify
 from .effects import Effect, InstrumentChanged, ProtocolWarning
-from .error_codes import EXPECTED, Failure, Pause, classify
-from .rate_limit import Priority, RateLimiter
+from .rate_limit import AttemptLimiter, Priority, RateLimiter
 from .session import ExchangeSession
 from .subscriptions import Subscriptions
 from .timeouts import Timeouts
@@ -55,14 +55,14 @@ class Link:
         on_instrument: Callable[[InstrumentChanged], None] = _ignore,
         patience: Timeouts | None = None,
         budget: RateLimiter | None = None,
-        attempts: Attempts | None = None,
+        attempts: AttemptLimiter | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         random: Callable[[], float] = random_module.random,
     ) -> None:
         self.patience = patience or Timeouts()
         self.budget = budget or RateLimiter()
-        self.attempts = Attempts() if attempts is None else attempts  # an unused one is empty, hence false
+        self.attempts = AttemptLimiter() if attempts is None else attempts  # an unused one is empty, hence false
         self.status = UpstreamStatus(publish, wall=wall, hint=hint)
         self.login = ApplicationLogin(credentials, wall=wall, random=random, grant_type=grant_type)
         self.subscriptions = Subscriptions(tickers, raw=raw, grace_seconds=grace_seconds)
@@ -97,7 +97,11 @@ class Link:
 
     def pause(self, failure: Failure) -> float:
         """Seconds to leave the exchange alone after a failure, at least."""
-        pauses = {Pause.NONE: 0.0, Pause.ANSWERED: self.patience.answered, Pause.STOPPED: self.patience.stopped}
+        pauses = {
+            MinimumPause.NONE: 0.0,
+            MinimumPause.REFUSED: self.patience.answered,
+            MinimumPause.STOPPED: self.patience.stopped,
+        }
         return max(pauses[failure.pause], failure.retry_after_seconds)
 
     def _new_session(self) -> ExchangeSession:

@@ -15,7 +15,6 @@ from ..model import Tick, exact_price, is_index
 __all__ = [
     "ErrorBody",
     "Frame",
-    "Grant",
     "IndexData",
     "InstrumentState",
     "PlatformState",
@@ -119,19 +118,6 @@ class InstrumentState(msgspec.Struct, frozen=True):
     instrument_name: str
     state: str = ""
     timestamp: int = 0
-
-
-class Grant(msgspec.Struct, frozen=True):
-    """The result of ``public/auth``; its representation shows no token."""
-
-    access_token: str
-    refresh_token: str = ""
-    expires_in: float = 0.0
-    scope: str = ""
-    token_type: str = "bearer"  # noqa: S105 (a kind of token, not one)
-
-    def __repr__(self) -> str:
-        return f"<Grant scope={self.scope!r} expires_in={self.expires_in:.0f}>"
 
 
 _frames = msgspec.json.Decoder(Frame)

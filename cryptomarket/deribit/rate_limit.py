@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-__all__ = ["Group", "Priority", "RateLimiter", "group_of"]
+__all__ = ["AttemptLimiter", "Group", "Priority", "RateLimiter", "group_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +141,27 @@ class RateLimiter:
         gained = (now - self._filled.get(group, now)) * self._refill(group)
         self._levels[group] = min(self._levels[group] + max(gained, 0.0), float(group.value.capacity))
         self._filled[group] = now
+
+
+class AttemptLimiter:
+    """Bounds the connection attempts within any minute, however often the exchange accepts and then drops us.
+
+    Deribit bans addresses that connect too often; a delay that data resets would not stop a connection that flaps.
+    """
+
+    def __init__(self, *, max_attempts: int = 30, window_seconds: float = 60.0) -> None:
+        self.window_seconds = window_seconds
+        self._times: deque[float] = deque(maxlen=max_attempts)
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next attempt is allowed, 0 when it is."""
+        if len(self._times) < (self._times.maxlen or 1):
+            return 0.0
+        return max(0.0, self._times[0] + self.window_seconds - now)
+
+    def record(self, now: float) -> None:
+        """Count an attempt that is made now."""
+        self._times.append(now)

@@ -10,12 +10,13 @@ from typing import Any
 
 from ..errors import ExchangeRefused, ExchangeUnreachable
 from ..model import Gap
-from .auth import ApplicationLogin
+from .application_login import ApplicationLogin
+from .auth import Grant
 from .channels import is_raw, ticker_of
 from .effects import Effect, InstrumentChanged, Outgoing, ProtocolWarning
-from .error_codes import Verdict, verdict_of
+from .error_codes import Action, error_code
 from .exchange_status import ExchangeStatus
-from .messages import Grant, UnreadableMessage, decode_as, read_price
+from .messages import UnreadableMessage, decode_as, read_price
 from .protocol import (
     ConnectionState,
     ErrorReply,
@@ -225,7 +226,7 @@ class ExchangeSession:
             self._set_heartbeat()
 
     def _log_in(self) -> None:
-        self.login.asked()
+        self.login.sent()
         self._wish("public/auth", Purpose.LOGIN, Priority.LOGIN)
 
     def _set_heartbeat(self) -> None:
@@ -250,12 +251,12 @@ class ExchangeSession:
 
     def _login_failed(self, reason: str, now: float, *, hopeless: bool) -> list[Effect]:
         """Public prices flow without a login: go on, and say once what is wrong."""
-        known = self.login.trouble
+        known = self.login.problem
         self.login.failed(reason, now, hopeless=hopeless)
         self.subscriptions.raw_allowed = self.login.authenticated
         if self.protocol.state is ConnectionState.LOGGING_IN:
             self._set_heartbeat()
-        return [ProtocolWarning(f"login failed: {reason}")] if self.login.trouble != known else []
+        return [ProtocolWarning(f"login failed: {reason}")] if self.login.problem != known else []
 
     def _confirmed(self, event: Result, now: float) -> list[Effect]:
         asked = event.request.params["channels"]
@@ -272,7 +273,7 @@ class ExchangeSession:
     # What is refused or never answered
 
     def _refused(self, event: ErrorReply, request: Request, now: float) -> list[Effect]:
-        verdict = verdict_of(event.code)
+        action = error_code(event.code).action
         error = ExchangeRefused(request.method, event.code, event.message, event.reason)
         if event.code == 10028:
             self.budget.slow_down(now)
@@ -281,15 +282,15 @@ class ExchangeSession:
             self.budget.crowd_down(now)
         match request.purpose:
             case Purpose.HELLO:
-                if verdict in (Verdict.WAIT, Verdict.SLOW, Verdict.PAUSE):
+                if error_code(event.code).passes:
                     raise error
                 self._log_in_or_set_heartbeat(now)
             case Purpose.LOGIN:
-                return self._login_failed(str(error), now, hopeless=verdict is Verdict.STOP)
+                return self._login_failed(str(error), now, hopeless=action is Action.STOP)
             case Purpose.HEARTBEAT:
                 self._begin(now)
             case Purpose.SUBSCRIBE:
-                return self._not_subscribed(request, error, verdict, now)
+                return self._not_subscribed(request, error, action, now)
             case Purpose.UNSUBSCRIBE:
                 self.subscriptions.left(request.params["channels"])
             case Purpose.PROBE:
@@ -300,16 +301,16 @@ class ExchangeSession:
                 pass
         return [ProtocolWarning(str(error))]
 
-    def _not_subscribed(self, request: Request, error: ExchangeRefused, verdict: Verdict, now: float) -> list[Effect]:
+    def _not_subscribed(self, request: Request, error: ExchangeRefused, action: Action, now: float) -> list[Effect]:
         channels = request.params["channels"]
-        if verdict is Verdict.LOGIN and any(is_raw(channel) for channel in channels):
+        if action is Action.LOG_IN and any(is_raw(channel) for channel in channels):
             self.subscriptions.raw_allowed = False  # 100ms will do until the next login
             self.subscriptions.postponed(channels, now, 0.0)
             self._ask_for_channels(now)
-        elif verdict in (Verdict.FIX, Verdict.STOP) and len(channels) == 1:
+        elif action in (Action.GIVE_UP, Action.STOP) and len(channels) == 1:
             dropped = self.subscriptions.answered(channels, (), now)
             return [ProtocolWarning(str(error)), *(Gap(t) for channel in dropped if (t := ticker_of(channel)))]
-        elif verdict in (Verdict.FIX, Verdict.STOP):
+        elif action in (Action.GIVE_UP, Action.STOP):
             self.subscriptions.halve(channels)  # one bad name may spoil the whole request
         else:
             self.subscriptions.postponed(channels, now, self.patience.retry)
@@ -395,5 +396,5 @@ class ExchangeSession:
             outputs += self._handle(event, self._monotonic())
         self.subscriptions.lost()
         self.subscriptions.raw_allowed = False
-        self.login.lost()
+        self.login.connection_lost()
         return outputs

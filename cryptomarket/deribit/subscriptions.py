@@ -9,6 +9,7 @@ from enum import Enum
 
 import msgspec
 
+from ..backoff import doubled
 from .channels import BATCHED, PLATFORM, RAW, channel_of, is_raw, ticker_of
 
 __all__ = ["Phase", "Subscriptions", "first_chunk"]
@@ -151,7 +152,7 @@ class Subscriptions:
         self._phases.pop(channel, None)
         known = self._refused.get(channel)
         times = known.times + 1 if known else 1
-        pause = min(self.refusal_seconds * 2.0 ** (times - 1), self.longest_refusal_seconds)
+        pause = doubled(self.refusal_seconds, times - 1, cap_seconds=self.longest_refusal_seconds)
         self._refused[channel] = _Refusal(now + pause, times)
         return known is None
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import structlog
 
 from ..model import Message, Upstream, UpstreamState
-from .error_codes import Failure, Verdict
+from .connection_failures import Failure
+from .error_codes import Action
 
 __all__ = ["UpstreamStatus"]
 
@@ -44,7 +45,7 @@ class UpstreamStatus:
         self._rested = rests or self._rested
         # A maintenance that was announced explains why nobody answers, until prices flow again.
         reason = f"{self._rested} ({failure.reason})" if self._rested else failure.reason
-        if flowed and failure.verdict is not Verdict.STOP:
+        if flowed and failure.action is not Action.STOP:
             self._show(UpstreamState.CONNECTING, reason)
         else:
             self._show(UpstreamState.DOWN, reason)

@@ -6,6 +6,7 @@ Heartbeats and pongs do not count as life: a line was seen to answer both for ho
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
+from ..backoff import doubled
 from ..model import Rhythm
 
 __all__ = ["Pulse", "Watchdog"]
@@ -66,7 +67,7 @@ class Watchdog:
 
     def _patience(self, watch: _Watch) -> float:
         usual = watch.rhythm.limit if watch.rhythm.last is not None else self.first_seconds
-        return min(usual * 2.0 ** min(watch.attempts, 16), max(self.longest_seconds, usual))
+        return doubled(usual, watch.attempts, cap_seconds=max(self.longest_seconds, usual))
 
     def tried(self, channel: str, now: float) -> None:
         """The channel is being subscribed again."""

@@ -14,6 +14,7 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 
+from ..deribit.error_codes import error_code
 from ..errors import DatabaseUnavailable, ExchangeError, ExchangeRefused
 from ..model import Price, Source, is_index
 from .intervals import Coverage, Interval, Kind, Reason, kept_since, runs
@@ -48,8 +49,6 @@ BARS_SECONDS = 86_400
 VOLATILITY = {"btcdvol_usdc": "BTC", "ethdvol_usdc": "ETH"}
 #: What will not come by asking again: it was asked, or nobody wants it.
 SETTLED = frozenset({Reason.COARSE, Reason.UNAVAILABLE, Reason.UNASKED, Reason.PRUNED})
-#: Refusals that mean this history does not exist: invalid request or params, not found.
-NONEXISTENT = frozenset({-32600, -32601, -32602, -32000, 11029, 11049, 11050, 13020})
 
 Points = Sequence[tuple[int, Decimal]]
 
@@ -264,7 +263,7 @@ class Backfill:
             by_chart = is_index(ticker) and ticker not in VOLATILITY
             return await (self._fill_index if by_chart else self._fill_minutes)(ticker, holes)
         except ExchangeRefused as exc:
-            if exc.code not in NONEXISTENT:
+            if not error_code(exc.code).no_history:
                 raise
             for hole in holes:
                 await self._store.mark_missing(ticker, hole.start, hole.end, Reason.UNAVAILABLE)

@@ -12,6 +12,7 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 
+from ..backoff import doubled
 from ..errors import ExchangeError
 
 __all__ = ["Catalogue", "CatalogueStatistics"]
@@ -19,8 +20,8 @@ __all__ = ["Catalogue", "CatalogueStatistics"]
 log = structlog.get_logger(__name__)
 
 DAY = 86_400
-#: The first pause after a failed fetch. It doubles up to an hour, since only new names depend on it.
-RETRY_SECONDS = 15.0
+#: The pauses after failed fetches, which double. They may be long, since only new names depend on a fetch.
+RETRY_SECONDS, LONGEST_RETRY_SECONDS = 15.0, 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +84,20 @@ class Catalogue:
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Fetch now and after each midnight UTC, until cancelled; a failed fetch is repeated with growing pauses."""
         task_status.started()
-        pause = RETRY_SECONDS
+        failures = 0
         while True:
             try:
                 self._names = self._always | frozenset(await self._fetch())
             except ExchangeError as exc:
                 self._failure = str(exc)
-                if pause == RETRY_SECONDS:
+                if not failures:
                     log.warning(
                         "catalogue not refreshed, known tickers stay", tickers=len(self._names), reason=str(exc)
                     )
-                await self._sleep(pause)
-                pause = min(pause * 2, 3600.0)
+                await self._sleep(doubled(RETRY_SECONDS, failures, cap_seconds=LONGEST_RETRY_SECONDS))
+                failures += 1
                 continue
             self._fetched_at, self._failure = self._wall(), None
             log.info("catalogue refreshed", tickers=len(self._names))
-            pause = RETRY_SECONDS
+            failures = 0
             await self._sleep(DAY - self._fetched_at % DAY + 1)

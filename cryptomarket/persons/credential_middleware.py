@@ -4,7 +4,6 @@ It decides by `scope["path"]`, which is what routes decide by. The body stays in
 the secret is sealed; nothing of it is ever part of an answer, a log line or an exception.
 """
 
-import ctypes
 import math
 import secrets
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..deribit.auth import wipe
 from ..errors import CacheUnavailable, RequestRefused
 from .cache import Cache
 from .limits import Limits, counted
@@ -106,7 +106,7 @@ class CredentialMiddleware:
                 _wait(await self._limits.of_key(who))
                 return await self._seal(client_id, secret), who
             finally:
-                secret[:] = bytes(len(secret))
+                wipe(secret)
         finally:
             body[:] = bytes(len(body))
 
@@ -127,7 +127,7 @@ class CredentialMiddleware:
                             view[size : size + len(piece)] = piece
                         size += len(piece)
                     message.clear()
-                    _overwrite(piece)
+                    wipe(piece)
                     if not fits:
                         raise RequestRefused(413, f"a log-in of at most {BODY_BYTES} bytes")
         except TimeoutError:
@@ -178,7 +178,7 @@ def _parse(body: bytearray) -> tuple[str, bytearray]:
     if not 0 < len(found.client_id) <= _ID or not found.client_id.isascii() or not found.client_id.isprintable():
         raise RequestRefused(422, f"client_id: 1 to {_ID} printable letters")
     if not 0 < len(secret) <= _ID or not _ALLOWED.issuperset(secret):
-        secret[:] = bytes(len(secret))
+        wipe(secret)
         raise RequestRefused(422, f"client_secret: a text of 1 to {_ID} letters, as the exchange shows it")
     return found.client_id, secret
 
@@ -186,15 +186,6 @@ def _parse(body: bytearray) -> tuple[str, bytearray]:
 def _wait(seconds: float) -> None:
     if seconds > 0:
         raise RequestRefused(429, "fewer log-ins; wait before the next", retry_after=math.ceil(seconds))
-
-
-def _overwrite(piece: bytes) -> None:
-    """Wipe a piece of the body where it lies: it is the server's, nobody else reads it any more.
-
-    Python has no way to say this of `bytes`. A piece of one letter is shared by the whole process and stays.
-    """
-    if isinstance(piece, bytes) and len(piece) > 1:
-        ctypes.memset(id(piece) + bytes.__basicsize__ - 1, 0, len(piece))
 
 
 async def _nothing_more() -> Message:

@@ -14,12 +14,14 @@ import msgspec
 import structlog
 from anyio.abc import TaskStatus
 
+from ..deribit.auth import READ_ONLY_SCOPE, Grant, excess_rights
+from ..deribit.error_codes import error_code
 from ..errors import CacheUnavailable, ExchangeError, ExchangeRefused, ExchangeUnreachable, InternalError
 from ..model import SessionChanged
 from .browser_sessions import LIFE_SECONDS, BrowserSessions, Person, Tokens
 from .cache import Cache
 from .failure_throttle import FailureThrottle
-from .login_flow import NO_ANSWER, OUR_FAULT, Call, Grant, LoginFailed, LoginFlow, reason_of, too_wide
+from .login_flow import NO_ANSWER, OUR_FAULT, Call, LoginFailed, LoginFlow, reason_of
 from .notifications import LOGIN_FAILED, PERSON_CHANGED, keep_word
 
 __all__ = ["Account", "LeaderReply", "LeaderRequest", "LeaderWorker"]
@@ -35,8 +37,6 @@ LONGEST_SECONDS = 7 * 86_400
 #: How often tokens are looked at, and how long after a failure one is tried again.
 LOOK_SECONDS = 5.0
 RETRY_SECONDS = 60.0
-#: The exchange does not know a token, or not any more.
-DEAD = {13009, 10000, 13004, 13007, 11098}
 ENDED = "expired: the exchange ended this login; log in again"
 
 
@@ -181,7 +181,7 @@ class LeaderWorker:
         try:
             accounts = await self._summaries(person)
         except ExchangeError as exc:
-            if isinstance(exc, ExchangeRefused) and exc.code in DEAD:
+            if isinstance(exc, ExchangeRefused) and error_code(exc.code).ends_tokens:
                 await self._end(person, ENDED)
                 return LeaderReply(gone=True)
             return LeaderReply(failed=reason_of(exc))
@@ -236,7 +236,7 @@ class LeaderWorker:
             params = {"grant_type": "refresh_token", "refresh_token": person.tokens.refresh}
             grant = msgspec.json.decode(await self._call("public/auth", params), type=Grant)
         except ExchangeRefused as exc:
-            if exc.code in DEAD:
+            if error_code(exc.code).ends_tokens:
                 await self._end(person, ENDED)
             return
         except (ExchangeError, msgspec.DecodeError):
@@ -250,7 +250,7 @@ class LeaderWorker:
         now = int(self._wall())
         async with self._sessions.writing:
             person = await self._sessions.person(person_id)
-            if person is None or too_wide(grant.scope):
+            if person is None or excess_rights(grant.scope, READ_ONLY_SCOPE):
                 return
             fresh = replace(
                 person,

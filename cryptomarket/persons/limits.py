@@ -8,6 +8,7 @@ import hashlib
 import time
 from collections.abc import Callable
 
+from ..backoff import doubled
 from .cache import Cache
 
 __all__ = ["Limits", "counted"]
@@ -46,5 +47,5 @@ class Limits:
     async def failed(self, who: str) -> None:
         """The exchange did not accept the key: the next try has to wait twice as long as this one had."""
         number = await self._cache.count(f"deribit:limit:{who}:failed", REMEMBERED_SECONDS)
-        wait = min(LONGEST_WAIT_SECONDS, 2.0 ** min(number, 20))
+        wait = doubled(1.0, number, cap_seconds=LONGEST_WAIT_SECONDS)
         await self._cache.put(f"deribit:limit:{who}:until", f"{self._wall() + wait:.3f}".encode(), wait)

@@ -4,7 +4,6 @@ The secret is in memory for as long as a signature takes. What waits for the bud
 which is good for a minute, and the secret itself never travels.
 """
 
-import hmac
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from ..deribit.auth import READ_ONLY_SCOPE, Grant, excess_rights, missing_rights, signed_params, wipe
+from ..deribit.error_codes import error_code
 from ..errors import CryptomarketError, ExchangeError, ExchangeRefused
 from .browser_sessions import LIFE_SECONDS, MOST_SESSIONS, BrowserSessions, Person, Tokens
 from .cache import Cache
@@ -19,52 +20,20 @@ from .credential_middleware import CIPHERTEXT, KEY, SECRET_SECONDS
 from .limits import Limits
 from .vault import CannotOpen, Vault
 
-__all__ = ["Call", "Grant", "LoginFailed", "LoginFlow", "reason_of", "too_wide"]
+__all__ = ["Call", "LoginFailed", "LoginFlow", "reason_of"]
 
 #: A call over the one connection to the exchange: the method, its parameters, the raw result.
 Call = Callable[[str, Mapping[str, Any]], Awaitable[msgspec.Raw]]
 
-#: All that is asked for, and nothing beside it is accepted.
-SCOPE = "account:read wallet:none trade:none block_trade:none"
-_READ = {"account:read", "account:none"}
-_BOOKKEEPING = ("connection", "mainaccount", "session", "expires", "ip")
-
-BAD_KEY = "the exchange does not accept this key: check the client id and the secret"
 OUR_FAULT = "this server failed by an error of its own, which was logged: try again later"
 NO_ANSWER = "the exchange did not answer in time: try again"
 GONE = "the log-in took too long: try again"
 NO_RIGHT = "this key may not read the account: give it the right account:read"
 TOO_WIDE = "the exchange granted more than reading, so nothing was kept: use a key with fewer rights"
-#: What a person can do about an error of the exchange. An unknown id and a wrong secret read alike.
-REASONS = {
-    13004: BAD_KEY,
-    13007: BAD_KEY,
-    13009: BAD_KEY,
-    12003: "too many log-ins with this key: wait some minutes",
-    12998: "too many log-ins with this key: wait some minutes",
-    11098: "the exchange has locked this account",
-    11042: NO_RIGHT,
-    13021: NO_RIGHT,
-    13403: NO_RIGHT,
-    10041: "the exchange is busy with its settlement: try again in a minute",
-    11051: "the exchange is under maintenance: try again later",
-}
 
 
 class LoginFailed(CryptomarketError):
     """A log-in that came to nothing; ``str()`` is the sentence for the person."""
-
-
-class Grant(msgspec.Struct, frozen=True):
-    """What ``public/auth`` answers."""
-
-    access_token: str
-    refresh_token: str
-    expires_in: float
-    scope: str
-
-    def __repr__(self) -> str:
-        return "<Grant>"
 
 
 class _Identity(msgspec.Struct):
@@ -76,16 +45,10 @@ class _Identity(msgspec.Struct):
     system_name: str | None = None
 
 
-def too_wide(scope: str) -> bool:
-    """Whether a scope allows more than reading the account."""
-    words = {word for word in scope.split() if word.partition(":")[0] not in _BOOKKEEPING}
-    return any(not word.endswith(":none") for word in words - _READ)
-
-
 def reason_of(error: ExchangeError) -> str:
     """The sentence for the person."""
     if isinstance(error, ExchangeRefused):
-        return REASONS.get(error.code, f"the exchange refused ({error.code}): try again later")
+        return error_code(error.code).sentence
     return NO_ANSWER
 
 
@@ -119,7 +82,7 @@ class LoginFlow:
             grant = await self._granted(params)
             identity = await self._identity(grant)
         except ExchangeError as exc:
-            if isinstance(exc, ExchangeRefused) and REASONS.get(exc.code) == BAD_KEY:
+            if isinstance(exc, ExchangeRefused) and error_code(exc.code).wrong_key:
                 await self._limits.failed(who)
             raise LoginFailed(reason_of(exc)) from None
         return await self._enter(grant, identity, session, login)
@@ -135,21 +98,13 @@ class LoginFlow:
             secret = self._vault.open_secret(ciphertext, key, seconds=SECRET_SECONDS)
         except (CannotOpen, msgspec.DecodeError):
             raise LoginFailed(GONE) from None
-        stamp, nonce = int(self._wall() * 1000), secrets.token_hex(8)
+        # One exchange session a browser: a login that is repeated replaces it instead of using up the key's 16.
+        scope = f"session:cryptomarket-{session[:16]} {READ_ONLY_SCOPE} expires:{LIFE_SECONDS}"
+        timestamp, nonce = int(self._wall() * 1000), secrets.token_hex(8)
         try:
-            signature = hmac.digest(secret, f"{stamp}\n{nonce}\n".encode(), "sha256").hex()
+            return signed_params(client_id, secret, scope, timestamp=timestamp, nonce=nonce)
         finally:
-            secret[:] = bytes(len(secret))
-        return {
-            "grant_type": "client_signature",
-            "client_id": client_id,
-            "timestamp": stamp,
-            "nonce": nonce,
-            "data": "",
-            "signature": signature,
-            # One session of the exchange a browser: who logs in again replaces it instead of using up the key's 16.
-            "scope": f"session:cryptomarket-{session[:16]} {SCOPE} expires:{LIFE_SECONDS}",
-        }
+            wipe(secret)
 
     async def _granted(self, params: Mapping[str, Any]) -> Grant:
         raw = await self._call("public/auth", params)
@@ -157,9 +112,9 @@ class LoginFlow:
             grant = msgspec.json.decode(raw, type=Grant)
         except msgspec.DecodeError:
             raise LoginFailed(NO_ANSWER) from None
-        if too_wide(grant.scope):
+        if excess_rights(grant.scope, READ_ONLY_SCOPE):
             raise LoginFailed(TOO_WIDE)
-        if "account:read" not in grant.scope.split():
+        if missing_rights(grant.scope, READ_ONLY_SCOPE):
             raise LoginFailed(NO_RIGHT)
         return grant
 

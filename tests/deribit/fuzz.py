@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from cryptomarket.deribit.auth import ApplicationLogin
+from cryptomarket.deribit.application_login import ApplicationLogin
 from cryptomarket.deribit.rate_limit import RateLimiter
 from cryptomarket.deribit.session import ExchangeSession
 from cryptomarket.deribit.subscriptions import Subscriptions
@@ -25,7 +25,7 @@ from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
 from cryptomarket.model import Tick
 from tests.recorded import recorded_lines
 
-__all__ = ["Verdict", "fuzz", "recorded_frames"]
+__all__ = ["Action", "fuzz", "recorded_frames"]
 
 #: Pieces that parsers stumble over.
 SPICE = (
@@ -35,7 +35,7 @@ SPICE = (
 )  # fmt: skip
 
 
-class Verdict:
+class Action:
     """What became of the frames."""
 
     def __init__(self) -> None:
@@ -140,9 +140,9 @@ def new_session() -> ExchangeSession:
     return session
 
 
-def fuzz(count: int, seed: int) -> Verdict:
+def fuzz(count: int, seed: int) -> Action:
     """Feed so many mutated frames to sessions; raises AssertionError for a price that no frame said."""
-    chance, frames, verdict = random.Random(seed), recorded_frames(), Verdict()
+    chance, frames, action = random.Random(seed), recorded_frames(), Action()
     process, session, started = psutil.Process(), new_session(), time.monotonic()
     settled = 0.0
     for number in range(count):
@@ -155,18 +155,18 @@ def fuzz(count: int, seed: int) -> Verdict:
             session, outputs = new_session(), []
         for tick in outputs:
             if isinstance(tick, Tick):
-                verdict.ticks += 1
+                action.ticks += 1
                 assert agrees(tick, told(frame)), f"seed {seed}, frame {number}: {tick} out of {frame!r}"
-        verdict.frames += 1
+        action.frames += 1
         if number % 100 == 0:
-            verdict.corrupt += 100 * (not is_json(frame))
+            action.corrupt += 100 * (not is_json(frame))
         if number == min(count // 5, 20_000):
             gc.collect()
             settled = process.memory_info().rss
     gc.collect()
-    verdict.grown_mib = (process.memory_info().rss - settled) / 2**20
-    verdict.seconds = time.monotonic() - started
-    return verdict
+    action.grown_mib = (process.memory_info().rss - settled) / 2**20
+    action.seconds = time.monotonic() - started
+    return action
 
 
 def main() -> int:

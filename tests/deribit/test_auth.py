@@ -2,8 +2,8 @@
 
 import pytest
 
-from cryptomarket.deribit.auth import ApplicationLogin, Credentials, GrantType, Secret, excess, missing, signature
-from cryptomarket.deribit.messages import Grant
+from cryptomarket.deribit.application_login import ApplicationLogin
+from cryptomarket.deribit.auth import Credentials, Grant, GrantType, Secret, excess_rights, missing_rights, signature
 
 KEY = Credentials("AMANDA", Secret("AMANDASECRECT"))
 
@@ -25,7 +25,7 @@ def login(**options: object) -> ApplicationLogin:
 )  # fmt: skip
 def test_signs_as_deribit_does(secret: str, timestamp: int, nonce: str, data: str, expected: str) -> None:
     """The worked examples, the first of them Deribit's own."""
-    assert signature(secret, timestamp, nonce, data) == expected
+    assert signature(secret.encode(), timestamp, nonce, data) == expected
 
 
 def test_a_signed_login_does_not_carry_the_secret() -> None:
@@ -48,19 +48,19 @@ def test_the_secret_is_in_no_representation() -> None:
 
 def test_a_smaller_grant_is_seen() -> None:
     """The exchange gives less without saying so; read_write includes read."""
-    assert missing("connection mainaccount account:read_write", "account:read trade:read") == ["trade:read"]
+    assert missing_rights("connection mainaccount account:read_write", "account:read trade:read") == ["trade:read"]
 
 
 def test_a_wider_grant_is_seen() -> None:
     """What was not asked for counts, an unknown level as the widest; bookkeeping words do not."""
     granted = "session:x mainaccount expires:5 account:read trade:read_write block_rfq:everything"
-    assert excess(granted, "account:read trade:none") == ["block_rfq:read_write", "trade:read_write"]
+    assert excess_rights(granted, "account:read trade:none") == ["block_rfq:read_write", "trade:read_write"]
 
 
 def test_refreshes_at_eighty_percent_of_the_life_or_a_little_before() -> None:
     """Nothing is due before 70 % and something is at 80 %, by the refresh token."""
     one = login()
-    one.asked()
+    one.sent()
     one.granted(Grant("a", "r", 1000.0, "session:x account:read"), 0.0)
     assert not one.due(699.0)
     assert one.due(800.0)
@@ -71,7 +71,7 @@ def test_a_refused_refresh_is_followed_by_a_full_login_at_once() -> None:
     """The login of the connection goes on meanwhile."""
     one = login()
     one.granted(Grant("a", "r", 1000.0, "account:read"), 0.0)
-    one.asked()
+    one.sent()
     one.failed("invalid_token", 800.0, hopeless=False)
     assert one.authenticated
     assert one.due(800.0)
@@ -81,9 +81,9 @@ def test_a_refused_refresh_is_followed_by_a_full_login_at_once() -> None:
 def test_a_rejected_key_is_tried_rarely_even_on_new_connections() -> None:
     """Too many failed logins lock accounts (12003)."""
     one = login()
-    one.asked()
+    one.sent()
     one.failed("13004 invalid_credentials", 0.0, hopeless=True)
-    one.lost()
+    one.connection_lost()
     assert one.degraded
     assert not one.due(400.0)
     assert one.due(600.0)
@@ -93,7 +93,7 @@ def test_authenticated_dies_with_the_connection() -> None:
     """After a disconnect nobody believes to be logged in, and the next connection logs in afresh."""
     one = login()
     one.granted(Grant("a", "r", 1000.0, "account:read"), 0.0)
-    one.lost()
+    one.connection_lost()
     assert not one.authenticated
     assert one.due(1.0)
 

@@ -2,7 +2,8 @@
 
 from itertools import islice
 
-from cryptomarket.deribit.backoff import Attempts, delays
+from cryptomarket.backoff import delays
+from cryptomarket.deribit.rate_limit import AttemptLimiter
 
 
 def test_limits_double_up_to_a_cap() -> None:
@@ -17,9 +18,9 @@ def test_jitter_is_full() -> None:
 
 def test_attempts_of_a_minute_are_bounded() -> None:
     """However often data resets the delay, a link that flaps makes no storm."""
-    attempts = Attempts(most=3, window_seconds=60)
+    attempts = AttemptLimiter(max_attempts=3, window_seconds=60)
     for now in (0.0, 1.0, 2.0):
-        assert attempts.pause(now) == 0
-        attempts.made(now)
-    assert attempts.pause(3.0) == 57
-    assert attempts.pause(60.0) == 0
+        assert attempts.wait(now) == 0
+        attempts.record(now)
+    assert attempts.wait(3.0) == 57
+    assert attempts.wait(60.0) == 0

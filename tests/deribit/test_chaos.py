@@ -12,8 +12,7 @@ import anyio
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from cryptomarket.deribit.backoff import Attempts
-from cryptomarket.deribit.rate_limit import Group
+from cryptomarket.deribit.rate_limit import AttemptLimiter, Group
 from cryptomarket.deribit.timeouts import Timeouts
 from cryptomarket.model import UpstreamState
 
@@ -135,7 +134,7 @@ class Troubled:
 
 async def run(seed: int, faults: int, kinds: Counter[str]) -> None:
     """One link under so many faults; asserts everything that must hold."""
-    budget, attempts = Noting(time_scale=HURRY), Attempts(most=10_000)
+    budget, attempts = Noting(time_scale=HURRY), AttemptLimiter(max_attempts=10_000)
     async with scripted_exchange() as exchange, anyio.create_task_group() as tasks:
         troubled = Troubled(exchange, seed)
         tasks.start_soon(troubled.speak)

@@ -94,7 +94,7 @@ async def test_keeps_trying_without_an_exchange_and_says_so_once(capsys: pytest.
     async with following("ws://127.0.0.1:1/ws", hint="try the demo") as follower:
         await follower.until(lambda: DOWN in follower.states)
         attempts = follower.deribit_client.attempts
-        await follower.until(lambda: attempts.pause(0) == 0 and len(attempts) >= 3)
+        await follower.until(lambda: attempts.wait(0) == 0 and len(attempts) >= 3)
         assert follower.states == [CONNECTING, DOWN]
     lines = [line for line in capsys.readouterr().out.splitlines() if "down" in line]
     assert len(lines) == 1

@@ -9,7 +9,8 @@ from websockets.exceptions import ConnectionClosedError, InvalidProxyStatus, Inv
 from websockets.frames import Close
 from websockets.http11 import Response
 
-from cryptomarket.deribit.error_codes import ERRORS, Pause, Verdict, classify, verdict_of
+from cryptomarket.deribit.connection_failures import MinimumPause, classify
+from cryptomarket.deribit.error_codes import ERROR_CODES, Action, error_code
 from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
 from tests.recorded import recorded_folder
 
@@ -20,7 +21,7 @@ def status(code: int, **headers: str) -> InvalidStatus:
     return InvalidStatus(Response(code, "words", Headers(headers)))
 
 
-def test_every_documented_code_has_a_verdict() -> None:
+def test_every_documented_code_has_a_action() -> None:
     """The table of the protocol notes beside the recordings is covered to the last code."""
     folder = recorded_folder()
     if folder is None:
@@ -29,38 +30,38 @@ def test_every_documented_code_has_a_verdict() -> None:
     table = notes[notes.index("| Code | message") :].split("\n\n")[0]
     codes = {int(c) for row in table.splitlines()[2:] for c in re.findall(r"-?\d{5}", row.split("|")[1])}
     assert len(codes) > 30
-    assert codes <= ERRORS.keys()
+    assert codes <= ERROR_CODES.keys()
 
 
 @pytest.mark.parametrize("code", sorted(RETRYABLE))
 def test_passing_errors_are_waited_out(code: int) -> None:
     """The codes other clients learned to retry."""
-    assert verdict_of(code) in (Verdict.WAIT, Verdict.SLOW, Verdict.PAUSE)
+    assert error_code(code).action in (Action.RETRY, Action.SLOW_DOWN, Action.WAIT)
 
 
 @pytest.mark.parametrize(
-    ("code", "verdict"), [(13004, Verdict.STOP), (-32602, Verdict.FIX), (13009, Verdict.LOGIN), (99999, Verdict.WAIT)]
+    ("code", "action"), [(13004, Action.STOP), (-32602, Action.GIVE_UP), (13009, Action.LOG_IN), (99999, Action.RETRY)]
 )
-def test_other_errors_are_not_repeated_blindly(code: int, verdict: Verdict) -> None:
+def test_other_errors_are_not_repeated_blindly(code: int, action: Action) -> None:
     """A wrong secret needs a person, a wrong parameter a fix, a dead token a login; the unknown may pass."""
-    assert verdict_of(code) is verdict
+    assert error_code(code).action is action
 
 
 @pytest.mark.parametrize(
-    ("code", "verdict", "pause"),
+    ("code", "action", "pause"),
     [
-        (429, Verdict.SLOW, Pause.ANSWERED),
-        (503, Verdict.WAIT, Pause.ANSWERED),
-        (502, Verdict.WAIT, Pause.ANSWERED),
-        (401, Verdict.STOP, Pause.STOPPED),
-        (403, Verdict.STOP, Pause.STOPPED),
-        (302, Verdict.STOP, Pause.STOPPED),
+        (429, Action.SLOW_DOWN, MinimumPause.REFUSED),
+        (503, Action.RETRY, MinimumPause.REFUSED),
+        (502, Action.RETRY, MinimumPause.REFUSED),
+        (401, Action.STOP, MinimumPause.STOPPED),
+        (403, Action.STOP, MinimumPause.STOPPED),
+        (302, Action.STOP, MinimumPause.STOPPED),
     ],
 )
-def test_an_http_status_is_met_rarely(code: int, verdict: Verdict, pause: Pause) -> None:
+def test_an_http_status_is_met_rarely(code: int, action: Action, pause: MinimumPause) -> None:
     """Wait, wait, stop and say so, refuse: never more than six attempts a minute."""
     failure = classify(status(code))
-    assert (failure.verdict, failure.pause) == (verdict, pause)
+    assert (failure.action, failure.pause) == (action, pause)
 
 
 def test_retry_after_is_obeyed_within_reason() -> None:
@@ -74,12 +75,12 @@ def test_retry_after_is_obeyed_within_reason() -> None:
 def test_closes_are_alike(code: int) -> None:
     """Deribit documents none: the connection is replaced."""
     rcvd = None if code == 1006 else Close(code, "")
-    assert classify(ConnectionClosedError(rcvd, None)).verdict is Verdict.WAIT
+    assert classify(ConnectionClosedError(rcvd, None)).action is Action.RETRY
 
 
 def test_maintenance_is_no_failure() -> None:
     """11051 and the settlement are called what they are."""
-    assert classify(ExchangeRefused("public/hello", 11051, "system_maintenance")).verdict is Verdict.PAUSE
+    assert classify(ExchangeRefused("public/hello", 11051, "system_maintenance")).action is Action.WAIT
 
 
 @pytest.mark.parametrize(

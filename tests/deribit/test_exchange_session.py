@@ -8,9 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cryptomarket.deribit.auth import ApplicationLogin, Credentials, Secret
+from cryptomarket.deribit.application_login import ApplicationLogin
+from cryptomarket.deribit.auth import Credentials, Secret
 from cryptomarket.deribit.effects import Effect
-from cryptomarket.deribit.error_codes import ERRORS
+from cryptomarket.deribit.error_codes import ERROR_CODES
 from cryptomarket.deribit.protocol import ConnectionState
 from cryptomarket.deribit.rate_limit import RateLimiter
 from cryptomarket.deribit.session import ExchangeSession
@@ -127,7 +128,7 @@ class Upstream(RuleBasedStateMachine):
         self.answer(number, {"result": self.result_of(self.open.pop(number), accept)})
 
     @precondition(lambda self: self.open)
-    @rule(data=st.data(), code=st.sampled_from(sorted(ERRORS)), shape=st.sampled_from([None, {}, "text", [1]]))
+    @rule(data=st.data(), code=st.sampled_from(sorted(ERROR_CODES)), shape=st.sampled_from([None, {}, "text", [1]]))
     def refuses(self, data: st.DataObject, code: int, shape: Any) -> None:
         """Any open request is refused, with any code and any extra."""
         number = data.draw(st.sampled_from(sorted(self.open)))

@@ -16,7 +16,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from cryptomarket.deribit.backoff import Attempts
+from cryptomarket.deribit.rate_limit import AttemptLimiter
 from cryptomarket.deribit.timeouts import Timeouts
 from cryptomarket.model import UpstreamState
 from cryptomarket.simulator.exchange import running_exchange
@@ -36,7 +36,7 @@ async def test_fault_1_a_reset_costs_less_than_a_second() -> None:
     took: list[float] = []
     async with running_exchange(time_scale=10) as exchange, tcp_proxy(exchange.port) as line:
         url = f"ws://127.0.0.1:{line.port}/ws/api/v2"
-        options = {"patience": Timeouts(), "attempts": Attempts(most=100)}
+        options = {"patience": Timeouts(), "attempts": AttemptLimiter(max_attempts=100)}
         async with following(url, "btc_usd", "eth_usd", **options) as follower:
             await follower.tick_of("eth_usd")
             for _ in range(10):
@@ -121,7 +121,7 @@ async def test_fault_4_corrupted_bytes_give_no_price(seed: int, tmp_path: Path) 
     async with scripted_exchange(ssl=context) as exchange, tcp_proxy(int(urlsplit(exchange.url).port or 0)) as line:
         url, quick = (
             f"wss://127.0.0.1:{line.port}/",
-            {"ca_file": ca_file, "attempts": Attempts(most=1000), "patience": HASTY},
+            {"ca_file": ca_file, "attempts": AttemptLimiter(max_attempts=1000), "patience": HASTY},
         )
         async with following(url, **quick) as follower:
             await follower.tick_of("btc_usd")

@@ -9,7 +9,7 @@ FRAMES = int(os.environ.get("CRYPTOMARKET_FUZZ", "100000"))
 
 def test_mutated_frames_crash_nothing_and_forge_no_price() -> None:
     """Whatever happens to a recorded frame, only prices that it still says come out, and memory stays flat."""
-    verdict = fuzz(FRAMES, seed=3)
-    assert verdict.frames == FRAMES
-    assert verdict.ticks > FRAMES / 100
-    assert verdict.grown_mib < 10
+    action = fuzz(FRAMES, seed=3)
+    assert action.frames == FRAMES
+    assert action.ticks > FRAMES / 100
+    assert action.grown_mib < 10

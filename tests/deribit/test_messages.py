@@ -5,8 +5,9 @@ from decimal import Decimal
 
 import pytest
 
+from cryptomarket.deribit.auth import Grant
 from cryptomarket.deribit.channels import ticker_of
-from cryptomarket.deribit.messages import Grant, Reading, UnreadableMessage, decode_frame, number, read_price
+from cryptomarket.deribit.messages import Reading, UnreadableMessage, decode_frame, number, read_price
 from cryptomarket.deribit.protocol import Notified, Protocol
 from cryptomarket.model import Tick
 from tests.recorded import recorded_lines

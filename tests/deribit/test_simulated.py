@@ -7,8 +7,7 @@ from dataclasses import replace
 import anyio
 
 from cryptomarket.deribit.auth import Credentials, Secret
-from cryptomarket.deribit.backoff import Attempts
-from cryptomarket.deribit.rate_limit import RateLimiter
+from cryptomarket.deribit.rate_limit import AttemptLimiter, RateLimiter
 from cryptomarket.simulator.exchange import Exchange, Switches, running_exchange
 from cryptomarket.simulator.faults import FAULTS
 
@@ -111,7 +110,11 @@ def test_every_open_question_is_tried_otherwise() -> None:
 async def heal(fault: str) -> None:
     """Prices, the fault for a while, its end, prices."""
     async with running_exchange(time_scale=5) as exchange:
-        options = {"attempts": Attempts(most=1000), "budget": RateLimiter(time_scale=3), "patience": IMPATIENT}
+        options = {
+            "attempts": AttemptLimiter(max_attempts=1000),
+            "budget": RateLimiter(time_scale=3),
+            "patience": IMPATIENT,
+        }
         async with following(exchange.ws_url, *TICKERS, credentials=key_of(exchange), **options) as follower:
             await all_tick(follower)
             exchange.inject(fault, ARGUMENTS.get(fault, ""))

@@ -1,0 +1,148 @@
+"""The login of the application's own key: what to send, what was granted, and when to renew it.
+
+`client_signature` is the default, because it never sends the secret. Nothing here sends anything itself.
+"""
+
+import random as random_module
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..backoff import doubled
+from .auth import (
+    READ_ONLY_SCOPE,
+    Credentials,
+    Grant,
+    GrantType,
+    Secret,
+    excess_rights,
+    missing_rights,
+    signed_params,
+)
+
+__all__ = ["ApplicationLogin", "LoginStatistics"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoginStatistics:
+    """The state of the application's login; it contains no secret."""
+
+    configured: bool
+    authenticated: bool
+    scope: list[str]
+    trouble: str
+
+
+class ApplicationLogin:
+    """The login over all connections of the process; without credentials none is ever due.
+
+    ``nonce`` returns a new random text; its first one names the exchange session, so that two processes with one key
+    do not end each other's tokens.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials | None,
+        *,
+        wall: Callable[[], float],
+        random: Callable[[], float] = random_module.random,
+        grant_type: GrantType = GrantType.SIGNATURE,
+        scope: str = READ_ONLY_SCOPE,
+        nonce: Callable[[], str] = lambda: secrets.token_hex(8),
+        retry_seconds: float = 10.0,
+        longest_retry_seconds: float = 600.0,
+    ) -> None:
+        self.credentials = credentials
+        self.grant_type = grant_type
+        self.scope = scope
+        self.exchange_session = f"cryptomarket-{nonce()}"
+        self.authenticated = False
+        self.granted_scope = ""
+        #: Why the key cannot be used as intended, empty when it can.
+        self.problem = ""
+        self._wall = wall
+        self._random = random
+        self._nonce = nonce
+        self._retry_seconds = retry_seconds
+        self._longest_retry_seconds = longest_retry_seconds
+        self._failures = 0
+        self._refresh_token: Secret | None = None
+        self._due: float | None = None
+        self._in_flight = False
+
+    def __repr__(self) -> str:
+        state = "authenticated" if self.authenticated else "not authenticated"
+        return f"<ApplicationLogin {state}>" if self.credentials else "<ApplicationLogin without credentials>"
+
+    @property
+    def degraded(self) -> bool:
+        """Whether credentials were given and cannot be used; public prices arrive all the same."""
+        return bool(self.problem)
+
+    def due(self, now: float) -> bool:
+        """Whether to send ``public/auth`` now: at first, at 80 % of a token's life, or a pause after a failure."""
+        return self.credentials is not None and not self._in_flight and (self._due is None or now >= self._due)
+
+    def sent(self) -> None:
+        """``public/auth`` was queued; none is due until it is answered."""
+        self._in_flight = True
+
+    def params(self) -> dict[str, Any]:
+        """The parameters of ``public/auth``; call it at the moment of sending, since a signature is valid for 60 s."""
+        assert self.credentials is not None  # noqa: S101 (due() returned True)
+        if self.authenticated and self._refresh_token:
+            return {"grant_type": "refresh_token", "refresh_token": self._refresh_token.reveal()}
+        client_id, secret = self.credentials.client_id, self.credentials.client_secret.reveal()
+        scope = f"session:{self.exchange_session} {self.scope}"
+        if self.grant_type is GrantType.CREDENTIALS:
+            return {
+                "grant_type": "client_credentials",
+                "client_id": client_id,
+                "client_secret": secret,
+                "scope": scope,
+            }
+        timestamp, nonce = int(self._wall() * 1000), self._nonce()
+        return signed_params(client_id, secret.encode(), scope, timestamp=timestamp, nonce=nonce)
+
+    def granted(self, grant: Grant, now: float) -> list[str]:
+        """Take a grant, to be renewed after 70 to 80 % of its life; returns a sentence for each right that differs."""
+        self.authenticated, self.granted_scope, self._in_flight = True, grant.scope, False
+        missing = missing_rights(grant.scope, self.scope)
+        self.problem = f"the key may not {', '.join(missing)}" if missing else ""
+        self._failures = 0
+        self._refresh_token = Secret(grant.refresh_token)
+        life = grant.expires_in if grant.expires_in > 0 else 60.0
+        self._due = now + life * (0.8 - 0.1 * self._random())
+        excess = excess_rights(grant.scope, self.scope)
+        warnings = [f"the exchange granted more than requested: {', '.join(excess)}"] if excess else []
+        return [self.problem, *warnings] if self.problem else warnings
+
+    def failed(self, reason: str, now: float, *, hopeless: bool) -> None:
+        """A failed refresh makes a full login due at once; a failed login makes the next one due after a pause.
+
+        ``hopeless``: the exchange does not accept the key, so the pause is the longest: too many failed logins lock
+        accounts (12003).
+        """
+        refreshing, self._in_flight = self.authenticated and bool(self._refresh_token), False
+        self._refresh_token = None
+        if refreshing:
+            self._due = now  # the connection stays authenticated until the token expires
+            return
+        self.authenticated = False
+        self.problem = reason
+        self._failures += 1
+        pause = doubled(2 * self._retry_seconds, self._failures - 1, cap_seconds=self._longest_retry_seconds)
+        self._due = now + (self._longest_retry_seconds if hopeless else pause) * (0.75 + 0.25 * self._random())
+
+    def connection_lost(self) -> None:
+        """The connection is gone, and its authentication with it; the pause after a rejected key goes on."""
+        if self.authenticated:
+            self._due = None
+        self.authenticated = self._in_flight = False
+
+    def statistics(self) -> LoginStatistics:
+        """The state for health checks and operators."""
+        return LoginStatistics(
+            self.credentials is not None, self.authenticated, self.granted_scope.split(), self.problem
+        )
