@@ -21,7 +21,7 @@ async def test_the_state_of_a_node_looks_like_itself_everywhere(tmp_path: Path) 
             "upstream": Check(True, "live"),
         }
         page = await window.open("/status")
-        await expect(page.locator("#rate canvas")).to_be_visible()
+        await expect(page.locator("#rate canvas").first).to_be_visible()
         await expect(page.locator("#tickers")).to_contain_text("missing, stretches")
         await page.wait_for_timeout(7_000)  # so that the plots in the pictures have something to show
         await window.pictures(page, "status")

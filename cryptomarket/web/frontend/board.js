@@ -89,7 +89,7 @@ function followTickers() {
   localStorage.setItem(TICKERS_KEY, further);
   rememberInAddress("tickers", further);
   feed.follow({ tickers: tiles.keys() });
-  panel?.offer(feed.tickers);
+  panel?.setTickers(feed.tickers);
 }
 
 /* What ears hear, and what time alone changes. */
@@ -137,7 +137,7 @@ feed.addEventListener("price", (event) => {
   const price = /** @type {CustomEvent} */ (event).detail;
   const tile = tiles.get(price.ticker);
   tile?.show(price);
-  panel?.chart.live(price);
+  panel?.chart.addPrice(price);
   if (tile && price.ticker === configured[0]) document.title = `${tile.headline()} · cryptomarket`;
 });
 
@@ -164,4 +164,4 @@ startTickerPicker(messages, () => feed.tickers, (ticker) => {
 setInterval(refresh, REFRESH_MS);
 setInterval(loadHistory, HISTORY_MS);
 panel = await ChartPanel.open(messages, interval);
-await Promise.all([panel?.offer(feed.tickers), loadHistory()]);
+await Promise.all([panel?.setTickers(feed.tickers), loadHistory()]);

@@ -1,15 +1,15 @@
-// The panel below the tiles: the large chart, which ticker it shows, how far back, and its twin in rows.
+// The large chart of the board: choice of ticker, kind and time span, and a table of the same values.
 
-import { chosen, find } from "./dom.js";
-import { chartLibrary, PriceChart } from "./price-chart.js";
-import { holes } from "./series.js";
-import { fillTable } from "./table.js";
+import { loadChartLibrary } from "./chart-theme.js";
+import { checkedValue, fillTable, find } from "./dom.js";
+import { PriceChart } from "./price-chart.js";
+import { findGaps } from "./series.js";
 
 /** @typedef {import("./i18n.js").Messages} Messages */
 /** @typedef {import("./series.js").Slot} Slot */
 
 /** More rows would be slow to lay out; /history has them all. */
-const MOST_ROWS = 500;
+const MAX_ROWS = 500;
 
 export class ChartPanel {
   /** @param {PriceChart} chart @param {Messages} messages */
@@ -20,75 +20,77 @@ export class ChartPanel {
     this.choice = find("#panel-tickers", HTMLFieldSetElement);
     this.table = find("#panel-table", HTMLDetailsElement);
     const timeStyle = chart.interval < 60 ? "medium" : "short";
-    this.moments = new Intl.DateTimeFormat(messages.dates, { dateStyle: "medium", timeStyle, hourCycle: "h23" });
-    chart.changed = (slots) => this.describe(slots);
+    this.timeFormat = new Intl.DateTimeFormat(messages.dates, { dateStyle: "medium", timeStyle, hourCycle: "h23" });
+    chart.onChange = (slots) => this.describe(slots);
     this.table.addEventListener("toggle", () => this.describe(chart.slots));
     this.form.addEventListener("change", (event) => {
       const { name } = /** @type {HTMLInputElement} */ (event.target);
       if (name === "hours") chart.showLast(this.seconds());
-      else this.show(chosen(this.form, "chart-ticker"));
+      else this.show(checkedValue(this.form, "chart-ticker"));
     });
   }
 
-  /** The panel, or null where there is no chart library. @param {Messages} messages @param {number} interval */
+  /** The panel, or null without the chart library. @param {Messages} messages @param {number} interval */
   static async open(messages, interval) {
-    const library = await chartLibrary();
+    const library = await loadChartLibrary();
     if (!library) return null;
     find("#panel", HTMLElement).hidden = false;
     return new ChartPanel(new PriceChart(find("#canvas", HTMLElement), messages, interval, library), messages);
   }
 
-  /** Which tickers can be chosen; goes on with the one shown if it is among them. @param {string[]} tickers */
-  async offer(tickers) {
-    const shown = tickers.includes(this.chart.ticker) ? this.chart.ticker : tickers[0];
+  /** Set the tickers to choose from; the present one stays if it is among them. @param {string[]} tickers */
+  async setTickers(tickers) {
+    const selected = tickers.includes(this.chart.ticker) ? this.chart.ticker : tickers[0];
     for (const label of this.choice.querySelectorAll("label")) label.remove();
     for (const ticker of tickers) {
       const radio = Object.assign(document.createElement("input"), { type: "radio", name: "chart-ticker", value: ticker });
-      radio.checked = ticker === shown;
+      radio.checked = ticker === selected;
       const text = document.createElement("span");
       text.textContent = ticker;
       const label = document.createElement("label");
       label.append(radio, text);
       this.choice.append(label);
     }
-    if (shown && shown !== this.chart.ticker) await this.show(shown);
+    if (selected && selected !== this.chart.ticker) await this.show(selected);
   }
 
-  /** How far back to look. */
+  /** The chosen time span. */
   seconds() {
-    return Number(chosen(this.form, "hours")) * 3600;
+    return Number(checkedValue(this.form, "hours")) * 3600;
   }
 
   /** @param {string} ticker */
   async show(ticker) {
-    this.chart.draw(chosen(this.form, "kind"));
+    this.chart.setResolution(checkedValue(this.form, "kind"));
     try {
       await this.chart.show(ticker);
       await this.chart.showLast(this.seconds());
     } catch (error) {
-      if (!(error instanceof DOMException)) this.chart.settle(); // the next price begins the line
+      if (!(error instanceof DOMException)) this.chart.scheduleReconcile(); // the stream starts the chart
     }
     if (this.chart.ticker === ticker) this.describe(this.chart.slots);
   }
 
-  /** @param {Slot[]} slots */
+  /** Write the description of the chart, and the table while it is open. @param {Slot[]} slots */
   describe(slots) {
     const { ticker, step } = this.chart;
     const first = slots[0];
     const last = slots.at(-1);
-    const moment = (/** @type {number} */ seconds) => this.moments.format(seconds * 1000);
+    const time = (/** @type {number} */ seconds) => this.timeFormat.format(seconds * 1000);
     let text = this.messages.text("panel.empty", { ticker });
-    const missing = holes(slots, step);
+    const gaps = findGaps(slots, step);
     if (first && last) {
-      text = this.messages.text("panel.full", { ticker, from: moment(first.time), to: moment(last.time), n: slots.length });
-      const count = missing.reduce((sum, hole) => sum + (hole.to - hole.from) / step, 0);
-      if (count) text += this.messages.text("panel.holes", { n: Math.round(count) });
+      text = this.messages.text("panel.full", { ticker, from: time(first.time), to: time(last.time), n: slots.length });
+      const missing = gaps.reduce((sum, gap) => sum + (gap.to - gap.from) / step, 0);
+      if (missing) text += this.messages.text("panel.gaps", { n: Math.round(missing) });
     }
     find("#canvas", HTMLElement).setAttribute("aria-label", text);
     if (!this.table.open) return;
-    const rows = slots.map((slot) => ({ time: slot.time, text: this.messages.wholePrice(slot.text) }));
-    for (const hole of missing) rows.push({ time: hole.from, text: this.messages.text("table.missing", { time: moment(hole.to) }) });
+    const rows = [
+      ...slots.map((slot) => ({ time: slot.time, text: this.messages.wholePrice(slot.text) })),
+      ...gaps.map((gap) => ({ time: gap.from, text: this.messages.text("table.missing", { time: time(gap.to) }) })),
+    ];
     rows.sort((one, other) => other.time - one.time);
-    fillTable(find("tbody", HTMLElement, this.table), rows.slice(0, MOST_ROWS).map((row) => [moment(row.time), row.text]));
+    fillTable(find("tbody", HTMLElement, this.table), rows.slice(0, MAX_ROWS).map((row) => [time(row.time), row.text]));
   }
 }

@@ -1,117 +1,111 @@
-// How the streams went while one looked: events a second, and how old they were when written. Plots with a twin in rows.
+// Two charts of the status page, events delivered per second and their age, with a table of the same values.
 
-import { find } from "./dom.js";
-import { themeColour } from "./chart-theme.js";
-import { fillTable } from "./table.js";
+import { CREATION_OPTIONS, loadChartLibrary, onThemeChange, plotOptions, themeColour } from "./chart-theme.js";
+import { fillTable, find } from "./dom.js";
 
 /** @typedef {import("./i18n.js").Messages} Messages */
+/** @typedef {import("./chart-theme.js").ChartLibrary} ChartLibrary */
 /** @typedef {{delivered: number, age_counts: number[]}} Counters */
+/** @typedef {{time: number, rate: number, age: number | null}} Sample age in milliseconds; null when nothing was delivered */
 
-/** Ten minutes at one question in two seconds. */
-const MOST_POINTS = 300;
+/** Ten minutes at one sample in two seconds. */
+const MAX_SAMPLES = 300;
+/** A longer pause between two samples is drawn as a gap. */
+const GAP_SECONDS = 6;
 
 /**
- * The age that so much of the events between two moments did not reach, in milliseconds; null when there was none.
- * @param {number[]} before @param {number[]} after histograms @param {number[]} bounds seconds @param {number} share
+ * The upper bound of the given share of events between two readings of a histogram, in milliseconds; null without events.
+ * @param {number[]} before @param {number[]} after @param {number[]} bounds of the buckets, in seconds @param {number} share
  */
 export function quantile(before, after, bounds, share) {
   const counts = after.map((count, i) => count - (before[i] ?? 0));
-  const all = counts.reduce((sum, count) => sum + count, 0);
-  if (!all) return null;
-  let passed = 0;
-  for (let i = 0; i < counts.length; i++) {
-    passed += counts[i] ?? 0;
-    if (passed >= all * share) return (bounds[i] ?? bounds.at(-1) ?? 0) * 1000;
-  }
-  return null;
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  if (!total) return null;
+  let cumulated = 0;
+  const bucket = counts.findIndex((count) => (cumulated += count) >= total * share);
+  return (bounds[bucket] ?? bounds.at(-1) ?? 0) * 1000;
 }
 
 export class DeliveryCharts {
-  /** @param {Messages} messages @param {typeof import("uplot") | null} library */
+  /** @param {Messages} messages @param {ChartLibrary | null} library without it only the table is shown */
   constructor(messages, library) {
-    this.messages = messages;
-    this.library = library;
     this.number = new Intl.NumberFormat(messages.language, { maximumFractionDigits: 1 });
     this.clock = new Intl.DateTimeFormat(messages.dates, { timeStyle: "medium", hourCycle: "h23" });
-    /** @type {number[]} */
-    this.times = [];
-    /** @type {(number | null)[]} */
-    this.rates = [];
-    /** @type {(number | null)[]} */
-    this.ages = [];
-    /** @type {{time: number, streams: Counters} | null} */
-    this.before = null;
+    /** @type {Sample[]} */
+    this.samples = [];
+    /** @type {{time: number, counters: Counters} | null} */
+    this.previous = null;
     this.table = find("#charts-table", HTMLDetailsElement);
-    this.table.addEventListener("toggle", () => this.showRows());
-    /** @type {any[]} */
-    this.plots = [];
-    this.draw();
-    addEventListener("resize", () => this.resize());
-    const repaint = () => this.draw();
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
-    new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    this.table.addEventListener("toggle", () => this.showTable());
+    this.plots = [
+      this.plot("#rate", library, messages, (sample) => sample.rate),
+      this.plot("#age", library, messages, (sample) => sample.age),
+    ];
   }
 
   /** @param {Messages} messages */
   static async open(messages) {
-    const address = new URL("./vendor/uplot.js", import.meta.url).href;
-    try {
-      return new DeliveryCharts(messages, (await import(address)).default);
-    } catch {
-      return new DeliveryCharts(messages, null); // built without npm: the rows tell the same
-    }
+    return new DeliveryCharts(messages, await loadChartLibrary());
   }
 
-  /** @param {number} time UNIX seconds @param {Counters} streams @param {number[]} bounds */
-  add(time, streams, bounds) {
-    const before = this.before;
-    this.before = { time, streams };
-    if (!before || time <= before.time || streams.delivered < before.streams.delivered) return; // or it restarted
-    this.times.push(time);
-    this.rates.push((streams.delivered - before.streams.delivered) / (time - before.time));
-    this.ages.push(quantile(before.streams.age_counts, streams.age_counts, bounds, 0.99));
-    for (const column of [this.times, this.rates, this.ages]) if (column.length > MOST_POINTS) column.shift();
-    this.plots.forEach((plot, i) => plot.setData([this.times, i ? this.ages : this.rates]));
-    this.showRows();
-  }
-
-  draw() {
-    for (const plot of this.plots) plot.destroy();
-    const { library } = this;
-    for (const name of ["rate", "age"]) find(`#${name}`, HTMLElement).hidden = !library;
-    if (!library) return;
-    this.plots = ["rate", "age"].map((name, i) => {
-      const place = find(`#${name}`, HTMLElement);
-      const [line, soft, brand] = ["border", "muted", "brand"].map((one) => themeColour(place, one));
-      const axis = { stroke: soft, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
-      const values = (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => this.number.format(tick));
-      const times = (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => this.clock.format(tick * 1000));
-      const options = {
-        width: Math.max(place.clientWidth, 200),
-        height: 180,
-        legend: { show: false },
-        cursor: { show: false },
-        axes: [{ ...axis, values: times, space: 80 }, { ...axis, values, size: 60 }],
-        scales: { y: { range: (/** @type {any} */ _, /** @type {number} */ _low, /** @type {number} */ high) => [0, high * 1.15 || 1] } },
-        series: [{}, { stroke: brand, width: 2, points: { show: false } }],
-      };
-      const Plot = /** @type {any} */ (library);
-      return new Plot(options, [this.times, i ? this.ages : this.rates], place);
+  /**
+   * A function that draws the samples.
+   * @param {string} selector @param {ChartLibrary | null} library @param {Messages} messages @param {(sample: Sample) => number | null} read
+   */
+  plot(selector, library, messages, read) {
+    const container = find(selector, HTMLElement);
+    container.hidden = !library;
+    if (!library) return () => {};
+    const format = (/** @type {number} */ value) => this.number.format(value);
+    const chart = library.createChart(container, CREATION_OPTIONS);
+    const series = chart.addSeries(library.LineSeries, {
+      lineWidth: 2,
+      lastValueVisible: false,
+      priceLineVisible: false,
+      // From zero, so that the height of a line can be compared.
+      autoscaleInfoProvider: (/** @type {() => import("lightweight-charts").AutoscaleInfo | null} */ measure) => ({
+        priceRange: { minValue: 0, maxValue: measure()?.priceRange?.maxValue || 1 },
+      }),
     });
+    onThemeChange(() => {
+      chart.applyOptions(plotOptions(container, messages, library, format));
+      series.applyOptions({ color: themeColour(container, "brand") });
+    });
+    return () => {
+      /** @type {{time: any, value?: number, color?: string}[]} */
+      const points = [];
+      this.samples.forEach((sample, i) => {
+        const { time } = sample;
+        const value = read(sample);
+        const next = this.samples[i + 1];
+        if (value === null) points.push({ time });
+        else if (!next || (read(next) !== null && next.time - time <= GAP_SECONDS)) points.push({ time, value });
+        // The library would connect the points on both sides of a gap.
+        else points.push({ time, value, color: "transparent" }, { time: (time + next.time) / 2 });
+      });
+      series.setData(points);
+      chart.timeScale().fitContent();
+    };
   }
 
-  resize() {
-    for (const plot of this.plots) {
-      plot.setSize({ width: Math.max(plot.root.parentElement.clientWidth, 200), height: 180 });
-    }
+  /** @param {number} time UNIX seconds @param {Counters} counters @param {number[]} bounds of the age histogram, in seconds */
+  add(time, counters, bounds) {
+    const { previous } = this;
+    this.previous = { time, counters };
+    if (!previous || time <= previous.time || counters.delivered < previous.counters.delivered) return; // or the node restarted
+    const rate = (counters.delivered - previous.counters.delivered) / (time - previous.time);
+    const age = quantile(previous.counters.age_counts, counters.age_counts, bounds, 0.99);
+    this.samples = [...this.samples, { time, rate, age }].slice(-MAX_SAMPLES);
+    for (const draw of this.plots) draw();
+    this.showTable();
   }
 
-  showRows() {
+  showTable() {
     if (!this.table.open) return;
-    const figure = (/** @type {number | null | undefined} */ value, unit = "") =>
-      value === null || value === undefined ? "—" : this.number.format(value) + unit;
-    const rows = this.times.map((time, i) => [
-      this.clock.format(time * 1000), figure(this.rates[i]), figure(this.ages[i], " ms"),
+    const rows = this.samples.map(({ time, rate, age }) => [
+      this.clock.format(time * 1000),
+      this.number.format(rate),
+      age === null ? "—" : `${this.number.format(age)} ms`,
     ]);
     fillTable(find("tbody", HTMLElement, this.table), rows.reverse());
   }

@@ -1,7 +1,7 @@
 // <crypto-price> and <crypto-chart>: elements for any page of an allowed origin; all with one timer share one stream.
 
 import { prices } from "./api.js";
-import { draw, extent } from "./sparkline.js";
+import { drawSparkline, priceRange } from "./sparkline.js";
 import { CryptoMarketStream } from "./stream.js";
 import { Messages } from "./i18n.js";
 
@@ -218,8 +218,8 @@ export class CryptoChartElement extends PriceElement {
     this.points = points;
     this.drawnAt = performance.now();
     if (!svg || !labels || points.length < 2) return;
-    draw(svg, points, now - this.hours * HOUR, now, usualStep(points));
-    const { low, high } = extent(points);
+    drawSparkline(svg, points, now - this.hours * HOUR, now, usualStep(points));
+    const { low, high } = priceRange(points);
     const price = (/** @type {number} */ price) => this.messages.wholePrice(String(price));
     const texts = [this.messages.time(now - this.hours * HOUR), `${price(low)} – ${price(high)}`, this.messages.time(now)];
     labels.forEach((label, i) => (label.textContent = texts[i] ?? ""));

@@ -2,9 +2,9 @@
 
 import { address, ask, candles, prices } from "./api.js";
 import { drawStrip, coverageText } from "./coverage.js";
-import { find } from "./dom.js";
-import { chartLibrary, PriceChart } from "./price-chart.js";
-import { fillTable } from "./table.js";
+import { fillTable, find } from "./dom.js";
+import { loadChartLibrary } from "./chart-theme.js";
+import { PriceChart } from "./price-chart.js";
 import { startTheme } from "./theme.js";
 import { loadMessages } from "./i18n.js";
 
@@ -24,7 +24,7 @@ const moments = new Intl.DateTimeFormat(messages.dates, {
   dateStyle: "medium", timeStyle: "medium", hourCycle: "h23", timeZone: "UTC",
 });
 const moment = (/** @type {number} */ seconds) => moments.format(seconds * 1000);
-const library = await chartLibrary();
+const library = await loadChartLibrary();
 const canvas = find("#canvas", HTMLElement);
 canvas.hidden = !library;
 const chart = library && new PriceChart(canvas, messages, Number(form.dataset.interval), library);
@@ -120,7 +120,7 @@ async function newestPage({ ticker, start, end, resolution }) {
 /** @param {Asked} asked */
 async function showPrices(asked) {
   if (chart) {
-    chart.draw(asked.resolution);
+    chart.setResolution(asked.resolution);
     const complete = await chart.showRange(asked.ticker, asked.start, asked.end);
     showRows(chart.slots, complete, false, asked);
   } else {

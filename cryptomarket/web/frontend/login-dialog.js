@@ -3,8 +3,7 @@
 // script can read. What came of a log-in is told on the stream, to every tab of this browser at once.
 
 import { ask, send } from "./api.js";
-import { find } from "./dom.js";
-import { fillTable } from "./table.js";
+import { fillTable, find } from "./dom.js";
 
 /** @typedef {import("./stream.js").CryptoMarketStream} Stream */
 /** @typedef {import("./i18n.js").Messages} Messages */

@@ -1,69 +1,68 @@
-// Stored prices as a chart wants them: one per slot, ascending, and a hole where one is missing. Plain functions.
+// Stored prices as a chart needs them: one per slot, ascending, with gaps where slots are missing. Pure functions.
 
 /**
  * @typedef {object} Slot
  * @property {number} time UNIX seconds
  * @property {number} value the price, for drawing
  * @property {string} text the exact price, for reading
- * @property {{open: string, high: string, low: string, count: number, partial: boolean}} [candle] where it is one
+ * @property {{open: string, high: string, low: string, count: number, partial: boolean}} [candle] set when the slot is a candle
  */
 
 /** Name to seconds. @type {Record<string, number>} */
 export const RESOLUTIONS = { "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400 };
 
-/** The start of the slot a moment falls into. @param {number} seconds @param {number} interval */
-export function slotOf(seconds, interval) {
+/** The start of the slot that contains a time. @param {number} seconds @param {number} interval */
+export function slotStart(seconds, interval) {
   return seconds - (seconds % interval);
 }
 
 /**
- * Both together, ascending, one per time; where both have one the second wins.
- * @param {Slot[]} known @param {Slot[]} fresh
+ * The slots of both lists, ascending, one per time; on a tie the second list wins.
+ * @param {Slot[]} known @param {Slot[]} newer
  */
-export function merged(known, fresh) {
-  const slots = new Map(known.map((slot) => [slot.time, slot]));
-  for (const slot of fresh) slots.set(slot.time, slot);
+export function mergeSlots(known, newer) {
+  const slots = new Map([...known, ...newer].map((slot) => [slot.time, slot]));
   return [...slots.values()].sort((one, other) => one.time - other.time);
 }
 
 /**
- * The missing slots between neighbours, at most so many of each hole: beyond that only its width is lost.
- * @param {Slot[]} slots ascending @param {number} interval @param {number} [most]
+ * The missing slots between neighbours. A gap lists at most `limit` times: a longer one is drawn narrower.
+ * @param {Slot[]} slots ascending @param {number} interval @param {number} [limit]
  */
-export function holes(slots, interval, most = 2000) {
+export function findGaps(slots, interval, limit = 2000) {
   /** @type {{from: number, to: number, times: number[]}[]} */
-  const found = [];
+  const gaps = [];
   for (let i = 1; i < slots.length; i++) {
     const from = /** @type {Slot} */ (slots[i - 1]).time + interval;
     const to = /** @type {Slot} */ (slots[i]).time;
     if (from >= to) continue;
     const times = [];
-    for (let time = from; time < to && times.length < most; time += interval) times.push(time);
-    found.push({ from, to, times });
+    for (let time = from; time < to && times.length < limit; time += interval) times.push(time);
+    gaps.push({ from, to, times });
   }
-  return found;
+  return gaps;
 }
 
 /**
- * What the chart library draws: the slots, and times without a value for what is missing. It would draw a line across
- * a hole, so the slot before one is marked as broken off.
- * @param {Slot[]} slots @param {number} interval
- * @returns {{time: number, slot?: Slot, broken?: boolean}[]}
+ * The points to draw: the slots, and times without a value for missing ones. The chart library connects the points on
+ * both sides of a gap, so the slot before a gap is marked and drawn without a line.
+ * @param {Slot[]} slots ascending @param {number} interval
+ * @returns {{time: number, slot?: Slot, beforeGap?: boolean}[]}
  */
-export function withHoles(slots, interval) {
-  const missing = holes(slots, interval);
-  const broken = new Set(missing.map((hole) => hole.from - interval));
-  const drawn = slots.map((slot) => ({ time: slot.time, slot, broken: broken.has(slot.time) }));
-  const empty = missing.flatMap((hole) => hole.times.map((time) => ({ time })));
-  return [...drawn, ...empty].sort((one, other) => one.time - other.time);
+export function withGaps(slots, interval) {
+  const gaps = findGaps(slots, interval);
+  const lastBefore = new Set(gaps.map((gap) => gap.from - interval));
+  const points = slots.map((slot) => ({ time: slot.time, slot, beforeGap: lastBefore.has(slot.time) }));
+  const empty = gaps.flatMap((gap) => gap.times.map((time) => ({ time })));
+  return [...points, ...empty].sort((one, other) => one.time - other.time);
 }
 
 /**
- * The slot after a price of the stream: it moves the newest, or begins another.
- * @param {Slot | undefined} last @param {number} time @param {string} text @param {boolean} candle
+ * The newest slot after a price of the stream: the last one updated, or a new one.
+ * @param {Slot | undefined} last @param {number} time of the slot @param {string} text the price @param {boolean} candle
  * @returns {Slot}
  */
-export function moved(last, time, text, candle) {
+export function updateSlot(last, time, text, candle) {
   const value = Number(text);
   if (!candle) return { time, value, text };
   if (last?.time !== time || !last.candle) {

@@ -2,12 +2,11 @@
 
 import { ask } from "./api.js";
 import { coverageText } from "./coverage.js";
-import { find } from "./dom.js";
+import { fillTable, find } from "./dom.js";
 import { DeliveryCharts } from "./delivery-charts.js";
 import { startLogin } from "./login-dialog.js";
 import { showConnectionState } from "./connection-state.js";
 import { CryptoMarketStream } from "./stream.js";
-import { fillTable } from "./table.js";
 import { startTheme } from "./theme.js";
 import { loadMessages } from "./i18n.js";
 

@@ -1,8 +1,8 @@
 // One tile: the price of one ticker, its move, its age, its last hour.
 
 import { prices } from "./api.js";
-import { draw, extent } from "./sparkline.js";
-import { fillTable } from "./table.js";
+import { fillTable } from "./dom.js";
+import { drawSparkline, priceRange } from "./sparkline.js";
 
 /** @typedef {import("./i18n.js").Messages} Messages */
 /** @typedef {import("./cryptomarket.d.ts").Price} Price */
@@ -153,8 +153,8 @@ export class Tile {
     if (!first || !last) return;
     // The exchange's clock may be ahead of this machine's.
     const now = Math.max(Date.now() / 1000, last.time);
-    draw(this.svg, points, now - HOUR, now, Math.max(this.interval, 60));
-    const { low, high } = extent(points);
+    drawSparkline(this.svg, points, now - HOUR, now, Math.max(this.interval, 60));
+    const { low, high } = priceRange(points);
     const price = (/** @type {number} */ price) => this.messages.wholePrice(String(price));
     this.find(".from").textContent = this.messages.time(now - HOUR);
     this.find(".to").textContent = this.messages.time(now);
