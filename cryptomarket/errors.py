@@ -31,9 +31,9 @@ The simulator imports nothing of this file, because it could be published alone;
 
     Exception
     ├── CannotSimulate                the command line cannot be carried out
-    ├── Ended                         the connection ends now
-    └── Refusal                       the request is answered with an error code
-        └── Malformed                 the frame is no JSON-RPC request
+    ├── ConnectionEnded               the connection ends without a response
+    └── RpcError                      the request is answered with an error code
+        └── MalformedRequest          the frame is no JSON-RPC request
     ValueError
     └── UnreadableRecording           a recording in another shape than documented
 
