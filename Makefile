@@ -16,6 +16,9 @@ LOCKED := $(PIP) install --require-hashes
 NPM := command -v npm >/dev/null || $(LOCKED) --requirement requirements/node.txt
 OURS := $(PIP) install --no-build-isolation --no-deps --editable .
 
+# More processes than cores, as tests mostly wait; a file stays in one of them, as its tests share servers.
+PYTEST := $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+
 # What the installation of ours depends on: its metadata, and what it fetches for the pages.
 BUILT := pyproject.toml hatch_build.py cryptomarket/web/frontend/package-lock.json
 
@@ -23,7 +26,7 @@ BUILT := pyproject.toml hatch_build.py cryptomarket/web/frontend/package-lock.js
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help demo run test lint check check-compose bench bench-bus bench-scale fuzz chaos audit sbom lock clean
+.PHONY: help demo run test test-system lint check check-compose bench bench-bus bench-scale fuzz chaos audit sbom lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made
@@ -35,15 +38,18 @@ demo: $(VENV)/run.stamp ## A simulated exchange, the gateway, SQLite and the pag
 run: $(VENV)/run.stamp ## The gateway against the real exchange
 	@$(BIN)/cryptomarket serve $(ARGS)
 
-test: $(VENV)/test.stamp ## All tests (ARGS="tests/stream -x" for some)
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(VENV)/test.stamp ## The fast tests (ARGS="tests/stream -x" for some)
+	@$(PYTEST) -m "not system" $(ARGS)
+
+test-system: $(VENV)/test.stamp ## Whole clusters, crowds, browsers, faults, other people's clients
+	@$(PYTEST) -m system $(ARGS)
 
 lint: $(VENV)/test.stamp ## ruff and mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-check: lint test ## All that must hold before a commit: lint and test
+check: lint test ## All that must hold before a commit: lint and the fast tests
 
 check-compose: $(VENV)/test.stamp ## The compose file and what it mounts; by docker itself where there is one
 	@$(BIN)/python -m pytest --quiet tests/test_compose.py

@@ -31,6 +31,8 @@ from .processes import Program, eventually, running_command
 from .redis_server import RedisServer
 from .reverse_proxy import account_url, front_of, guarded_redis, refusals
 
+pytestmark = pytest.mark.system
+
 PASSWORDS = {"POSTGRES_PASSWORD": "s3cret", "REDIS_PASSWORD": "s3cret"}
 
 MANY_STREAMS = """

@@ -17,6 +17,8 @@ from cryptomarket.simulator.exchange import running_exchange
 from .processes import Program, environment, running_command
 from .reader import reading
 
+pytestmark = pytest.mark.system
+
 MEGABYTE = 2**20
 
 #: Everything is read only but the folder, which is the working directory; then all rights are given up for good.

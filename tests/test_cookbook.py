@@ -22,6 +22,8 @@ from playwright.async_api import Page, expect
 
 from .browser.chromium import chromium
 
+pytestmark = pytest.mark.system
+
 COOKBOOK = Path(__file__).parents[1] / "docs" / "cookbook.md"
 HOST = "http://127.0.0.1:8000"
 PIECE = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

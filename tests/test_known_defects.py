@@ -33,6 +33,7 @@ async def test_every_event_of_the_stream_has_its_data(tmp_path: Path) -> None:
             assert event.event in {"btc_usd", "eth_usd", "connection"}
 
 
+@pytest.mark.system
 async def test_an_omitted_end_date_is_now(tmp_path: Path) -> None:
     """The optional bound may be left out."""
     async with running_program(tmp_path, "demo") as program, httpx2.AsyncClient(timeout=60) as client:
@@ -43,6 +44,7 @@ async def test_an_omitted_end_date_is_now(tmp_path: Path) -> None:
         assert answer.json()["data"]
 
 
+@pytest.mark.system
 async def test_one_stream_does_not_starve_another(tmp_path: Path) -> None:
     """A stream that reads nothing, and many others, leave a stream its cadence."""
     async with running_program(tmp_path, "demo") as program:
@@ -64,6 +66,7 @@ async def drain(url: str) -> None:
         await reader.rest()
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 async def test_a_restart_keeps_every_row_and_doubles_none(tmp_path: Path, database_url: str, how: str) -> None:
     """History survives each start; what one run stored the next neither drops, doubles nor changes."""

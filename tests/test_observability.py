@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.to_thread
 import httpx2
+import pytest
 
 from .processes import Program, running_program
 
@@ -108,6 +109,7 @@ async def log_lines(program: Program) -> list[dict[str, Any]]:
     return [dict(json.loads(line)) for line in program.log.splitlines()]
 
 
+@pytest.mark.system
 async def test_nobody_writes_into_the_log(tmp_path: Path) -> None:
     """Whatever bytes come in paths, queries and headers: each line is one JSON object of ours, and names its node."""
     async with running_program(tmp_path, "demo", log_level="debug", node="n1") as program:
@@ -127,6 +129,7 @@ async def test_nobody_writes_into_the_log(tmp_path: Path) -> None:
     assert not {line["level"] for line in lines} & {"error", "critical"}
 
 
+@pytest.mark.system
 async def test_a_thousand_aborts_make_few_lines(tmp_path: Path) -> None:
     """A client that breaks off half-way is no error: the log does not grow with their number, all goes on."""
     beginnings = [

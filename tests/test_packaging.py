@@ -26,6 +26,7 @@ COMMANDS = {
     "demo",
     "run",
     "test",
+    "test-system",
     "lint",
     "check",
     "check-compose",
@@ -131,16 +132,17 @@ def test_a_machine_without_python_is_told_so(tmp_path: Path, python: str) -> Non
 def test_the_readme_names_the_commands() -> None:
     """Every command that the README or the CI script calls with make exists."""
     texts = [(ROOT / place).read_text() for place in ("README.md", ".ci/run")]
-    named = set(re.findall(r"^\s*(?:timeout .*?)?make ([a-z]+)", "\n".join(texts), re.MULTILINE))
+    named = set(re.findall(r"^\s*(?:timeout .*?)?make ([a-z-]+)", "\n".join(texts), re.MULTILINE))
     assert {"demo", "run", "test", "check"} <= named <= COMMANDS
 
 
 def test_ci_runs_the_same_tests() -> None:
-    """The CI script is executable, stops at the first failure and calls `make test`."""
+    """The CI script is executable, stops at the first failure and calls both suites."""
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert "set -euo pipefail" in script.read_text()
-    assert re.search(r"\bmake test\b", script.read_text())
+    for command in ("make lint", "make test", "make test-system"):
+        assert re.search(rf"\b{command}$", script.read_text(), re.MULTILINE)
     subprocess.run(["bash", "-n", str(script)], check=True, timeout=10)
 
 

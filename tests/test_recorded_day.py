@@ -13,6 +13,8 @@ from .processes import free_port, running_program
 from .reader import Reader, exact, reading
 from .recorded import recorded_folder, recorded_lines
 
+pytestmark = pytest.mark.system
+
 FILES = ["fastmm-2026-09-30.ws-ticker-production.jsonl", "nautilus-2025-2026.jsonl", "kyber-2022-09.ws-data-only.jsonl"]
 
 

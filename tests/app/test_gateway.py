@@ -55,6 +55,7 @@ async def test_each_start_takes_a_higher_epoch(tmp_path: Path) -> None:
     assert epochs == [1, 2]
 
 
+@pytest.mark.system
 async def test_the_daily_work_is_made_up_at_the_start(tmp_path: Path) -> None:
     """What an operator does not want to keep is gone soon after a start, and the status says what was done when."""
     async with running_exchange() as exchange:

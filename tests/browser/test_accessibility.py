@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.async_api import expect
 
 from cryptomarket.model import UpstreamState
@@ -9,6 +10,8 @@ from tests.frontend import npm_tools
 
 from .chromium import THEMES, Window, chromium
 from .market import moving_site
+
+pytestmark = pytest.mark.system
 
 #: Rules of WCAG 2.2 A and AA, and what axe knows as good practice.
 AXE = """

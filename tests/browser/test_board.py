@@ -2,6 +2,7 @@ import contextlib
 import re
 from pathlib import Path
 
+import pytest
 from playwright.async_api import Page, Route, expect
 
 from cryptomarket.model import UpstreamState
@@ -10,6 +11,7 @@ from .chromium import chromium
 from .market import moving_site
 
 
+@pytest.mark.system
 async def test_the_board_looks_like_itself_everywhere(tmp_path: Path) -> None:
     """In both themes and at every width nothing is cut off to the side, and pictures are kept to look at."""
     async with moving_site(tmp_path) as site, chromium(site.address) as window:
@@ -34,6 +36,7 @@ async def test_both_prices_move(tmp_path: Path) -> None:
         await expect(page).to_have_title(re.compile(r"[\d,]+\.\d\d BTC/USD · cryptomarket"))
 
 
+@pytest.mark.system
 async def test_choosing_a_timer_changes_the_cadence(tmp_path: Path) -> None:
     """Every tick shows many prices a second, 1 s about one; the choice is in the address and outlives a reload."""
     async with moving_site(tmp_path, seconds=0.05) as site, chromium(site.address) as window:
@@ -64,6 +67,7 @@ async def changes(page: Page, seconds: float) -> int:
     return counted
 
 
+@pytest.mark.system
 async def test_the_state_is_told_and_old_prices_are_greyed(tmp_path: Path) -> None:
     """Live, silent, down, live again: in words, and each tile says that its price is stale and how old it is."""
     async with moving_site(tmp_path) as site, chromium(site.address) as window:
@@ -88,6 +92,7 @@ async def test_the_state_is_told_and_old_prices_are_greyed(tmp_path: Path) -> No
         await expect(tile.locator(".number")).to_have_text("65,000.50")
 
 
+@pytest.mark.system
 async def test_the_page_comes_back_when_the_gateway_restarts(tmp_path: Path) -> None:
     """While the gateway is away the page says so; on the same address it goes on without a hand."""
     (tmp_path / "again").mkdir()
@@ -106,6 +111,7 @@ async def test_the_page_comes_back_when_the_gateway_restarts(tmp_path: Path) -> 
                 await expect(page.locator(".tile").first).to_have_attribute("data-fresh", "yes")
 
 
+@pytest.mark.system
 async def test_a_refused_stream_is_asked_for_again(tmp_path: Path) -> None:
     """An EventSource is dead after a 502 of some proxy; the page makes a new one by itself."""
     async with moving_site(tmp_path) as site, chromium(site.address) as window:
@@ -124,6 +130,7 @@ async def test_a_refused_stream_is_asked_for_again(tmp_path: Path) -> None:
         assert refused == 3
 
 
+@pytest.mark.system
 async def test_everything_can_be_done_with_the_keyboard(tmp_path: Path) -> None:
     """The skip link is first, the timer is one stop with arrows, the table opens, the colours change and stay."""
     async with moving_site(tmp_path) as site, chromium(site.address) as window:
@@ -144,6 +151,7 @@ async def test_everything_can_be_done_with_the_keyboard(tmp_path: Path) -> None:
         await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
+@pytest.mark.system
 async def test_the_page_speaks_russian(tmp_path: Path) -> None:
     """A Russian browser gets Russian words and figures; the choice in the foot is kept."""
     async with moving_site(tmp_path) as site, chromium(site.address, locale="ru-RU") as window:
@@ -157,6 +165,7 @@ async def test_the_page_speaks_russian(tmp_path: Path) -> None:
         await expect(page.locator("#state")).to_have_text("Live")
 
 
+@pytest.mark.system
 async def test_the_api_page_works_without_the_internet(tmp_path: Path) -> None:
     """Swagger UI comes from this server alone, within the content policy, and tries a request out."""
     async with moving_site(tmp_path) as site, chromium(site.address) as window:

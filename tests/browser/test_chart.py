@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 from playwright.async_api import Page, expect
 
 from .chromium import chromium
 from .market import moving_site
+
+pytestmark = pytest.mark.system
 
 
 async def rows(page: Page, table: str) -> dict[str, str]:

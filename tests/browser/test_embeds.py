@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
+import pytest
 from playwright.async_api import Page, expect
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -13,6 +14,8 @@ from tests.web.site import Site, running_server
 
 from .chromium import chromium
 from .market import moving_site
+
+pytestmark = pytest.mark.system
 
 
 @contextlib.asynccontextmanager

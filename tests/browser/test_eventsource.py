@@ -14,6 +14,8 @@ from tests.web.site import Site, running_server, running_site
 from .chromium import chromium
 from .line import Line
 
+pytestmark = pytest.mark.system
+
 #: Listens as a page would, and keeps all it hears with the moment.
 LISTEN = """
     ([address, names]) => {

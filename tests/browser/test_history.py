@@ -4,10 +4,13 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from playwright.async_api import expect
 
 from .chromium import chromium
 from .market import moving_site
+
+pytestmark = pytest.mark.system
 
 
 async def test_the_past_looks_like_itself_everywhere(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from .line import Line
 from .market import moving_site
 from .test_embeds import streams_become
 
+pytestmark = pytest.mark.system
+
 BROKEN = ("ERR_", "Failed to load")
 #: A browser waits up to five seconds before it comes back, and this machine may be busy.
 SOON = 60_000

@@ -15,6 +15,8 @@ from tests.persons.site import ADA, BOB, running_persons
 from .chromium import THEMES, chromium
 from .test_accessibility import offences
 
+pytestmark = pytest.mark.system
+
 
 async def log_in(page: Page, account: SimulatedAccount, secret: str | None = None) -> None:
     """What a person does: open the dialog, fill it in, press Enter."""

@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.async_api import expect
 
 from cryptomarket.model import UpstreamState
@@ -10,6 +11,8 @@ from tests.web.site import NOON
 
 from .chromium import chromium
 from .market import moving_site
+
+pytestmark = pytest.mark.system
 
 
 async def test_the_state_of_a_node_looks_like_itself_everywhere(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from playwright.async_api import Page, expect
 from .chromium import chromium
 from .market import moving_site
 
+pytestmark = pytest.mark.system
+
 #: What a page may weigh on the wire, everything it loads included, but not the prices it then asks for.
 MOST_BYTES = 250_000
 #: A page is seen before the eye notices.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import anyio
 import httpx2
+import pytest
 
 from tests.persons.site import ADA, told
 
@@ -21,6 +22,7 @@ def sqlite(folder: Path) -> str:
     return f"sqlite+aiosqlite:///{folder / 'shared.db'}"
 
 
+@pytest.mark.system
 async def test_every_node_sends_the_same_ticks(tmp_path: Path) -> None:
     """Equal ids and equal prices on all nodes, from one connection to the exchange."""
     async with running_cluster(tmp_path, sqlite(tmp_path), 3) as cluster:
@@ -45,6 +47,7 @@ async def test_every_node_sends_the_same_ticks(tmp_path: Path) -> None:
         assert statuses[0]["cluster"]["nodes"] == ["n0", "n1", "n2"]
 
 
+@pytest.mark.system
 async def test_another_leads_when_the_leader_is_killed(tmp_path: Path, database_url: str) -> None:
     """kill -9: the streams of the others go on with a higher epoch, and their ids go on."""
     async with running_cluster(tmp_path, database_url) as cluster:
@@ -62,6 +65,7 @@ async def test_another_leads_when_the_leader_is_killed(tmp_path: Path, database_
             await cluster.start(f"{leader.name}x")
 
 
+@pytest.mark.system
 async def test_a_leader_that_stops_hands_over(tmp_path: Path) -> None:
     """SIGTERM: the other leads before the first has exited, and the first exits with 0."""
     async with running_cluster(tmp_path, sqlite(tmp_path)) as cluster:
@@ -73,6 +77,7 @@ async def test_a_leader_that_stops_hands_over(tmp_path: Path) -> None:
             await tick_of(stream, epoch + 1)
 
 
+@pytest.mark.system
 async def test_a_leader_that_stood_still_says_nothing_more(tmp_path: Path) -> None:
     """SIGSTOP, another leads, SIGCONT: no tick of the old epoch arrives anywhere, and the woken node follows."""
     async with running_cluster(tmp_path, sqlite(tmp_path)) as cluster:

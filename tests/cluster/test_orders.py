@@ -4,10 +4,14 @@ import itertools
 import random
 from pathlib import Path
 
+import pytest
+
 from tests.persons.site import ADA
 
 from .environment import running_house
 from .orders import VICTIMS, Walk, circuit, every_order
+
+pytestmark = pytest.mark.system
 
 
 def test_the_walk_goes_every_way_once() -> None:

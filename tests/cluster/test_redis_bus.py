@@ -165,6 +165,7 @@ async def test_a_lost_batch_is_healed_from_the_board(tmp_path: Path) -> None:
         assert len(places(heard[1])) == len(set(places(heard[1])))
 
 
+@pytest.mark.system
 async def test_news_said_to_a_dead_or_deaf_redis_arrive(tmp_path: Path) -> None:
     """Said while it is away, or before the others listen to the new one: everybody hears them all the same."""
     async with nodes(tmp_path) as (server, (leader, other), heard):

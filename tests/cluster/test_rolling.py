@@ -3,10 +3,14 @@
 import random
 from pathlib import Path
 
+import pytest
+
 from tests.persons.crowd import accounts
 
 from .environment import running_house
 from .rolling import Rolling
+
+pytestmark = pytest.mark.system
 
 
 async def test_a_rolling_restart_is_noticed_by_nobody(tmp_path: Path) -> None:

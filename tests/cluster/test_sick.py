@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import httpx2
+import pytest
 from redis import RedisError
 from redis.asyncio import Redis
 
@@ -19,6 +20,8 @@ from tests.persons.site import ADA
 from tests.processes import eventually
 
 from .nodes import Cluster, Node, running_cluster
+
+pytestmark = pytest.mark.system
 
 INTERVAL = 1
 ACCOUNT = {"client_id": ADA.client_id, "client_secret": ADA.client_secret}

@@ -8,12 +8,15 @@ from pathlib import Path
 import anyio
 import asyncpg
 import psutil
+import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.databases import Postgres, running_postgres
 
 from .test_sick import INTERVAL, House, sick_house
+
+pytestmark = pytest.mark.system
 
 HISTORY = "/api/v1/prices?ticker=btc_usd"
 

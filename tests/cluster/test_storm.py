@@ -3,10 +3,14 @@
 import random
 from pathlib import Path
 
+import pytest
+
 from tests.persons.crowd import accounts
 
 from .environment import running_house
 from .storm import Storm
+
+pytestmark = pytest.mark.system
 
 
 async def test_a_storm_leaves_nothing_wrong(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anyio
 import httpx2
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cryptomarket.simulator.exchange import running_exchange
@@ -63,6 +64,7 @@ async def test_a_taken_port_is_said(tmp_path: Path) -> None:
     assert f"cannot listen on 127.0.0.1:{redis.port}" in log
 
 
+@pytest.mark.system
 async def test_workers_share_a_port_and_one_connection(tmp_path: Path) -> None:
     """Streams spread, each gets its ticks; a killed worker comes back; a stop ends all, and leaves nobody."""
     async with (
@@ -100,6 +102,7 @@ async def test_workers_share_a_port_and_one_connection(tmp_path: Path) -> None:
         assert not any(alive(pid) for pid in [*pids, *workers])
 
 
+@pytest.mark.system
 async def test_workers_do_not_outlive_their_parent(tmp_path: Path) -> None:
     """kill -9 of the parent: the workers notice, and stop."""
     async with running_exchange() as exchange, running_redis(tmp_path) as redis:

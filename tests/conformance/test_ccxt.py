@@ -13,6 +13,8 @@ import pytest
 
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 
+pytestmark = pytest.mark.system
+
 ccxt_pro = pytest.importorskip("ccxt.pro", reason="ccxt is not installed (extra: test)")
 
 

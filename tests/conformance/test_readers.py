@@ -3,6 +3,7 @@
 import json
 import random
 
+import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -46,6 +47,7 @@ async def test_a_browser_hears_what_the_specification_says() -> None:
         assert await departures(by_chromium(page), address) == {}
 
 
+@pytest.mark.system
 async def test_where_the_eventsource_of_npm_departs() -> None:
     """The package `eventsource` in node hears the rest as a browser does."""
     async with replayed([entry.stream for entry in CORPUS]) as address:
@@ -108,6 +110,7 @@ def hostile_texts(count: int = 200) -> list[str]:
     return ["".join(choose.choices(pieces, k=choose.randint(1, 12))) for _ in range(count)]
 
 
+@pytest.mark.system
 async def test_whatever_we_encode_is_heard_as_it_was() -> None:
     """format-newlines, -leading-space, -null-character, -utf-8: a text comes back equal through every reader."""
     texts = hostile_texts()

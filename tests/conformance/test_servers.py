@@ -18,6 +18,8 @@ from tests.web.site import running_server
 
 from .examine import examine
 
+pytestmark = pytest.mark.system
+
 
 async def failing(address: str) -> set[str]:
     """The rows that do not hold; the table is printed."""

@@ -11,6 +11,8 @@ import pytest
 from cryptomarket.model import Price
 from tests.web.site import NOON, prices, running_site
 
+pytestmark = pytest.mark.system
+
 CLIENT = Path(__file__).with_name("udf_client.mjs")
 
 

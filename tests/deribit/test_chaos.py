@@ -19,6 +19,8 @@ from cryptomarket.model import UpstreamState
 from .following import Follower, Noting, following
 from .scripted import SILENT, Refuse, Scripted, scripted_exchange
 
+pytestmark = pytest.mark.system
+
 #: Faults in all; the links below share them and run side by side.
 FAULTS = int(os.environ.get("CRYPTOMARKET_CHAOS", "1000"))
 LINKS = 20

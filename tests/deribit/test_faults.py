@@ -50,6 +50,7 @@ async def test_fault_1_a_reset_costs_less_than_a_second() -> None:
             assert set(follower.states) == {CONNECTING, LIVE}
 
 
+@pytest.mark.system
 async def test_fault_2_half_open_is_noticed_within_ten_seconds() -> None:
     """Pongs go on, everything else is swallowed; with the real patience."""
     async with running_exchange() as exchange, swallowing_relay(exchange.ws_url) as line:

@@ -25,6 +25,8 @@ from tests.databases import Postgres
 from .test_recorder import Clock, new_recorder, stored, tick
 from .test_store import SLOT, price
 
+pytestmark = pytest.mark.system
+
 
 async def test_postgresql_killed_in_the_midst_of_writes(postgres: Postgres, postgres_url: str) -> None:
     """Whatever moment it dies at, every slot is there once afterwards, and the ledger agrees."""

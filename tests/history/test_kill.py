@@ -5,10 +5,13 @@ import subprocess
 import sys
 
 import anyio
+import pytest
 
 from cryptomarket.history.store import Store
 
 from .recording import INTERVAL, price_at
+
+pytestmark = pytest.mark.system
 
 FIRST = 1_763_668_800 - 1_763_668_800 % INTERVAL
 

@@ -19,6 +19,8 @@ from tests.databases import Postgres
 from .scripts import INTERVAL, TICKERS, World
 from .test_ledger import entries_of
 
+pytestmark = pytest.mark.system
+
 SCRIPTS = int(os.environ.get("CRYPTOMARKET_SCRIPTS", "20"))
 SLOTS = 22
 

@@ -199,6 +199,7 @@ async def test_without_a_leader_a_log_in_is_asked_to_come_back(tmp_path: Path, m
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
 
 
+@pytest.mark.system
 async def test_an_outcome_is_told_without_redis(tmp_path: Path) -> None:
     """Redis dies while a log-in is under way: the streams here are told how it ended all the same."""
     async with running_redis(tmp_path) as server, running_persons(tmp_path, redis_url=server.url) as site:

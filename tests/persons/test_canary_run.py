@@ -26,6 +26,8 @@ from tests.tcp_proxy import TcpProxy, tcp_proxy
 from .canary import Canary, Find, Memory
 from .crowd import Crowd, Tab, accounts
 
+pytestmark = pytest.mark.system
+
 PERSONS = int(os.environ.get("CRYPTOMARKET_CANARY", "18"))
 #: How many answers of Redis come through before the line is cut, in one round after the other.
 CUTS = range(1, 7)

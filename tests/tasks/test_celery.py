@@ -74,6 +74,7 @@ async def sent(redis: RedisServer) -> dict[str, Any]:
     return dict(json.loads(found))
 
 
+@pytest.mark.system
 async def test_a_worker_and_a_beat_store_each_slot_once(tmp_path: Path, postgres_url: str) -> None:
     """Beat sends by the agreed name, queue and routing key; the worker stores; a killed worker's successor goes on."""
     async with running_exchange() as exchange, running_redis(tmp_path) as redis, Store(postgres_url) as store:
@@ -96,6 +97,7 @@ async def test_a_worker_and_a_beat_store_each_slot_once(tmp_path: Path, postgres
         assert all(json.loads(line)["node"] == "tasks" for line in program.log.splitlines() if line.startswith("{"))
 
 
+@pytest.mark.system
 async def test_a_task_is_repeated_when_the_exchange_is_away(tmp_path: Path, sqlite_url: str) -> None:
     """A worker without an exchange says so, tries again, and ends as cleanly as ever."""
     async with running_redis(tmp_path) as redis, running_exchange() as exchange:

@@ -7,6 +7,8 @@ import pytest
 
 from .site import NOON, prices, running_site
 
+pytestmark = pytest.mark.system
+
 
 async def test_the_api_keeps_to_its_own_description(tmp_path: Path) -> None:
     """schemathesis asks what OpenAPI allows and what it does not: no crash, no answer of another shape or type."""
