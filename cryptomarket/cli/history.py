@@ -18,7 +18,7 @@ from ..errors import StartError
 from ..logs import configure_logs
 from ..model import plain
 from ..settings import read_settings
-from ..web.api.time_range import asked_range
+from ..web.api.time_range import parse_range
 from .shared import From, Json, Ticker, To, revealed, run_async
 
 __all__ = ["backfill", "export", "gaps", "history"]
@@ -45,7 +45,7 @@ def history(
     from ..history import reading
     from ..history.synchronous import synchronously
 
-    url, within = revealed(read_settings().database_url) or "", asked_range(start, end, ("--from", "--to"))
+    url, within = revealed(read_settings().database_url) or "", parse_range(start, end, ("--from", "--to"))
     page = synchronously(url, reading.prices, ticker, within.start, within.end, limit, None, "desc")
     for price in reversed(page.data):
         moment = datetime.fromtimestamp(price.timestamp, UTC).isoformat()
@@ -66,7 +66,7 @@ def export(
     from ..history.synchronous import export as write_rows
     from ..history.synchronous import synchronously
 
-    url, within = revealed(read_settings().database_url) or "", asked_range(start, end, ("--from", "--to"))
+    url, within = revealed(read_settings().database_url) or "", parse_range(start, end, ("--from", "--to"))
     try:
         with (
             out.open("w", encoding="utf-8") if out else contextlib.nullcontext(sys.stdout) as file,
@@ -105,7 +105,7 @@ def gaps(ticker: Ticker, start: From = None, end: To = None, as_json: Json = Fal
     from ..history.synchronous import synchronously
 
     settings = read_settings()
-    url, within = revealed(settings.database_url) or "", asked_range(start, end, ("--from", "--to"))
+    url, within = revealed(settings.database_url) or "", parse_range(start, end, ("--from", "--to"))
     known = synchronously(url, reading.span, ticker)
     if known is None:
         raise StartError(f"nothing was ever recorded of {ticker}")
@@ -133,7 +133,7 @@ def backfill(ticker: Ticker, start: From, end: To = None, as_json: Json = False)
 
     settings = read_settings()
     configure_logs("WARNING", settings.log_format, node=settings.node)
-    within = asked_range(start, end, ("--from", "--to"))
+    within = parse_range(start, end, ("--from", "--to"))
     first, last = within.start or 0, within.end or int(time.time())
 
     async def run() -> int:

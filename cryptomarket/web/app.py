@@ -13,14 +13,13 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..history.candles import MinuteBar
-from ..history.store import Store
 from ..market.latest import LatestValues
 from ..persons.credential_middleware import CredentialMiddleware
 from ..persons.office import Office
 from ..stream.endpoint import counted_address, nobody
-from .api.candles import candle_router
-from .api.dependencies import Dependencies, TickerCatalogue, no_bars
+from .api.candles import RecentBars, candle_router, no_bars
+from .api.completeness import Completeness
+from .api.dependencies import PriceStore, TickerCatalogue, TickerNames
 from .api.described import MORE_SCHEMAS, OPERATION_PATHS
 from .api.exports import export_router
 from .api.persons import person_router
@@ -47,7 +46,7 @@ def create_app(
     *,
     tickers: Sequence[str],
     latest: LatestValues,
-    store: Store,
+    store: PriceStore,
     stream: ASGIApp,
     catalogue: TickerCatalogue,
     interval: int,
@@ -56,7 +55,7 @@ def create_app(
     allowed_origins: Sequence[str] = (),
     routes: Sequence[BaseRoute] = (),
     office: Office | None = None,
-    bars: Callable[[str], Sequence[MinuteBar]] = no_bars,
+    bars: RecentBars = no_bars,
     statistics: Callable[[], Mapping[str, object]] = dict,
     wall: Callable[[], float] = time.time,
 ) -> ASGIApp:
@@ -75,9 +74,11 @@ def create_app(
         exception_handlers=HANDLERS,
         separate_input_output_schemas=False,
     )
-    parts = Dependencies(tickers, latest, store, catalogue, interval, wall, bars)
-    for router in (price_router, candle_router, export_router, udf_router):
-        app.include_router(router(parts))
+    names, completeness = TickerNames(tickers, catalogue), Completeness(interval, wall)
+    app.include_router(price_router(store, names, latest, completeness))
+    app.include_router(candle_router(store, names, bars, completeness))
+    app.include_router(export_router(store, names, completeness))
+    app.include_router(udf_router(store, names, latest, bars, wall))
     if office is not None:
         app.include_router(person_router(office.front))
     app.include_router(status_router(Watched(latest, health, statistics, wall)))

@@ -65,8 +65,8 @@ def normalised(document: dict[str, Any]) -> dict[str, Any]:
             kept["anyOf"] = kept.pop("oneOf")
         if isinstance(kept.get("type"), list):
             kept["anyOf"] = [{"type": kind} for kind in kept.pop("type")]
-        for key in ("anyOf", "enum", "required"):
-            if isinstance(kept.get(key), list):
+        for key in ("anyOf", "enum", "required", "parameters"):
+            if isinstance(kept.get(key), list):  # their order means nothing
                 kept[key] = sorted(kept[key], key=lambda entry: json.dumps(entry, sort_keys=True))
         if kept.get("required") == []:
             del kept["required"]

@@ -84,6 +84,7 @@ async def test_the_latest_price_is_the_boards_then_the_databases(tmp_path: Path)
         stored = await site.get("/api/v1/prices/latest", ticker="btc_usd")
         site.tick("btc_usd", "64250.10", ms=NOON * 1000 + 7)
         live = await site.get("/api/v1/prices/latest", ticker="btc_usd")
+        site.latest.follow(frozenset({"BTC-PERPETUAL"}), frozenset())
         site.tick("BTC-PERPETUAL", "8700", ms=NOON * 1000, bid=Decimal("8699.5"))
         instrument = await site.get("/api/v1/prices/latest", ticker="BTC-PERPETUAL")
     assert stored.json()["timestamp"] == NOON + 60

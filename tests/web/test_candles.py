@@ -96,9 +96,9 @@ async def test_coverage_tells_what_is_known_and_what_is_missing(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])
-def test_every_reason_has_words(language: str) -> None:
+def test_every_reason_has_a_message(language: str) -> None:
     """A page says of everything that is missing why it is."""
-    words = json.loads((FRONTEND / "words" / f"{language}.json").read_text())
+    words = json.loads((FRONTEND / "messages" / f"{language}.json").read_text())
     assert {f"reason.{reason}" for reason in Reason} <= set(words)
 
 

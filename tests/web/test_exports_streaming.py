@@ -6,6 +6,7 @@ import jsonschema_rs
 
 from cryptomarket.model import Gap, UpstreamState
 from tests.eventsource import Event, EventSourceParser
+from tests.reader import reading
 
 from .site import Site, running_site
 
@@ -34,10 +35,13 @@ async def test_every_event_of_the_stream_is_as_openapi_describes_it(tmp_path: Pa
     async with running_site(tmp_path, live=True) as site:
         document = (await site.get("/openapi.json")).json()
         site.tick("btc_usd", "64250.13")
-        site.tick("BTC-PERPETUAL", "64251.5")
         site.upstream(UpstreamState.LIVE)
         site.bus.publish(Gap("eth_usd"))
-        events = [*await read(site, 3), *await read(site, 4, "0-1"), *await read(site, 4, "nonsense")]
+        async with reading(f"{site.address}/sse/?timer=0&channels=btc_usd,BTC-PERPETUAL") as reader:
+            await reader.next("btc_usd")  # joined: the instrument is followed from here on
+            site.tick("BTC-PERPETUAL", "64251.5")
+            await reader.next("BTC-PERPETUAL")
+            events = [*await read(site, 3), *await read(site, 4, "0-1"), *await read(site, 4, "nonsense")]
     described = document["paths"]["/sse/"]["get"]["responses"]["200"]["content"]["text/event-stream"]["itemSchema"]
     assert described == {"$ref": "#/components/schemas/StreamEvent"}
     envelope, price, connection = (validator(document, name) for name in ("StreamEvent", "Price", "Connection"))

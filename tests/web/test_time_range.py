@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptomarket.errors import InvalidParameter
-from cryptomarket.web.api.time_range import Range, asked_range, moment
+from cryptomarket.web.api.time_range import TimeRange, parse_range, parse_time
 
 NOON = 1_763_640_000
 
@@ -28,7 +28,7 @@ NOON = 1_763_640_000
 )
 def test_one_moment_can_be_written_in_many_ways(text: str) -> None:
     """ISO 8601 with and without a zone, with its plus lost in a query, UNIX seconds and milliseconds say the same."""
-    assert moment(text, "start") == NOON * 1000
+    assert parse_time(text, "start") == NOON * 1000
 
 
 @pytest.mark.parametrize(
@@ -50,32 +50,32 @@ def test_one_moment_can_be_written_in_many_ways(text: str) -> None:
 def test_nonsense_names_the_parameter_and_what_was_expected(text: str) -> None:
     """What is no moment is refused by a sentence that names the parameter."""
     with pytest.raises(InvalidParameter, match=r"^start: expected an ISO 8601 time or date"):
-        moment(text, "start")
+        parse_time(text, "start")
 
 
 def test_a_bare_date_as_the_end_includes_that_day() -> None:
     """From a date to the same date is one whole day."""
-    assert asked_range("2025-11-20", "2025-11-20") == Range(1_763_596_800, 1_763_683_200)
+    assert parse_range("2025-11-20", "2025-11-20") == TimeRange(1_763_596_800, 1_763_683_200)
 
 
 def test_a_fraction_of_a_second_rounds_to_the_next_whole_one() -> None:
     """Prices stand at whole seconds: at or after 1.5 s is 2, before 1.5 s is before 2."""
-    assert asked_range("1.5", "3.001") == Range(2, 4)
+    assert parse_range("1.5", "3.001") == TimeRange(2, 4)
 
 
 def test_a_start_after_the_end_names_the_start() -> None:
     """A range that runs backwards is refused by the name its caller used."""
-    with pytest.raises(InvalidParameter, match=r"^start_date: expected a moment that is not after end_date"):
-        asked_range("2025-11-21T00:00:01Z", "2025-11-20", ("start_date", "end_date"))
+    with pytest.raises(InvalidParameter, match=r"^start_date: expected a time that is not after end_date"):
+        parse_range("2025-11-21T00:00:01Z", "2025-11-20", ("start_date", "end_date"))
 
 
 def test_an_omitted_end_is_open() -> None:
     """Leaving the end out is a range up to now, not an error."""
-    assert asked_range("2025-11-20", None) == Range(1_763_596_800, None)
+    assert parse_range("2025-11-20", None) == TimeRange(1_763_596_800, None)
 
 
 @given(st.text(max_size=30))
 def test_any_text_is_a_moment_or_a_named_refusal(text: str) -> None:
     """No text makes anything but a moment within the calendar or InvalidParameter."""
     with contextlib.suppress(InvalidParameter):
-        assert 0 <= moment(text, "end", ending=True) <= 253_402_300_800_000
+        assert 0 <= parse_time(text, "end", ending=True) <= 253_402_300_800_000

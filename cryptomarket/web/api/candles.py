@@ -1,7 +1,7 @@
-"""The REST API of candles and of coverage: what a chart draws, and what it must not pretend to know."""
+"""The REST API of candles and of coverage: what a chart draws, and which parts of it are missing."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -9,120 +9,124 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...history.candles import RESOLUTIONS, CandleText, MinuteBar, overlay
-from ...history.intervals import Coverage, due
+from ...history.intervals import Coverage
 from ...history.reading import TextPage
-from .caching import history_answer, next_link
-from .dependencies import Dependencies, HistoryReader, json_answer, known_ticker
-from .pagination import PageParameters, after, list_json
-from .pagination import cursor as position
-from .parameters import Cursor, Direction, Limit, Moment, Resolution
+from .caching import history_response, next_link
+from .completeness import Completeness
+from .dependencies import HistoryReader, PriceStore, TickerNames, json_response, known_ticker
+from .pagination import PageParameters, format_cursor, page_json
+from .parameters import Page, Resolution, Within
 from .schemas import CANDLES, COVERAGE, PROBLEMS
-from .time_range import Range, asked_range
+from .time_range import TimeRange
 
-__all__ = ["candle_page", "candle_router"]
+__all__ = ["RecentBars", "candle_page", "candle_router", "no_bars"]
+
+#: Returns the minute bars of a ticker that are not stored yet.
+RecentBars = Callable[[str], Sequence[MinuteBar]]
 
 
-def candle_router(parts: Dependencies) -> APIRouter:
-    """The routes of candles and coverage over the given parts."""
+def no_bars(_: str) -> Sequence[MinuteBar]:
+    """No bars: nothing is recorded in this process."""
+    return ()
+
+
+def candle_router(store: PriceStore, names: TickerNames, bars: RecentBars, completeness: Completeness) -> APIRouter:
+    """The routes of candles and coverage."""
     router = APIRouter(prefix="/api/v1", tags=["charts"], responses=PROBLEMS)
-    Database = Annotated[Any, Depends(parts.store.session)]  # noqa: N806 - a type; FastAPI need not know `Prices`
-    Known = Annotated[str, Depends(known_ticker(parts))]  # noqa: N806 - a type
+    Reader = Annotated[HistoryReader, Depends(store.session)]  # noqa: N806 - a type
+    KnownTicker = Annotated[str, Depends(known_ticker(names, store))]  # noqa: N806 - a type
 
     @router.get("/candles", summary="Open, high, low, close", responses=CANDLES, response_class=Response)
     async def candles(
-        request: Request,
-        ticker: Known,
-        db: Database,
-        resolution: Resolution = "1m",
-        start: Moment = None,
-        end: Moment = None,
-        limit: Limit = 1000,
-        cursor: Cursor = None,
-        order: Direction = "asc",
+        request: Request, ticker: KnownTicker, reader: Reader, page: Page, resolution: Resolution = "1m"
     ) -> Response:
-        """Candles that begin in the range; where nothing is known there is none.
+        """Candles that begin in the range; an interval without prices has none.
 
-        `partial` marks one with missing or future time in it; the newest is the one still open.
+        `partial` marks a candle that contains missing or future time; the newest candle is still open.
         """
-        asked = PageParameters(asked_range(start, end), order, limit, after(cursor, order))
-        page = await _text(parts, db, ticker, resolution, asked)
-        following = position(page.next, order) if page.next is not None else None
-        covered = _covered(asked.within, RESOLUTIONS[resolution])
-        complete = await parts.complete(ticker, covered, db, resolution)
-        text = list_json(ticker, page.text, following=following, complete=complete, resolution=resolution)
-        return history_answer(request, text, parts.kept(covered, complete), link=next_link(request, following))
+        rows = await _candle_text(reader, bars(ticker), ticker, resolution, page)
+        cursor = format_cursor(rows.next, page.order)
+        covered = _covered(page.within, RESOLUTIONS[resolution])
+        complete = await completeness.is_complete(ticker, covered, reader, resolution)
+        text = page_json(ticker, rows.text, cursor=cursor, complete=complete, resolution=resolution)
+        policy = completeness.cache_policy(covered, complete)
+        return history_response(request, text, policy, link=next_link(request, cursor))
 
     @router.get("/coverage", summary="What is known, and what is missing", responses=COVERAGE, response_class=Response)
-    async def coverage(ticker: Known, db: Database, start: Moment = None, end: Moment = None) -> Response:
-        """Each stretch of the range: observed live, backfilled and from where, or missing and why.
+    async def coverage(ticker: KnownTicker, reader: Reader, within: Within) -> Response:
+        """The intervals of the range: observed live, backfilled with their source, or missing with their reason.
 
-        Without a start it begins with the record; it never goes beyond what can already be stored.
+        Without a start the range begins with the record; it ends at the last slot that is due.
         """
-        asked = asked_range(start, end)
-        last = due(parts.wall(), parts.interval)
-        last = last if asked.end is None else min(asked.end, last)
-        first = asked.start
+        last = completeness.due_until()
+        last = last if within.end is None else min(within.end, last)
+        first = within.start
         if first is None:
-            span = await db.span(ticker)
+            span = await reader.span(ticker)
             first = span[0] if span else last
-        found = await db.coverage(ticker, first, last) if first < last else Coverage(first, max(first, last), ())
-        return json_answer(_coverage_json(ticker, found))
+        found = await reader.coverage(ticker, first, last) if first < last else Coverage(first, max(first, last), ())
+        return json_response(_coverage_json(ticker, found))
 
     return router
 
 
-async def _text(
-    parts: Dependencies, db: HistoryReader, ticker: str, resolution: str, asked: PageParameters
+async def _candle_text(
+    reader: HistoryReader, bars: Sequence[MinuteBar], ticker: str, resolution: str, page: PageParameters
 ) -> TextPage:
-    """The candles of a page as JSON: by the database where all are whole and stored, which is twice as fast."""
-    if not _unstored(parts, ticker, RESOLUTIONS[resolution], asked):
-        whole = await db.candle_text(
+    """The candles of a page as JSON.
+
+    The database writes the JSON itself if all candles are whole and stored: this takes half the time.
+    """
+    if not _unstored(bars, RESOLUTIONS[resolution], page):
+        whole = await reader.candle_text(
             ticker,
             resolution,
-            start=asked.within.start,
-            end=asked.within.end,
-            limit=asked.limit,
-            after=asked.after,
-            order=asked.order,
+            start=page.within.start,
+            end=page.within.end,
+            limit=page.limit,
+            after=page.after,
+            order=page.order,
         )
         if whole is not None:
             return whole
-    page, more = await candle_page(parts, db, ticker, resolution, asked)
-    return TextPage(",".join([candle.json() for candle in page]), len(page), page[-1].timestamp if more else None)
+    rows, more = await candle_page(reader, bars, ticker, resolution, page)
+    return TextPage(",".join([candle.json() for candle in rows]), len(rows), rows[-1].timestamp if more else None)
 
 
-def _covered(within: Range, seconds: int) -> Range:
-    """The time that the candles which begin in a range are made of: the last one reaches beyond its end."""
-    return within if within.end is None else Range(within.start, -(-within.end // seconds) * seconds)
+def _covered(within: TimeRange, seconds: int) -> TimeRange:
+    """The time span of the candles that begin in a range: the last candle may end after the range."""
+    return within if within.end is None else TimeRange(within.start, -(-within.end // seconds) * seconds)
 
 
 async def candle_page(
-    parts: Dependencies, db: HistoryReader, ticker: str, resolution: str, asked: PageParameters
+    reader: HistoryReader, bars: Sequence[MinuteBar], ticker: str, resolution: str, page: PageParameters
 ) -> tuple[list[CandleText], bool]:
-    """The candles of a page, and whether more follow; where it meets the present, with what is not stored yet."""
-    seconds, within, newest_first = RESOLUTIONS[resolution], asked.within, asked.order == "desc"
-    page: Sequence[CandleText] = await db.candles(
+    """The candles of a page, and whether more follow. ``bars`` are the minutes that are not stored yet."""
+    seconds, within, newest_first = RESOLUTIONS[resolution], page.within, page.order == "desc"
+    rows: Sequence[CandleText] = await reader.candles(
         ticker,
         resolution,
         start=within.start,
         end=within.end,
-        limit=asked.limit + 1,  # one more than the page tells whether something follows
-        after=asked.after,
-        order=asked.order,
+        limit=page.limit + 1,  # the additional one shows whether another page follows
+        after=page.after,
+        order=page.order,
     )
-    if asked.after is None if newest_first else len(page) <= asked.limit:
-        page = overlay(page, _unstored(parts, ticker, seconds, asked), seconds)[:: -1 if newest_first else 1]
-    return list(page[: asked.limit]), len(page) > asked.limit
+    if page.after is None if newest_first else len(rows) <= page.limit:
+        rows = overlay(rows, _unstored(bars, seconds, page), seconds)[:: -1 if newest_first else 1]
+    return list(rows[: page.limit]), len(rows) > page.limit
 
 
-def _unstored(parts: Dependencies, ticker: str, seconds: int, asked: PageParameters) -> list[MinuteBar]:
-    return [bar for bar in parts.bars(ticker) if _wanted(bar.timestamp - bar.timestamp % seconds, asked)]
+def _unstored(bars: Sequence[MinuteBar], seconds: int, page: PageParameters) -> list[MinuteBar]:
+    """The bars whose candle falls into the page."""
 
+    def wanted(timestamp: int) -> bool:
+        within = page.within
+        after_start = within.start is None or timestamp >= within.start
+        after_cursor = page.after is None or timestamp > page.after
+        return after_start and after_cursor and (within.end is None or timestamp < within.end)
 
-def _wanted(moment: int, asked: PageParameters) -> bool:
-    within = asked.within
-    begun = (within.start is None or moment >= within.start) and (asked.after is None or moment > asked.after)
-    return begun and (within.end is None or moment < within.end)
+    return [bar for bar in bars if wanted(bar.timestamp - bar.timestamp % seconds)]
 
 
 def _coverage_json(ticker: str, found: Coverage) -> str:

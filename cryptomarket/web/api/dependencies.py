@@ -1,4 +1,4 @@
-"""What the REST routes read, as small interfaces, and the two dependencies that every price route has."""
+"""What the REST routes read, as small interfaces, and the ticker parameter that every price route shares."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -9,22 +9,18 @@ from fastapi import Depends
 from starlette.responses import Response
 
 from ...errors import UnknownTicker
-from ...history.candles import RESOLUTIONS, CandleText, MinuteBar
+from ...history.candles import CandleText
 from ...history.intervals import Coverage
-from ...history.queries import Form
+from ...history.queries import Form, Order
 from ...history.reading import TextPage
-from ...market.latest import LatestValues
 from ...model import Price
-from .caching import Kept
-from .pagination import Order, closed, due_part
 from .parameters import Ticker
-from .time_range import Range
 
-__all__ = ["Dependencies", "HistoryReader", "PriceStore", "TickerCatalogue", "json_answer", "known_ticker", "no_bars"]
+__all__ = ["HistoryReader", "PriceStore", "TickerCatalogue", "TickerNames", "json_response", "known_ticker"]
 
 
 class TickerCatalogue(Protocol):
-    """The tickers the exchange offers, as far as they are known."""
+    """The tickers of the exchange, as of the last refresh."""
 
     def known(self, name: str) -> bool: ...
     def nearest(self, name: str) -> list[str]: ...
@@ -32,7 +28,7 @@ class TickerCatalogue(Protocol):
 
 
 class HistoryReader(Protocol):
-    """What is asked of the history, through one pooled connection."""
+    """Reads the history through one pooled connection."""
 
     async def known(self, ticker: str) -> bool: ...
     async def latest(self, ticker: str) -> Price | None: ...
@@ -75,67 +71,41 @@ class HistoryReader(Protocol):
 
 
 class PriceStore(Protocol):
-    """Gives each request its own reader of the pool, and takes it back."""
+    """Lends readers: ``session`` as a FastAPI dependency, ``reading`` as a context manager."""
 
     def session(self) -> AsyncIterator[HistoryReader]: ...
     def reading(self) -> AbstractAsyncContextManager[HistoryReader]: ...
 
 
-def no_bars(_: str) -> Sequence[MinuteBar]:
-    """Nothing is being recorded here."""
-    return ()
-
-
 @dataclass(frozen=True, slots=True)
-class Dependencies:
-    """What the REST routes read; ``bars`` gives the minutes of a ticker that are not stored yet."""
+class TickerNames:
+    """The tickers that can be requested: configured, in the catalogue, or stored."""
 
-    tickers: Sequence[str]
-    latest: LatestValues
-    store: PriceStore
+    configured: Sequence[str]
     catalogue: TickerCatalogue
-    interval: int
-    wall: Callable[[], float]
-    bars: Callable[[str], Sequence[MinuteBar]] = no_bars
 
-    async def check(self, ticker: str, db: HistoryReader) -> str:
-        """The ticker, if it is configured, in the catalogue or stored; raises UnknownTicker."""
-        if ticker in self.tickers or self.catalogue.known(ticker) or await db.known(ticker):
+    def search(self, text: str) -> list[str]:
+        """The names that contain the text in any case: the configured ones first, then the others in order."""
+        names = dict.fromkeys([*self.configured, *sorted(self.catalogue.names())])
+        return [name for name in names if text.casefold() in name.casefold()]
+
+    async def check(self, ticker: str, reader: HistoryReader) -> str:
+        """The same ticker; raises UnknownTicker with the nearest names."""
+        if ticker in self.configured or self.catalogue.known(ticker) or await reader.known(ticker):
             return ticker
         raise UnknownTicker(ticker, self.catalogue.nearest(ticker))
 
-    async def complete(self, ticker: str, within: Range, db: HistoryReader, resolution: str | None = None) -> bool:
-        """Whether nothing is missing from the part of the range that could be recorded by now.
 
-        With a resolution also none of its candles, which may be kept for a shorter time than the prices.
-        """
-        part = due_part(within, await db.span(ticker), step=self.interval, now=self.wall())
-        if part is None:
-            return False
-        start, end = part
-        if start >= end:
-            return True
-        if resolution is not None:
-            first = await db.first_candle(ticker, resolution)
-            if first is None or first >= start + max(self.interval, RESOLUTIONS[resolution]):
-                return False
-        return (await db.coverage(ticker, start, end)).complete
+def known_ticker(names: TickerNames, store: PriceStore) -> Callable[..., Coroutine[Any, Any, str]]:
+    """The FastAPI dependency that returns the parameter `ticker`; it raises UnknownTicker."""
+    Reader = Annotated[HistoryReader, Depends(store.session)]  # noqa: N806 - a type
 
-    def kept(self, within: Range, complete: bool) -> Kept:
-        """How the answer about a range may be kept: for ever only if neither its end nor its beginning can grow."""
-        over = closed(within, step=self.interval, now=self.wall())
-        return Kept(closed=over, complete=complete and within.start is not None)
+    async def checked(ticker: Ticker, reader: Reader) -> str:
+        return await names.check(ticker, reader)
+
+    return checked
 
 
-def known_ticker(parts: Dependencies) -> Callable[..., Coroutine[Any, Any, str]]:
-    """The dependency that gives the ticker asked for, if it is configured, in the catalogue or stored."""
-
-    async def ticker_of(ticker: Ticker, db: Annotated[Any, Depends(parts.store.session)]) -> str:
-        return await parts.check(ticker, db)
-
-    return ticker_of
-
-
-def json_answer(text: str) -> Response:
-    """JSON that is already written; prices change, so nobody keeps it."""
-    return Response(text, headers={"Cache-Control": "no-store"}, media_type="application/json")
+def json_response(text: str | bytes, status: int = 200) -> Response:
+    """A response of JSON that is already encoded; caches must not store it."""
+    return Response(text, status, headers={"Cache-Control": "no-store"}, media_type="application/json")

@@ -1,12 +1,14 @@
-"""The parameters that routes share, with what OpenAPI says of each."""
+"""The query parameters that several routes share, as types that FastAPI validates and documents."""
 
 from typing import Annotated, Literal
 
-from fastapi import Query
+from fastapi import Depends, Query
 
-from .pagination import Order
+from ...history.queries import Order
+from .pagination import PageParameters, parse_cursor
+from .time_range import TimeRange, parse_range
 
-__all__ = ["Cursor", "Direction", "Limit", "Moment", "NameLimit", "Resolution", "Search", "StartDate", "Ticker"]
+__all__ = ["NameLimit", "Page", "PageByDate", "Resolution", "Search", "SortOrder", "Ticker", "Within"]
 
 Ticker = Annotated[
     str,
@@ -17,10 +19,10 @@ Ticker = Annotated[
         examples=["btc_usd"],
     ),
 ]
-Moment = Annotated[
+Time = Annotated[
     str | None,
     Query(
-        description="ISO 8601 or UNIX seconds or milliseconds; UTC when no zone is said. "
+        description="ISO 8601, UNIX seconds or UNIX milliseconds; UTC unless it names a zone. "
         "The start is included, the end is not; a bare date as the end includes that day.",
         examples=["2025-11-20", "2025-11-20T14:00:00Z", "1763647200"],
     ),
@@ -28,15 +30,40 @@ Moment = Annotated[
 StartDate = Annotated[
     str,
     Query(
-        description="The first moment wanted: a date, an ISO 8601 time, UNIX seconds or milliseconds.",
+        description="The start of the range: a date, an ISO 8601 time, UNIX seconds or UNIX milliseconds.",
         examples=["2025-11-20", "1763647200"],
     ),
 ]
-Limit = Annotated[int, Query(description="The most prices one answer holds.", ge=1, le=10_000)]
-Cursor = Annotated[str | None, Query(description="The `next` of the answer before.", examples=["asc-1763647200"])]
-Direction = Annotated[Order, Query(description="Oldest first (`asc`) or newest first (`desc`).")]
+Limit = Annotated[int, Query(description="The largest number of entries in one response.", ge=1, le=10_000)]
+Cursor = Annotated[str | None, Query(description="The `next` of the previous page.", examples=["asc-1763647200"])]
+SortOrder = Annotated[Order, Query(description="Oldest first (`asc`) or newest first (`desc`).")]
 Search = Annotated[str, Query(description="Part of a name, in any case.", max_length=64, examples=["btc"])]
-NameLimit = Annotated[int, Query(description="The most names one answer holds.", ge=1, le=10_000)]
+NameLimit = Annotated[int, Query(description="The largest number of names in one response.", ge=1, le=10_000)]
 Resolution = Annotated[
-    Literal["1m", "5m", "15m", "1h", "4h", "1d"], Query(description="How long a candle is; days are those of UTC.")
+    Literal["1m", "5m", "15m", "1h", "4h", "1d"], Query(description="The length of a candle; days are UTC days.")
 ]
+
+
+def _within(start: Time = None, end: Time = None) -> TimeRange:
+    return parse_range(start, end)
+
+
+def _page(
+    start: Time = None, end: Time = None, limit: Limit = 1000, cursor: Cursor = None, order: SortOrder = "asc"
+) -> PageParameters:
+    return PageParameters(parse_range(start, end), order, limit, parse_cursor(cursor, order))
+
+
+def _page_by_date(
+    start_date: StartDate, end_date: Time = None, limit: Limit = 1000, cursor: Cursor = None, order: SortOrder = "asc"
+) -> PageParameters:
+    within = parse_range(start_date, end_date, ("start_date", "end_date"))
+    return PageParameters(within, order, limit, parse_cursor(cursor, order))
+
+
+#: The range from `start` to `end`.
+Within = Annotated[TimeRange, Depends(_within)]
+#: A page of the range from `start` to `end`.
+Page = Annotated[PageParameters, Depends(_page)]
+#: A page of the range from `start_date` to `end_date`.
+PageByDate = Annotated[PageParameters, Depends(_page_by_date)]

@@ -9,7 +9,7 @@ from ...errors import RequestRefused
 from ...persons.browser_sessions import Person
 from ...persons.credential_middleware import same_site
 from ...persons.front import Front
-from .dependencies import json_answer
+from .dependencies import json_response
 from .described import ACCOUNT, LOGIN_BODY, LOGIN_TAKEN, PERSON, person_problems
 
 __all__ = ["person_router"]
@@ -30,7 +30,7 @@ def person_router(front: Front) -> APIRouter:
     async def login(request: Request) -> Response:
         """Taken: the outcome comes on the channel `connection` of this browser's streams within 15 seconds."""
         name, headers = front.take_login(request)
-        answer = json_answer(msgspec.json.encode({"login": name}).decode())
+        answer = json_response(msgspec.json.encode({"login": name}).decode())
         answer.status_code = 202
         answer.headers.update(headers)
         return answer
@@ -52,7 +52,7 @@ def person_router(front: Front) -> APIRouter:
         """Balances by currency, asked of the exchange with the person's own token; a few seconds old at most."""
         person = await front.person(request)
         accounts = await front.accounts(person)
-        return json_answer(msgspec.json.encode({"person_id": person.person_id, "accounts": accounts}).decode())
+        return json_response(msgspec.json.encode({"person_id": person.person_id, "accounts": accounts}).decode())
 
     @router.delete(
         "/me",
@@ -73,4 +73,4 @@ def person_router(front: Front) -> APIRouter:
 
 def _answer(person: Person) -> Response:
     shown = ("person_id", "username", "email", "scope", "expires_at")
-    return json_answer(msgspec.json.encode({name: getattr(person, name) for name in shown}).decode())
+    return json_response(msgspec.json.encode({name: getattr(person, name) for name in shown}).decode())

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from ...market.latest import LatestValues
 from ...stream.statistics import AGE_BOUNDS
 from ..health import Health
-from .dependencies import json_answer
+from .dependencies import json_response
 from .schemas import STATUS
 
 __all__ = ["Watched", "status_router"]
@@ -52,7 +52,7 @@ def status_router(watched: Watched) -> APIRouter:
             "age_bounds": AGE_BOUNDS,
             "statistics": {name: _plain(part) for name, part in watched.statistics().items()},
         }
-        return json_answer(msgspec.json.encode(found, enc_hook=str).decode())
+        return json_response(msgspec.json.encode(found, enc_hook=str).decode())
 
     return router
 

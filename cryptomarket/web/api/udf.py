@@ -1,6 +1,6 @@
-"""The UDF datafeed under /udf: a stock TradingView client charts from here by its address alone.
+"""The UDF datafeed under /udf, from which an unmodified TradingView client draws charts.
 
-Refusals have the shape of that protocol, not of our problem documents, because its clients read nothing else.
+Errors have the form of that protocol, not that of problem documents, because its clients read nothing else.
 https://www.tradingview.com/charting-library-docs/latest/connecting_data/UDF/
 """
 
@@ -14,37 +14,39 @@ from starlette.responses import PlainTextResponse, Response
 
 from ...errors import UnknownTicker
 from ...history.candles import CandleText
+from ...market.latest import LatestValues
 from ...model import is_index
-from .candles import candle_page
-from .dependencies import Dependencies, HistoryReader
+from .candles import RecentBars, candle_page
+from .dependencies import HistoryReader, PriceStore, TickerNames
 from .pagination import PageParameters
 from .schemas import BARS, FEED, FOUND, PROBLEMS, SYMBOL, TIME
-from .time_range import TOO_LATE, Range
+from .time_range import LATEST_MS, TimeRange
 
 __all__ = ["udf_router"]
 
-#: UDF's names of resolutions and ours; a day has two.
+#: UDF's names of resolutions, and ours; a day has two names.
 RESOLUTIONS = {"1": "1m", "5": "5m", "15": "15m", "60": "1h", "240": "4h", "1D": "1d", "D": "1d"}
 SUPPORTED = ["1", "5", "15", "60", "240", "1D"]
 
-#: More than any screen shows; a client that wants more asks again with an earlier `to`.
+#: More than any screen shows; a client gets older candles by a request with an earlier `to`.
 MOST_CANDLES = 10_000
-#: A price never shows more decimals than a client's numbers can hold.
+#: More decimals do not fit into a client's numbers.
 MOST_DECIMALS = 12
 
 Symbol = Annotated[str, Query(description="A ticker name.", min_length=1, max_length=80, examples=["btc_usd"])]
-Seconds = Annotated[int, Query(description="UNIX seconds.", ge=0, le=TOO_LATE // 1000)]
+Seconds = Annotated[int, Query(description="UNIX seconds.", ge=0, le=LATEST_MS // 1000)]
 
 
-def udf_router(parts: Dependencies) -> APIRouter:
-    """The routes of the datafeed over the given parts."""
+def udf_router(
+    store: PriceStore, names: TickerNames, latest: LatestValues, bars: RecentBars, wall: Callable[[], float]
+) -> APIRouter:
+    """The routes of the datafeed. ``wall`` returns UNIX seconds."""
     router = APIRouter(prefix="/udf", tags=["udf"], responses=PROBLEMS)
-    get_db = parts.store.session
-    Database = Annotated[Any, Depends(get_db)]  # noqa: N806 - a type; it is a `Reader`, which FastAPI need not know
+    Reader = Annotated[HistoryReader, Depends(store.session)]  # noqa: N806 - a type
 
     @router.get("/config", summary="What the datafeed can do", responses=FEED, response_class=Response)
     async def config() -> Response:
-        """Search and single symbols; resolutions from a minute to a day."""
+        """The datafeed supports search, single symbols, and resolutions from a minute to a day."""
         return _json(
             {
                 "supports_search": True,
@@ -61,17 +63,17 @@ def udf_router(parts: Dependencies) -> APIRouter:
     @router.get("/time", summary="The server's time", responses=TIME, response_class=PlainTextResponse)
     async def time() -> Response:
         """UNIX seconds, as text."""
-        return PlainTextResponse(str(int(parts.wall())), headers={"Cache-Control": "no-store"})
+        return PlainTextResponse(str(int(wall())), headers={"Cache-Control": "no-store"})
 
     @router.get("/symbols", summary="One symbol", responses=SYMBOL, response_class=Response)
-    async def symbols(symbol: Symbol, db: Database) -> Response:
-        """What a chart must know of a ticker."""
+    async def symbols(symbol: Symbol, reader: Reader) -> Response:
+        """The facts that a chart needs about a ticker."""
         ticker = _ticker(symbol)
         try:
-            await parts.check(ticker, db)
+            await names.check(ticker, reader)
         except UnknownTicker:
             return _json({"s": "error", "errmsg": "unknown_symbol"}, status=404)
-        newest = parts.latest.tick(ticker) or await db.latest(ticker)
+        newest = latest.tick(ticker) or await reader.latest(ticker)
         return _json(_symbol(ticker, newest.price if newest else None))
 
     @router.get("/search", summary="Search symbols", responses=FOUND, response_class=Response)
@@ -79,10 +81,12 @@ def udf_router(parts: Dependencies) -> APIRouter:
         query: Annotated[str, Query(description="Part of a name.", max_length=80, examples=["btc"])] = "",
         type: Annotated[str, Query(description="A type of the config.", max_length=20)] = "",  # noqa: A002
         exchange: Annotated[str, Query(description="Deribit, or empty.", max_length=20)] = "",
-        limit: Annotated[int, Query(description="How many at most.", ge=1, le=1_000)] = 30,
+        limit: Annotated[int, Query(description="The largest number of symbols.", ge=1, le=1_000)] = 30,
     ) -> Response:
         """Tickers whose name contains the query, the configured ones first."""
-        return _json(_found(parts, query, type, exchange, limit))
+        elsewhere = exchange.casefold() not in ("", "deribit")
+        matching = [] if elsewhere else [name for name in names.search(_ticker(query)) if type in ("", _type(name))]
+        return _json([_found(name) for name in matching[:limit]])
 
     @router.get("/history", summary="Candles of a symbol", responses=BARS, response_class=Response)
     async def history(
@@ -90,24 +94,29 @@ def udf_router(parts: Dependencies) -> APIRouter:
         resolution: Annotated[str, Query(description="One of the config.", max_length=8, examples=["60"])],
         start: Annotated[Seconds, Query(alias="from")],
         end: Annotated[Seconds, Query(alias="to")],
-        db: Database,
-        countback: Annotated[int | None, Query(description="So many before `to`.", ge=1, le=MOST_CANDLES)] = None,
+        reader: Reader,
+        countback: Annotated[
+            int | None, Query(description="The number of candles before `to`.", ge=1, le=MOST_CANDLES)
+        ] = None,
     ) -> Response:
-        """Columns of candles that begin in [from, to), or the last `countback` before `to`; times only rise."""
+        """Candles that begin in [from, to), or the last `countback` before `to`, as columns in ascending time."""
         ticker = _ticker(symbol)
         ours = RESOLUTIONS.get(resolution)
         if ours is None:
             return _json({"s": "error", "errmsg": f"resolution must be one of {', '.join(SUPPORTED)}"})
         try:
-            await parts.check(ticker, db)
+            await names.check(ticker, reader)
         except UnknownTicker:
             return _json({"s": "error", "errmsg": "unknown_symbol"})
-        within = Range(None if countback else start, end)
-        asked = PageParameters(within, "desc", countback or MOST_CANDLES)
-        page, _ = await candle_page(parts, db, ticker, ours, asked)
-        if not page:
-            return _json(await _no_data(parts, db, ticker, ours, end))
-        return _columns(page[::-1])
+        within = TimeRange(None if countback else start, end)
+        recent = bars(ticker)
+        page = PageParameters(within, "desc", countback or MOST_CANDLES)
+        candles, _ = await candle_page(reader, recent, ticker, ours, page)
+        if candles:
+            return _columns(candles[::-1])
+        # `nextTime` lets a client continue with older candles at once.
+        older, _ = await candle_page(reader, recent, ticker, ours, PageParameters(TimeRange(None, end), "desc", 1))
+        return _json({"s": "no_data", **({"nextTime": older[0].timestamp} if older else {})})
 
     return router
 
@@ -124,7 +133,7 @@ def _type(ticker: str) -> str:
 
 
 def _ticker(symbol: str) -> str:
-    """The ticker of a symbol, which clients may write as EXCHANGE:TICKER."""
+    """The ticker of a symbol; clients may write it as EXCHANGE:TICKER."""
     return symbol.removeprefix("Deribit:").removeprefix("DERIBIT:")
 
 
@@ -155,33 +164,19 @@ def _symbol(ticker: str, price: Decimal | None) -> dict[str, Any]:
     }
 
 
-def _found(parts: Dependencies, query: str, kind: str, exchange: str, limit: int) -> list[dict[str, str]]:
-    if exchange and exchange.casefold() != "deribit":
-        return []
-    wanted = _ticker(query).casefold()
-    names = dict.fromkeys([*parts.tickers, *sorted(parts.catalogue.names())])
-    matching = [name for name in names if wanted in name.casefold() and kind in ("", _type(name))]
-    return [
-        {
-            "symbol": name,
-            "full_name": f"Deribit:{name}",
-            "description": f"{name} on Deribit",
-            "exchange": "Deribit",
-            "ticker": name,
-            "type": _type(name),
-        }
-        for name in matching[:limit]
-    ]
-
-
-async def _no_data(parts: Dependencies, db: HistoryReader, ticker: str, resolution: str, end: int) -> dict[str, Any]:
-    """Nothing in the range; `nextTime` is where older candles are, so that a client goes there at once."""
-    older, _ = await candle_page(parts, db, ticker, resolution, PageParameters(Range(None, end), "desc", 1))
-    return {"s": "no_data", **({"nextTime": older[0].timestamp} if older else {})}
+def _found(name: str) -> dict[str, str]:
+    return {
+        "symbol": name,
+        "full_name": f"Deribit:{name}",
+        "description": f"{name} on Deribit",
+        "exchange": "Deribit",
+        "ticker": name,
+        "type": _type(name),
+    }
 
 
 def _columns(candles: Sequence[CandleText]) -> Response:
-    """The candles as columns, each price with every digit."""
+    """The candles as columns of exact prices."""
 
     def column(value: Callable[[CandleText], str]) -> str:
         return f"[{','.join(map(value, candles))}]"
