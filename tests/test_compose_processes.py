@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
 from cryptomarket.cluster.redis.bus import RedisBus
+from cryptomarket.cluster.redis.client import redis_client
 from cryptomarket.cluster.redis.rpc import RedisRpc
 from cryptomarket.history.store import Store
 from cryptomarket.model import Message, Tick
@@ -150,7 +151,7 @@ async def test_a_worker_and_a_beat_beside_a_gateway(tmp_path: Path, sqlite_url: 
 
 
 async def test_the_account_of_the_gateway_may_do_its_work(tmp_path: Path) -> None:
-    """The cache of logins, the desk of errands and the bus run with it, and nothing of theirs is refused."""
+    """The cache of logins, the requests and the bus run with it, and nothing of theirs is refused."""
     async with guarded_redis(tmp_path) as server:
         url = account_url(server, "cryptomarket")
         async with redis_cache(url) as cache:
@@ -162,14 +163,13 @@ async def test_the_account_of_the_gateway_may_do_its_work(tmp_path: Path) -> Non
             assert await cache.count("deribit:limit:1", 60) == 1
             assert await cache.take("deribit:login:1") == b"z"
             await cache.delete("deribit:limit:1")
-        assert await answered(url) == b"done: errand"
-        async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
-            leader, follower = RedisBus(url, "n1"), RedisBus(url, "n2")
+        assert await answered(url) == b"done: request"
+        async with redis_client(url) as redis, anyio.create_task_group() as tasks:
+            leader, follower = RedisBus(redis, "n1"), RedisBus(redis, "n2")
             heard: list[Message] = []
             follower.subscribe(heard.append)
             leader.lead(1)
             for bus in (leader, follower):
-                stack.push_async_callback(bus.aclose)
                 await tasks.start(bus.run)
             with anyio.fail_after(120):
                 while not any(isinstance(message, Tick) for message in heard):
@@ -180,21 +180,19 @@ async def test_the_account_of_the_gateway_may_do_its_work(tmp_path: Path) -> Non
 
 
 async def answered(url: str) -> bytes:
-    """What one node says to an errand of another."""
-    asking, serving = RedisRpc(url, "n1"), RedisRpc(url, "n2")
+    """The reply of one node to a request of another."""
 
-    async def handle(request: bytes) -> bytes:
-        return b"done: " + request
+    async def handle(body: bytes) -> bytes:
+        return b"done: " + body
 
-    async with anyio.create_task_group() as tasks:
-        for rpc in (asking, serving):
+    async with redis_client(url) as redis, anyio.create_task_group() as tasks:
+        requester, leader = RedisRpc(redis, "n1"), RedisRpc(redis, "n2")
+        for rpc in (requester, leader):
             await tasks.start(rpc.run)
-        await tasks.start(serving.serve, handle)
-        answer = await asking.ask(b"errand", seconds=30)
+        await tasks.start(leader.serve, handle)
+        reply = await requester.request(b"request", seconds=30)
         tasks.cancel_scope.cancel()
-    await asking.aclose()
-    await serving.aclose()
-    return answer
+    return reply
 
 
 @pytest.mark.parametrize("account", ["cryptomarket", "celery"])

@@ -18,13 +18,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..cluster.bus import LocalBus
-from ..cluster.election import Election
-from ..cluster.redis.bus import RedisBus
+from ..cluster.cluster import Cluster
 from ..cluster.redis.client import redis_client
-from ..cluster.redis.rpc import RedisRpc
+from ..cluster.redis.cluster import RedisCluster
 from ..cluster.redis.worker_metrics import WorkerMetrics
-from ..cluster.rpc import LocalRpc
+from ..cluster.single import SingleNode
 from ..deribit.auth import Credentials, Secret
 from ..deribit.client import DeribitClient
 from ..deribit.http_client import HttpClient
@@ -64,10 +62,6 @@ __all__ = ["BackgroundTask", "Gateway", "serve"]
 log = structlog.get_logger(__name__)
 
 
-#: How long a stop waits for its term to end before the streams are told.
-HANDOVER_SECONDS = 3.0
-#: How long it waits before that for the log-ins and calls in hand.
-FINISH_SECONDS = 2.0
 #: How often a worker writes its numbers for the others.
 POST_SECONDS = 5.0
 
@@ -98,21 +92,12 @@ class Gateway:
             demand=self.demand,
             arrived=lambda session: self.office.notifier.arrived(session),
         )
-        redis = settings.redis_url.get_secret_value() if settings.redis_url else None
-        self.election = Election(self.store, settings.node, self._lead) if redis else None
-        self.bus: LocalBus | RedisBus = LocalBus(wanted=self._followed_here)
-        self.rpc: LocalRpc | RedisRpc = LocalRpc()
-        if redis and self.election:
-            self.bus = RedisBus(
-                redis,
-                settings.node,
-                heard=self.election.heard,
-                sure=lambda: self.election is not None and self.election.sure,
-                wanted=self._followed_here,
-            )
-            self.rpc = RedisRpc(redis, settings.node)
-        self.worker_metrics = WorkerMetrics(redis, group, settings.node) if redis and group else None
-        self._cache_client = redis_client(redis, connect_seconds=0.5, seconds=0.5) if redis else None
+        self._redis = redis_client(settings.redis_url.get_secret_value()) if settings.redis_url else None
+        self.cluster: Cluster = SingleNode(self.store.take_epoch)
+        if self._redis:
+            self.cluster = RedisCluster(self._redis, settings.node, self.store)
+        self.demand.subscribe(self.cluster.follow)
+        self.worker_metrics = WorkerMetrics(self._redis, group, settings.node) if self._redis and group else None
         self.office = self._new_office()
         self.last_seen = LastSeen(
             self.office.sessions.persons,
@@ -139,7 +124,6 @@ class Gateway:
             self.store, [*housekeeping(self.store, retention), Job("persons", self.last_seen.write)]
         )
         self._leader_tasks: LeaderTasks | None = None
-        self.demand.subscribe(self._on_demand)
         self._stopping = False
         self._crashed: Callable[[], None] = lambda: None
         self._crash: Exception | None = None
@@ -162,23 +146,16 @@ class Gateway:
         fixed = split_keys(keys.get_secret_value()) if keys else None
         place = Path(settings.secret_key_file or key_file(settings.database_url.get_secret_value()))
         return Office(
-            RedisCache(self._cache_client) if self._cache_client else MemoryCache(),
+            RedisCache(self._redis) if self._redis else MemoryCache(),
             Vault((lambda: fixed) if fixed else file_keys(place)),
-            ask=self.rpc.ask,
-            publish=self.bus.publish,
+            ask=self.cluster.request,
+            publish=self.cluster.publish,
             send=self.manager.send,
             present=self.manager.has_session,
             everybody=self.manager.sessions,
             logins_per_minute=settings.logins_per_minute,
-            led=lambda: not isinstance(self.bus, RedisBus) or self.bus.led,
+            led=self.cluster.has_leader,
         )
-
-    def _followed_here(self) -> frozenset[str]:
-        return self.demand.tickers
-
-    def _on_demand(self, _added: frozenset[str], _released: frozenset[str]) -> None:
-        if self._leader_tasks:
-            self._leader_tasks.deribit_client.want(self.bus.demand())
 
     def _bars(self, ticker: str) -> Sequence[MinuteBar]:
         """The minutes of a ticker that are not stored yet, as far as this node knows them."""
@@ -206,7 +183,7 @@ class Gateway:
         async with self.store, self.exchange:
             await self.store.migrate()
             self.office.vault.load()
-            self.bus.subscribe(self._on_message)
+            self.cluster.subscribe(self._on_message)
             async with anyio.create_task_group() as tasks:
                 own: list[BackgroundTask] = [
                     self.manager.run,
@@ -214,60 +191,36 @@ class Gateway:
                     self.lag.run,
                     self.office.front.run,
                     self.office.notifier.run,
-                    *await self._leading(),
+                    self.cluster.run,
+                    partial(self.cluster.lead, self._lead),
+                    *([self._post_metrics] if self.worker_metrics else []),
                 ]
                 for part in [*own, *parts]:
                     await tasks.start(self._guarded, part)
                 yield
                 tasks.cancel_scope.cancel()
-            await self._close_redis()
+            if self._redis:
+                await self._redis.aclose()
         if self._crash:
             raise self._crash
 
-    async def _leading(self) -> list[BackgroundTask]:
-        """The way to lead: with others in turn, or alone from now on."""
-        if isinstance(self.bus, RedisBus) and isinstance(self.rpc, RedisRpc) and self.election:
-            posting: list[BackgroundTask] = [self._post_metrics] if self.worker_metrics else []
-            return [self.bus.run, self.rpc.run, self.election.run, *posting]
-        return self._start_leading(await self.store.take_epoch())
-
-    async def _lead(self, epoch: int) -> None:
-        """Run a term until cancelled."""
-        if isinstance(self.bus, RedisBus):
-            await self.bus.catch_up()
-        try:
-            async with anyio.create_task_group() as tasks:
-                for part in self._start_leading(epoch):
-                    await tasks.start(self._guarded, part)
-        finally:
-            self._leader_tasks = None
-            if isinstance(self.bus, RedisBus):
-                with anyio.CancelScope(shield=True):
-                    await self.bus.flush()  # before the next leader speaks
-            self.bus.follow()
-
-    def _start_leading(self, epoch: int) -> list[BackgroundTask]:
+    async def _lead(self, epoch: int, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Run what only the leader runs, until cancelled."""
         backfill = Backfill(self.store, self.exchange, memory=self.memory)
-        self.bus.lead(epoch)
-        self._leader_tasks = term = LeaderTasks(
+        self._leader_tasks = leader = LeaderTasks(
             deribit_client=self._new_deribit_client(),
             recorder=self._new_recorder(epoch, backfill) if self.settings.recorder else None,
             backfill=backfill,
             maintenance=self.maintenance,
-            bus=self.bus,
-            rpc=self.rpc,
+            cluster=self.cluster,
         )
-        return term.parts(self.office.service(term.call, met=self.last_seen.record))
-
-    async def _close_redis(self) -> None:
-        if self._cache_client:
-            await self._cache_client.aclose()
-        if isinstance(self.bus, RedisBus):
-            await self.bus.aclose()
-        if isinstance(self.rpc, RedisRpc):
-            await self.rpc.aclose()
-        if self.worker_metrics:
-            await self.worker_metrics.aclose()
+        try:
+            async with anyio.create_task_group() as tasks:
+                for part in leader.parts(self.office.service(leader.call, met=self.last_seen.record)):
+                    await tasks.start(self._guarded, part)
+                task_status.started()
+        finally:
+            self._leader_tasks = None
 
     def _new_recorder(self, epoch: int, backfill: Backfill) -> Recorder:
         return Recorder(
@@ -286,7 +239,7 @@ class Gateway:
         return DeribitClient(
             settings.deribit_ws_url,
             tickers=settings.tickers,
-            publish=self.bus.publish,
+            publish=self.cluster.publish,
             credentials=credentials,
             proxy=self._proxy,
             ca_file=settings.deribit_ca_file,
@@ -307,11 +260,7 @@ class Gateway:
     async def drain(self) -> None:
         """Hand over the lead, then end every stream in order, over the window of the settings; not ready from here."""
         self._stopping = True
-        if self.election and isinstance(self.rpc, RedisRpc):
-            with anyio.move_on_after(FINISH_SECONDS if self._leader_tasks else 0):
-                await self.rpc.finish()
-            with anyio.move_on_after(HANDOVER_SECONDS):
-                await self.election.resign()
+        await self.cluster.hand_over()
         await self.manager.drain(self.settings.drain_seconds)
 
     async def health(self) -> Health:
@@ -323,16 +272,16 @@ class Gateway:
         }
         if self.settings.deribit_client_id and self._leader_tasks:
             checks["login"] = login_check(self._leader_tasks.deribit_client)
-        if self.settings.redis_url:
-            checks["redis"] = await redis_check(self.settings.redis_url.get_secret_value())
+        if self._redis:
+            checks["redis"] = await redis_check(self._redis)
         return Health(checks)
 
     def statistics(self) -> dict[str, object]:
         """The counters of each part of this node, by its name."""
         found: dict[str, object] = {"streams": self.manager.statistics(), "maintenance": self._daily()}
         found["persons"] = self.office.notifier.statistics()
-        if isinstance(self.bus, RedisBus):
-            found["cluster"] = {"node": self.settings.node, "leads": bool(self._leader_tasks), **self.bus.statistics()}
+        if self._redis:
+            found["cluster"] = self.cluster.statistics()
         if term := self._leader_tasks:
             found["upstream"] = term.deribit_client.statistics()
             if term.recorder:
@@ -351,9 +300,8 @@ class Gateway:
             *metrics.of_streams(self.manager.statistics()),
             *metrics.of_latest_values(self.latest),
             *metrics.of_loop_lag(self.lag.statistics()),
+            *metrics.of_cluster(self.cluster.statistics()),
         ]
-        bus = self.bus.statistics() if isinstance(self.bus, RedisBus) else None
-        families += metrics.of_cluster(bool(self._leader_tasks), bus)
         if term := self._leader_tasks:
             families += metrics.of_upstream(term.deribit_client.statistics())
             if term.recorder:
@@ -364,8 +312,8 @@ class Gateway:
 
     async def _metrics(self, _: Request) -> Response:
         text = exposition(self.families())
-        if self.worker_metrics and isinstance(self.bus, RedisBus):
-            others = await self.worker_metrics.others(self.bus.nodes())
+        if self.worker_metrics:
+            others = await self.worker_metrics.others(self.cluster.members())
             text = exposition(of_workers({self.settings.node: text, **others}))
         return Response(text, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
 
@@ -373,7 +321,7 @@ class Gateway:
         """Let the other workers answer for this one."""
         task_status.started()
         while self.worker_metrics:
-            await self.worker_metrics.post(exposition(self.families()))
+            await self.worker_metrics.store(exposition(self.families()))
             await anyio.sleep(POST_SECONDS)
 
 

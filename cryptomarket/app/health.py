@@ -11,12 +11,14 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import anyio
 from redis import RedisError, ResponseError
+from redis.asyncio import Redis
 from sqlalchemy import Connection, inspect, text
 
-from ..cluster.redis.client import redis_client
+from ..cluster.redis.client import COMMAND_SECONDS, redis_client, with_fresh_connection
 from ..database.engine import Database, check_place, translated
 from ..database.schema import prices
 from ..deribit.auth import Credentials
@@ -30,8 +32,8 @@ from .server import bound_socket
 
 __all__ = ["Doctor", "database_check", "login_check", "redis_check", "upstream_check"]
 
-#: Deadlines of the checks behind /readyz, which orchestrators ask for every few seconds.
-DATABASE_SECONDS, REDIS_SECONDS = 2.0, 0.5
+#: The deadline of the database behind /readyz, which orchestrators ask for every few seconds.
+DATABASE_SECONDS = 2.0
 #: The deadline of each of the doctor's checks: longer than any healthy answer.
 DOCTOR_SECONDS = 10.0
 #: Below this a database of a few tickers fills the disk within weeks.
@@ -64,16 +66,20 @@ async def database_check(ping: Callable[[], Awaitable[None]]) -> Check:
     return Check(True, "answers")
 
 
-async def redis_check(url: str) -> Check:
+async def redis_check(redis: Redis) -> Check:
     """Whether Redis answers and takes writes. The detail never names its address, which may hold a password."""
+
+    def ping() -> Awaitable[Any]:
+        return redis.ping()
+
     try:
-        async with redis_client(url, connect_seconds=REDIS_SECONDS, seconds=REDIS_SECONDS) as redis:
-            await redis.ping()
-            try:
+        await with_fresh_connection(redis, ping)
+        try:
+            with anyio.fail_after(COMMAND_SECONDS):
                 await redis.set(WRITE_TEST, b"", px=1_000)
-            except ResponseError as exc:
-                return Check(False, f"answers, but takes no writes: {type(exc).__name__}", needed=False)
-    except (RedisError, OSError) as exc:
+        except ResponseError as exc:
+            return Check(False, f"answers, but takes no writes: {type(exc).__name__}", needed=False)
+    except (RedisError, OSError, TimeoutError) as exc:
         return Check(False, type(exc).__name__, needed=False)
     return Check(True, "answers")
 
@@ -190,7 +196,8 @@ class Doctor:
     async def _redis(self) -> str:
         if self.redis_url is None:
             return "not configured: one process"
-        check = await redis_check(self.redis_url)
+        async with redis_client(self.redis_url) as redis:
+            check = await redis_check(redis)
         if not check.ok:
             raise CryptomarketError(check.detail)
         return "answers and takes writes"

@@ -12,8 +12,7 @@ import anyio
 from anyio.abc import TaskStatus
 from msgspec import Raw
 
-from ..cluster.bus import Bus
-from ..cluster.rpc import Rpc
+from ..cluster.cluster import Cluster
 from ..deribit.client import DeribitClient
 from ..deribit.rate_limit import Priority
 from ..history.backfill import Backfill
@@ -23,9 +22,6 @@ from ..model import Message
 from ..persons.leader_worker import LeaderWorker
 
 __all__ = ["BackgroundTask", "LeaderTasks"]
-
-#: How often the tickers that other nodes' streams ask for are looked at.
-LOOK_SECONDS = 1.0
 
 
 class BackgroundTask(Protocol):
@@ -44,16 +40,14 @@ class LeaderTasks:
         recorder: Recorder | None,
         backfill: Backfill,
         maintenance: DailyJobs,
-        bus: Bus,
-        rpc: Rpc,
+        cluster: Cluster,
     ) -> None:
         self.deribit_client = deribit_client
         self.recorder = recorder
         self.service: LeaderWorker | None = None
         self._backfill = backfill
         self._maintenance = maintenance
-        self._bus = bus
-        self._rpc = rpc
+        self._cluster = cluster
 
     async def call(self, method: str, params: Mapping[str, Any]) -> Raw:
         """A call for a person over the one connection: after everything that prices need, before the history."""
@@ -70,7 +64,7 @@ class LeaderTasks:
             self._backfill.run,
             self._maintenance.run,
             service.run,
-            partial(self._rpc.serve, service.handle),
+            partial(self._cluster.serve, service.handle),
         ]
 
     def on_message(self, message: Message) -> None:
@@ -79,8 +73,7 @@ class LeaderTasks:
             self.recorder.on_message(message)
 
     async def _follow_demand(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Follow what streams of all nodes ask for; those of this node are followed at once."""
+        """Follow the tickers that streams of all nodes want."""
         task_status.started()
-        while True:
-            self.deribit_client.want(self._bus.demand())
-            await anyio.sleep(LOOK_SECONDS)
+        async for tickers in self._cluster.demand():
+            self.deribit_client.want(tickers)

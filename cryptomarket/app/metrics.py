@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from ..cluster.cluster import ClusterStatistics
 from ..history.recorder import RecorderStatistics
 from ..market.latest import LatestValues
 from ..model import UpstreamState
@@ -179,17 +180,12 @@ def of_latest_values(latest: LatestValues) -> list[Metric]:
     ]
 
 
-def of_cluster(leads: bool, bus: Mapping[str, object] | None) -> list[Metric]:
-    """This node among the others; a single process has no bus statistics, and leads."""
-    nodes = bus["nodes"] if bus else [""]
+def of_cluster(found: ClusterStatistics) -> list[Metric]:
+    """This node among the others; a single process leads and is connected."""
     return [
-        gauge("leads", "1 while this node leads: exactly one of a cluster should", float(leads)),
-        gauge("nodes", "Nodes that are there, as far as this one knows", len(nodes) if isinstance(nodes, list) else 0),
-        gauge(
-            "bus_connected",
-            "1 while Redis takes what this node says, or none is needed",
-            float(not bus or bool(bus["connected"])),
-        ),
+        gauge("leads", "1 while this node leads: exactly one of a cluster should", float(found.leads)),
+        gauge("nodes", "Nodes that are there, as far as this one knows", len(found.nodes)),
+        gauge("bus_connected", "1 while Redis takes what this node says, or none is needed", float(found.connected)),
     ]
 
 

@@ -110,7 +110,7 @@ async def _redis_cache(url: str) -> AsyncIterator["RedisCache"]:
     from ..cluster.redis.client import redis_client
     from ..persons.cache.redis import RedisCache
 
-    async with contextlib.aclosing(redis_client(url, connect_seconds=1.0, seconds=1.0)) as client:
+    async with contextlib.aclosing(redis_client(url)) as client:
         yield RedisCache(client)
 
 

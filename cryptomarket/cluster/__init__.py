@@ -1,1 +1,1 @@
-"""How nodes share what one of them receives."""
+"""What nodes share: messages, requests to the leader, leadership, membership; one interface, two implementations."""

@@ -1,85 +1,90 @@
-"""Leadership: one node at a time holds the lease and runs a term; a dead, paused or cut-off one is replaced.
+"""Leadership: one node at a time holds the lease in the database and leads; one that dies or is cut off is replaced.
 
-The lease is renewed each second. A leader that could not renew for two seconds by the monotonic clock says nothing
-until it knows: it may have stood still while another took over. One that knows that the database is away goes on,
-because no other node can take over then either; it ends its term when it hears of a higher epoch.
+The lease is renewed every second. A leader that could not renew for two seconds by the monotonic clock must not publish
+until it knows that it still leads: its process may have stood still while another node took over. A leader that knows
+that the database is down goes on, because no other node can take over either; it ends when another node publishes with
+a higher epoch.
 """
 
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import anyio
 import structlog
 from anyio.abc import TaskStatus
 
 from ..errors import DatabaseUnavailable
+from .cluster import RunAsLeader
 
 __all__ = ["Election", "Lease"]
 
 log = structlog.get_logger(__name__)
 
-#: How often the lease is renewed, or asked for.
+#: How often the lease is renewed or claimed.
 RENEW_SECONDS = 1.0
-#: How long a leader speaks without knowing that it still leads.
-SURE_SECONDS = 2.0
-#: A database that takes longer than this is treated as one that does not answer.
-ASK_SECONDS = 1.5
-
-#: Runs what only a leader does, for an epoch, until cancelled.
-Term = Callable[[int], Coroutine[Any, Any, None]]
+#: How long a leader may publish without a renewal.
+VALID_SECONDS = 2.0
+#: A database that has not replied by then counts as unavailable.
+DATABASE_SECONDS = 1.5
 
 
 class Lease(Protocol):
-    """The lease in the database: the history's store is one."""
+    """The lease in the database."""
 
-    async def claim_lease(self, holder: str, session: int | None, above: int) -> int | None: ...
-    async def renew_lease(self, holder: str, epoch: int, session: int | None) -> bool: ...
-    async def release_lease(self, holder: str, epoch: int) -> None: ...
-    async def hold_lock(self, held: Callable[[int | None], None]) -> None: ...
+    async def claim_lease(self, holder: str, session: int | None, above: int) -> int | None:
+        """Returns a new epoch higher than ``above``, or None while another node holds the lease."""
+
+    async def renew_lease(self, holder: str, epoch: int, session: int | None) -> bool:
+        """Returns whether the node still holds the lease with this epoch."""
+
+    async def release_lease(self, holder: str, epoch: int) -> None:
+        """Leave the lease to other nodes."""
+
+    async def hold_lock(self, held: Callable[[int | None], None]) -> None:
+        """Hold the database's lock while possible; calls ``held`` with its database session, or None when lost."""
 
 
 class Election:
-    """Takes its turn as the leader of all nodes; ``term`` runs while this node is."""
+    """Leads as ``node`` whenever the lease is free."""
 
-    def __init__(self, lease: Lease, node: str, term: Term, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, lease: Lease, node: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._lease = lease
         self._node = node
-        self._leader_tasks = term
         self._monotonic = monotonic
+        #: The epoch of this node while it leads.
         self.epoch: int | None = None
-        self._highest = 0
-        self._session: int | None = None
-        self._renewed = self._asked = float("-inf")
-        self._database_away = False
+        self._highest_epoch = 0
+        self._database_session: int | None = None
+        self._renewed = self._attempted = float("-inf")
+        self._database_down = False
         self._wake_up = anyio.Event()
         self._ended = False
         self._resigned = False
         self._idle = anyio.Event()
 
     def __repr__(self) -> str:
-        return f"<Leadership of {self._node}: {self.epoch or 'follows'}>"
+        return f"<Election of {self._node}: {self.epoch or 'follows'}>"
 
-    @property
-    def sure(self) -> bool:
-        """Whether this node leads as far as anybody can know: what it says now is not said by two."""
+    def may_lead(self) -> bool:
+        """Whether this node leads as far as it can know, so that no two nodes publish at once."""
         if self.epoch is None or self._ended:
             return False
-        known = self._asked if self._database_away else self._renewed
-        return self._monotonic() - known <= SURE_SECONDS
+        known = self._attempted if self._database_down else self._renewed
+        return self._monotonic() - known <= VALID_SECONDS
 
-    def heard(self, epoch: int) -> None:
-        """A node speaks with this epoch, or spoke: ours is over if it is lower, and the next will be higher.
+    def observe_epoch(self, epoch: int) -> None:
+        """Another node published with this epoch: a lower one of this node ends, and its next will be higher.
 
-        A database that was begun anew counts from one, beside a Redis that remembers.
+        A database that was created anew counts from one, while Redis may hold higher epochs.
         """
-        self._highest = max(self._highest, epoch)
+        self._highest_epoch = max(self._highest_epoch, epoch)
         if self.epoch is not None and epoch > self.epoch:
             self._end()
 
     async def resign(self) -> None:
-        """End the term if there is one, leave the lease to the others, and take it no more."""
+        """Stop leading, release the lease, and never claim it again."""
         self._resigned = True
         self._end()
         self._wake_up.set()
@@ -89,25 +94,27 @@ class Election:
         self._ended = True
         self._wake_up.set()
 
-    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Lead whenever nobody else does, until cancelled; what makes a term fail is raised."""
+    async def run(
+        self, run_as_leader: RunAsLeader, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Run ``run_as_leader`` with a new epoch whenever the lease is free, until cancelled; raises what it raises."""
         task_status.started()
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._lease.hold_lock, self._held)
+                tasks.start_soon(self._lease.hold_lock, self._lock_changed)
                 while not self._resigned:
                     epoch = await self._claim()
                     if epoch is not None and not self._resigned:
-                        await self._lead(epoch)
+                        await self._lead(epoch, run_as_leader)
                     elif not self._resigned:
                         await self._pause()
-                tasks.cancel_scope.cancel()  # the lock is another's
+                tasks.cancel_scope.cancel()  # releases the lock
         finally:
             self._idle.set()
         await anyio.sleep_forever()
 
-    def _held(self, session: int | None) -> None:
-        self._session = session
+    def _lock_changed(self, database_session: int | None) -> None:
+        self._database_session = database_session
         self._wake_up.set()
 
     async def _pause(self) -> None:
@@ -116,20 +123,20 @@ class Election:
         self._wake_up = anyio.Event()
 
     async def _claim(self) -> int | None:
-        self._asked = self._monotonic()
+        self._attempted = self._monotonic()
         try:
-            with anyio.fail_after(ASK_SECONDS):
-                return await self._lease.claim_lease(self._node, self._session, self._highest)
+            with anyio.fail_after(DATABASE_SECONDS):
+                return await self._lease.claim_lease(self._node, self._database_session, self._highest_epoch)
         except (DatabaseUnavailable, TimeoutError):
             return None
 
-    async def _lead(self, epoch: int) -> None:
-        self._renewed, self._database_away, self._ended = self._asked, False, False
+    async def _lead(self, epoch: int, run_as_leader: RunAsLeader) -> None:
+        self._renewed, self._database_down, self._ended = self._attempted, False, False
         self.epoch = epoch
-        log.info("leads", epoch=epoch)
+        log.info("became leader", epoch=epoch)
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._leader_tasks, epoch)
+                tasks.start_soon(run_as_leader, epoch)
                 while not self._ended:
                     await self._pause()
                     if not self._ended:
@@ -137,28 +144,28 @@ class Election:
                 tasks.cancel_scope.cancel()
         finally:
             self.epoch = None
-            with anyio.move_on_after(ASK_SECONDS, shield=True):
+            with anyio.move_on_after(DATABASE_SECONDS, shield=True):
                 await self._release(epoch)
-        log.info("follows", after=epoch)
+        log.info("stopped leading", epoch=epoch)
 
     async def _renew(self, epoch: int) -> None:
-        asked = self._monotonic()
+        attempted = self._monotonic()
         try:
-            with anyio.fail_after(ASK_SECONDS):
-                still = await self._lease.renew_lease(self._node, epoch, self._session)
+            with anyio.fail_after(DATABASE_SECONDS):
+                held = await self._lease.renew_lease(self._node, epoch, self._database_session)
         except (DatabaseUnavailable, TimeoutError):
-            if not self._database_away:
-                log.warning("the lease cannot be renewed: the database does not answer", epoch=epoch)
-            self._database_away, self._asked = True, self._monotonic()
+            if not self._database_down:
+                log.warning("lease not renewed, database unavailable", epoch=epoch)
+            self._database_down, self._attempted = True, self._monotonic()
             return
-        if self._database_away:
-            log.info("the lease can be renewed again" if still else "another node leads", epoch=epoch)
-        self._database_away = False
-        if still:
-            self._renewed = asked
+        if self._database_down and held:
+            log.info("lease renewed again", epoch=epoch)
+        self._database_down = False
+        if held:
+            self._renewed = attempted
         else:
             self._ended = True
 
     async def _release(self, epoch: int) -> None:
-        with contextlib.suppress(DatabaseUnavailable):  # it runs out by itself
+        with contextlib.suppress(DatabaseUnavailable):  # the lease expires
             await self._lease.release_lease(self._node, epoch)

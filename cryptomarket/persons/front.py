@@ -41,7 +41,7 @@ UNANSWERED = "nobody could take the log-in in time: try again"
 class Ask(Protocol):
     """Puts an errand on the desk; raises NoLeader when nobody answers in time."""
 
-    async def __call__(self, request: bytes, *, seconds: float) -> bytes: ...
+    async def __call__(self, body: bytes, *, seconds: float) -> bytes: ...
 
 
 class Front:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import structlog
 from redis.asyncio import Redis
 
 from cryptomarket.cluster.redis.bus import RedisBus
+from cryptomarket.cluster.redis.client import redis_client
 from cryptomarket.model import Message, Tick
 from tests.redis_server import running_redis
 
@@ -75,13 +76,14 @@ class Node:
         late, self.late_us = sorted(self.late_us), []
         heard, self.heard = self.heard, 0
         at = [late[int(share * (len(late) - 1))] / 1000 if late else 0.0 for share in (0.5, 0.99)]
-        return {"heard": heard, "late_ms": at, "counts": dict(self.bus.counts), "cpu": time.process_time()}
+        return {"heard": heard, "late_ms": at, "counts": asdict(self.bus.statistics()), "cpu": time.process_time()}
 
 
 async def be_a_node(url: str, name: str, leads: bool) -> None:
     """Do what is said on standard input."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    node = Node(RedisBus(url, name))
+    redis = redis_client(url)
+    node = Node(RedisBus(redis, name))
     node.bus.subscribe(node.on_message)
     async with anyio.create_task_group() as tasks:
         await tasks.start(node.bus.run)
@@ -94,7 +96,7 @@ async def be_a_node(url: str, name: str, leads: bool) -> None:
                 await node.pace(int(words[1]), float(words[2]))
             print(json.dumps(node.report()), flush=True)
         tasks.cancel_scope.cancel()
-    await node.bus.aclose()
+    await redis.aclose()
 
 
 class Process:

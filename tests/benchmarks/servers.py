@@ -21,7 +21,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from cryptomarket.app.server import Server, bound_socket, http_protocol
-from cryptomarket.cluster.bus import LocalBus
+from cryptomarket.cluster.single import SingleNode
 from cryptomarket.history.store import Store
 from cryptomarket.market.latest import LatestValues
 from cryptomarket.model import Tick
@@ -83,7 +83,7 @@ async def ours(port: int, http: Any, max_streams: int = 100_000) -> None:
         interval=60,
         health=health,
     )
-    bus = LocalBus(1)
+    bus = SingleNode(epoch=1)
     bus.subscribe(latest.on_message)
     bus.subscribe(manager.on_message)
     last, bid, ask = Decimal("64250.13"), Decimal("64250.12"), Decimal("64250.14")

@@ -1,28 +1,29 @@
-"""Leadership over both databases: one leads, the others take over, and who stood still says nothing."""
+"""The election over both databases: one node leads, another replaces it, and one that stood still does not publish."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 import pytest
+from anyio.abc import TaskStatus
 
-from cryptomarket.cluster.election import SURE_SECONDS, Election
+from cryptomarket.cluster.election import VALID_SECONDS, Election
 from cryptomarket.errors import DatabaseUnavailable
 from cryptomarket.history.store import Store
 from tests.processes import eventually
 
 
 class Node:
-    """A node that leads and follows, and remembers its terms."""
+    """A node that leads and follows, and records its epochs."""
 
     def __init__(self, store: Store, name: str) -> None:
-        self.terms: list[int] = []
+        self.epochs: list[int] = []
         self.running = False
         self.now = 0.0
-        self.election = Election(store, name, self._leader_tasks)
+        self.election = Election(store, name)
 
-    async def _leader_tasks(self, epoch: int) -> None:
-        self.terms.append(epoch)
+    async def run_as_leader(self, epoch: int, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        self.epochs.append(epoch)
         self.running = True
         try:
             await anyio.sleep_forever()
@@ -32,7 +33,7 @@ class Node:
 
 @asynccontextmanager
 async def nodes(database_url: str, count: int) -> AsyncIterator[list[Node]]:
-    """So many nodes on one database, each with connections of its own."""
+    """Nodes on one database, each with its own connections."""
     async with AsyncExitStack() as stack:
         found = []
         for number in range(count):
@@ -41,80 +42,80 @@ async def nodes(database_url: str, count: int) -> AsyncIterator[list[Node]]:
             found.append(Node(store, f"n{number}"))
         async with anyio.create_task_group() as tasks:
             for node in found:
-                await tasks.start(node.election.run)
+                await tasks.start(node.election.run, node.run_as_leader)
             yield found
             tasks.cancel_scope.cancel()
 
 
 def leaders(found: list[Node]) -> list[Node]:
-    """Those who lead now."""
+    """The nodes that lead now."""
     return [node for node in found if node.running]
 
 
 async def test_one_leads_and_another_takes_over(database_url: str) -> None:
-    """Of three one leads; when it resigns another does at once, with a higher epoch."""
+    """Of three nodes one leads; when it resigns, another leads with a higher epoch."""
     async with nodes(database_url, 3) as found:
-        first = (await eventually(lambda: leaders(found), "somebody leads"))[0]
-        assert first.election.sure
+        first = (await eventually(lambda: leaders(found), "one leads"))[0]
+        assert first.election.may_lead()
         await first.election.resign()
-        assert not first.election.sure
+        assert not first.election.may_lead()
         second = (await eventually(lambda: leaders(found), "another leads"))[0]
         assert second is not first
-        assert second.terms[0] > first.terms[0]
+        assert second.epochs[0] > first.epochs[0]
         assert len(leaders(found)) == 1
 
 
-async def test_a_deposed_leader_ends_its_term(database_url: str) -> None:
-    """When another start takes the epoch, the term ends at the next renewal, and is taken again later."""
+async def test_a_deposed_leader_stops(database_url: str) -> None:
+    """When another process takes an epoch, the leader stops at its next renewal and leads again later."""
     async with nodes(database_url, 1) as (node,), Store(database_url, interval=60) as other:
         await eventually(lambda: node.running, "it leads")
         epoch = await other.take_epoch()
-        assert await other.renew_lease("nobody", epoch, None) is False
-        await eventually(lambda: not node.running, "its term ends")
-        await eventually(lambda: node.running and node.terms[-1] > epoch, "it leads again")
+        assert await other.renew_lease("other", epoch, None) is False
+        await eventually(lambda: not node.running, "it stops")
+        await eventually(lambda: node.running and node.epochs[-1] > epoch, "it leads again")
 
 
-async def test_hearing_a_higher_epoch_ends_the_term(database_url: str) -> None:
+async def test_a_higher_epoch_of_another_node_stops_the_leader(database_url: str) -> None:
     """A lower or equal epoch changes nothing."""
     async with nodes(database_url, 1) as (node,):
         await eventually(lambda: node.running, "it leads")
-        (epoch,) = node.terms
-        node.election.heard(epoch)
-        node.election.heard(epoch - 1)
-        assert node.election.sure
-        node.election.heard(epoch + 1)
-        assert not node.election.sure
-        await eventually(lambda: len(node.terms) == 2, "it leads anew")
+        (epoch,) = node.epochs
+        node.election.observe_epoch(epoch)
+        node.election.observe_epoch(epoch - 1)
+        assert node.election.may_lead()
+        node.election.observe_epoch(epoch + 1)
+        assert not node.election.may_lead()
+        await eventually(lambda: len(node.epochs) == 2, "it leads again")
 
 
-async def test_a_database_begun_anew_counts_on(database_url: str) -> None:
-    """Others speak of a higher epoch than the database gives, and do not lead: the next term is above theirs."""
+async def test_a_new_database_continues_above_the_epochs_of_redis(database_url: str) -> None:
+    """Other nodes know a higher epoch than the database: the next epoch is higher than theirs."""
     async with nodes(database_url, 1) as (node,):
         await eventually(lambda: node.running, "it leads")
-        node.election.heard(500)
-        await eventually(lambda: node.running and node.terms[-1] > 500, "it leads anew")
-        assert node.terms[-1] == 501
+        node.election.observe_epoch(500)
+        await eventually(lambda: node.running and node.epochs[-1] > 500, "it leads again")
+        assert node.epochs[-1] == 501
 
 
-class Stuck:
-    """A lease whose database can be taken away, and a clock that can jump."""
+class FakeLease:
+    """A lease whose database can be down, and a clock that can jump."""
 
     def __init__(self) -> None:
-        self.away = False
+        self.down = False
         self.now = 0.0
         self.epoch = 0
         self.renewed = 0
 
     async def claim_lease(self, holder: str, session: int | None, above: int) -> int | None:
-        if self.away:
-            raise DatabaseUnavailable("away")
+        if self.down:
+            raise DatabaseUnavailable("down")
         self.epoch += 1
         return self.epoch
 
     async def renew_lease(self, holder: str, epoch: int, session: int | None) -> bool:
         self.renewed += 1
-        if self.away:
-            raise DatabaseUnavailable("away")
+        if self.down:
+            raise DatabaseUnavailable("down")
         return epoch == self.epoch
 
     async def release_lease(self, holder: str, epoch: int) -> None:
@@ -124,59 +125,59 @@ class Stuck:
         await anyio.sleep_forever()
 
 
-async def test_who_stood_still_says_nothing_until_it_knows() -> None:
-    """After a pause longer than two seconds the leader is not sure, although nothing else happened."""
-    lease = Stuck()
+async def test_a_leader_that_stood_still_may_not_lead_until_it_renewed() -> None:
+    """After two seconds without a renewal the leader may not publish, although nothing else happened."""
+    lease = FakeLease()
     led = anyio.Event()
 
-    async def term(_: int) -> None:
+    async def lead(_: int, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         led.set()
         await anyio.sleep_forever()
 
-    election = Election(lease, "n", term, monotonic=lambda: lease.now)
+    election = Election(lease, "n", monotonic=lambda: lease.now)
     async with anyio.create_task_group() as tasks:
-        await tasks.start(election.run)
+        await tasks.start(election.run, lead)
         with anyio.fail_after(10):
             await led.wait()
-        assert election.sure
-        lease.now += SURE_SECONDS + 0.1
-        assert not election.sure
-        await eventually(lambda: election.sure, "it renewed, and is sure again")
+        assert election.may_lead()
+        lease.now += VALID_SECONDS + 0.1
+        assert not election.may_lead()
+        await eventually(lambda: election.may_lead(), "it renewed the lease")
         tasks.cancel_scope.cancel()
 
 
-async def test_without_the_database_a_leader_goes_on() -> None:
-    """It keeps its epoch and stays sure while it keeps asking; a pause in that makes it unsure too."""
-    lease = Stuck()
+async def test_a_leader_goes_on_without_the_database() -> None:
+    """It may lead while it keeps trying to renew; a pause in its attempts ends that too."""
+    lease = FakeLease()
 
-    async def term(_: int) -> None:
+    async def lead(_: int, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         await anyio.sleep_forever()
 
-    election = Election(lease, "n", term, monotonic=lambda: lease.now)
+    election = Election(lease, "n", monotonic=lambda: lease.now)
     async with anyio.create_task_group() as tasks:
-        await tasks.start(election.run)
-        await eventually(lambda: election.sure, "it leads")
-        lease.away = True
+        await tasks.start(election.run, lead)
+        await eventually(lambda: election.may_lead(), "it leads")
+        lease.down = True
         for _ in range(2):
             lease.now += 1.5
             before = lease.renewed
-            await eventually(lambda before=before: lease.renewed > before, "it asked again")
-            await eventually(lambda: election.sure, "it is sure")
-        lease.now += SURE_SECONDS + 0.1
-        assert not election.sure
+            await eventually(lambda before=before: lease.renewed > before, "it tried again")
+            await eventually(lambda: election.may_lead(), "it may lead")
+        lease.now += VALID_SECONDS + 0.1
+        assert not election.may_lead()
         tasks.cancel_scope.cancel()
 
 
-async def test_a_term_that_fails_is_raised(database_url: str) -> None:
-    """A leader with a dead heart does not lead on."""
+async def test_what_fails_in_the_leader_is_raised(database_url: str) -> None:
+    """A leader whose tasks failed does not go on leading."""
 
     class Bug(Exception):
         pass
 
-    async def broken(_: int) -> None:
+    async def broken(_: int, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         raise Bug
 
     async with Store(database_url, interval=60) as store:
         await store.migrate()
         with pytest.RaisesGroup(Bug, flatten_subgroups=True), anyio.fail_after(20):
-            await Election(store, "n", broken).run()
+            await Election(store, "n").run(broken)

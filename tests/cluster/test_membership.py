@@ -1,11 +1,13 @@
-"""Who knows of whom: the leader hears all, and reads the roll to the others."""
+"""Which nodes are present: the leader receives from all, and announces the names to the others."""
+
+import anyio
 
 from cryptomarket.cluster.redis.codec import Batch
-from cryptomarket.cluster.redis.membership import GONE_SECONDS, ROLL_SECONDS, Membership
+from cryptomarket.cluster.redis.membership import ABSENT_SECONDS, ANNOUNCE_SECONDS, Membership
 
 
 class Clock:
-    """Seconds that pass when told."""
+    """Seconds that pass when a test adds them."""
 
     now = 100.0
 
@@ -14,45 +16,53 @@ class Clock:
 
 
 def beat(node: str, *wanted: str, nodes: tuple[str, ...] = ()) -> Batch:
-    """What a node says that has nothing to say."""
+    """A batch without messages."""
     return Batch(node, 1 if nodes else 0, 0, wanted, [], nodes)
 
 
-def test_the_leader_hears_who_is_there_and_what_they_want() -> None:
-    """Until they are silent for long."""
+async def demand(membership: Membership) -> frozenset[str]:
+    """The tickers wanted now."""
+    with anyio.fail_after(10):
+        return await anext(aiter(membership.demand()))
+
+
+async def test_a_silent_node_is_absent_and_wants_nothing() -> None:
+    """The others stay, and so does what this node wants."""
     clock = Clock()
-    peers = Membership("a", monotonic=clock)
-    peers.hear(beat("c", "sol_usd"))
-    clock.now += GONE_SECONDS / 2
-    peers.hear(beat("b", "xrp_usd"))
-    assert peers.names() == ["a", "b", "c"]
-    assert peers.wanted() == {"sol_usd", "xrp_usd"}
-    clock.now += GONE_SECONDS / 2
-    assert peers.names() == ["a", "b"]
-    assert peers.wanted() == {"xrp_usd"}
+    membership = Membership("a", monotonic=clock)
+    membership.follow(frozenset({"ada_usd"}), frozenset())
+    membership.observe(beat("c", "sol_usd"))
+    clock.now += ABSENT_SECONDS / 2
+    membership.observe(beat("b", "xrp_usd"))
+    assert membership.names() == ("a", "b", "c")
+    assert await demand(membership) == {"ada_usd", "sol_usd", "xrp_usd"}
+    clock.now += ABSENT_SECONDS / 2
+    membership.refresh()
+    assert membership.names() == ("a", "b")
+    assert await demand(membership) == {"ada_usd", "xrp_usd"}
 
 
-def test_the_roll_is_read_when_it_changed_and_now_and_then() -> None:
+def test_names_are_announced_when_they_change_and_now_and_then() -> None:
     """Not with every batch."""
     clock = Clock()
-    peers = Membership("a", monotonic=clock)
-    peers.hear(beat("b"))
-    assert peers.roll() == ("a", "b")
-    assert peers.roll() == ()
-    peers.hear(beat("c"))
-    assert peers.roll() == ("a", "b", "c")
-    clock.now += ROLL_SECONDS - 1
-    assert peers.roll() == ()
+    membership = Membership("a", monotonic=clock)
+    membership.observe(beat("b"))
+    assert membership.announcement() == ("a", "b")
+    assert membership.announcement() == ()
+    membership.observe(beat("c"))
+    assert membership.announcement() == ("a", "b", "c")
+    clock.now += ANNOUNCE_SECONDS - 1
+    assert membership.announcement() == ()
     clock.now += 1
-    assert peers.roll() == ("a", "b", "c")
+    assert membership.announcement() == ("a", "b", "c")
 
 
-def test_a_follower_knows_the_roll_and_a_leader_forgets_it() -> None:
-    """Who was read to us may be gone when we lead."""
-    peers = Membership("b", monotonic=Clock())
-    peers.hear(beat("a", nodes=("a", "b", "c")))
-    assert peers.names() == ["a", "b", "c"]
-    peers.hear(beat("a"))
-    assert peers.names() == ["a", "b", "c"]
-    peers.lead()
-    assert peers.names() == ["a", "b"]
+def test_a_leader_forgets_the_names_that_another_announced() -> None:
+    """A follower keeps them: the nodes announced may be absent by the time it leads."""
+    membership = Membership("b", monotonic=Clock())
+    membership.observe(beat("a", nodes=("a", "b", "c")))
+    assert membership.names() == ("a", "b", "c")
+    membership.observe(beat("a"))
+    assert membership.names() == ("a", "b", "c")
+    membership.lead()
+    assert membership.names() == ("a", "b")

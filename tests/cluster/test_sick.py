@@ -193,9 +193,9 @@ async def test_a_redis_that_takes_no_writes_stops_no_price(tmp_path: Path) -> No
             await takes_no_writes(house, redis, *full, well=("CONFIG", "SET", "maxmemory", "0"))
             await takes_no_writes(house, redis, "REPLICAOF", "127.0.0.1", "1", well=("REPLICAOF", "NO", "ONE"))
         program = near.node.program
-        await eventually(lambda: program.log.count("Redis takes the board again") == 2, "the second end is said")
-        assert program.log.count("Redis does not take the board") == 2
-        lost = [line for line in program.log.splitlines() if "the bus does not reach Redis" in line]
+        await eventually(lambda: program.log.count("redis accepts writes again") == 2, "the second end is said")
+        assert program.log.count("redis refuses writes") == 2
+        lost = [line for line in program.log.splitlines() if "redis unavailable" in line]
         assert not [line for line in lost if "OutOfMemoryError" in line or "ReadOnlyError" in line]
         house.quiet()
 

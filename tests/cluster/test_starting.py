@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 
 from cryptomarket.cluster.redis.bus import RedisBus
+from cryptomarket.cluster.redis.client import redis_client
 from cryptomarket.model import Tick
 from cryptomarket.stream.event_log import EventLog
 from tests.processes import eventually
@@ -20,20 +21,20 @@ TICKS = 300
 @contextlib.asynccontextmanager
 async def redis_with_ticks(folder: Path) -> AsyncIterator[TcpProxy]:
     """The way to a Redis that holds what a leader published, for a node that was not there."""
-    async with running_redis(folder) as server, tcp_proxy(server.port) as line:
-        leader = RedisBus(server.url, "leader")
+    async with running_redis(folder) as server, tcp_proxy(server.port) as line, redis_client(server.url) as redis:
+        leader = RedisBus(redis, "leader")
         leader.lead(1)
         for number in range(1, TICKS + 1):
             leader.publish(Tick("btc_usd", Decimal(number), 1_700_000_000_000 + number))
             await leader.flush()
         yield line
-        await leader.aclose()
 
 
 @contextlib.asynccontextmanager
 async def starting(line: TcpProxy, catch_up_seconds: float) -> AsyncIterator[tuple[EventLog, anyio.Event]]:
     """The event log of a node that starts now, and the moment from which it takes streams."""
-    bus = RedisBus(f"redis://127.0.0.1:{line.port}/0", "late", catch_up_seconds=catch_up_seconds)
+    redis = redis_client(f"redis://127.0.0.1:{line.port}/0")
+    bus = RedisBus(redis, "late", catch_up_seconds=catch_up_seconds)
     events, started = EventLog(["btc_usd"]), anyio.Event()
 
     def on_message(message: object) -> None:
@@ -45,11 +46,10 @@ async def starting(line: TcpProxy, catch_up_seconds: float) -> AsyncIterator[tup
         started.set()
 
     bus.subscribe(on_message)
-    async with anyio.create_task_group() as tasks:
+    async with redis, anyio.create_task_group() as tasks:
         tasks.start_soon(start)
         yield events, started
         tasks.cancel_scope.cancel()
-    await bus.aclose()
 
 
 async def test_a_node_resumes_streams_from_its_first_moment(tmp_path: Path) -> None:

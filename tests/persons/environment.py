@@ -17,7 +17,7 @@ import msgspec
 from cryptography.fernet import Fernet
 from starlette.requests import Request
 
-from cryptomarket.cluster.bus import LocalBus
+from cryptomarket.cluster.single import SingleNode
 from cryptomarket.errors import ExchangeRefused, NotLoggedIn
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.credential_middleware import CIPHERTEXT, KEY
@@ -83,7 +83,7 @@ class Sink:
 class Node:
     """One node: its streams, and its office over the cache of all."""
 
-    def __init__(self, cache: MemoryCache, vault: Vault, bus: LocalBus) -> None:
+    def __init__(self, cache: MemoryCache, vault: Vault, bus: SingleNode) -> None:
         ticks = itertools.count()
         self.manager = ServerSSEManager("connection", arrived=lambda session: self.office.notifier.arrived(session))
         self.office = Office(
@@ -98,7 +98,7 @@ class Node:
         )
         bus.subscribe(self.office.notifier.on_message)
 
-    async def _ask(self, request: bytes, *, seconds: float) -> bytes:
+    async def _ask(self, body: bytes, *, seconds: float) -> bytes:
         raise AssertionError("errands go to the leader directly")
 
 
@@ -112,7 +112,7 @@ class House:
 
     def __post_init__(self) -> None:
         key = Fernet.generate_key().decode()
-        self.vault, self.cache, self.bus = Vault(lambda: (key,)), MemoryCache(), LocalBus(1)
+        self.vault, self.cache, self.bus = Vault(lambda: (key,)), MemoryCache(), SingleNode(epoch=1)
         self.at = [Node(self.cache, self.vault, self.bus) for _ in range(self.nodes)]
         self.leader = self.at[0].office.service(Exchange())
         self.streams: list[tuple[Node, Stream]] = []

@@ -162,7 +162,7 @@ async def test_without_redis_the_feed_goes_on_and_log_ins_wait(tmp_path: Path) -
 async def test_a_log_in_that_nobody_takes_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No leader within the time ends in a sentence, not in silence."""
 
-    async def nobody(request: bytes, *, seconds: float) -> bytes:
+    async def nobody(body: bytes, *, seconds: float) -> bytes:
         raise NoLeader("nobody serves the desk")
 
     async with running_persons(tmp_path) as site:

@@ -50,7 +50,7 @@ def request(**headers: str) -> Request:
 def front_of(world: World) -> Iterator[Front]:
     """The counter of a node over the same cache."""
 
-    async def nobody(request: bytes, *, seconds: float) -> bytes:
+    async def nobody(body: bytes, *, seconds: float) -> bytes:
         raise AssertionError("nothing is asked of the leader here")
 
     front = Front(world.cache, world.vault, world.sessions, ask=nobody, publish=world.news.append)

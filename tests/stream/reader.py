@@ -4,7 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from cryptomarket.cluster.bus import LocalBus
+from cryptomarket.cluster.single import SingleNode
 from cryptomarket.market.demand import Demand
 from cryptomarket.market.latest import LatestValues
 from cryptomarket.model import Tick, Upstream, UpstreamState
@@ -103,7 +103,7 @@ class Room:
             random=lambda: 0.5,
             **options,
         )
-        self.bus = LocalBus(epoch)
+        self.bus = SingleNode(epoch=epoch)
         self.bus.subscribe(self.latest.on_message)
         self.bus.subscribe(self.manager.on_message)
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cryptomarket.app.uvicorn_protocol import HandoverProtocol
-from cryptomarket.cluster.bus import LocalBus
+from cryptomarket.cluster.single import SingleNode
 from cryptomarket.errors import InvalidParameter, RequestError
 from cryptomarket.stream.endpoint import StreamEndpoint
 from cryptomarket.stream.manager import ServerSSEManager
@@ -150,7 +150,7 @@ class Served:
     manager: ServerSSEManager
     server: uvicorn.Server
     port: int
-    bus: LocalBus
+    bus: SingleNode
     _open: contextlib.AsyncExitStack
 
     async def connect(self, receive_buffer: int | None = None) -> Connection:
@@ -199,7 +199,7 @@ async def served(
         **(config or {}),
     }
     server = QuietServer(uvicorn.Config(endpoint, port=0, **settings))
-    bus = LocalBus(7)
+    bus = SingleNode(epoch=7)
     bus.subscribe(stream_manager.on_message)
     async with anyio.create_task_group() as tasks:
         await tasks.start(stream_manager.run)

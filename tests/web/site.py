@@ -13,7 +13,7 @@ import anyio
 import httpx2
 import uvicorn
 
-from cryptomarket.cluster.bus import LocalBus
+from cryptomarket.cluster.single import SingleNode
 from cryptomarket.history.store import Store
 from cryptomarket.market.latest import LatestValues
 from cryptomarket.model import Price, Tick, Upstream, UpstreamState
@@ -84,7 +84,7 @@ class Site:
     client: httpx2.AsyncClient
     store: Store
     latest: LatestValues
-    bus: LocalBus
+    bus: SingleNode
     manager: ServerSSEManager
     address: str
     checks: dict[str, Check] = field(default_factory=dict)
@@ -141,7 +141,7 @@ async def running_site(
     )
     async with Store(f"sqlite+aiosqlite:///{folder / 'prices.db'}", interval=interval) as store:
         await store.migrate()
-        bus = LocalBus(await store.take_epoch())
+        bus = SingleNode(epoch=await store.take_epoch())
         bus.subscribe(latest.on_message)
         bus.subscribe(manager.on_message)
         await store.insert_missing(stored)

@@ -1,1 +1,1 @@
-"""The cluster over Redis."""
+"""The cluster of many nodes through one Redis."""

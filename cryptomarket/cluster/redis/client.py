@@ -1,21 +1,33 @@
-"""The way to Redis: commands that end in time, are sent once, and fail in the words of the client library."""
+"""The connection pool to Redis that all parts of a node share.
 
-from typing import Any
+Commands end in time, are sent once, and fail with the exceptions of the client library.
+"""
 
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import anyio
 from redis.asyncio import Redis
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError  # noqa: A004 (Redis' own)
 
-__all__ = ["redis_client"]
+__all__ = ["BLOCK_SECONDS", "COMMAND_SECONDS", "redis_client", "with_fresh_connection"]
+
+#: A Redis that has not replied to a command by then counts as unavailable.
+COMMAND_SECONDS = 0.5
+#: How long a blocking command waits in Redis for data.
+BLOCK_SECONDS = 0.2
+
+T = TypeVar("T")
 
 
 class _Sending:
-    """A connection that broke just before something was sent: uvloop says RuntimeError, which the library lets pass."""
+    """Raises the library's error when a connection broke just before sending: uvloop raises a bare RuntimeError."""
 
     async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
-        """Send, or raise what the library raises for a connection that is gone."""
+        """Send; raises ConnectionError when the connection is closed."""
         try:
             await super().send_packed_command(*arguments, **options)  # type: ignore[misc]
         except RuntimeError as exc:
@@ -26,7 +38,7 @@ class _Plain(_Sending, Connection):
     pass
 
 
-class _Sealed(_Sending, SSLConnection):
+class _Tls(_Sending, SSLConnection):
     pass
 
 
@@ -34,14 +46,34 @@ class _Local(_Sending, UnixDomainSocketConnection):
     pass
 
 
-_LINKS: dict[type, type] = {Connection: _Plain, SSLConnection: _Sealed, UnixDomainSocketConnection: _Local}
+_CONNECTIONS: dict[type, type] = {Connection: _Plain, SSLConnection: _Tls, UnixDomainSocketConnection: _Local}
 
 
-def redis_client(url: str, *, connect_seconds: float, seconds: float) -> Redis:
-    """A client of the Redis at the address, which tries nothing again: a command could be done twice."""
+def redis_client(url: str, *, command_seconds: float = COMMAND_SECONDS) -> Redis:
+    """A client of the Redis at the address; it retries nothing, since a command could be carried out twice.
+
+    The time-out of its sockets leaves room for blocking commands; callers bound all others by COMMAND_SECONDS. Whoever
+    creates the client closes it.
+    """
     redis: Redis = Redis.from_url(
-        url, socket_timeout=seconds, socket_connect_timeout=connect_seconds, retry=Retry(NoBackoff(), 0)
+        url,
+        socket_timeout=command_seconds + BLOCK_SECONDS,
+        socket_connect_timeout=command_seconds,
+        retry=Retry(NoBackoff(), 0),
     )
     pool = redis.connection_pool
-    pool.connection_class = _LINKS[pool.connection_class]
+    pool.connection_class = _CONNECTIONS[pool.connection_class]
     return redis
+
+
+async def with_fresh_connection(redis: Redis, command: Callable[[], Awaitable[T]]) -> T:
+    """The result of a command that may be sent twice, within COMMAND_SECONDS.
+
+    When Redis restarted or changed its role, all idle connections of the pool are closed and the command is sent again.
+    """
+    with anyio.fail_after(COMMAND_SECONDS):
+        try:
+            return await command()
+        except ConnectionError:
+            await redis.connection_pool.disconnect(inuse_connections=False)
+            return await command()

@@ -1,6 +1,6 @@
-"""What nodes say to each other, as bytes: a batch of messages with who speaks, for which epoch, and its number.
+"""Batches of messages and single ticks as bytes, and back. Pure.
 
-Pure. Prices travel as the text of their digits. What does not parse is refused as a whole.
+Prices are encoded as the text of their digits. Bytes that do not parse are refused as a whole.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ __all__ = ["Batch", "UnreadableBatch", "decode_batch", "decode_tick", "encode_ba
 
 
 class UnreadableBatch(InvalidInput):
-    """Bytes on the bus that no node of ours wrote."""
+    """Bytes from Redis that no node wrote."""
 
 
 class _Tick(msgspec.Struct, array_like=True, frozen=True, tag="t"):
@@ -41,13 +41,13 @@ class _Gap(msgspec.Struct, array_like=True, frozen=True, tag="g"):
     reason: GapReason
 
 
-class _News(msgspec.Struct, array_like=True, frozen=True, tag="n"):
+class _SessionChanged(msgspec.Struct, array_like=True, frozen=True, tag="n"):
     sessions: tuple[str, ...]
     kind: str
     reason: str
 
 
-_Any = _Tick | _Upstream | _Gap | _News
+_Encoded = _Tick | _Upstream | _Gap | _SessionChanged
 
 
 class _Batch(msgspec.Struct, array_like=True, frozen=True):
@@ -55,15 +55,15 @@ class _Batch(msgspec.Struct, array_like=True, frozen=True):
     epoch: int
     number: int
     wanted: tuple[str, ...]
-    messages: list[_Any]
+    messages: list[_Encoded]
     nodes: tuple[str, ...] = ()
 
 
 class Batch(msgspec.Struct, frozen=True):
     """Messages of one node in order.
 
-    ``epoch`` is 0 for a node that does not lead; ``number`` counts a leader's batches, so that a lost one is noticed;
-    ``wanted`` are the tickers that streams of the node ask for; ``nodes`` is who a leader knows to be there.
+    ``epoch`` is 0 for a node that does not lead. ``number`` counts a leader's batches, so that a lost one is noticed.
+    ``wanted``: the tickers that streams of the node want. ``nodes``: the names that a leader announces, or empty.
     """
 
     node: str
@@ -78,7 +78,7 @@ _decoder = msgspec.json.Decoder(_Batch)
 _tick_decoder = msgspec.json.Decoder(_Tick)
 
 
-def _written(message: Message) -> _Any:
+def _encoded(message: Message) -> _Encoded:
     match message:
         case Tick():
             return _tick(message)
@@ -87,7 +87,7 @@ def _written(message: Message) -> _Any:
         case Gap():
             return _Gap(message.ticker, message.reason)
         case SessionChanged():
-            return _News(message.sessions, message.kind, message.reason)
+            return _SessionChanged(message.sessions, message.kind, message.reason)
 
 
 def _tick(tick: Tick) -> _Tick:
@@ -100,7 +100,7 @@ def _price(text: str | None) -> Decimal | None:
     return None if text is None else exact_price(text)
 
 
-def _read(found: _Any) -> Message:
+def _decoded(found: _Encoded) -> Message:
     match found:
         case _Tick():
             last, bid, ask = map(_price, (found.last, found.bid, found.ask))
@@ -111,36 +111,36 @@ def _read(found: _Any) -> Message:
             return Upstream(found.state, found.since, found.reason)
         case _Gap():
             return Gap(found.ticker, found.reason)
-        case _News():
+        case _SessionChanged():
             return SessionChanged(found.sessions, found.kind, found.reason)
 
 
 def encode_batch(batch: Batch) -> bytes:
-    """The batch as bytes."""
-    messages = [_written(message) for message in batch.messages]
+    """Returns the batch as bytes."""
+    messages = [_encoded(message) for message in batch.messages]
     return msgspec.json.encode(_Batch(batch.node, batch.epoch, batch.number, batch.wanted, messages, batch.nodes))
 
 
 def decode_batch(data: bytes) -> Batch:
-    """The batch of the bytes; raises Garbled."""
+    """Returns the batch; raises UnreadableBatch for bytes that no node wrote."""
     try:
         found = _decoder.decode(data)
-        messages = [_read(one) for one in found.messages]
+        messages = [_decoded(message) for message in found.messages]
         return Batch(found.node, found.epoch, found.number, found.wanted, messages, found.nodes)
     except (msgspec.DecodeError, InvalidPrice, RecursionError) as exc:
-        raise UnreadableBatch("a batch that is none") from exc
+        raise UnreadableBatch("not a batch") from exc
 
 
 def encode_tick(tick: Tick) -> bytes:
-    """A tick as it lies on the board in Redis."""
+    """Returns the tick as it is stored among the latest in Redis."""
     return msgspec.json.encode(_tick(tick))
 
 
 def decode_tick(data: bytes | str) -> Tick:
-    """The tick of the bytes; raises Garbled."""
+    """Returns the tick; raises UnreadableBatch for bytes that no node wrote."""
     try:
-        tick = _read(_tick_decoder.decode(data))
+        tick = _decoded(_tick_decoder.decode(data))
     except (msgspec.DecodeError, InvalidPrice) as exc:
-        raise UnreadableBatch("a tick that is none") from exc
+        raise UnreadableBatch("not a tick") from exc
     assert isinstance(tick, Tick)  # noqa: S101 (the decoder has one type)
     return tick

@@ -1,70 +1,84 @@
-"""The other nodes: who is there, and which tickers their streams ask for.
+"""Which nodes are present, and which tickers their streams want. Pure.
 
-Only the leader hears everybody: were each to hear each, a thousand nodes would say a million things a second. It reads
-the roll now and then, so that the others know as well.
+Only the leader receives from every node: if each received from each, a thousand nodes would exchange a million messages
+a second. The leader announces the names now and then, so that every node knows them.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
+from ..cluster import WantedTickers
 from .codec import Batch
 
-__all__ = ["GONE_SECONDS", "Membership"]
+__all__ = ["ABSENT_SECONDS", "ANNOUNCE_SECONDS", "Membership"]
 
-#: A node that was silent for so long is not there, and wants nothing any more.
-GONE_SECONDS = 10.0
-#: How often the roll is read when nobody came or went.
-ROLL_SECONDS = 5.0
+#: A node that was silent for so long is absent and wants nothing.
+ABSENT_SECONDS = 10.0
+#: How often the names are announced when nothing changed.
+ANNOUNCE_SECONDS = 5.0
 
 
 @dataclass(slots=True)
-class _Peer:
-    heard: float
+class _Member:
+    seen: float
     wanted: tuple[str, ...]
 
 
 class Membership:
-    """The other nodes as ``node`` knows them."""
+    """The nodes as ``node`` knows them, including itself."""
 
     def __init__(self, node: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._node = node
         self._monotonic = monotonic
-        self._peers: dict[str, _Peer] = {}
-        self._roll: tuple[str, ...] = ()
-        self._told: list[str] = []
-        self._next_roll = 0.0
+        #: The tickers that streams of this node want.
+        self.own: frozenset[str] = frozenset()
+        self._others: dict[str, _Member] = {}
+        self._received: tuple[str, ...] = ()
+        self._announced: tuple[str, ...] = ()
+        self._next_announcement = 0.0
+        self._wanted = WantedTickers()
 
     def __repr__(self) -> str:
-        return f"<Peers of {self._node}: {len(self._peers)}>"
+        return f"<Membership of {self._node}: {len(self._others)} others>"
 
-    def hear(self, batch: Batch) -> None:
-        """A node spoke: it is there, and wants this; a leader may have read the roll."""
-        self._peers[batch.node] = _Peer(self._monotonic(), batch.wanted)
-        self._roll = batch.nodes or self._roll
+    def follow(self, added: frozenset[str], released: frozenset[str]) -> None:
+        """Change the tickers that streams of this node want."""
+        self.own = (self.own | added) - released
+        self.refresh()
+
+    def observe(self, batch: Batch) -> None:
+        """Record what a batch shows: its node is present and wants these tickers; a leader may announce all names."""
+        self._others[batch.node] = _Member(self._monotonic(), batch.wanted)
+        self._received = batch.nodes or self._received
+        self.refresh()
 
     def lead(self) -> None:
-        """From now on this node hears everybody itself."""
-        self._roll, self._next_roll = (), 0.0
+        """Forget the names that another leader announced: this node receives from all nodes itself."""
+        self._received, self._next_announcement = (), 0.0
 
-    def names(self) -> list[str]:
-        """Every node that is there, this one included."""
-        return sorted({self._node, *self._roll, *self._here()})
+    def names(self) -> tuple[str, ...]:
+        """The names of all nodes present, including this one, in order."""
+        return tuple(sorted({self._node, *self._received, *self._present()}))
 
-    def wanted(self) -> frozenset[str]:
-        """The tickers that streams of other nodes ask for."""
-        return frozenset().union(*(peer.wanted for peer in self._here().values()))
+    def demand(self) -> AsyncIterator[frozenset[str]]:
+        """The tickers that streams of all nodes wanted at the last `refresh`, now and after every change."""
+        return self._wanted.changes()
 
-    def roll(self) -> tuple[str, ...]:
-        """What the leader tells of who is there; nothing when it was told of late."""
+    def refresh(self) -> None:
+        """Leave out the tickers of nodes that are absent."""
+        self._wanted.set(self.own.union(*(member.wanted for member in self._present().values())))
+
+    def announcement(self) -> tuple[str, ...]:
+        """The names to publish with a batch; empty when they are unchanged and were announced recently."""
         names, now = self.names(), self._monotonic()
-        if names == self._told and now < self._next_roll:
+        if names == self._announced and now < self._next_announcement:
             return ()
-        self._told, self._next_roll = names, now + ROLL_SECONDS
-        return tuple(names)
+        self._announced, self._next_announcement = names, now + ANNOUNCE_SECONDS
+        return names
 
-    def _here(self) -> dict[str, _Peer]:
+    def _present(self) -> dict[str, _Member]:
         now = self._monotonic()
-        for name in [name for name, peer in self._peers.items() if now - peer.heard >= GONE_SECONDS]:
-            del self._peers[name]
-        return self._peers
+        for name in [name for name, member in self._others.items() if now - member.seen >= ABSENT_SECONDS]:
+            del self._others[name]
+        return self._others

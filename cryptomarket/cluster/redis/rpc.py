@@ -1,206 +1,206 @@
-"""The desk of many nodes on Redis: errands wait in a stream until the leader has answered them.
+"""Requests from any node to the leader, through Redis.
 
-An errand that a dying leader took is pending in the stream; the next leader claims it and does it again, or the one
-who asked is told when its time is up. Answers go to a list of the node that asked.
+A request waits in a stream until the leader has replied. One that a dying leader took stays pending in the stream: the
+next leader claims it and handles it again, or the requester's time runs out. Replies go to a list of the requester. A
+request holds no secret, only the name under which one is stored.
 """
 
 import contextlib
 import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 import msgspec
 import structlog
 from anyio.abc import TaskStatus
-from redis import ConnectionError, RedisError, ResponseError  # noqa: A004 (Redis' own)
+from redis import RedisError, ResponseError
 from redis.asyncio import Redis
 
 from ...errors import CacheUnavailable, NoLeader
-from ..rpc import AT_ONCE, Handler
-from .client import redis_client
+from ..cluster import MAX_CONCURRENT_REQUESTS, Handler
+from .client import BLOCK_SECONDS, COMMAND_SECONDS, with_fresh_connection
 
 __all__ = ["RedisRpc"]
 
 log = structlog.get_logger(__name__)
 
 REQUESTS, GROUP, REPLIES = "cryptomarket:errands", "leader", "cryptomarket:answers:%s"
-COMMAND_SECONDS = 0.5
-#: How long one look for news may wait; Redis answers at once when there is some.
-LOOK_SECONDS = 0.2
-#: A leader that has not answered for so long is not there any more; another does its errands.
+#: A leader that has not replied for so long is gone; another handles its requests.
 CLAIM_SECONDS = 4.0
-MOST_REQUESTS = 10_000
+MAX_REQUESTS = 10_000
 RETRY_SECONDS = 0.5
+REPLY_EXPIRE_SECONDS = 30
+
+#: An entry of the stream: its id and its fields.
+Entry = tuple[bytes, dict[bytes, bytes]]
 
 
 class _Request(msgspec.Struct, array_like=True):
     node: str
     number: str
     until: float
-    request: bytes
+    body: bytes
 
 
 class _Reply(msgspec.Struct, array_like=True):
     number: str
-    answer: bytes
+    body: bytes
 
 
 class RedisRpc:
-    """The desk as one node sees it; see Desk. ``run`` brings the answers to what was asked here."""
+    """Requests and replies of one node; see Cluster."""
 
-    def __init__(self, url: str, node: str, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, redis: Redis, node: str, *, wall: Callable[[], float] = time.time) -> None:
+        self._redis = redis
         self._node = node
         self._wall = wall
-        self._redis: Redis = redis_client(url, connect_seconds=COMMAND_SECONDS, seconds=COMMAND_SECONDS + LOOK_SECONDS)
         self._waiting: dict[str, tuple[anyio.Event, list[bytes]]] = {}
-        self._asked = anyio.Event()
-        self._doing: set[bytes] = set()
+        self._requested = anyio.Event()
+        self._handling: set[bytes] = set()
+        self._handled: set[bytes] = set()  # and not deleted from the stream yet
         self._finishing = False
         self._finished = anyio.Event()
-        self._done: set[bytes] = set()  # and not crossed off yet
 
     def __repr__(self) -> str:
-        return f"<RedisDesk of {self._node}, {len(self._waiting)} waiting>"
+        return f"<RedisRpc of {self._node}, {len(self._waiting)} waiting>"
 
-    async def aclose(self) -> None:
-        """Let go of connections."""
-        await self._redis.aclose()
+    # The requester
 
-    # Asking
-
-    async def ask(self, request: bytes, *, seconds: float) -> bytes:
-        """The leader's answer; raises NoLeader when none came in time, CacheUnavailable when Redis is away."""
+    async def request(self, body: bytes, *, seconds: float) -> bytes:
+        """See Cluster; `run` must be running to fetch the reply."""
         number = secrets.token_hex(8)
-        done, answers = anyio.Event(), list[bytes]()
-        self._waiting[number] = done, answers
-        self._asked.set()
+        done, replies = anyio.Event(), list[bytes]()
+        self._waiting[number] = done, replies
+        self._requested.set()
         try:
             with anyio.fail_after(seconds):
-                await self._put(_Request(self._node, number, self._wall() + seconds, request))
+                await self._send(_Request(self._node, number, self._wall() + seconds, body))
                 await done.wait()
         except TimeoutError:
-            raise NoLeader(f"no answer within {seconds:g} s") from None
+            raise NoLeader(f"no reply within {seconds:g} s") from None
         finally:
             del self._waiting[number]
-        return answers[0]
+        return replies[0]
 
-    async def _put(self, request: _Request) -> None:
+    async def _send(self, request: _Request) -> None:
         fields: Any = {"e": msgspec.json.encode(request)}
+
+        def add() -> Awaitable[Any]:
+            return self._redis.xadd(REQUESTS, fields, maxlen=MAX_REQUESTS, approximate=True)
+
         try:
-            with anyio.fail_after(COMMAND_SECONDS):
-                try:
-                    await self._redis.xadd(REQUESTS, fields, maxlen=MOST_REQUESTS, approximate=True)
-                except ConnectionError:
-                    # Redis restarted or changed its role: what else the pool holds is as dead as this connection.
-                    await self._redis.connection_pool.disconnect(inuse_connections=False)
-                    await self._redis.xadd(REQUESTS, fields, maxlen=MOST_REQUESTS, approximate=True)
+            await with_fresh_connection(self._redis, add)
         except (RedisError, OSError, TimeoutError) as exc:
-            raise CacheUnavailable(f"Redis did not take an errand: {type(exc).__name__}") from None
+            raise CacheUnavailable(f"Redis did not accept a request: {type(exc).__name__}") from None
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Bring the answers until cancelled."""
+        """Fetch the replies to this node's requests until cancelled."""
         task_status.started()
         while True:
             if not self._waiting:
-                self._asked = anyio.Event()
-                await self._asked.wait()
+                self._requested = anyio.Event()
+                await self._requested.wait()
             try:
                 await self._fetch()
             except (RedisError, OSError, TimeoutError):
                 await anyio.sleep(RETRY_SECONDS)
 
     async def _fetch(self) -> None:
-        with anyio.fail_after(COMMAND_SECONDS + LOOK_SECONDS):
-            found: Any = await self._redis.blpop([REPLIES % self._node], timeout=LOOK_SECONDS)
+        with anyio.fail_after(COMMAND_SECONDS + BLOCK_SECONDS):
+            found: Any = await self._redis.blpop([REPLIES % self._node], timeout=BLOCK_SECONDS)
         if found is None:
             return
-        answer = msgspec.json.decode(found[1], type=_Reply)
-        if waiting := self._waiting.get(answer.number):
-            done, answers = waiting
-            answers.append(answer.answer)
+        reply = msgspec.json.decode(found[1], type=_Reply)
+        if waiting := self._waiting.get(reply.number):
+            done, replies = waiting
+            replies.append(reply.body)
             done.set()
 
-    # Serving
+    # The leader
 
-    async def serve(self, handle: Handler, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Do the errands of all nodes until cancelled; those that an earlier leader left as well."""
+    async def serve(self, handler: Handler, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """See Cluster; requests that an earlier leader left are handled as well."""
         self._finishing, self._finished = False, anyio.Event()
-        places = anyio.Semaphore(AT_ONCE)
+        limit = anyio.Semaphore(MAX_CONCURRENT_REQUESTS)
         task_status.started()
         next_claim = 0.0
         async with anyio.create_task_group() as tasks:
             while not self._finishing:
                 try:
-                    found = await self._new()
+                    entries = await self._new()
                     if (now := anyio.current_time()) >= next_claim:
                         next_claim = now + CLAIM_SECONDS / 2
-                        found += await self._left_behind()
+                        entries += await self._abandoned()
                 except (RedisError, OSError, TimeoutError):
                     await anyio.sleep(RETRY_SECONDS)
                     continue
-                for place, fields in found:
-                    await places.acquire()
-                    tasks.start_soon(self._do, handle, place, fields, places)
+                for entry in entries:
+                    await limit.acquire()
+                    tasks.start_soon(self._handle, handler, entry, limit)
         self._finished.set()
 
     async def finish(self) -> None:
-        """Take no more errands, and wait until those in hand are done: the next leader could not do them again."""
+        """Take no more requests, and wait until those in progress are done: the next leader could not repeat them."""
         self._finishing = True
         await self._finished.wait()
 
-    async def _new(self) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    async def _new(self) -> list[Entry]:
         try:
-            with anyio.fail_after(COMMAND_SECONDS + LOOK_SECONDS):
-                wait = math.ceil(LOOK_SECONDS * 1000)
-                found: Any = await self._redis.xreadgroup(GROUP, self._node, {REQUESTS: ">"}, count=32, block=wait)
+            with anyio.fail_after(COMMAND_SECONDS + BLOCK_SECONDS):
+                block = math.ceil(BLOCK_SECONDS * 1000)
+                found: Any = await self._redis.xreadgroup(GROUP, self._node, {REQUESTS: ">"}, count=32, block=block)
         except ResponseError as exc:
             if "NOGROUP" not in str(exc):
                 raise
-            await self._redis.xgroup_create(REQUESTS, GROUP, id="0", mkstream=True)
+            with anyio.fail_after(COMMAND_SECONDS):
+                await self._redis.xgroup_create(REQUESTS, GROUP, id="0", mkstream=True)
             return []
-        return [(place, fields) for _, entries in found or () for place, fields in entries]
+        return [entry for _, entries in found or () for entry in entries]
 
-    async def _left_behind(self) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    async def _abandoned(self) -> list[Entry]:
         idle = int(CLAIM_SECONDS * 1000)
         with anyio.fail_after(COMMAND_SECONDS):
             found: Any = await self._redis.xautoclaim(REQUESTS, GROUP, self._node, min_idle_time=idle, count=32)
-        for place in [place for place, _ in found[1] if place in self._done]:
-            await self._forget(place)
-        ours = self._doing | self._done
-        return [(place, fields) for place, fields in found[1] if fields and place not in ours]
+        entries: list[Entry] = found[1]
+        for place in [place for place, _ in entries if place in self._handled]:
+            await self._delete(place)
+        ours = self._handling | self._handled
+        return [(place, fields) for place, fields in entries if fields and place not in ours]
 
-    async def _do(self, handle: Handler, place: bytes, fields: dict[bytes, bytes], places: anyio.Semaphore) -> None:
-        self._doing.add(place)
+    async def _handle(self, handler: Handler, entry: Entry, limit: anyio.Semaphore) -> None:
+        place, fields = entry
+        self._handling.add(place)
         try:
-            asked = msgspec.json.decode(fields[b"e"], type=_Request)
-            left = asked.until - self._wall()
-            with anyio.move_on_after(left):
-                answer = msgspec.json.encode(_Reply(asked.number, await handle(asked.request)))
-                await self._answer(REPLIES % asked.node, answer)
+            request = msgspec.json.decode(fields[b"e"], type=_Request)
+            with anyio.move_on_after(request.until - self._wall()):
+                reply = msgspec.json.encode(_Reply(request.number, await handler(request.body)))
+                await self._reply(REPLIES % request.node, reply)
         except (msgspec.DecodeError, KeyError):
-            log.warning("an errand that is none was thrown away")
+            log.warning("unreadable request dropped")
         finally:
-            places.release()
-        self._done.add(place)
-        self._doing.discard(place)
-        await self._forget(place)
+            limit.release()
+        self._handled.add(place)
+        self._handling.discard(place)
+        await self._delete(place)
 
-    async def _answer(self, name: str, answer: bytes) -> None:
+    async def _reply(self, name: str, reply: bytes) -> None:
         try:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.rpush(name, answer)
-                pipe.expire(name, 30)
-                await pipe.execute()
-        except (RedisError, OSError) as exc:
-            log.warning("an answer could not be given", reason=type(exc).__name__)
+            with anyio.fail_after(COMMAND_SECONDS):
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    pipe.rpush(name, reply)
+                    pipe.expire(name, REPLY_EXPIRE_SECONDS)
+                    await pipe.execute()
+        except (RedisError, OSError, TimeoutError) as exc:
+            log.warning("reply not sent", reason=type(exc).__name__)
 
-    async def _forget(self, place: bytes) -> None:
-        with contextlib.suppress(RedisError, OSError):  # else it is crossed off when it is found again
+    async def _delete(self, place: bytes) -> None:
+        # Otherwise it is deleted when it is claimed again.
+        with contextlib.suppress(RedisError, OSError, TimeoutError), anyio.fail_after(COMMAND_SECONDS):
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.xack(REQUESTS, GROUP, place)
                 pipe.xdel(REQUESTS, place)
                 await pipe.execute()
-            self._done.discard(place)
+            self._handled.discard(place)

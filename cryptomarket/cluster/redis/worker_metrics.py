@@ -1,46 +1,41 @@
-"""The bulletin: what each worker behind one port says of itself, so that whichever is asked can answer for all."""
+"""The metrics of each worker behind one port, in Redis, so that any worker can serve the metrics of all."""
 
 import anyio
 from redis import RedisError
 from redis.asyncio import Redis
 
-from .client import redis_client
+from .client import COMMAND_SECONDS
 
 __all__ = ["WorkerMetrics"]
 
-NOTE = "cryptomarket:metrics:%s:%s"
-#: A worker that has not said anything for so long is not there.
-NOTE_SECONDS = 15
-COMMAND_SECONDS = 0.5
+METRICS = "cryptomarket:metrics:%s:%s"
+#: A worker that has not stored its metrics for so long is not running.
+EXPIRE_SECONDS = 15
 
 
 class WorkerMetrics:
-    """The notes of the workers of one ``group``; ``node`` is who writes here."""
+    """The metrics of the workers of one ``group``; this one is called ``node``."""
 
-    def __init__(self, url: str, group: str, node: str) -> None:
-        self._redis: Redis = redis_client(url, connect_seconds=COMMAND_SECONDS, seconds=COMMAND_SECONDS)
+    def __init__(self, redis: Redis, group: str, node: str) -> None:
+        self._redis = redis
         self._group, self._node = group, node
 
-    async def post(self, text: bytes) -> None:
-        """Write our note; while Redis is away there is none."""
+    async def store(self, text: bytes) -> None:
+        """Store this worker's metrics; does nothing while Redis is away."""
         try:
             with anyio.fail_after(COMMAND_SECONDS):
-                await self._redis.set(NOTE % (self._group, self._node), text, ex=NOTE_SECONDS)
+                await self._redis.set(METRICS % (self._group, self._node), text, ex=EXPIRE_SECONDS)
         except (RedisError, OSError, TimeoutError):
             return
 
-    async def others(self, nodes: list[str]) -> dict[str, bytes]:
-        """The notes of the other nodes of the group that have one."""
-        asked = [node for node in nodes if node != self._node]
-        if not asked:
+    async def others(self, nodes: tuple[str, ...]) -> dict[str, bytes]:
+        """The metrics of those of the other nodes that stored some."""
+        names = [node for node in nodes if node != self._node]
+        if not names:
             return {}
         try:
             with anyio.fail_after(COMMAND_SECONDS):
-                found = await self._redis.mget([NOTE % (self._group, node) for node in asked])
+                found = await self._redis.mget([METRICS % (self._group, node) for node in names])
         except (RedisError, OSError, TimeoutError):
             return {}
-        return {node: bytes(text) for node, text in zip(asked, found, strict=True) if isinstance(text, bytes)}
-
-    async def aclose(self) -> None:
-        """Let go of connections."""
-        await self._redis.aclose()
+        return {node: bytes(text) for node, text in zip(names, found, strict=True) if isinstance(text, bytes)}

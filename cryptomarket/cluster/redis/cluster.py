@@ -1,0 +1,79 @@
+"""One node of many: the bus, the requests and the election, composed."""
+
+import time
+from collections.abc import Callable
+
+import anyio
+from anyio.abc import TaskStatus
+from redis.asyncio import Redis
+
+from ..cluster import RunAsLeader
+from ..election import Election, Lease
+from .bus import RedisBus
+from .rpc import RedisRpc
+
+__all__ = ["RedisCluster"]
+
+#: Bounds of a hand-over: for the requests in progress, then for the leader's tasks to end.
+FINISH_SECONDS, RESIGN_SECONDS = 2.0, 3.0
+
+
+class RedisCluster:
+    """The cluster as the node named ``node`` sees it; see Cluster. All nodes share the ``lease`` in the database."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        node: str,
+        lease: Lease,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._election = election = Election(lease, node, monotonic=monotonic)
+        self._bus = bus = RedisBus(
+            redis,
+            node,
+            observe_epoch=election.observe_epoch,
+            may_lead=election.may_lead,
+            monotonic=monotonic,
+            wall=wall,
+        )
+        self._rpc = rpc = RedisRpc(redis, node, wall=wall)
+        self.publish, self.subscribe = bus.publish, bus.subscribe
+        self.follow, self.demand = bus.follow, bus.demand
+        self.leads, self.has_leader, self.members = bus.leads, bus.has_leader, bus.members
+        self.statistics = bus.statistics
+        self.request, self.serve = rpc.request, rpc.serve
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Exchange messages and replies with the other nodes until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self._bus.run)
+            await tasks.start(self._rpc.run)
+            task_status.started()
+
+    async def lead(
+        self, run_as_leader: RunAsLeader, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Run ``run_as_leader`` with a new epoch whenever this node is elected, until cancelled."""
+
+        async def run_epoch(epoch: int, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+            await self._bus.catch_up()
+            self._bus.lead(epoch)
+            try:
+                await run_as_leader(epoch, task_status=task_status)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._bus.flush()  # before the next leader publishes
+                self._bus.stop_leading()
+
+        await self._election.run(run_epoch, task_status=task_status)
+
+    async def hand_over(self) -> None:
+        """Finish the requests in progress, then leave the lead to another node for good. Bounded in time."""
+        if self.leads():
+            with anyio.move_on_after(FINISH_SECONDS):
+                await self._rpc.finish()
+        with anyio.move_on_after(RESIGN_SECONDS):
+            await self._election.resign()
