@@ -134,7 +134,7 @@ async def tcp_proxy(target: int | Path) -> AsyncIterator[TcpProxy]:
 
     async def connect() -> SocketStream:
         if isinstance(target, Path):
-            return await anyio.connect_unix(target)  # type: ignore[return-value]
+            return await anyio.connect_unix(target)
         return await anyio.connect_tcp("127.0.0.1", target)
 
     async def handle(client: SocketStream) -> None:

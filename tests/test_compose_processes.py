@@ -208,7 +208,7 @@ async def test_an_account_may_do_nothing_else(tmp_path: Path, account: str) -> N
             assert await redis.set("cryptomarket:celery:x", "1")
             for command in forbidden:
                 with pytest.raises(NoPermissionError):
-                    await redis.execute_command(*command.split())  # type: ignore[no-untyped-call]
+                    await redis.execute_command(*command.split())
         async with Redis.from_url(server.url) as stranger:
             with pytest.raises(Exception, match=r"(?i)authenticat"):
                 await stranger.get("cryptomarket:celery:x")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -50,7 +51,7 @@ async def test_each_start_takes_a_higher_epoch(tmp_path: Path) -> None:
         for _ in range(2):
             gateway = Gateway(settings_for(tmp_path, exchange))
             async with gateway.running():
-                await eventually(lambda latest=gateway.latest: latest.tick("btc_usd"), "a tick arrives")
+                await eventually(partial(gateway.latest.tick, "btc_usd"), "a tick arrives")
                 epochs.append(gateway.latest.epoch)
     assert epochs == [1, 2]
 

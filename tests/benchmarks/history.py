@@ -198,7 +198,7 @@ class Bench:
             tickers=[TICKER],
             latest=LatestValues([TICKER], monotonic=time.monotonic, wall=time.time),
             store=store,
-            stream=lambda *_: None,  # type: ignore[arg-type, return-value]
+            stream=lambda *_: None,  # type: ignore[arg-type]
             catalogue=names,
             interval=60,
             health=health,

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -227,7 +227,7 @@ def open_files() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
-PEERS = {
+PEERS: dict[str, Callable[[int], Peer]] = {
     "ours": lambda port: python("ours", port),
     "nchan": nchan,
     "better-sse": better_sse,

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from playwright.async_api import Page, expect
 
-from cryptomarket.persons.login_flow import REASONS
+from cryptomarket.deribit.error_codes import ERROR_CODES
 from cryptomarket.simulator.accounts import SimulatedAccount
 from tests.frontend import FRONTEND
 from tests.persons.site import ADA, BOB, running_persons
@@ -182,7 +182,7 @@ async def test_the_dialog_speaks_russian(tmp_path: Path) -> None:
         await expect(page.locator("#person-answer")).to_contain_text("биржа не принимает этот ключ")
 
 
-@pytest.mark.parametrize("reason", sorted(set(REASONS.values())))
+@pytest.mark.parametrize("reason", sorted({code.advice for code in ERROR_CODES.values() if code.advice}))
 def test_every_reason_is_translated(reason: str) -> None:
     """A sentence about a failed log-in that the exchange causes has its words in each language."""
     for path in (FRONTEND / "messages").glob("*.json"):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import anyio
 import httpx2
 
-from cryptomarket.simulator.accounts import SimulatedAccount
+from cryptomarket.simulator.accounts import DEFAULT_ACCOUNT, SimulatedAccount
 from cryptomarket.simulator.exchange import running_exchange
 from tests.databases import Postgres, running_postgres
 from tests.redis_server import running_redis
@@ -81,14 +81,17 @@ async def _leads(node: Node) -> bool:
 
 @contextlib.asynccontextmanager
 async def running_house(
-    folder: Path, nodes: int = 3, accounts: Sequence[SimulatedAccount] = (), time_scale: float = 1.0, **settings: object
+    folder: Path,
+    nodes: int = 3,
+    accounts: Sequence[SimulatedAccount] = (DEFAULT_ACCOUNT,),
+    time_scale: float = 1.0,
+    **settings: object,
 ) -> AsyncIterator[House]:
     """A cluster in which one node leads and prices flow; ``time_scale`` multiplies the exchange's rate of ticks."""
-    given = {"accounts": accounts} if accounts else {}
     with running_postgres() as postgres:
         url = postgres.create()
         async with (
-            running_exchange(time_scale=time_scale, **given) as exchange,
+            running_exchange(time_scale=time_scale, accounts=accounts) as exchange,
             running_redis(folder) as redis,
             tcp_proxy(redis.port) as redis_line,
             tcp_proxy(postgres.folder / ".s.PGSQL.5432") as database_line,

@@ -65,7 +65,7 @@ def _configured(**options: str) -> Trouble:
     @contextlib.asynccontextmanager
     async def trouble(house: House) -> AsyncIterator[None]:
         async with Redis.from_url(house.cluster.redis.url) as redis:
-            before = {name: (await redis.config_get(name))[name] for name in options}
+            before = {name: str((await redis.config_get(name))[name]) for name in options}
             for name, value in options.items():
                 await redis.config_set(name, value)
             try:
@@ -162,7 +162,7 @@ async def node_restarted(house: House) -> AsyncIterator[None]:
 
 
 def _of(line: str) -> Callable[[House], TcpProxy]:
-    return lambda house: getattr(house, line)  # type: ignore[no-any-return]
+    return lambda house: getattr(house, line)
 
 
 #: What makes each of the three unreachable, in two ways.

@@ -12,7 +12,7 @@ import anyio
 import httpx2
 from cryptography.fernet import Fernet
 
-from cryptomarket.simulator.accounts import SimulatedAccount
+from cryptomarket.simulator.accounts import DEFAULT_ACCOUNT, SimulatedAccount
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from tests.processes import Program, running_program
 from tests.reader import Reader, reading
@@ -97,12 +97,15 @@ class Cluster:
 
 @contextlib.asynccontextmanager
 async def running_cluster(
-    folder: Path, database_url: str, count: int = 2, accounts: Sequence[SimulatedAccount] = (), **settings: object
+    folder: Path,
+    database_url: str,
+    count: int = 2,
+    accounts: Sequence[SimulatedAccount] = (DEFAULT_ACCOUNT,),
+    **settings: object,
 ) -> AsyncIterator[Cluster]:
     """So many nodes, of which one leads and prices flow."""
-    given = {"accounts": accounts} if accounts else {}
     async with (
-        running_exchange(**given) as exchange,
+        running_exchange(accounts=accounts) as exchange,
         running_redis(folder) as redis,
         running_nodes(folder, exchange, redis, count, database_url=database_url, **settings) as cluster,
     ):

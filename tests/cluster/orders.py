@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import anyio
@@ -155,7 +156,7 @@ class Walk:
             if (status := await self._ask(node, "/api/v1/persons/me")) != 200:
                 self.faults.append(f"{node.name} answers {status} to a person who did not log out")
             address = node.url.removeprefix("http://")
-            browser = Browser(lambda address=address: [address], "timer=0&channels=btc_usd")
+            browser = Browser(partial(list, [address]), "timer=0&channels=btc_usd")
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(browser.run)
                 with anyio.move_on_after(NOTICED_SECONDS):

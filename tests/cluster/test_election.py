@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import anyio
 import pytest
@@ -161,7 +162,7 @@ async def test_a_leader_goes_on_without_the_database() -> None:
         for _ in range(2):
             lease.now += 1.5
             before = lease.renewed
-            await eventually(lambda before=before: lease.renewed > before, "it tried again")
+            await eventually(partial(lambda since: lease.renewed > since, before), "it tried again")
             await eventually(lambda: election.may_lead(), "it may lead")
         lease.now += VALID_SECONDS + 0.1
         assert not election.may_lead()

@@ -126,9 +126,9 @@ class Visitor:
 
     def misled(self) -> list[str]:
         """Events of other persons on my tabs."""
-        names = {data.get("username") for tab in self.tabs for data in tab.said("person")}
+        names = {str(data.get("username")) for tab in self.tabs for data in tab.said("person")}
         strangers = names - {self.account.username}
-        return [f"{self.account.username} was told of {', '.join(map(str, sorted(strangers)))}"] if strangers else []
+        return [f"{self.account.username} was told of {', '.join(sorted(strangers))}"] if strangers else []
 
 
 @contextlib.asynccontextmanager

@@ -178,4 +178,4 @@ async def main(address: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(anyio.run(main, *sys.argv[1:]))
+    sys.exit(anyio.run(main, sys.argv[1]))

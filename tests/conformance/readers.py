@@ -55,10 +55,13 @@ class _Body:
     """What sseclient-py wants: pieces of bytes, and a way to close."""
 
     def __init__(self, response: httpx.Response) -> None:
-        self._response = response
+        self._response, self._pieces = response, response.iter_bytes()
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._response.iter_bytes()
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._pieces)
 
     def close(self) -> None:
         self._response.close()

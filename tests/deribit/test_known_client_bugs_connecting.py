@@ -137,7 +137,9 @@ async def test_thread_07_an_empty_answer_to_subscribe_is_a_refusal() -> None:
 
 async def test_thread_14_two_clients_of_one_key_have_two_session_names() -> None:
     """Equal names would make each refresh invalidate the other's tokens."""
-    sessions = {Link("ws://x/", tickers=(), publish=lambda _: None, credentials=KEY).login.session for _ in range(50)}
+    sessions = {
+        Link("ws://x/", tickers=(), publish=lambda _: None, credentials=KEY).login.exchange_session for _ in range(50)
+    }
     assert len(sessions) == 50
 
 

@@ -1,8 +1,11 @@
 """A write that is cancelled, as at a stop, does not stand in the way of the last one."""
 
+from collections.abc import Callable, Coroutine
 from decimal import Decimal
+from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -16,9 +19,10 @@ async def test_a_cancelled_write_leaves_the_writer_free(tmp_path: Path) -> None:
     async with Store(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}", lock_seconds=0.2) as store:
         await store.migrate()
         epoch = await store.take_epoch()
-        for pause, work in product((0.0, 0.001, 0.005, 0.02, 0.05), [(store.insert_missing, many), (store.tidy,)]):
+        works: list[Callable[[], Coroutine[Any, Any, object]]] = [partial(store.insert_missing, many), store.tidy]
+        for pause, work in product((0.0, 0.001, 0.005, 0.02, 0.05), works):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(*work)
+                tasks.start_soon(work)
                 await anyio.sleep(pause)
                 tasks.cancel_scope.cancel()
             with anyio.fail_after(60):

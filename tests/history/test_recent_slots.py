@@ -63,7 +63,7 @@ class Silent:
         self.asked += 1
         raise ExchangeError("away")
 
-    async def bars(self, _: str, __: int, ___: int, *, minutes: int) -> Points:  # type: ignore[override]
+    async def bars(self, _: str, __: int, ___: int, *, minutes: int) -> Points:
         raise AssertionError(minutes)
 
     async def volatility(self, _: str, __: int, ___: int) -> Points:

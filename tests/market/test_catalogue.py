@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from cryptomarket.errors import ExchangeUnreachable
-from cryptomarket.market.catalogue import DAY, Catalogue
+from cryptomarket.market.catalogue import DAY, Catalogue, CatalogueStatistics
 
 NAMES = ["btc_usd", "eth_usd", "sol_usdc", "BTC-PERPETUAL", "ETH-PERPETUAL", "PAXG_USDC"]
 
@@ -57,9 +57,9 @@ async def test_configured_tickers_are_known_before_anything_is_fetched() -> None
 async def test_a_refresh_is_tried_again_with_growing_pauses() -> None:
     """The exchange is asked again, ever more rarely, until it answers."""
     script, catalogue = await played(failures=3, sleeps=3)
-    assert catalogue.statistics() == {"tickers": 2, "finished": None, "failure": "no route"}
+    assert catalogue.statistics() == CatalogueStatistics(tickers=2, finished=None, failure="no route")
     script, catalogue = await played(failures=3, sleeps=4)
-    assert catalogue.statistics() == {"tickers": 7, "finished": int(10 * DAY + 5), "failure": None}
+    assert catalogue.statistics() == CatalogueStatistics(tickers=7, finished=int(10 * DAY + 5), failure=None)
     assert script.slept[:3] == [15, 30, 60]
     assert catalogue.known("sol_usdc")
     assert catalogue.known("my_index")

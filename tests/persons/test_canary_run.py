@@ -9,9 +9,10 @@ import json
 import os
 import random
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -33,7 +34,7 @@ PERSONS = int(os.environ.get("CRYPTOMARKET_CANARY", "18"))
 CUTS = range(1, 7)
 
 
-Work = Callable[["Run", Tab, SimulatedAccount], Awaitable[object]]
+Work = Callable[["Run", Tab, SimulatedAccount], Coroutine[Any, Any, object]]
 
 
 @dataclass

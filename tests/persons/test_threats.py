@@ -28,7 +28,7 @@ from cryptomarket.persons.browser_sessions import LIFE_SECONDS, PERSON, BrowserS
 from cryptomarket.persons.front import COOKIE, Front
 from cryptomarket.persons.leader_worker import LeaderWorker
 from cryptomarket.persons.limits import Limits
-from cryptomarket.persons.vault import Vault
+from cryptomarket.persons.vault import Vault, fingerprint
 
 from .canary import Canary
 from .test_credential_middleware import SECRET, Counter, body
@@ -123,7 +123,7 @@ def _opens(key: bytes, value: bytes) -> bool:
 async def take_a_session_from_the_cache() -> object:
     """5: the name of a session, read in the cache, as one's own cookie."""
     world = World()
-    await world.log_in(session=fronts.fingerprint(MINE))
+    await world.log_in(session=fingerprint(MINE))
     names = [name.removeprefix("deribit:session:") async for name in world.cache.names("deribit:session:")]
     with front_of(world) as front, contextlib.suppress(NotLoggedIn):
         return await front.person(request(cookie=f"{COOKIE}={names[0][:43]}"))
@@ -295,8 +295,8 @@ async def test_threat_is_real_without_its_defence(threat: Threat, monkeypatch: p
 async def test_threat_10_a_token_in_an_address_opens_nothing() -> None:
     """The token that opens everything in a header opens nothing in the address."""
     world = World()
-    await world.log_in(session=fronts.fingerprint(MINE))
-    claims = msgspec.json.encode(["7", fronts.fingerprint(MINE), "l1"])
+    await world.log_in(session=fingerprint(MINE))
+    claims = msgspec.json.encode(["7", fingerprint(MINE), "l1"])
     token = world.vault.token(claims)
     with front_of(world) as front:
         assert (await front.person(request(authorization=f"Bearer {token}"))).person_id == "7"

@@ -1,5 +1,6 @@
 """The shape of a JSON value: keys and types without the values, and how two shapes differ."""
 
+from collections.abc import Set
 from typing import Any
 
 __all__ = ["differences", "shape"]
@@ -38,7 +39,7 @@ def differences(recorded: Shape, simulated: Shape, path: str = "") -> set[str]:
     return set() if recorded == simulated else {f"{path}: {_name(recorded)} is {_name(simulated)}"}
 
 
-def _distance(found: set[str]) -> float:
+def _distance(found: Set[str]) -> float:
     """How far two shapes are apart; two kinds of number are nearer than a number and a text."""
     return sum(0.5 if difference.endswith((": int is float", ": float is int")) else 1 for difference in found)
 

@@ -11,7 +11,7 @@ from .server import PATHS, Serving, served
 try:
     from uvloop import new_event_loop
 except ImportError:  # there is none for Windows
-    from asyncio import new_event_loop
+    from asyncio import new_event_loop  # type: ignore[assignment]
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -302,20 +302,21 @@ def test_an_id_older_than_the_kept_ticks_is_too_old() -> None:
 
 def test_other_tickers_are_followed_while_streams_want_them(room: Room) -> None:
     """Each is added once, however many streams want it, and released a grace period after the last one left."""
+    perpetual, none = frozenset({"BTC-PERPETUAL"}), frozenset[str]()
     changes: list[tuple[frozenset[str], frozenset[str]]] = []
     room.demand.subscribe(lambda added, released: changes.append((added, released)))
     _, first = room.join(5, "BTC-PERPETUAL", "btc_usd")
     _, second = room.join(5, "BTC-PERPETUAL")
-    assert changes == [({"BTC-PERPETUAL"}, set())]
+    assert changes == [(perpetual, none)]
     room.manager.leave(first)
     room.manager.leave(second)
     room.advance(GRACE_SECONDS - 1, 0.25)
     _, third = room.join(5, "BTC-PERPETUAL")
     room.advance(2 * GRACE_SECONDS, 0.25)
-    assert changes == [({"BTC-PERPETUAL"}, set())]
+    assert changes == [(perpetual, none)]
     room.manager.leave(third)
     room.advance(GRACE_SECONDS + 1, 0.25)
-    assert changes == [({"BTC-PERPETUAL"}, set()), (set(), {"BTC-PERPETUAL"})]
+    assert changes == [(perpetual, none), (none, perpetual)]
 
 
 def test_a_released_ticker_is_forgotten(room: Room) -> None:

@@ -69,7 +69,7 @@ async def sent(redis: RedisServer) -> dict[str, Any]:
     """The oldest message that waits for a worker."""
     async with Redis.from_url(redis.url) as client:
         with anyio.fail_after(240):
-            while not (found := await client.lindex(QUEUE, -1)):  # type: ignore[misc]
+            while not (found := await client.lindex(QUEUE, -1)):
                 await anyio.sleep(0.1)
     return dict(json.loads(found))
 

@@ -107,7 +107,7 @@ async def test_a_closed_complete_range_may_be_kept_for_ever(tmp_path: Path) -> N
     """It carries an ETag, and who has it already gets 304 without a body."""
     async with running_site(tmp_path, prices("btc_usd", NOON, 10)) as site:
         site.now = NOON + 3600
-        query = {"ticker": "btc_usd", "start": NOON, "end": NOON + 600}
+        query: dict[str, str | int] = {"ticker": "btc_usd", "start": NOON, "end": NOON + 600}
         first = await site.get("/api/v1/prices", **query)
         again = await site.client.get(
             "/api/v1/prices", params=query, headers={"If-None-Match": f'"other", W/{first.headers["etag"]}'}

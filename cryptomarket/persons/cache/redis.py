@@ -67,7 +67,7 @@ class RedisCache:
             await pipe.watch(name)
             if await pipe.get(name) != old:
                 return False
-            pipe.multi()  # type: ignore[no-untyped-call]
+            pipe.multi()
             if new is None:
                 pipe.delete(name)
             else:
