@@ -1,7 +1,8 @@
-"""Delivery: brings a cohort, or one stream that was away, up to the present.
+"""Writes events to the streams of a cohort, or to one stream that was blocked, until they have received everything.
 
-A frame is built once and written in one plain loop. A stream whose sink refuses leaves the loop and keeps its position
-alone; when its reader wakes, it gets the newest of each ticker, then the news it missed. Nothing here waits.
+A frame is built once for a cohort and written in one plain loop. A stream whose sink refuses it leaves the loop and
+keeps its own position. When its reader has taken everything, it receives the newest event of each ticker, then the
+events of the connection channel that it missed. Nothing here waits.
 """
 
 from collections import deque
@@ -9,46 +10,45 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..model import GapReason
+from .connection_channel import ConnectionChannel
 from .encoding import connection_event, gap_data
-from .event_log import BEGINNING, PIECE, EventLog, LogEntry
+from .event_log import BEGINNING, CHUNK, EventLog, LogEntry
 from .statistics import Counters
 from .subscribers import Cohort, Stream
 
 __all__ = ["Delivery"]
 
-#: News for one person that a blocked stream keeps; without a bound it would be a way to fill memory.
-PENDING = 16
+#: The events of the connection channel kept for a blocked stream. Unbounded, a reader that stops could fill memory.
+MAX_PENDING = 16
 
 
 @dataclass(slots=True)
 class _Blocked:
-    """Where a stream stood when its sink refused. One that replays gets every tick from there, others the newest."""
+    """The position of a stream when its sink refused. A stream that replays continues there, others with the newest."""
 
     position: int
     version: int
     since: float
     replays: bool = False
-    pending: deque[bytes] = field(default_factory=lambda: deque(maxlen=PENDING))
+    pending: deque[bytes] = field(default_factory=lambda: deque(maxlen=MAX_PENDING))
 
 
 class Delivery:
-    """Writes what the feed has to streams. ``state`` gives the state event for a stream of some tickers."""
+    """Writes the events of the log and of the connection channel to streams, and keeps the blocked ones."""
 
     def __init__(
         self,
-        feed: EventLog,
+        event_log: EventLog,
+        channel: ConnectionChannel,
         counters: Counters,
         *,
-        state: Callable[[frozenset[str]], bytes],
         monotonic: Callable[[], float],
     ) -> None:
-        self._feed = feed
+        self._event_log = event_log
+        self._channel = channel
         self._counters = counters
-        self._state = state
         self._monotonic = monotonic
         self._blocked: dict[Stream, _Blocked] = {}
-        #: Grows with every change of state; what a cohort was told last is its ``version``.
-        self.version = 0
 
     def __repr__(self) -> str:
         return f"<Delivery {len(self._blocked)} blocked>"
@@ -60,13 +60,13 @@ class Delivery:
     # One stream
 
     def welcome(self, stream: Stream, cohort: Cohort, head: bytes, tail: bytes, since: int | None) -> None:
-        """The first write: the head, the prices, the tail; ``since`` is the position that the stream resumes from."""
+        """Write the first frame: head, prices, tail. The stream resumes after the position ``since``, if it has one."""
         replays = since is not None and cohort.bucket.immediate
         if replays and since is not None:
-            entries = self._feed.every(cohort.tickers, since)
+            entries = self._event_log.chunk(cohort.tickers, since)
         else:
-            entries = self._feed.newest(cohort.tickers)
-        cohort.ahead[stream] = entries[-1].order if replays and len(entries) == PIECE else self._feed.position
+            entries = self._event_log.newest(cohort.tickers)
+        cohort.ahead[stream] = entries[-1].position if replays and len(entries) == CHUNK else self._event_log.position
         frame = cohort.framed(b"".join((head, *(entry.data for entry in entries), tail)))
         if not stream.sink.write(frame):
             blocked = self._block(
@@ -74,13 +74,13 @@ class Delivery:
             )
             blocked.pending.append(head + tail)
             return
-        # Not aged: it may be the last tick of a ticker that has been silent for long.
+        # Without the ages: the last tick of a silent ticker may be old, which says nothing about delivery.
         self._counters.delivered += len(entries)
-        if replays and len(entries) == PIECE:
-            self._replay(stream, cohort, entries[-1].order)
+        if replays and len(entries) == CHUNK:
+            self._replay(stream, cohort, entries[-1].position)
 
-    def give(self, stream: Stream, event: bytes) -> None:
-        """Write an event of the connection channel to one stream, or keep it until the stream wakes."""
+    def send(self, stream: Stream, event: bytes) -> None:
+        """Write an event of the connection channel to one stream, or keep it while the stream is blocked."""
         cohort = stream.cohort
         if cohort is None:
             return
@@ -88,81 +88,81 @@ class Delivery:
         if blocked is None:
             if stream.sink.write(cohort.framed(event)):
                 return
-            blocked = self._block(stream, cohort, cohort.where(stream))
+            blocked = self._block(stream, cohort, cohort.position_of(stream))
         blocked.pending.append(event)
 
     def _block(self, stream: Stream, cohort: Cohort, position: int, *, replays: bool = False) -> _Blocked:
-        if stream.cohort is None:  # the refused write found its reader gone
+        if stream.cohort is None:  # the write found that the reader had gone
             return _Blocked(position, 0, 0.0)
-        cohort.take_out(stream)
+        cohort.remove(stream)
         blocked = self._blocked[stream] = _Blocked(position, cohort.version, self._monotonic(), replays)
         self._counters.blocked += not replays
-        stream.sink.when_drained(lambda: self._wake(stream))
+        stream.sink.when_drained(lambda: self._resume(stream))
         return blocked
 
-    def _wake(self, stream: Stream) -> None:
-        """Its reader took everything: the newest first, then the state if it changed, then the news kept for it."""
+    def _resume(self, stream: Stream) -> None:
+        """Write what a blocked stream missed: the newest ticks, the state if it changed, then the events kept."""
         blocked, cohort = self._blocked.pop(stream, None), stream.cohort
         if blocked is None or cohort is None:
             return
-        news = [self._state(cohort.tickers)] if blocked.version != self.version else []
-        news += blocked.pending
+        extra = [self._channel.state(cohort.tickers)] if blocked.version != self._channel.version else []
+        extra += blocked.pending
         if blocked.replays:
-            self._replay(stream, cohort, blocked.position, news)
+            self._replay(stream, cohort, blocked.position, extra)
             return
-        entries = self._feed.newest(cohort.tickers, blocked.position)
-        self._counters.conflated += self._missed(cohort, blocked.position, entries)
-        self._catch_up(stream, cohort, entries, blocked.position, news)
+        entries = self._event_log.newest(cohort.tickers, blocked.position)
+        self._counters.conflated += self._conflated(cohort, blocked.position, entries)
+        self._catch_up(stream, cohort, entries, blocked.position, extra)
 
     def _catch_up(
-        self, stream: Stream, cohort: Cohort, entries: list[LogEntry], before: int, news: list[bytes]
+        self, stream: Stream, cohort: Cohort, entries: list[LogEntry], before: int, extra: list[bytes]
     ) -> None:
-        cohort.ahead[stream] = self._feed.position
-        frame = b"".join((*(entry.data for entry in entries), *news))
+        cohort.ahead[stream] = self._event_log.position
+        frame = b"".join((*(entry.data for entry in entries), *extra))
         if not frame or stream.sink.write(cohort.framed(frame)):
-            self._wrote(entries, 1)
+            self._count(entries, 1)
         else:
-            self._block(stream, cohort, before).pending.extend(news)
+            self._block(stream, cohort, before).pending.extend(extra)
 
-    def _replay(self, stream: Stream, cohort: Cohort, position: int, news: list[bytes] | None = None) -> None:
-        """Piece after piece of what it missed, until it has caught up or its reader is behind."""
-        news = news or []
+    def _replay(self, stream: Stream, cohort: Cohort, position: int, extra: list[bytes] | None = None) -> None:
+        """Write chunk after chunk of the missed events, until the stream has caught up or is blocked again."""
+        extra = extra or []
         while True:
-            if self._feed.lost(cohort.tickers, position):
-                # Slower than the ticks are forgotten: said, and gone on with the newest.
-                gap = connection_event(gap_data(GapReason.TOO_OLD, since=self._feed.id(position)))
-                entries = self._feed.newest(cohort.tickers, position)
-                self._catch_up(stream, cohort, entries, position, [gap, *news])
+            if self._event_log.lost(cohort.tickers, position):
+                # The log dropped events that the stream has not received yet.
+                gap = connection_event(gap_data(GapReason.TOO_OLD, since=self._event_log.id(position)))
+                entries = self._event_log.newest(cohort.tickers, position)
+                self._catch_up(stream, cohort, entries, position, [gap, *extra])
                 return
-            entries = self._feed.every(cohort.tickers, position)
-            frame = b"".join((*(entry.data for entry in entries), *news))
+            entries = self._event_log.chunk(cohort.tickers, position)
+            frame = b"".join((*(entry.data for entry in entries), *extra))
             if frame and not stream.sink.write(cohort.framed(frame)):
-                self._block(stream, cohort, position, replays=True).pending.extend(news)
+                self._block(stream, cohort, position, replays=True).pending.extend(extra)
                 return
-            self._wrote(entries, 1)
-            news = []
-            if len(entries) < PIECE:
-                cohort.ahead[stream] = self._feed.position
+            self._count(entries, 1)
+            extra = []
+            if len(entries) < CHUNK:
+                cohort.ahead[stream] = self._event_log.position
                 return
-            position = entries[-1].order
+            position = entries[-1].position
 
     # A cohort
 
     def deliver(self, cohort: Cohort) -> int:
-        """Bring the cohort up to the present: every tick if it is served at once, else the newest of each ticker.
+        """Write every tick since the cohort's position (timer 0), or the newest of each ticker (any other timer).
 
-        Gives the number of writes.
+        Returns the number of writes.
         """
         writes = 0
         every = cohort.bucket.immediate
-        while cohort.position < self._feed.position:
+        while cohort.position < self._event_log.position:
             before = cohort.position
-            entries = (self._feed.every if every else self._feed.newest)(cohort.tickers, before)
-            end = entries[-1].order if every and len(entries) == PIECE else self._feed.position
+            entries = (self._event_log.chunk if every else self._event_log.newest)(cohort.tickers, before)
+            end = entries[-1].position if every and len(entries) == CHUNK else self._event_log.position
             if entries:
                 writes += self._deliver(cohort, entries, before)
                 if not every:
-                    self._counters.conflated += self._missed(cohort, before, entries) * len(cohort.streams)
+                    self._counters.conflated += self._conflated(cohort, before, entries) * len(cohort.streams)
             cohort.position = end
             for stream, position in list(cohort.ahead.items()):
                 if position <= end:
@@ -174,22 +174,22 @@ class Delivery:
         frame = cohort.framed(b"".join([entry.data for entry in entries]))
         self._counters.frames += 1
         taken = 0
-        # A copy: a write may find the reader gone.
+        # A copy, because a write that finds its reader gone changes the set.
         for stream in tuple(cohort.streams):
             if stream.sink.write(frame):
                 taken += 1
             else:
                 self._block(stream, cohort, before)
-        self._wrote(entries, taken)
+        self._count(entries, taken)
         cohort.last_sent = self._monotonic()
         return taken + self._deliver_ahead(cohort, entries)
 
     def _deliver_ahead(self, cohort: Cohort, entries: list[LogEntry]) -> int:
-        """Those that joined or woke since the last delivery have seen some of it already."""
+        """Write to the streams that joined or resumed since the last delivery what they have not received yet."""
         frames: dict[int, bytes] = {}
         taken = 0
         for stream, position in list(cohort.ahead.items()):
-            rest = [entry for entry in entries if entry.order > position]
+            rest = [entry for entry in entries if entry.position > position]
             if not rest:
                 continue
             frame = frames.get(len(rest))
@@ -198,37 +198,37 @@ class Delivery:
                 self._counters.frames += 1
             if stream.sink.write(frame):
                 taken += 1
-                self._wrote(rest, 1)
+                self._count(rest, 1)
                 if not cohort.bucket.immediate:
-                    self._counters.conflated += self._missed(cohort, position, rest)
+                    self._counters.conflated += self._conflated(cohort, position, rest)
             else:
                 self._block(stream, cohort, position)
         return taken
 
-    def tell(self, cohort: Cohort, event: bytes) -> int:
-        """Write an event of the connection channel to every stream of the cohort that can take it; gives how many."""
+    def broadcast(self, cohort: Cohort, event: bytes) -> int:
+        """Write an event of the connection channel to the streams that are not blocked; returns how many they are."""
         frame = cohort.framed(event)
         writable = cohort.members()
         for stream in writable:
             if not stream.sink.write(frame):
-                self._block(stream, cohort, cohort.where(stream))
+                self._block(stream, cohort, cohort.position_of(stream))
         cohort.last_sent = self._monotonic()
         return len(writable)
 
     def keep(self, cohort: Cohort, event: bytes) -> None:
-        """Keep the event for the streams of the cohort that are blocked now."""
+        """Keep the event for the blocked streams of the cohort."""
         for stream, blocked in self._blocked.items():
             if stream.cohort is cohort:
                 blocked.pending.append(event)
 
-    # The rest
+    # Blocked streams
 
-    def forget(self, stream: Stream) -> None:
-        """The stream has left."""
+    def discard(self, stream: Stream) -> None:
+        """Drop what is kept for a stream that has left."""
         self._blocked.pop(stream, None)
 
     def blocked_since(self, moment: float) -> list[Stream]:
-        """The streams whose reader has taken nothing since before the moment; they stand in order of time."""
+        """The streams that have been blocked since the moment or longer, the longest first."""
         found = []
         for stream, blocked in self._blocked.items():
             if blocked.since > moment:
@@ -236,13 +236,13 @@ class Delivery:
             found.append(stream)
         return found
 
-    def _missed(self, cohort: Cohort, after: int, entries: list[LogEntry]) -> int:
-        """How many ticks of the cohort after the position were replaced by the entries."""
-        return self._feed.count(cohort.tickers, after) - len(entries)
+    def _conflated(self, cohort: Cohort, after: int, entries: list[LogEntry]) -> int:
+        """The number of ticks after the position that the entries replace."""
+        return self._event_log.count(cohort.tickers, after) - len(entries)
 
-    def _wrote(self, entries: list[LogEntry], streams: int) -> None:
+    def _count(self, entries: list[LogEntry], streams: int) -> None:
         if streams:
             self._counters.delivered += len(entries) * streams
             now = self._monotonic()
             for entry in entries:
-                self._counters.aged(now - entry.arrived, streams)
+                self._counters.add_age(now - entry.arrived, streams)

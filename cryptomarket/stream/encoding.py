@@ -1,4 +1,4 @@
-"""The encoder: prices and news become the bytes of an event stream, once, whoever reads them.
+"""Encodes prices and events of the connection channel as the bytes of an event stream.
 
 Pure: no socket, no clock. A line break in any field cannot begin another field.
 Specification: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
@@ -27,12 +27,12 @@ CONNECTION = "connection"
 
 #: "Lines must be separated by either CRLF, a single LF, or a single CR."
 _LINE_END = re.compile("\r\n|\r|\n")
-#: "If the field value contains U+0000 NULL, then ignore the field" is said of ids; a name is kept as clean.
+#: "If the field value contains U+0000 NULL, then ignore the field" (of ids); names are kept free of it as well.
 _FORBIDDEN = re.compile("[\r\n\0]")
 
 
 def event(name: str, data: str, event_id: str | None = None) -> bytes:
-    """One event; what could forge a field in its name or id becomes U+FFFD, line breaks in data are kept."""
+    """One event. In its name and id, characters that could forge a field become U+FFFD; data keeps its line breaks."""
     lines = [] if event_id is None else [f"id: {_one_line(event_id)}"]
     lines.append(f"event: {_one_line(name)}")
     lines += [f"data: {line}" for line in _LINE_END.split(data)]
@@ -40,32 +40,32 @@ def event(name: str, data: str, event_id: str | None = None) -> bytes:
 
 
 def price_event(tick: Tick) -> bytes:
-    """The event of a tick: its place as the id, its ticker as the name, the one JSON form of a price as data."""
+    """The event of a tick: its id, its ticker as the name, its JSON as data."""
     return event(tick.ticker, tick.json(), tick.id)
 
 
 def connection_event(data: str) -> bytes:
-    """An event of the connection channel; it carries no id, so the reader's position stays that of its last tick."""
+    """An event of the connection channel. It has no id, so that the reader resumes after its last tick."""
     return event(CONNECTION, data)
 
 
 def retry(milliseconds: int) -> bytes:
-    """The line that says how long to wait before reconnecting; an event or a blank line must follow."""
+    """The line that sets the pause before reconnecting; an event or a blank line must follow."""
     return b"retry: %d\n" % milliseconds
 
 
 def state_data(upstream: Upstream, ages: Mapping[str, int]) -> str:
-    """What the connection channel says of upstream: its state, since when, and how old each price is (ms)."""
+    """The data of a state event: the state of upstream, since when (UNIX ms), and the age of each price (ms)."""
     return _json(kind="upstream", state=upstream.state, since=upstream.since, ages=ages)
 
 
 def heartbeat_data(time_ms: int, ages: Mapping[str, int]) -> str:
-    """A sign of life that a page can see, unlike a comment."""
+    """The data of a heartbeat: an event, because a page cannot see comments."""
     return _json(kind="heartbeat", time=time_ms, ages=ages)
 
 
 def gap_data(reason: GapReason, *, since: str | None = None, ticker: str | None = None) -> str:
-    """What could not be delivered: everything after the id ``since``, or a ticker."""
+    """The data of a gap: the events after the id ``since``, or those of a ticker, cannot be delivered."""
     optional = {} if ticker is None else {"ticker": ticker}
     return _json(kind="gap", **{"from": since}, reason=reason, **optional)
 
@@ -79,5 +79,5 @@ def _one_line(text: str) -> str:
 
 
 def _encode(text: str) -> bytes:
-    # "Event streams ... must always be encoded as UTF-8": half a surrogate pair has no such form.
+    # "Event streams ... must always be encoded as UTF-8", which has no form for half a surrogate pair.
     return text.encode("utf-8", "replace")

@@ -1,7 +1,7 @@
-"""The address of the stream: reads what is asked for, turns away what cannot be served, and opens the stream.
+"""The ASGI application of ``/sse/``: reads the request, refuses what cannot be served, and opens the stream.
 
-An EventSource never comes back from any status but 200, so overload is answered with 200, a long pause and the end. A
-wrong value is a 422 before the stream starts: coming back with it would be no use.
+An EventSource does not reconnect after any status but 200, so overload is answered with 200, a long pause and the end.
+A wrong value is answered with 422, because reconnecting with it would not help.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ from .sinks.asgi import AsgiSink
 from .sinks.socket import HANDOVER, SocketSink
 from .subscribers import Subscription
 
-__all__ = ["StreamEndpoint", "counted_address", "nobody"]
+__all__ = ["StreamEndpoint", "address_group", "anonymous"]
 
-#: Turned away for want of room: all are back within a minute of there being some, and not at once.
+#: The range of the pause after a refusal for lack of room: all return within a minute, and not at once.
 RETURN_SECONDS = (15.0, 45.0)
 
 _STREAM_HEADERS = {
@@ -35,14 +35,14 @@ _STREAM_HEADERS = {
 _NO_CORS = {"Vary": "Origin", "X-Content-Type-Options": "nosniff"}
 
 
-def nobody(_: Request) -> tuple[str | None, Mapping[str, str]]:
-    """No browser session, and no header to begin one."""
+def anonymous(_: Request) -> tuple[str | None, Mapping[str, str]]:
+    """Identify no browser session, and add no header to begin one."""
     return None, {}
 
 
 @functools.lru_cache(maxsize=4096)
-def counted_address(host: str) -> str:
-    """What streams are counted by: the address, or the /64 of an IPv6 address, which one household has all of."""
+def address_group(host: str) -> str:
+    """What streams are counted by: an IPv4 address, or the /64 network of an IPv6 address, which one household has."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -57,8 +57,8 @@ def counted_address(host: str) -> str:
 class StreamEndpoint:
     """The ASGI application of ``/sse/``.
 
-    ``known`` and ``nearest`` ask the catalogue; ``problem`` makes the answer to a wrong request; ``identify`` gives the
-    browser session of a request and headers for its answer; ``allowed_origins`` are the other sites that may read.
+    ``known`` and ``nearest`` query the catalogue; ``problem`` makes the response to a wrong request; ``identify``
+    returns the browser session of a request and headers for its response; pages of ``allowed_origins`` may read.
     """
 
     def __init__(
@@ -71,18 +71,18 @@ class StreamEndpoint:
         allowed_origins: Iterable[str] = (),
         max_streams: int = 10_000,
         max_streams_per_address: int = 100,
-        identify: Callable[[Request], tuple[str | None, Mapping[str, str]]] = nobody,
+        identify: Callable[[Request], tuple[str | None, Mapping[str, str]]] = anonymous,
     ) -> None:
         self._manager = manager
         self._known, self._nearest, self._problem = known, nearest, problem
         self._origins = frozenset(allowed_origins)
         self._max_streams, self._max_per_address = max_streams, max_streams_per_address
         self._identify = identify
-        # The library would cut all streams at once at a stop; ours are ended by the manager, one after another.
+        # The library would end all streams at once at a stop; the manager ends them evenly.
         AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request for a stream."""
+        """Answer one request."""
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1000})
             return
@@ -118,11 +118,11 @@ class StreamEndpoint:
             hint = f"; did you mean {names}?" if names else ""
             raise InvalidParameter("channels", f"names of tickers, but {ticker[:64]!r} is none{hint}")
         session, headers = self._identify(request)
-        address = counted_address(scope["client"][0]) if scope.get("client") else None
+        address = address_group(scope["client"][0]) if scope.get("client") else None
         return Subscription(tenths, tickers, session, address), headers
 
     def _full(self, subscription: Subscription) -> str | None:
-        """Why no further stream can be taken now, if so."""
+        """Why no further stream can be opened now, or None."""
         manager = self._manager
         if manager.draining:
             return "draining"
@@ -133,7 +133,7 @@ class StreamEndpoint:
         return None
 
     def _come_back_later(self, reason: str) -> Response:
-        self._manager.turned_away(reason)
+        self._manager.count_shed(reason)
         body = self._manager.draw_retry(*RETURN_SECONDS) + b"\n"
         return Response(body, headers={**_STREAM_HEADERS, "connection": "close"})
 
@@ -145,7 +145,7 @@ class StreamEndpoint:
         receive: Receive,
         send: Send,
     ) -> None:
-        """The stream on the connection itself if the server gives it, else as a response of any ASGI server."""
+        """Stream on the connection itself if the server hands it over, else as a response of any ASGI server."""
         last_event_id = _header(scope, b"last-event-id")
         hand_over = (scope.get("extensions") or {}).get(HANDOVER)
         if hand_over is not None:
@@ -155,15 +155,15 @@ class StreamEndpoint:
             try:
                 taken = hand_over["take"](sink, headers)
             finally:
-                if taken is None:  # its reader is gone already
+                if taken is None:  # the reader is gone already
                     self._manager.leave(stream)
                 else:
                     sink.attach(*taken)
             return
         with anyio.CancelScope() as response_scope:
-            mailbox = AsgiSink(on_abort=response_scope.cancel)
-            stream = self._manager.join(mailbox, subscription, last_event_id)
-            response = EventSourceResponse(mailbox.frames(), ping=0, sep="\n")
+            asgi_sink = AsgiSink(on_abort=response_scope.cancel)
+            stream = self._manager.join(asgi_sink, subscription, last_event_id)
+            response = EventSourceResponse(asgi_sink.frames(), ping=0, sep="\n")
             response.raw_headers = headers
             try:
                 await response(scope, receive, send)
@@ -184,7 +184,7 @@ class StreamEndpoint:
         return JSONResponse(problem, 405, {"Allow": "GET, HEAD"}, media_type="application/problem+json")
 
     def _cors(self, scope: Scope) -> Mapping[str, str]:
-        """Leave for exactly this origin, if it is an allowed one; never for credentials."""
+        """The CORS headers: permission for exactly this origin, if it is allowed, and never for credentials."""
         origin = _header(scope, b"origin")
         if origin is None or origin not in self._origins:
             return _NO_CORS

@@ -1,8 +1,8 @@
-"""The feed: every ticker's events as bytes, in order of arrival, and what a reader at some position has not seen.
+"""The recent events of every followed ticker as bytes, in order of arrival, so that a stream can resume.
 
-Each tick is encoded once, on arrival. A position is the number of an arrival on this node; within an epoch it runs
-parallel to the bus's sequence, so that an id of the stream can be turned into a position. Where the
-sequence leaps, this node missed something. It knows no stream, no clock.
+Each tick is encoded once, on arrival. A position is the number of an arrival on this node. Within an epoch it differs
+from the sequence of the bus by a constant, so that the id of an event can be turned into a position. Where the
+sequence leaps, this node missed ticks. It knows no stream and no clock.
 """
 
 import re
@@ -14,30 +14,31 @@ from typing import NamedTuple
 from ..model import GapReason, Tick
 from .encoding import price_event
 
-__all__ = ["BEGINNING", "EPOCHS", "KEPT_TICKS", "PIECE", "EventLog", "LogEntry"]
+__all__ = ["BEGINNING", "CHUNK", "KEPT_EPOCHS", "KEPT_TICKS", "EventLog", "LogEntry"]
 
-#: Before every arrival.
+#: The position before every arrival.
 BEGINNING = -(1 << 62)
+#: Ticks kept for each ticker.
 KEPT_TICKS = 10_000
-#: Events of one write at most, about 26 KB: a reader catching up takes piece after piece at its own pace.
-PIECE = 128
-#: Leaders whose ticks can still be put in order.
-EPOCHS = 8
+#: The most events in one write, about 26 KB: a reader that catches up takes chunk after chunk at its own pace.
+CHUNK = 128
+#: Epochs whose ids can still be turned into positions.
+KEPT_EPOCHS = 8
 
 _ID = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
-_ORDER = itemgetter(0)
+_POSITION = itemgetter(0)
 
 
 class LogEntry(NamedTuple):
-    """The event of one tick: its position, its arrival in monotonic seconds, its bytes."""
+    """The event of one tick: its position, its arrival in monotonic seconds, and its bytes."""
 
-    order: int
+    position: int
     arrived: float
     data: bytes
 
 
 class _Ring:
-    """The last events of one ticker. Positions up to ``start`` are not kept, if there were any."""
+    """The last events of one ticker. Events at positions up to ``start`` are not kept."""
 
     __slots__ = ("entries", "newest", "start")
 
@@ -49,17 +50,17 @@ class _Ring:
     def append(self, entry: LogEntry, kept: int) -> None:
         self.newest = entry
         self.entries.append(entry)
-        if len(self.entries) > kept + kept // 8:  # cut rarely: cutting moves the whole list
+        if len(self.entries) > kept + kept // 8:  # rarely, because it moves the whole list
             excess = len(self.entries) - kept
-            self.start = self.entries[excess - 1].order
+            self.start = self.entries[excess - 1].position
             del self.entries[:excess]
 
     def index(self, position: int) -> int:
-        return bisect_right(self.entries, position, key=_ORDER)
+        return bisect_right(self.entries, position, key=_POSITION)
 
 
 class EventLog:
-    """The events of the tickers that somebody here wants; others are not kept."""
+    """The events of the tickers that this node follows."""
 
     def __init__(self, tickers: Iterable[str], *, kept: int = KEPT_TICKS) -> None:
         self.epoch = 0
@@ -68,15 +69,15 @@ class EventLog:
         self.position = 0
         self._begun = self._offset = 0
         self._offsets: dict[int, int] = {}
-        #: The last position of each epoch that is over.
+        #: The last position of each earlier epoch.
         self._ends: dict[int, int] = {}
-        #: From here on nothing is missing.
-        self._whole_since = 0
+        #: Nothing is missing after this position.
+        self._complete_since = 0
         self._kept = kept
         self._rings = {ticker: _Ring(self.position) for ticker in tickers}
 
     def __repr__(self) -> str:
-        return f"<Feed {len(self._rings)} tickers at {self.epoch}-{self.sequence}>"
+        return f"<EventLog {len(self._rings)} tickers at {self.epoch}-{self.sequence}>"
 
     def follow(self, added: frozenset[str], released: frozenset[str]) -> None:
         """Keep the events of the tickers added from now on, and none of those released."""
@@ -85,68 +86,68 @@ class EventLog:
         for ticker in released:
             del self._rings[ticker]
 
-    def take(self, tick: Tick, now: float) -> bool:
-        """Encode and keep the tick; False for one nobody wants, of a lower epoch, or that was here before."""
+    def append(self, tick: Tick, now: float) -> bool:
+        """Encode and keep the tick; return False for one that is not followed, of a lower epoch, or repeated."""
         if (tick.epoch, tick.sequence) <= (self.epoch, self.sequence):
             return False
-        whole = tick.follows(self.epoch, self.sequence)
+        complete = tick.follows(self.epoch, self.sequence)
         if tick.epoch > self.epoch:
-            self._begin(tick, whole)
+            self._begin(tick, complete)
         self.sequence = tick.sequence
         self.position = tick.sequence + self._offset
-        if not whole:
-            self._whole_since = self.position - 1
+        if not complete:
+            self._complete_since = self.position - 1
         ring = self._rings.get(tick.ticker)
         if ring is None:
             return False
         ring.append(LogEntry(self.position, now, price_event(tick)), self._kept)
         return True
 
-    def _begin(self, tick: Tick, whole: bool) -> None:
-        """A new leader: positions go on, whatever its sequence; what did not come here has one of its own."""
+    def _begin(self, tick: Tick, complete: bool) -> None:
+        """Continue the positions in a new epoch; ticks that did not arrive here take up one position."""
         self._ends[self.epoch] = self._begun = self.position
         self.epoch = tick.epoch
-        self._offset = self._offsets[tick.epoch] = self.position + (1 if whole else 2) - tick.sequence
-        if len(self._offsets) > EPOCHS:
+        self._offset = self._offsets[tick.epoch] = self.position + (1 if complete else 2) - tick.sequence
+        if len(self._offsets) > KEPT_EPOCHS:
             oldest = min(self._offsets)
             del self._offsets[oldest], self._ends[oldest]
 
     def newest(self, tickers: Iterable[str], after: int = BEGINNING) -> list[LogEntry]:
-        """The newest event of each ticker that had one after the position, in order."""
+        """The newest event of each ticker that has one after the position, in order."""
         rings = self._rings
         found = [
             ring.newest
             for ticker in tickers
-            if (ring := rings.get(ticker)) is not None and ring.newest is not None and ring.newest.order > after
+            if (ring := rings.get(ticker)) is not None and ring.newest is not None and ring.newest.position > after
         ]
         if len(found) > 1:
-            found.sort(key=_ORDER)
+            found.sort(key=_POSITION)
         return found
 
-    def every(self, tickers: Iterable[str], after: int) -> list[LogEntry]:
-        """The events of the tickers after the position, in order, one piece of them at most."""
+    def chunk(self, tickers: Iterable[str], after: int) -> list[LogEntry]:
+        """The events of the tickers after the position, in order; the first `CHUNK` of them at most."""
         found: list[LogEntry] = []
         for ticker in tickers:
             ring = self._rings.get(ticker)
-            if ring is None or ring.newest is None or ring.newest.order <= after:
+            if ring is None or ring.newest is None or ring.newest.position <= after:
                 continue
             index = ring.index(after)
-            found += ring.entries[index : index + PIECE]
-        found.sort(key=_ORDER)
-        return found[:PIECE]
+            found += ring.entries[index : index + CHUNK]
+        found.sort(key=_POSITION)
+        return found[:CHUNK]
 
     def count(self, tickers: Iterable[str], after: int) -> int:
-        """How many kept ticks the tickers had after the position."""
+        """The number of kept events of the tickers after the position."""
         rings = (self._rings.get(ticker) for ticker in tickers)
         return sum(len(ring.entries) - ring.index(after) for ring in rings if ring is not None)
 
     def lost(self, tickers: Iterable[str], after: int) -> bool:
-        """Whether something after the position did not come here or is no longer kept."""
+        """Whether any event after the position did not arrive here or is no longer kept."""
         rings = map(self._rings.get, tickers)
-        return after < self._whole_since or any(ring is None or ring.start > after for ring in rings)
+        return after < self._complete_since or any(ring is None or ring.start > after for ring in rings)
 
     def resume(self, tickers: Iterable[str], event_id: str) -> int | GapReason:
-        """The position of the id, or why a reader that saw it last cannot be continued from there."""
+        """The position of the id, or why a stream cannot resume after it."""
         match = _ID.fullmatch(event_id)
         if match is None:
             return GapReason.UNKNOWN
@@ -156,12 +157,12 @@ class EventLog:
         offset = self._offsets.get(epoch)
         if offset is None:
             return GapReason.EPOCH
-        # A reader may have seen more of an epoch that is over than came here; the next epoch is all new to it.
+        # On another node the reader may have received more of an earlier epoch than arrived here.
         position = min(sequence + offset, self._ends.get(epoch, self.position))
         if not self.lost(tickers, position):
             return position
         return GapReason.TOO_OLD if epoch == self.epoch else GapReason.EPOCH
 
     def id(self, position: int) -> str | None:
-        """The id of a position; None for one of an epoch that is over."""
+        """The id of a position of the current epoch, else None."""
         return f"{self.epoch}-{position - self._offset}" if position > self._begun else None

@@ -1,6 +1,6 @@
-"""What the query of a stream asks for: read strictly, and remembered, since a crowd that returns asks for the same.
+"""The query parameters of a stream, read strictly.
 
-Pure: whether a ticker exists is not known here.
+Results are cached, because reconnecting streams repeat few queries. Pure: whether a ticker exists is not known here.
 """
 
 import functools
@@ -14,17 +14,17 @@ from .encoding import CONNECTION
 
 __all__ = ["StreamParameters", "parse_parameters"]
 
-#: One stream may follow this many tickers.
-TICKERS_A_STREAM = 20
+#: The most tickers of one stream.
+MAX_TICKERS = 20
 DEFAULT_TENTHS = 600
 
 _TIMER = re.compile(r"([0-9]{1,4})(?:\.([0-9])0*)?")
 _TIMER_EXPECTED = "0 for every tick, or seconds from 0.1 to 3600 in tenths"
-_CHANNELS_EXPECTED = f"names of tickers separated by commas, {TICKERS_A_STREAM} at most, or {CONNECTION}"
+_CHANNELS_EXPECTED = f"names of tickers separated by commas, {MAX_TICKERS} at most, or {CONNECTION}"
 
 
 class StreamParameters(NamedTuple):
-    """The timer in tenths of a second, and the tickers among the channels; None when no channels are named."""
+    """The timer in tenths of a second, and the tickers among the channels; None when ``channels`` is missing."""
 
     tenths: int
     tickers: frozenset[str] | None
@@ -32,7 +32,7 @@ class StreamParameters(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def parse_parameters(query: bytes) -> StreamParameters:
-    """What the query says. Raises InvalidParameter naming the parameter that is wrong."""
+    """Parse a query string. Raises InvalidParameter naming the parameter that is wrong."""
     params = QueryParams(query.decode("latin-1"))
     return StreamParameters(_tenths(params), _tickers(params))
 
@@ -54,7 +54,7 @@ def _tickers(params: QueryParams) -> frozenset[str] | None:
         return None
     channels = {name.strip() for name in text.split(",")}
     tickers = frozenset(channels - {CONNECTION})
-    if "" in channels or len(tickers) > TICKERS_A_STREAM:
+    if "" in channels or len(tickers) > MAX_TICKERS:
         raise InvalidParameter("channels", _CHANNELS_EXPECTED)
     return tickers
 

@@ -1,6 +1,6 @@
-"""The wheel: which streams are served at which moment, so that equal timers do not all strike at once.
+"""Which streams are due at which moment, so that streams of one timer are not all due at once.
 
-A timer has up to 50 buckets, evenly apart in phase on the monotonic clock. Pure: it is told the time, says what is due.
+A timer has up to 50 buckets, evenly apart in phase on the monotonic clock. Pure: the time comes from its caller.
 """
 
 import heapq
@@ -10,15 +10,15 @@ __all__ = ["PHASES", "Bucket", "PhaseSchedule"]
 
 #: 20,000 streams of five seconds become 400 writes every tenth of a second instead of 20,000 at once.
 PHASES = 50
-#: Buckets closer than this gain nothing: a pass over one takes about as long.
+#: Buckets are at least this far apart, since writing to one takes about as long.
 _CLOSEST_SECONDS = 0.02
-#: Empty buckets that may wait in the queue before it is cleared of them.
+#: How many empty buckets may stay in the queue before it is cleared of them.
 _IDLE = 64
 
 
 @dataclass(slots=True, eq=False)
 class Bucket:
-    """A phase of a timer (in tenths of a second; 0 is at once), and how many streams are served in it."""
+    """One phase of a timer (in tenths of a second; 0 is at once); ``load`` is the number of its streams."""
 
     tenths: int
     phase: int = 0
@@ -28,11 +28,11 @@ class Bucket:
 
     @property
     def immediate(self) -> bool:
-        """Whether its streams get every tick at once, and so are never due."""
+        """Whether its streams receive every tick at once, and so are never due."""
         return self.tenths == 0
 
     def after(self, now: float) -> float:
-        """Its first moment later than now."""
+        """Its first moment after ``now``."""
         interval = self.tenths / 10
         offset = self.phase * interval / _phases(self.tenths)
         moment = offset + ((now - offset) // interval + 1) * interval
@@ -40,7 +40,7 @@ class Bucket:
 
 
 class PhaseSchedule:
-    """Places streams in the buckets of their timer, and says which buckets are due."""
+    """Places streams in the buckets of their timer, and returns the buckets that are due. The queue is a heap."""
 
     def __init__(self) -> None:
         self._timers: dict[int, dict[int, Bucket]] = {}
@@ -49,15 +49,15 @@ class PhaseSchedule:
         self._idle = 0
 
     def __repr__(self) -> str:
-        return f"<Wheel {len(self._timers)} timers, {len(self._queue)} buckets>"
+        return f"<PhaseSchedule {len(self._timers)} timers, {len(self._queue)} buckets>"
 
     def place(self, tenths: int, now: float) -> Bucket:
-        """The bucket for one more stream: the emptiest, and of equals the one that is due last.
+        """Return the bucket for one more stream: the emptiest, and of equals the one that is due last.
 
-        So the first interval of a lone stream is nearly a whole one, none is longer than the timer, and a crowd that
-        arrives in the same second is spread over the timer.
+        The first interval of a lone stream is thus nearly a whole one, none is longer than the timer, and streams that
+        arrive in the same second are spread over the timer.
         """
-        bucket = self._lightest(tenths, now)
+        bucket = self._emptiest(tenths, now)
         bucket.load += 1
         if bucket.load == 1 and not bucket.immediate:
             if bucket.queued:
@@ -67,10 +67,10 @@ class PhaseSchedule:
                 self._push(bucket)
         return bucket
 
-    def _lightest(self, tenths: int, now: float) -> Bucket:
+    def _emptiest(self, tenths: int, now: float) -> Bucket:
         buckets = self._timers.setdefault(tenths, {})
         count = _phases(tenths)
-        # The last phase that has surely passed: of the one before it, rounding decides whether it is due just now.
+        # The last phase that has certainly passed; rounding decides whether the next one is due just now.
         passed = int(now * 10 / tenths % 1 * count) - 1 if tenths else 0
         best: Bucket | None = None
         for step in range(count):
@@ -86,15 +86,15 @@ class PhaseSchedule:
         return best
 
     def remove(self, bucket: Bucket) -> None:
-        """One stream of the bucket is gone."""
+        """Count one stream less in the bucket."""
         bucket.load -= 1
         if bucket.load:
             return
         if not bucket.queued:
             self._drop(bucket)
             return
-        # It stays queued, as a reload of the page will want it again. Visitors of long timers who come and go must
-        # not fill the queue for an hour, though.
+        # It stays queued, since a reloaded page joins it again. Short-lived streams of long timers must not fill the
+        # queue for an hour, though.
         self._idle += 1
         if self._idle > max(_IDLE, len(self._queue) // 2):
             for _, _, other in self._queue:
@@ -105,7 +105,7 @@ class PhaseSchedule:
             self._idle = 0
 
     def due(self, now: float) -> list[Bucket]:
-        """The buckets whose moment has come, earliest first; each is due again one timer later, missed ones skipped."""
+        """The buckets that are due, earliest first; each is due again at its next moment after ``now``."""
         found = []
         while self._queue and self._queue[0][0] <= now:
             bucket = heapq.heappop(self._queue)[2]
@@ -120,8 +120,8 @@ class PhaseSchedule:
         return found
 
     @property
-    def next(self) -> float | None:
-        """The moment of the next bucket, if any stream has a timer."""
+    def next_due(self) -> float | None:
+        """The moment at which the next bucket is due, or None while no stream has a timer."""
         return self._queue[0][0] if self._queue else None
 
     def _push(self, bucket: Bucket) -> None:

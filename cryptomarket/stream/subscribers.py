@@ -1,6 +1,6 @@
-"""The audience: which streams there are, and which of them get the same bytes at the same moment.
+"""Which streams are open, and which of them receive the same bytes at the same moment.
 
-Pure bookkeeping: it writes nothing, and is told the time.
+Pure bookkeeping: it writes nothing, and the time comes from its caller.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from .phase_schedule import Bucket, PhaseSchedule
-from .sinks.asgi import Sink
+from .sinks import Sink
 
 __all__ = ["Cohort", "Stream", "Subscribers", "Subscription"]
 
-#: A cohort is served in one go, and the event loop is free between cohorts: 1,000 writes take about 7 ms.
+#: A cohort is written to without a pause of the event loop: 1,000 writes take about 7 ms.
 COHORT_SIZE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a reader asked for: seconds between deliveries in tenths, tickers; and who it is.
+    """What a reader subscribes to: the timer in tenths of a second and the tickers; and who the reader is.
 
-    ``session`` is the browser session that personal events belong to, ``address`` what its streams are counted by.
+    ``session`` is the browser session that receives personal events, ``address`` what its streams are counted by.
     """
 
     tenths: int = 600
@@ -30,7 +30,7 @@ class Subscription:
 
 
 class Stream:
-    """One reader. It belongs to a cohort until it leaves."""
+    """One open stream. It belongs to a cohort; ``cohort`` is None after it has left."""
 
     __slots__ = ("address", "cohort", "session", "sink")
 
@@ -45,10 +45,10 @@ class Stream:
 
 
 class Cohort:
-    """Streams of one timer, one set of tickers, one phase and one framing.
+    """The streams of one timer, one set of tickers, one phase and one kind of sink.
 
-    ``streams`` have seen everything up to ``position``; those in ``ahead`` joined or woke later and have seen more.
-    A stream that is blocked is in neither, and still counts in ``size``.
+    ``streams`` have received everything up to ``position``; those in ``ahead`` joined or resumed later, each with a
+    position of its own. A blocked stream is in neither and still counts in ``size``.
     """
 
     __slots__ = ("ahead", "bucket", "framed", "key", "last_sent", "position", "size", "streams", "tickers", "version")
@@ -68,16 +68,16 @@ class Cohort:
     def __repr__(self) -> str:
         return f"<Cohort of {self.size}, timer {self.bucket.tenths / 10:g} s, {len(self.tickers)} tickers>"
 
-    def where(self, stream: Stream) -> int:
-        """The position of the stream, unless it is blocked."""
+    def position_of(self, stream: Stream) -> int:
+        """The position of a stream that is not blocked."""
         return self.ahead.get(stream, self.position)
 
     def members(self) -> list[Stream]:
         """Every stream that is not blocked; a copy."""
         return [*self.streams, *self.ahead]
 
-    def take_out(self, stream: Stream) -> None:
-        """It is blocked or gone: the next delivery passes it by."""
+    def remove(self, stream: Stream) -> None:
+        """Leave the stream, which is blocked or has left, out of the next deliveries."""
         self.streams.discard(stream)
         self.ahead.pop(stream, None)
 
@@ -106,7 +106,7 @@ class Subscribers:
             yield from cohorts
 
     def join(self, sink: Sink, subscription: Subscription, now: float) -> tuple[Stream, Cohort, bool]:
-        """The new stream, its cohort, and whether the cohort is new; the caller puts the stream into it."""
+        """Return the new stream, its cohort, and whether the cohort is new; the caller sets the stream's position."""
         bucket = self.schedule.place(subscription.tenths, now)
         key = (bucket.tenths, bucket.phase, subscription.tickers, type(sink))
         cohorts = self._cohorts.get(key)
@@ -114,7 +114,7 @@ class Subscribers:
             cohorts = self._cohorts[key] = []
             self._in_bucket.setdefault(key[:2], {})[key] = None
         cohort = next((cohort for cohort in reversed(cohorts) if cohort.size < COHORT_SIZE), None)
-        fresh = cohort is None
+        is_new = cohort is None
         if cohort is None:
             cohort = Cohort(key, bucket, sink.framed)
             cohorts.append(cohort)
@@ -122,12 +122,12 @@ class Subscribers:
         self._count(stream, cohort, 1)
         if stream.session is not None:
             self._sessions[stream.session] = (*self._sessions.get(stream.session, ()), stream)
-        return stream, cohort, fresh
+        return stream, cohort, is_new
 
     def leave(self, stream: Stream, cohort: Cohort) -> None:
-        """The stream is gone, and everything that was held for it."""
+        """Remove the stream and everything held for it."""
         stream.cohort = None
-        cohort.take_out(stream)
+        cohort.remove(stream)
         self._count(stream, cohort, -1)
         self.schedule.remove(cohort.bucket)
         if not cohort.size:
@@ -157,22 +157,22 @@ class Subscribers:
                 del self._in_bucket[key[:2]]
 
     def cohorts(self, buckets: Iterable[Bucket]) -> Iterator[Cohort]:
-        """The cohorts served in the buckets; those that come or go meanwhile do not disturb."""
+        """The cohorts served in the buckets; cohorts may come and go during the iteration."""
         for bucket in buckets:
             for key in list(self._in_bucket.get((bucket.tenths, bucket.phase), ())):
                 yield from list(self._cohorts.get(key, ()))
 
     def immediate(self) -> list[Cohort]:
-        """The cohorts that get every tick at once."""
+        """The cohorts that receive every tick at once (timer 0)."""
         return [cohort for key in self._in_bucket.get((0, 0), ()) for cohort in self._cohorts[key]]
 
     @property
     def has_immediate(self) -> bool:
-        """Whether any stream gets every tick at once."""
+        """Whether any stream has timer 0."""
         return (0, 0) in self._in_bucket
 
     def sessions(self) -> list[str]:
-        """Every browser session that has a stream."""
+        """Every browser session with an open stream."""
         return list(self._sessions)
 
     def of_session(self, session: str) -> tuple[Stream, ...]:
@@ -180,11 +180,11 @@ class Subscribers:
         return self._sessions.get(session, ())
 
     def of_address(self, address: str) -> int:
-        """How many streams the address has."""
+        """The number of streams of the address."""
         return self._addresses.get(address, 0)
 
     def by_timer(self) -> dict[float, int]:
-        """How many streams each timer (seconds) has."""
+        """The number of streams for each timer in seconds."""
         return {tenths / 10: count for tenths, count in sorted(self._timers.items())}
 
 

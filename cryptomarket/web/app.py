@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..market.latest import LatestValues
 from ..persons.credential_middleware import CredentialMiddleware
 from ..persons.office import Office
-from ..stream.endpoint import counted_address, nobody
+from ..stream.endpoint import address_group, anonymous
 from .api.candles import RecentBars, candle_router, no_bars
 from .api.completeness import Completeness
 from .api.dependencies import PriceStore, TickerCatalogue, TickerNames
@@ -68,7 +68,7 @@ def create_app(
         title="cryptomarket",
         version=version("cryptomarket"),
         description=DESCRIPTION,
-        docs_url=None,  # ours has no inline script and asks nobody else
+        docs_url=None,  # ours has no inline script and needs no other site
         redoc_url=None,
         lifespan=lifespan,
         exception_handlers=HANDLERS,
@@ -91,7 +91,7 @@ def create_app(
             latest,
             version("cryptomarket"),
             interval,
-            office.front.browser if office else nobody,
+            office.front.browser if office else anonymous,
             persons=office is not None,
         ),
     ]
@@ -104,7 +104,7 @@ def create_app(
             vault=office.vault,
             limits=office.limits,
             problem=problem_response,
-            address=counted_address,
+            address=address_group,
         )
     return _First("/sse/", stream, SecurityHeaders(inner))
 

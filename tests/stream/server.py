@@ -30,11 +30,11 @@ PATHS: dict[str, Any] = {"asgi": "httptools", "socket": HandoverProtocol}
 
 
 class QuietServer(uvicorn.Server):
-    """uvicorn that leaves the signals to the test runner."""
+    """uvicorn without signal handlers, which are the test runner's."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture nothing."""
+        """Install no handler."""
         yield
 
 
@@ -46,7 +46,7 @@ async def eventually(condition: Callable[[], object], seconds: float = 60) -> No
 
 
 def problem(_: Request, error: RequestError) -> Response:
-    """A problem document as the web room makes them."""
+    """A problem document like those of `web`."""
     assert isinstance(error, InvalidParameter)
     body = {"status": 422, "parameter": error.parameter, "detail": str(error)}
     return JSONResponse(body, 422, media_type="application/problem+json")
@@ -68,11 +68,11 @@ class Connection:
     _buffer: bytes = b""
 
     async def send(self, text: str) -> None:
-        """Send text as it is."""
+        """Send text unchanged."""
         await self.socket.send(text.encode("latin-1"))
 
     async def get(self, target: str = "/sse/", method: str = "GET", **headers: str) -> "Connection":
-        """Ask for the target, and read the head of the answer."""
+        """Request the target and read the head of the response."""
         lines = [f"{method} {target} HTTP/1.1", "Host: test"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         await self.send("\r\n".join(lines) + "\r\n\r\n")
@@ -102,7 +102,7 @@ class Connection:
         return self._take() or not self.ended
 
     def _take(self) -> bool:
-        """Take what is complete out of the buffer."""
+        """Parse the complete chunks of the buffer."""
         found = False
         while not self.ended:
             if self.headers.get("transfer-encoding") == "chunked":
@@ -125,7 +125,7 @@ class Connection:
         return found
 
     async def until(self, count: int) -> list[Event]:
-        """Read until so many events came."""
+        """Read until this many events arrived."""
         with anyio.fail_after(60):
             while len(self.events) < count:
                 assert await self.read(), f"the stream ended after {self.events}"
@@ -154,7 +154,7 @@ class Served:
     _open: contextlib.AsyncExitStack
 
     async def connect(self, receive_buffer: int | None = None) -> Connection:
-        """A raw connection; closed at the end of the test."""
+        """Open a raw connection, which is closed at the end of the test."""
         raw = socket.socket()
         raw.setblocking(False)
         if receive_buffer is not None:
@@ -163,21 +163,21 @@ class Served:
         return Connection(await self._open.enter_async_context(await anyio.abc.SocketStream.from_socket(raw)))
 
     async def get(self, target: str = "/sse/", method: str = "GET", **headers: str) -> Connection:
-        """A connection that has asked for the target."""
+        """Open a connection and request the target."""
         return await (await self.connect()).get(target, method, **headers)
 
     def publish(self, *prices: int, ticker: str = "btc_usd") -> None:
-        """Ticks of these prices."""
+        """Publish ticks of these prices."""
         for price in prices:
             self.bus.publish(tick(ticker, price))
 
     async def streams(self, count: int) -> None:
-        """Wait until so many streams are open."""
+        """Wait until this many streams are open."""
         await eventually(lambda: len(self.manager) == count)
 
 
 class Serving(Protocol):
-    """`served` by one of the paths."""
+    """`served` with one of the two kinds of sink."""
 
     def __call__(self, **options: Any) -> contextlib.AbstractAsyncContextManager[Served]: ...
 

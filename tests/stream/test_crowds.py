@@ -1,4 +1,4 @@
-"""Thousands of streams under a clock of our own: others get a turn meanwhile, and nothing stays of those who left."""
+"""Thousands of streams under a simulated clock: other tasks run meanwhile, and closed streams leave nothing behind."""
 
 import asyncio
 import gc
@@ -19,7 +19,7 @@ JOINS = int(os.environ.get("CRYPTOMARKET_TEST_JOINS", "10000"))
 
 
 class Tally:
-    """A sink that counts writes, its own and everybody's, and knows the place of its last among them."""
+    """A sink that counts its writes and all writes, and keeps the number of its last one."""
 
     __slots__ = ("everybody", "last", "writes")
 
@@ -30,18 +30,18 @@ class Tally:
 
     @staticmethod
     def framed(data: bytes) -> bytes:
-        """The data as it is."""
+        """The data unchanged."""
         return data
 
     def write(self, _: bytes) -> bool:
-        """Count it."""
+        """Count the write."""
         self.writes += 1
         self.everybody[0] += 1
         self.last = self.everybody[0]
         return True
 
     def when_drained(self, resume: Callable[[], None]) -> None:
-        """Never asked: it takes everything."""
+        """Never called, because it takes everything."""
         raise AssertionError(resume)
 
     def close(self, _: bytes) -> None:
@@ -53,12 +53,12 @@ class Tally:
 
 @pytest.fixture
 def room() -> Room:
-    """A manager of btc_usd and eth_usd."""
+    """A manager of btc_usd and eth_usd, with its bus and clock."""
     return Room()
 
 
 def crowd(room: Room, count: int, tenths: int, everybody: list[int]) -> list[Tally]:
-    """So many streams of one timer."""
+    """Join this many streams of one timer."""
     sinks = [Tally(everybody) for _ in range(count)]
     for sink in sinks:
         room.manager.join(sink, Subscription(tenths, EVERYTHING))
@@ -66,7 +66,7 @@ def crowd(room: Room, count: int, tenths: int, everybody: list[int]) -> list[Tal
 
 
 def test_a_turn_stops_every_few_thousand_writes(room: Room) -> None:
-    """However many streams get every tick at once, others are not kept waiting for all of them."""
+    """Other tasks run between the writes, however many streams have timer 0."""
     written = [0]
     crowd(room, 8 * COHORT_SIZE, 0, written)
     room.publish(1)
@@ -81,7 +81,7 @@ def test_a_turn_stops_every_few_thousand_writes(room: Room) -> None:
 
 
 def test_a_tick_on_the_way_reaches_those_who_get_every_tick_before_the_timed_ones_are_done(room: Room) -> None:
-    """A crowd of a timer does not add its whole length to the age of what is sent at once."""
+    """Streams with timer 0 do not wait for all streams of another timer."""
     written = [0]
     immediate = crowd(room, 10, 0, written)
     timed = crowd(room, 4 * COHORT_SIZE, 1, written)
@@ -99,13 +99,13 @@ def test_a_tick_on_the_way_reaches_those_who_get_every_tick_before_the_timed_one
 
 
 def descriptors() -> int:
-    """How many files are open, where that can be told."""
+    """The number of open files, where the system reports it."""
     listing = Path("/proc/self/fd")
     return len(list(listing.iterdir())) if listing.exists() else 0
 
 
 async def test_joins_and_leaves_leave_nothing(room: Room) -> None:
-    """Of many timers, sessions and addresses: memory, tasks and descriptors return to the start."""
+    """With many timers, sessions and addresses, memory, tasks and descriptors return to their start."""
     everybody = [0]
     there: list[Stream] = []
 
@@ -136,4 +136,4 @@ async def test_joins_and_leaves_leave_nothing(room: Room) -> None:
     assert grown < 100_000 + min(11_250, JOINS / 64) * 600, "beside the ring, which grows up to its 10,000 ticks"
     assert (len(asyncio.all_tasks()), descriptors()) == (tasks, files)
     assert repr(room.manager) == "<ServerSSEManager 0 streams, 2 tickers>"
-    assert repr(room.manager._subscribers.schedule) == "<Wheel 0 timers, 0 buckets>"
+    assert repr(room.manager._subscribers.schedule) == "<PhaseSchedule 0 timers, 0 buckets>"

@@ -1,4 +1,4 @@
-"""What readers are told beside prices, and what happens to those who are slow; under a clock of our own."""
+"""Events of the connection channel, and slow readers, under a simulated clock."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from .reader import Reader, Room
 
 @pytest.fixture
 def room() -> Room:
-    """A manager of btc_usd and eth_usd."""
+    """A manager of btc_usd and eth_usd, with its bus and clock."""
     return Room()
 
 
@@ -17,7 +17,7 @@ def room() -> Room:
 
 
 def test_a_blocked_stream_gets_the_newest_when_it_wakes(room: Room) -> None:
-    """No backlog: one event per ticker, then the state if it changed."""
+    """It receives no backlog: one event for each ticker, then the state if it changed."""
     room.live()
     reader, _ = room.join(0)
     reader.clear()
@@ -35,7 +35,7 @@ def test_a_blocked_stream_gets_the_newest_when_it_wakes(room: Room) -> None:
 
 
 def test_a_blocked_stream_learns_of_a_change_of_state_when_it_wakes(room: Room) -> None:
-    """The newest price comes first, and the present state once."""
+    """The newest price comes first, then the current state once."""
     room.live()
     room.publish(1)
     reader, _ = room.join(0)
@@ -51,7 +51,7 @@ def test_a_blocked_stream_learns_of_a_change_of_state_when_it_wakes(room: Room) 
 
 
 def test_a_slow_reader_costs_nobody_else(room: Room) -> None:
-    """The others get every tick while it stalls."""
+    """The other streams receive every tick while one stalls."""
     slow, _ = room.join(0)
     slow.stalled = True
     others = [room.join(0)[0] for _ in range(5)]
@@ -63,7 +63,7 @@ def test_a_slow_reader_costs_nobody_else(room: Room) -> None:
 
 
 def test_a_reader_blocked_for_a_minute_is_closed_and_counted(room: Room) -> None:
-    """Not before, and not one that took something in between."""
+    """A stream is closed after 60 s blocked, unless it took something in between."""
     dead, _ = room.join(0)
     slow, _ = room.join(0)
     dead.stalled = slow.stalled = True
@@ -82,7 +82,7 @@ def test_a_reader_blocked_for_a_minute_is_closed_and_counted(room: Room) -> None
 
 
 def test_a_write_that_finds_its_reader_gone_leaves_nothing(room: Room) -> None:
-    """The sink tells the manager from within the write."""
+    """The sink reports the loss from within the write."""
 
     class Gone(Reader):
         def write(self, frame: bytes) -> bool:
@@ -101,7 +101,7 @@ def test_a_write_that_finds_its_reader_gone_leaves_nothing(room: Room) -> None:
 
 
 def test_a_silent_cohort_gets_a_heartbeat_every_fifteen_seconds(room: Room) -> None:
-    """A real event with the time and the ages, whatever the timer, and none while prices flow."""
+    """A heartbeat is an event with the time and the ages, for any timer, and not sent while prices are."""
     room.publish(1)
     quiet = [room.join(timer)[0] for timer in (0, 5, 3600)]
     room.advance(31, 0.25)
@@ -118,7 +118,7 @@ def test_a_silent_cohort_gets_a_heartbeat_every_fifteen_seconds(room: Room) -> N
 
 
 def test_a_change_of_state_is_told_to_everybody_at_once(room: Room) -> None:
-    """Whatever their timer."""
+    """Streams of any timer receive the state at once."""
     readers = [room.join(timer)[0] for timer in (0, 5, 3600)]
     room.live()
     room.turn()
@@ -128,7 +128,7 @@ def test_a_change_of_state_is_told_to_everybody_at_once(room: Room) -> None:
 
 
 def test_staleness_is_told_within_half_a_second(room: Room) -> None:
-    """A ticker that falls silent is said without any message from the bus."""
+    """A silent ticker changes the state without a message of the bus."""
     room.live()
     for _ in range(20):
         room.publish(1)
@@ -142,7 +142,7 @@ def test_staleness_is_told_within_half_a_second(room: Room) -> None:
 
 
 def test_a_refused_ticker_is_told_to_those_who_asked_for_it(room: Room) -> None:
-    """Now, on joining later, and no more once it ticks."""
+    """Streams receive the gap now and on joining later, until the ticker has a tick."""
     asked, _ = room.join(60, "BTC-PERPETUAL")
     other, _ = room.join(60)
     room.bus.publish(Gap("BTC-PERPETUAL"))
@@ -157,7 +157,7 @@ def test_a_refused_ticker_is_told_to_those_who_asked_for_it(room: Room) -> None:
 
 
 def test_a_blocked_stream_learns_of_a_refusal_when_it_wakes(room: Room) -> None:
-    """News that is not a price is kept for it, within a bound."""
+    """Events of the connection channel are kept for it, up to a bound."""
     reader, _ = room.join(0, "BTC-PERPETUAL")
     reader.stalled = True
     room.publish(1, ticker="BTC-PERPETUAL")
@@ -169,7 +169,7 @@ def test_a_blocked_stream_learns_of_a_refusal_when_it_wakes(room: Room) -> None:
 
 
 def test_events_of_a_session_reach_its_streams_alone() -> None:
-    """Blocked ones when they wake."""
+    """Blocked streams receive it when they resume."""
     arrived: list[str] = []
     room = Room(arrived=arrived.append)
     mine, _ = room.join(5, session="a")
@@ -186,7 +186,7 @@ def test_events_of_a_session_reach_its_streams_alone() -> None:
 
 
 def test_pending_news_is_bounded(room: Room) -> None:
-    """A blocked stream cannot be made to hold memory."""
+    """The memory held for a blocked stream is bounded."""
     reader, _ = room.join(5, session="a")
     reader.stalled = True
     for _ in range(1000):

@@ -1,4 +1,4 @@
-"""The encoder: what goes in comes out of a browser's reader, and nothing else."""
+"""The encoder, read back by a parser that follows the specification of browsers."""
 
 import json
 from decimal import Decimal
@@ -24,7 +24,7 @@ TEXT = st.text(st.one_of(st.sampled_from("\r\n\0 :\t\ufeff\U0001f4a9\u2028\x0b\x
 
 
 def test_a_tick_is_written_as_the_contract_shows_it() -> None:
-    """Id, event and data, in the one JSON form of a price."""
+    """A tick is an id, its ticker as the event, and the one JSON form of a price."""
     assert price_event(TICK) == (
         b"id: 7-20519\nevent: btc_usd\n"
         b'data: {"ticker":"btc_usd","price":64250.13,"timestamp":1763668800,"exchange_timestamp":1763668800123}\n\n'
@@ -32,7 +32,7 @@ def test_a_tick_is_written_as_the_contract_shows_it() -> None:
 
 
 def test_connection_events_carry_no_id() -> None:
-    """A reader's position stays that of its last tick."""
+    """Events of the connection channel have no id, so that a reader resumes after its last tick."""
     state = state_data(Upstream(UpstreamState.LIVE, 5), {"btc_usd": 40})
     stream = b"".join((retry(1500), price_event(TICK), connection_event(state)))
     assert parse(stream)[1] == Event(
@@ -50,7 +50,7 @@ def test_the_kinds_of_connection_events_are_as_the_contract_names_them() -> None
 
 @given(data=TEXT, name=TEXT, event_id=TEXT)
 def test_no_text_forges_a_field(data: str, name: str, event_id: str) -> None:
-    """Whatever stands in data, name or id, a reader sees one event, its data whole but for the kind of line end."""
+    """Any data, name and id are read as one event, with the data complete except for the kind of line end."""
     parser = EventSourceParser()
     events = parser.feed(event(name, data, event_id) + b"data: next\n\n")
     assert [e.event for e in events] == [name.translate({10: 0xFFFD, 13: 0xFFFD, 0: 0xFFFD}) or "message", "message"]
@@ -63,10 +63,10 @@ def test_no_text_forges_a_field(data: str, name: str, event_id: str) -> None:
 
 @given(data=TEXT)
 def test_json_strings_come_back_equal(data: str) -> None:
-    """A payload in JSON, as all of ours are, survives line breaks too."""
+    """JSON with line breaks is read back unchanged."""
     assert parse(connection_event(json.dumps(data)))[0].json == data
 
 
 def test_half_a_surrogate_pair_is_still_a_stream() -> None:
-    """What has no UTF-8 form is replaced instead of ending the delivery."""
+    """Characters without a UTF-8 form are replaced and do not end the delivery."""
     assert parse(event("x", "\ud83d"))[0].data == "?"

@@ -1,4 +1,4 @@
-"""The endpoint on a real server, by both paths: what it answers, with which headers, and whom it turns away."""
+"""The endpoint on a real server, with both kinds of sink: its answers, its headers, and what it refuses."""
 
 from collections.abc import Mapping
 
@@ -7,13 +7,13 @@ import pytest
 from starlette.requests import Request
 
 from cryptomarket.market.demand import Demand
-from cryptomarket.stream.endpoint import counted_address
+from cryptomarket.stream.endpoint import address_group
 
 from .server import Serving
 
 
 async def test_a_stream_carries_prices_and_the_state(serving: Serving) -> None:
-    """Joining shows the present; ticks follow at once with timer 0."""
+    """The first write has the newest prices; with timer 0 each tick follows at once."""
     async with serving() as site:
         site.publish(1)
         stream = await site.get("/sse/?timer=0")
@@ -26,7 +26,7 @@ async def test_a_stream_carries_prices_and_the_state(serving: Serving) -> None:
 
 
 async def test_the_headers_are_those_of_the_contract(serving: Serving) -> None:
-    """A stream that no cache stores, no proxy changes or holds back."""
+    """The headers keep caches from storing the stream, and proxies from changing or buffering it."""
     async with serving() as site:
         stream = await site.get()
         await stream.until(1)
@@ -43,7 +43,7 @@ async def test_the_headers_are_those_of_the_contract(serving: Serving) -> None:
     ["-1", "abc", "", "0.05", "0.15", "3600.1", "36000", "1e3", "nan", "inf", "+5", "٥", "5,5", " 5", "1&timer=2"],
 )
 async def test_a_wrong_timer_is_a_problem_naming_it(serving: Serving, timer: str) -> None:
-    """Before the stream starts, with what was expected."""
+    """A wrong timer is a problem document with what was expected, before the stream starts."""
     async with serving() as site:
         answer = await site.get("/sse/?timer=" + timer.replace("٥", "%D9%A5").replace(" ", "%20").replace("+", "%2B"))
         body = await answer.to_end()
@@ -56,7 +56,7 @@ async def test_a_wrong_timer_is_a_problem_naming_it(serving: Serving, timer: str
 
 @pytest.mark.parametrize("timer", ["0", "0.0", "0.1", "0.10", "5", "5.0", "3600", "3600.0"])
 async def test_a_right_timer_is_taken(serving: Serving, timer: str) -> None:
-    """Tenths of a second up to an hour, and 0."""
+    """A timer is 0, or tenths of a second up to an hour."""
     async with serving() as site:
         assert (await site.get(f"/sse/?timer={timer}")).status == 200
         assert site.manager.statistics().by_timer == {float(timer): 1}
@@ -75,7 +75,7 @@ async def test_a_right_timer_is_taken(serving: Serving, timer: str) -> None:
     ],
 )
 async def test_a_wrong_channel_is_a_problem_naming_it(serving: Serving, channels: str, said: bytes) -> None:
-    """Unknown, empty, doubled or too many: before the stream starts."""
+    """Unknown, empty, repeated or too many channels are a problem document, before the stream starts."""
     async with serving() as site:
         answer = await site.get(f"/sse/?channels={channels}")
         body = await answer.to_end()
@@ -85,7 +85,7 @@ async def test_a_wrong_channel_is_a_problem_naming_it(serving: Serving, channels
 
 
 async def test_channels_choose_tickers(serving: Serving) -> None:
-    """Configured ones, others of the catalogue, and connection beside them in any case."""
+    """A stream may name configured tickers and others of the catalogue; `connection` is always delivered."""
     demand = Demand(("btc_usd", "eth_usd"))
     async with serving(manager={"demand": demand}) as site:
         site.publish(1)
@@ -103,7 +103,7 @@ async def test_channels_choose_tickers(serving: Serving) -> None:
 
 
 async def test_more_tickers_than_followed_at_once_are_a_problem(serving: Serving) -> None:
-    """The limit of all streams together is said by the same kind of answer."""
+    """The limit of all streams together is reported by a problem document."""
     demand = Demand(("btc_usd", "eth_usd"), max_tickers=3)
     async with serving(manager={"demand": demand}, known=lambda _: True) as site:
         await site.get("/sse/?channels=A")
@@ -113,7 +113,7 @@ async def test_more_tickers_than_followed_at_once_are_a_problem(serving: Serving
 
 
 async def test_last_event_id_resumes_an_immediate_stream(serving: Serving) -> None:
-    """The missed ticks come first; an id that is none is a gap."""
+    """The missed ticks come first; an invalid id is a gap."""
     async with serving() as site:
         site.publish(1, 2, 3)
         resumed = await site.get("/sse/?timer=0&channels=btc_usd", Last_Event_ID="7-1")
@@ -126,7 +126,7 @@ async def test_last_event_id_resumes_an_immediate_stream(serving: Serving) -> No
 
 
 async def test_head_is_answered_without_a_stream(serving: Serving) -> None:
-    """The headers of a stream, no body, no stream; wrong values are told as to GET."""
+    """HEAD returns the headers without body and stream, and the same problems as GET."""
     async with serving() as site:
         answer = await site.get(method="HEAD")
         assert answer.status == 200
@@ -137,7 +137,7 @@ async def test_head_is_answered_without_a_stream(serving: Serving) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
 async def test_other_methods_are_refused(serving: Serving, method: str) -> None:
-    """With the ones that are not."""
+    """Other methods are refused, and the answer names those that are allowed."""
     async with serving() as site:
         answer = await site.get(method=method, Content_Length="0")
         assert answer.status == 405
@@ -146,7 +146,7 @@ async def test_other_methods_are_refused(serving: Serving, method: str) -> None:
 
 
 async def test_only_allowed_origins_may_read(serving: Serving) -> None:
-    """The very origin that asks, never a star, never with credentials; also on a problem, which a page wants to see."""
+    """The answer names exactly the origin that asks, never `*`, never with credentials; problems do too."""
     async with serving(allowed_origins=["https://shop.example"]) as site:
         allowed = await site.get(Origin="https://shop.example")
         other = await site.get(Origin="https://evil.example")
@@ -167,7 +167,7 @@ async def test_only_allowed_origins_may_read(serving: Serving) -> None:
 async def test_overload_is_answered_with_200_a_long_retry_and_the_end(
     serving: Serving, options: Mapping[str, int], reason: str
 ) -> None:
-    """Anything else an EventSource would never come back from; when there is room, it is let in."""
+    """The answer is 200 with a long pause, as an EventSource does not return from others; later the stream opens."""
     async with serving(**options) as site:
         first = await site.get()
         second = await site.get()
@@ -184,7 +184,7 @@ async def test_overload_is_answered_with_200_a_long_retry_and_the_end(
 
 
 async def test_a_draining_manager_sends_newcomers_away(serving: Serving) -> None:
-    """On a connection that was open already; the answer is the same as under overload."""
+    """A request on a connection that was already open is answered as under overload."""
     async with serving() as site:
         await site.manager.drain(0)
         late = await site.get()
@@ -194,7 +194,7 @@ async def test_a_draining_manager_sends_newcomers_away(serving: Serving) -> None
 
 
 async def test_a_drain_ends_the_response_in_good_order(serving: Serving) -> None:
-    """The farewell, then the end of the body, so that the browser comes back after the pause it was given."""
+    """The pause is written before the end of the body, so that the browser reconnects after it."""
     async with serving() as site:
         stream = await site.get("/sse/?timer=5")
         await stream.until(1)
@@ -205,7 +205,7 @@ async def test_a_drain_ends_the_response_in_good_order(serving: Serving) -> None
 
 
 async def test_a_reader_that_leaves_is_forgotten(serving: Serving) -> None:
-    """However it leaves."""
+    """A stream is removed however its reader leaves."""
     async with serving() as site:
         streams = [await site.get() for _ in range(5)]
         await site.streams(5)
@@ -216,7 +216,7 @@ async def test_a_reader_that_leaves_is_forgotten(serving: Serving) -> None:
 
 
 async def test_the_visitor_is_identified_by_the_request(serving: Serving) -> None:
-    """The session of the cookie gets its own events, and a header may begin one."""
+    """Personal events go to the browser session of the cookie, and a header may begin a session."""
 
     def identify(request: Request) -> tuple[str | None, Mapping[str, str]]:
         return request.cookies.get("session"), {"Set-Cookie": "session=new"}
@@ -232,7 +232,7 @@ async def test_the_visitor_is_identified_by_the_request(serving: Serving) -> Non
 
 
 async def test_a_reader_blocked_for_long_is_cut_off_and_the_others_are_not(serving: Serving) -> None:
-    """Its response is cancelled though it waits for the reader; a healthy stream beside it misses nothing."""
+    """Its response is cancelled while it waits for the reader; another stream misses nothing."""
     async with serving(manager={"blocked_seconds": 0.3}, identify=lambda r: (r.cookies.get("session"), {})) as site:
         healthy = await site.get("/sse/?timer=0&channels=eth_usd")
         await healthy.until(1)
@@ -260,5 +260,5 @@ async def test_a_reader_blocked_for_long_is_cut_off_and_the_others_are_not(servi
     ],
 )
 def test_streams_are_counted_by_household(host: str, counted: str) -> None:
-    """An IPv6 household has a /64, and must not count as 2^64 visitors."""
-    assert counted_address(host) == counted
+    """The /64 of an IPv6 household counts as one address."""
+    assert address_group(host) == counted

@@ -1,4 +1,4 @@
-"""Every order of joining, ticking, stalling, waking, leaving and ending keeps the promises to each reader."""
+"""Any order of joins, ticks, stalls, resumptions and leaves keeps the promises to each reader."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ TICKERS = ("btc_usd", "eth_usd", "BTC-PERPETUAL")
 
 
 class Witness(Reader):
-    """A reader that remembers what it is owed."""
+    """A reader that records what it must receive."""
 
     def __init__(self, timer: float, tickers: frozenset[str], joined: int, last_seen: int) -> None:
         super().__init__()
@@ -23,14 +23,14 @@ class Witness(Reader):
         self.was_blocked = False
 
     def write(self, frame: bytes) -> bool:
-        """Note that it was refused once: from then on a reader is owed the newest alone."""
+        """Record a refusal: from then on the reader must receive only the newest."""
         taken = super().write(frame)
         self.was_blocked = self.was_blocked or not taken
         return taken
 
 
 class Streams(RuleBasedStateMachine):
-    """The manager against a plain list of everything that was ever published."""
+    """The manager compared with a plain list of everything that was published."""
 
     witnesses = Bundle("witnesses")
 
@@ -49,7 +49,7 @@ class Streams(RuleBasedStateMachine):
         stalled=st.booleans(),
     )
     def join(self, timer: float, tickers: frozenset[str], resumed: int | None, stalled: bool) -> Witness:
-        """A reader comes, perhaps back, perhaps already behind."""
+        """A reader joins, perhaps with a last id, perhaps stalled."""
         known = resumed is not None and resumed < len(self.log)
         event_id = self.log[resumed][2] if resumed is not None and known else None
         reader = Witness(timer, tickers, len(self.log), self.log[resumed][1] if known and resumed is not None else -1)
@@ -60,7 +60,7 @@ class Streams(RuleBasedStateMachine):
 
     @rule(ticker=st.sampled_from(TICKERS), times=st.integers(1, 3))
     def tick(self, ticker: str, times: int) -> None:
-        """The exchange speaks."""
+        """Ticks are published."""
         for _ in range(times):
             self.price += 1
             self.room.publish(self.price, ticker=ticker)
@@ -74,7 +74,7 @@ class Streams(RuleBasedStateMachine):
 
     @rule()
     def part_of_a_turn(self) -> None:
-        """A turn is left in the middle, as when the event loop has other things to do."""
+        """A turn is interrupted, as when the event loop runs another task."""
         next(self.room.manager.turn(), None)
 
     @rule(witness=witnesses)
@@ -84,37 +84,37 @@ class Streams(RuleBasedStateMachine):
 
     @rule(witness=witnesses)
     def wake(self, witness: Witness) -> None:
-        """A reader reads on."""
+        """A reader reads again."""
         witness.wake()
 
     @rule(witness=consumes(witnesses))
     def leave(self, witness: Witness) -> None:
-        """A reader goes."""
+        """A reader leaves."""
         if (stream := self.open.pop(witness, None)) is not None:
             self.room.manager.leave(stream)  # type: ignore[arg-type]
             witness.closed = True
 
     @rule(state=st.sampled_from(UpstreamState), ticker=st.sampled_from(TICKERS))
     def news(self, state: UpstreamState, ticker: str) -> None:
-        """Upstream changes, a ticker is refused."""
+        """Upstream changes its state, or a ticker is refused."""
         self.room.bus.publish(Upstream(state, 1))
         self.room.bus.publish(Gap(ticker))
 
     @rule(unheard=st.sampled_from((0, 0, 2, 1_000)))
     def new_leader(self, unheard: int) -> None:
-        """Another leader goes on where it heard the last one end, or counts from one."""
+        """Another leader takes over after the last tick it has seen, or counts from one."""
         bus = self.room.bus
         bus.after = bus.epoch, max(0, bus.sequence - unheard)
         bus.epoch, bus.sequence = bus.epoch + 1, bus.after[1]
 
     @rule(count=st.integers(1, 3))
     def lose(self, count: int) -> None:
-        """Ticks that do not come here."""
+        """Ticks are published that do not reach this node."""
         self.room.bus.sequence += count
 
     @invariant()
     def each_reader_sees_a_subsequence_in_order(self) -> None:
-        """Nothing twice, nothing out of order, nothing of other tickers, nothing invented, no field forged."""
+        """No event is repeated, out of order, of another ticker, invented or forged."""
         published = {price: (ticker, event_id) for ticker, price, event_id in self.log}
         for reader in self.open:
             prices = reader.prices()
@@ -127,7 +127,7 @@ class Streams(RuleBasedStateMachine):
 
     @invariant()
     def an_immediate_reader_misses_nothing(self) -> None:
-        """Unless it was behind, which is told by the newest alone."""
+        """Every tick arrives, unless the reader was blocked, which receives the newest."""
         for reader in self.open:
             if reader.timer == 0 and not reader.was_blocked and not reader.closed:
                 seen = reader.prices()
@@ -135,7 +135,7 @@ class Streams(RuleBasedStateMachine):
                 assert [p for p in seen if p in set(owed)] == owed[: len([p for p in seen if p in set(owed)])]
 
     def teardown(self) -> None:
-        """In the end everybody who still reads has seen the newest of each of its tickers, and the books are even."""
+        """In the end every reader has received the newest of each of its tickers, and the statistics agree."""
         self.room.turn()
         for reader in self.open:
             if not reader.closed:

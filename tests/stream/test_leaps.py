@@ -1,4 +1,4 @@
-"""Ticks that did not reach this node, and leaders that follow each other: what readers are told, and resume from."""
+"""Ticks that did not reach this node, and changes of leader: gap events, and positions to resume from."""
 
 import pytest
 
@@ -7,25 +7,25 @@ from .reader import Room
 
 @pytest.fixture
 def room() -> Room:
-    """A node that has heard three ticks of the seventh leader."""
+    """A node that has received three ticks of epoch 7."""
     room = Room()
     room.publish(1, 2, 3)
     return room
 
 
 def lose(room: Room, ticks: int) -> None:
-    """Ticks are published, and do not come here."""
+    """Publish ticks that do not reach this node."""
     room.bus.sequence += ticks
 
 
 def next_leader(room: Room, heard: int) -> None:
-    """Another leads, that heard the last one's ticks up to this sequence."""
+    """Let another leader take over, which has seen the ticks up to this sequence."""
     room.bus.after = (room.bus.epoch, heard) if heard else (0, 0)
     room.bus.epoch, room.bus.sequence = room.bus.epoch + 1, heard
 
 
 def test_who_gets_every_tick_is_told_what_is_missing(room: Room) -> None:
-    """After which id, before the tick that showed it; who gets the newest alone is not concerned."""
+    """The gap event names the last id and comes before the next tick, on streams that receive every tick."""
     immediate, _ = room.join(0)
     timed, _ = room.join(1)
     lose(room, 2)
@@ -39,7 +39,7 @@ def test_who_gets_every_tick_is_told_what_is_missing(room: Room) -> None:
 
 
 def test_who_is_behind_is_told_when_it_wakes(room: Room) -> None:
-    """What is missing is news like any other."""
+    """A blocked stream receives the gap event when it resumes."""
     reader, _ = room.join(0)
     reader.stalled = True
     room.publish(4)
@@ -53,7 +53,7 @@ def test_who_is_behind_is_told_when_it_wakes(room: Room) -> None:
 
 
 def test_a_reader_from_before_the_leap_is_told_so(room: Room) -> None:
-    """One that saw the last tick before the leap's end missed nothing."""
+    """A reader that has received the last tick before the end of the leap has missed nothing."""
     lose(room, 2)
     room.publish(6, 7)
     before, _ = room.join(0, last_event_id="7-3")
@@ -65,7 +65,7 @@ def test_a_reader_from_before_the_leap_is_told_so(room: Room) -> None:
 
 
 def test_ids_go_on_across_leaders(room: Room) -> None:
-    """A leader that heard the last one's end goes on from there, and so do readers, with every tick in between."""
+    """When the next leader has seen every tick, streams resume across the change without a gap."""
     live, _ = room.join(0)
     next_leader(room, heard=3)
     room.publish(4, 5)
@@ -81,7 +81,7 @@ def test_ids_go_on_across_leaders(room: Room) -> None:
 
 
 def test_a_leader_that_heard_less_leaves_nothing_out_here(room: Room) -> None:
-    """This node heard three ticks, the next leader two: all three stand, then its own."""
+    """When the next leader has seen two of three ticks, all three stay, followed by its own."""
     live, _ = room.join(0)
     next_leader(room, heard=2)
     room.publish(4)
@@ -93,7 +93,7 @@ def test_a_leader_that_heard_less_leaves_nothing_out_here(room: Room) -> None:
 
 
 def test_a_reader_that_saw_more_of_the_old_epoch_gets_all_of_the_new(room: Room) -> None:
-    """The old leader's own readers may have had ticks that nobody else heard."""
+    """An id beyond the ticks that arrived here is resumed with all ticks of the next epoch."""
     next_leader(room, heard=3)
     room.publish(4, 5)
     back, _ = room.join(0, last_event_id="7-5")
@@ -103,7 +103,7 @@ def test_a_reader_that_saw_more_of_the_old_epoch_gets_all_of_the_new(room: Room)
 
 @pytest.mark.parametrize("heard", [0, 5])
 def test_an_end_that_was_not_heard_is_a_gap(room: Room, heard: int) -> None:
-    """The next leader heard more of the old epoch than this node, or nothing at all and counts from one."""
+    """The next leader has seen more of the old epoch than this node, or nothing, and counts from one."""
     live, _ = room.join(0)
     next_leader(room, heard)
     room.publish(6)
@@ -115,7 +115,7 @@ def test_an_end_that_was_not_heard_is_a_gap(room: Room, heard: int) -> None:
 
 
 def test_the_beginning_of_an_epoch_that_was_not_heard_is_a_gap(room: Room) -> None:
-    """The next leader heard less than this node, which missed its first ticks: their places were here already."""
+    """The next leader has seen less than this node, which missed its first ticks."""
     live, _ = room.join(0)
     next_leader(room, heard=1)
     lose(room, 1)
@@ -125,7 +125,7 @@ def test_the_beginning_of_an_epoch_that_was_not_heard_is_a_gap(room: Room) -> No
 
 
 def test_an_epoch_that_was_not_heard_at_all_is_a_gap(room: Room) -> None:
-    """A leader that heard less came and went in between."""
+    """A leader that has seen less was there in between."""
     live, _ = room.join(0)
     next_leader(room, heard=1)
     lose(room, 1)
@@ -136,7 +136,7 @@ def test_an_epoch_that_was_not_heard_at_all_is_a_gap(room: Room) -> None:
 
 
 def test_the_first_tick_of_a_node_is_no_gap() -> None:
-    """It joined in the middle, and so did its readers."""
+    """A node that starts in the middle of an epoch resumes its own ids."""
     room = Room()
     reader, _ = room.join(0)
     lose(room, 100)

@@ -1,4 +1,4 @@
-"""The manager under a clock of our own: what each stream is told, and when."""
+"""The manager under a simulated clock: what is written to each stream, and when."""
 
 import random
 
@@ -17,7 +17,7 @@ from .reader import EVERYTHING, Reader, Room, tick
 
 @pytest.fixture
 def room() -> Room:
-    """A manager of btc_usd and eth_usd."""
+    """A manager of btc_usd and eth_usd, with its bus and clock."""
     return Room()
 
 
@@ -25,7 +25,7 @@ def room() -> Room:
 
 
 def test_joining_is_one_write_of_retry_prices_and_state(room: Room) -> None:
-    """The pause, one event per ticker in order of sequence, the state, and nothing else."""
+    """It holds the pause, one event for each ticker in order of sequence, the state, and nothing else."""
     room.live()
     room.publish(1, ticker="eth_usd")
     room.publish(2, 3)
@@ -39,14 +39,14 @@ def test_joining_is_one_write_of_retry_prices_and_state(room: Room) -> None:
 
 
 def test_joining_before_any_tick_says_the_state_alone(room: Room) -> None:
-    """There is no price to show, and the reader knows why."""
+    """Without a price, the state says why."""
     reader, _ = room.join(5)
     assert reader.prices() == []
     assert reader.news()[0]["state"] == "connecting"
 
 
 def test_the_retry_is_drawn_for_each_stream() -> None:
-    """From one to five seconds."""
+    """The pause before reconnecting is between one and five seconds."""
     draws = iter((0.0, 0.999999, 0.25))
     manager = ServerSSEManager("btc_usd", random=lambda: next(draws))
     readers = [Reader() for _ in range(3)]
@@ -56,7 +56,7 @@ def test_the_retry_is_drawn_for_each_stream() -> None:
 
 
 def test_a_stream_sees_only_its_tickers(room: Room) -> None:
-    """Prices, ages and gaps of other tickers are not its business."""
+    """It receives no prices, ages and gaps of other tickers."""
     room.publish(1)
     room.publish(2, ticker="eth_usd")
     reader, _ = room.join(0, "eth_usd")
@@ -70,7 +70,7 @@ def test_a_stream_sees_only_its_tickers(room: Room) -> None:
 
 
 def test_without_a_board_the_manager_keeps_its_own() -> None:
-    """The manager of the assignment needs nothing but its channels."""
+    """The manager needs no argument but its channels."""
     manager = ServerSSEManager("btc_usd", "eth_usd", "connection")
     manager.on_message(Upstream(UpstreamState.LIVE, 1))
     manager.on_message(tick().at(1, 1))
@@ -84,7 +84,7 @@ def test_without_a_board_the_manager_keeps_its_own() -> None:
 
 
 def test_a_timed_stream_gets_the_newest_once_per_interval(room: Room) -> None:
-    """Between two deliveries only the newest of each ticker counts, in one write."""
+    """A delivery is one write with the newest tick of each ticker since the last."""
     reader, _ = room.join(1)
     reader.clear()
     for second in range(4):
@@ -97,7 +97,7 @@ def test_a_timed_stream_gets_the_newest_once_per_interval(room: Room) -> None:
 
 
 def test_both_tickers_travel_in_one_write(room: Room) -> None:
-    """The events of one delivery are in order of sequence."""
+    """The events of a delivery are in order of sequence."""
     reader, _ = room.join(1)
     reader.clear()
     room.publish(1, 2)
@@ -109,7 +109,7 @@ def test_both_tickers_travel_in_one_write(room: Room) -> None:
 
 
 def test_an_equal_price_is_still_a_tick(room: Room) -> None:
-    """A price that stands still is delivered again; a ticker without a tick is not."""
+    """An equal price is delivered again; a ticker without a new tick is not."""
     reader, _ = room.join(1)
     reader.clear()
     room.publish(5)
@@ -121,7 +121,7 @@ def test_an_equal_price_is_still_a_tick(room: Room) -> None:
 
 
 def test_timer_zero_gets_every_tick_in_order(room: Room) -> None:
-    """Ticks that came between two turns travel together."""
+    """Ticks that arrive between two turns are written together."""
     reader, _ = room.join(0)
     reader.clear()
     room.publish(1)
@@ -134,7 +134,7 @@ def test_timer_zero_gets_every_tick_in_order(room: Room) -> None:
 
 
 def test_nothing_is_told_twice_to_a_stream_that_just_joined(room: Room) -> None:
-    """Joining between a tick and its delivery to the cohort does not repeat the tick."""
+    """A stream that joins between a tick and its delivery to the cohort receives it once."""
     first, _ = room.join(0)
     room.publish(1)
     second, _ = room.join(0)
@@ -147,7 +147,7 @@ def test_nothing_is_told_twice_to_a_stream_that_just_joined(room: Room) -> None:
 
 
 def test_equal_streams_share_one_encoding(room: Room) -> None:
-    """Frames grow with cohorts, not with streams: 3,000 streams at once are three writes' worth of encoding."""
+    """The number of frames grows with cohorts: 3,000 streams that join at once are three frames."""
     readers = [room.join(0)[0] for _ in range(3 * COHORT_SIZE)]
     room.publish(1)
     room.turn()
@@ -163,7 +163,7 @@ def test_equal_streams_share_one_encoding(room: Room) -> None:
 
 
 def test_a_lower_epoch_is_refused(room: Room) -> None:
-    """A leader that lost its lease is not listened to."""
+    """Ticks of a leader that lost its lease are ignored."""
     reader, _ = room.join(0)
     room.publish(1)
     room.manager.on_message(tick(price=9).at(6, 99))
@@ -172,7 +172,7 @@ def test_a_lower_epoch_is_refused(room: Room) -> None:
 
 
 def test_a_repeated_message_is_not_delivered_again(room: Room) -> None:
-    """What a bus brings twice is one tick."""
+    """A tick that the bus delivers twice is written once."""
     reader, _ = room.join(0)
     room.publish(1)
     room.manager.on_message(tick(price=1).at(7, 1))
@@ -181,7 +181,7 @@ def test_a_repeated_message_is_not_delivered_again(room: Room) -> None:
 
 
 def test_a_new_epoch_goes_on_in_the_same_streams(room: Room) -> None:
-    """A new leader that counts from one; readers of any timer get its ticks, and the undelivered one of the old."""
+    """Streams of any timer receive the last tick of the old leader and those of a new one that counts from one."""
     immediate, _ = room.join(0)
     timed, _ = room.join(1)
     room.publish(500, ticker="eth_usd")
@@ -194,7 +194,7 @@ def test_a_new_epoch_goes_on_in_the_same_streams(room: Room) -> None:
 
 
 def test_an_immediate_stream_resumes_with_what_it_missed(room: Room) -> None:
-    """Every tick after the id, each once, then what comes."""
+    """It receives every tick after the id once, then the new ones."""
     room.publish(1, 2)
     room.publish(3, ticker="eth_usd")
     room.publish(4, 5)
@@ -206,7 +206,7 @@ def test_an_immediate_stream_resumes_with_what_it_missed(room: Room) -> None:
 
 
 def test_a_long_absence_is_replayed_in_pieces(room: Room) -> None:
-    """A thousand ticks are not one write."""
+    """A replay of a thousand ticks is several writes."""
     room.publish(*range(1, 1001))
     reader, _ = room.join(0, last_event_id="7-10")
     room.publish(1001)
@@ -217,7 +217,7 @@ def test_a_long_absence_is_replayed_in_pieces(room: Room) -> None:
 
 
 def test_a_replay_waits_for_a_slow_reader_and_loses_nothing(room: Room) -> None:
-    """The reader that stalls in its replay goes on where it stood, as a replay is what it asked for."""
+    """A reader that stalls in its replay continues where it stopped."""
     room.publish(*range(1, 1001))
 
     class Slow(Reader):
@@ -235,7 +235,7 @@ def test_a_replay_waits_for_a_slow_reader_and_loses_nothing(room: Room) -> None:
 
 
 def test_a_replay_slower_than_forgetting_is_told_so() -> None:
-    """The gap is said, and the newest follows."""
+    """A gap event comes first, then the newest ticks."""
     room = Room(kept_ticks=200)
     room.publish(*range(1, 201))
     reader = Reader()
@@ -263,7 +263,7 @@ def test_a_replay_slower_than_forgetting_is_told_so() -> None:
 
 
 def test_a_timed_stream_resumes_with_the_newest(room: Room) -> None:
-    """It never had every tick, so nothing is missing."""
+    """Its reader never receives every tick, so nothing is missing."""
     room.publish(1, 2, 3)
     reader, _ = room.join(5, last_event_id="7-1")
     assert reader.prices() == [3]
@@ -276,7 +276,7 @@ def test_a_timed_stream_resumes_with_the_newest(room: Room) -> None:
 )
 @pytest.mark.parametrize("timer", [0, 5])
 def test_what_cannot_be_resumed_is_a_gap(room: Room, last_event_id: str, reason: str, timer: float) -> None:
-    """The reader is told from where and why, before the newest prices."""
+    """A gap event with its start and reason comes before the newest prices."""
     room.publish(1, 2, 3)
     reader, _ = room.join(timer, last_event_id=last_event_id)
     assert reader.events[0].json == {"kind": "gap", "from": last_event_id, "reason": reason}
@@ -284,7 +284,7 @@ def test_what_cannot_be_resumed_is_a_gap(room: Room, last_event_id: str, reason:
 
 
 def test_an_id_older_than_the_kept_ticks_is_too_old() -> None:
-    """So is one from before this node began to listen."""
+    """So is an id from before the start of this node."""
     room = Room(kept_ticks=100)
     room.publish(*range(1, 500))
     reader, _ = room.join(0, last_event_id="7-5")
@@ -332,7 +332,7 @@ def test_a_released_ticker_is_forgotten(room: Room) -> None:
 
 
 def test_more_tickers_than_allowed_are_refused() -> None:
-    """The error names the parameter, and nothing is left of the stream."""
+    """The error names the parameter, and no stream is left behind."""
     room = Room(max_tickers=3)
     room.join(5, "A")
     with pytest.raises(InvalidParameter, match="channels"):
@@ -345,7 +345,7 @@ def test_more_tickers_than_allowed_are_refused() -> None:
 
 
 def test_nothing_is_written_after_leaving(room: Room) -> None:
-    """Nor kept; leaving twice is leaving."""
+    """Nothing is kept for it either; leaving twice has no effect."""
     reader, stream = room.join(0, session="s", address="10.0.0.1")
     reader.clear()
     room.manager.leave(stream)
@@ -357,7 +357,7 @@ def test_nothing_is_written_after_leaving(room: Room) -> None:
 
 
 async def test_a_drain_ends_every_stream_with_its_own_retry(room: Room) -> None:
-    """Blocked ones too; nothing is written after."""
+    """Blocked streams end as well; nothing is written afterwards."""
     readers = [room.join(timer)[0] for timer in (0, 1, 5, 60)]
     readers[0].stalled = True
     room.publish(1)
@@ -374,7 +374,7 @@ async def test_a_drain_ends_every_stream_with_its_own_retry(room: Room) -> None:
 async def drained_in_steps(
     manager: ServerSSEManager, readers: list[Reader], window: float, moments: list[float]
 ) -> list[float]:
-    """When each reader comes back, of a drain over the window under a clock that stands at the moments in turn."""
+    """The moments at which readers reconnect, of a drain under a clock that takes the moments in turn."""
     back: dict[Reader, float] = {}
     moment = [0.0]
     manager._monotonic = lambda: moment[0]
@@ -396,7 +396,7 @@ async def drained_in_steps(
 
 
 async def test_a_drain_is_spread_over_its_window() -> None:
-    """Half of the streams are left at half time, and they still get prices."""
+    """At half time half of the streams are left, and still receive prices."""
     manager = ServerSSEManager("btc_usd")
     readers = [Reader() for _ in range(200)]
     for reader in readers:
@@ -408,7 +408,7 @@ async def test_a_drain_is_spread_over_its_window() -> None:
 
 @pytest.mark.parametrize(("window", "first", "last"), [(1, 1, 6), (2, 1, 7), (5, 4, 10)])
 async def test_who_was_ended_comes_back_as_evenly(window: float, first: float, last: float) -> None:
-    """The next process is met by at most one and a half times the mean, whatever the window; pauses are 1 to 5 s."""
+    """At most one and a half times the mean reconnects in a second, in any window; pauses are 1 to 5 s."""
     manager = ServerSSEManager("btc_usd", random=random.Random(7).random)
     readers = [Reader() for _ in range(2_000)]
     for reader in readers:
@@ -422,7 +422,7 @@ async def test_who_was_ended_comes_back_as_evenly(window: float, first: float, l
 
 
 async def test_the_coroutine_serves_ticks_and_timers() -> None:
-    """Without anybody turning it by hand."""
+    """The task serves streams by itself."""
     manager = ServerSSEManager("btc_usd")
     immediate, timed = Reader(), Reader()
     async with anyio.create_task_group() as tasks:
@@ -437,7 +437,7 @@ async def test_the_coroutine_serves_ticks_and_timers() -> None:
 
 
 def test_the_statistics_count_streams_and_ages(room: Room) -> None:
-    """By timer, and how old what they were given was."""
+    """They count streams by timer, and events by age."""
     room.join(1)
     room.join(0)
     room.join(0)
@@ -451,12 +451,12 @@ def test_the_statistics_count_streams_and_ages(room: Room) -> None:
 
 
 def test_ticks_of_tickers_nobody_wants_are_not_kept(room: Room) -> None:
-    """Another node's demand does not fill this one's memory."""
+    """What only other nodes follow takes no memory here."""
     room.publish(*range(1, 100), ticker="ETH-PERPETUAL")
-    assert repr(room.manager._feed) == "<Feed 2 tickers at 7-99>"
+    assert repr(room.manager._event_log) == "<EventLog 2 tickers at 7-99>"
     assert room.latest.tick("ETH-PERPETUAL") is None
 
 
 def test_every_channel_but_connection_is_a_ticker() -> None:
-    """The constructor takes what the setting names."""
+    """The constructor takes the names of the setting, and `connection`."""
     assert ServerSSEManager("btc_usd", "eth_usd", "connection").tickers == EVERYTHING

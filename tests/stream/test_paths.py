@@ -1,4 +1,4 @@
-"""The two ways in which a stream is written give equal bytes, and only the bare connection leaves nothing behind."""
+"""Both kinds of sink write equal bytes, and a handed-over connection keeps nothing of its request."""
 
 import asyncio
 import gc
@@ -23,7 +23,7 @@ STILL: dict[str, Any] = {"monotonic": lambda: 1000.0, "wall": lambda: 1_763_668_
 
 
 async def everything_a_stream_can_say(site: Served) -> bytes:
-    """What one connection carries from the head to the end, on a site where the same things happen in order."""
+    """The bytes of one connection from head to end, on a site where the same things happen in order."""
     site.bus.publish(Upstream(UpstreamState.LIVE, 1))
     site.publish(1, 2)
     site.publish(3, ticker="eth_usd")
@@ -46,7 +46,7 @@ async def everything_a_stream_can_say(site: Served) -> bytes:
 
 
 async def test_both_paths_write_the_same_bytes() -> None:
-    """Head, chunks and end, one for one."""
+    """Head, chunks and end are equal."""
     written = []
     for http in PATHS.values():
         async with served(
@@ -58,7 +58,7 @@ async def test_both_paths_write_the_same_bytes() -> None:
 
 
 async def test_overload_and_problems_are_the_same_bytes() -> None:
-    """Answers that are no streams take the usual way on both."""
+    """Answers that are no streams are equal as well."""
     written = []
     for http in PATHS.values():
         async with served(http, manager=STILL, max_streams=0) as site:
@@ -71,7 +71,7 @@ async def test_overload_and_problems_are_the_same_bytes() -> None:
 
 
 async def test_nothing_of_the_request_stays_behind() -> None:
-    """No protocol, cycle, task or scope; what is left is freed without the collector."""
+    """No protocol, cycle, task or scope stays, and none waits for the garbage collector."""
     gc.collect()
     gc.disable()
     try:
@@ -93,7 +93,7 @@ async def test_nothing_of_the_request_stays_behind() -> None:
 
 
 async def test_a_stalled_reader_costs_little_and_gets_the_newest_when_it_wakes() -> None:
-    """Ten thousand ticks later it has the old ones its kernel held, then the newest, and nothing in between."""
+    """After ten thousand ticks it receives the old ones in its kernel's buffer, then the newest."""
     async with served(HandoverProtocol) as site:
         stalled = await site.connect(receive_buffer=4096)
         await stalled.get("/sse/?timer=0&channels=btc_usd")
@@ -119,8 +119,8 @@ async def test_a_stalled_reader_costs_little_and_gets_the_newest_when_it_wakes()
 
 
 async def test_a_drain_does_not_wait_for_a_reader_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connection is cut soon after the farewell."""
-    monkeypatch.setattr("cryptomarket.stream.sinks.socket.LINGER_SECONDS", 0.05)
+    """The connection of a reader that does not read is aborted soon after the farewell."""
+    monkeypatch.setattr("cryptomarket.stream.sinks.socket.CLOSE_SECONDS", 0.05)
     async with served(HandoverProtocol) as site:
         stalled = await site.connect(receive_buffer=4096)
         await stalled.get("/sse/?timer=0")
@@ -135,7 +135,7 @@ async def test_a_drain_does_not_wait_for_a_reader_that_takes_nothing(monkeypatch
 
 
 async def test_a_stream_that_ends_before_its_connection_is_handed_over_is_ended() -> None:
-    """What was written before, the farewell and the end of the body are written then."""
+    """What was written before the handover is written after it, with the farewell and the end of the body."""
 
     class Transport(asyncio.Transport):
         def __init__(self) -> None:
@@ -164,7 +164,7 @@ async def test_a_stream_that_ends_before_its_connection_is_handed_over_is_ended(
 
 
 def test_an_unexpected_uvicorn_is_served_by_its_own_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server starts all the same, and the log says what became of it."""
+    """The server starts without the extension and logs a warning."""
     assert server.http_protocol() is HandoverProtocol
     monkeypatch.delattr(HttpToolsProtocol, "on_headers_complete")
     assert not handover.fits()

@@ -1,4 +1,4 @@
-"""The wheel under a clock of our own."""
+"""The schedule of phases, under a simulated clock."""
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ NOW = st.floats(0, 1e7)
 
 @given(tenths=TENTHS, now=NOW, streams=st.integers(1, 60))
 def test_the_first_interval_is_at_most_the_timer(tenths: int, now: float, streams: int) -> None:
-    """However many came before, a new stream is served within one timer."""
+    """A new stream is due within one timer, however many streams there are."""
     schedule = PhaseSchedule()
     for _ in range(streams):
         bucket = schedule.place(tenths, now)
@@ -21,13 +21,13 @@ def test_the_first_interval_is_at_most_the_timer(tenths: int, now: float, stream
 
 @given(tenths=TENTHS, now=NOW)
 def test_a_lone_stream_waits_nearly_a_whole_interval(tenths: int, now: float) -> None:
-    """The first delivery does not come right after the join, which said everything."""
+    """The first delivery does not follow the join at once, as the join wrote everything."""
     interval = tenths / 10
     assert PhaseSchedule().place(tenths, now).due >= now + interval * 0.6 - 1e-6
 
 
 def test_a_crowd_is_spread_over_the_timer() -> None:
-    """20,000 streams of five seconds that come at once are 50 equal buckets."""
+    """20,000 streams of five seconds that join at once fill 50 equal buckets."""
     schedule = PhaseSchedule()
     buckets = [schedule.place(50, 123.4) for _ in range(20_000)]
     loads = {bucket.phase: bucket.load for bucket in buckets}
@@ -37,7 +37,7 @@ def test_a_crowd_is_spread_over_the_timer() -> None:
 
 @given(tenths=TENTHS, now=NOW, turns=st.integers(1, 20))
 def test_moments_are_one_timer_apart(tenths: int, now: float, turns: int) -> None:
-    """A bucket is due again one timer later, without drift, however often it was."""
+    """A bucket is due again one timer later, without drift."""
     schedule = PhaseSchedule()
     first = schedule.place(tenths, now).due
     for turn in range(turns):
@@ -51,17 +51,17 @@ def test_missed_moments_are_skipped() -> None:
     schedule.place(10, 0.0)
     assert len(schedule.due(100.0)) == 1
     assert schedule.due(100.0) == []
-    assert schedule.next is not None
-    assert 100.0 < schedule.next <= 101.0
+    assert schedule.next_due is not None
+    assert 100.0 < schedule.next_due <= 101.0
 
 
 def test_an_empty_bucket_is_never_due() -> None:
-    """Nobody is served in a bucket that everybody left."""
+    """A bucket without streams is never due."""
     schedule = PhaseSchedule()
     schedule.remove(schedule.place(10, 0.0))
     assert schedule.due(50.0) == []
-    assert schedule.next is None
-    assert repr(schedule) == "<Wheel 0 timers, 0 buckets>"
+    assert schedule.next_due is None
+    assert repr(schedule) == "<PhaseSchedule 0 timers, 0 buckets>"
 
 
 def test_visitors_of_long_timers_leave_nothing_behind() -> None:
@@ -74,9 +74,9 @@ def test_visitors_of_long_timers_leave_nothing_behind() -> None:
 
 
 def test_immediate_streams_are_never_due() -> None:
-    """Timer 0 has one bucket, served by ticks instead of moments."""
+    """Timer 0 has one bucket, which is never due."""
     schedule = PhaseSchedule()
     bucket = schedule.place(0, 1.0)
     assert bucket.immediate
-    assert schedule.next is None
+    assert schedule.next_due is None
     assert not Bucket(1).immediate

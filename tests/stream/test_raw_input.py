@@ -1,4 +1,4 @@
-"""What a hostile or broken client may send, as bytes: a defined answer, no 500, nothing left open."""
+"""What a hostile or broken client may send, as bytes: each has a defined answer, and none leaves anything open."""
 
 import contextlib
 import functools
@@ -13,7 +13,7 @@ from .server import Connection, Serving, eventually, served
 
 
 class Hasty(HandoverProtocol):
-    """Our protocol, with less patience."""
+    """Our protocol, with shorter timeouts."""
 
     request_seconds = 0.5
 
@@ -24,13 +24,13 @@ REQUEST = "GET /sse/?timer=0 HTTP/1.1\r\nHost: test\r\n"
 
 @pytest.fixture(autouse=True)
 def no_error_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No traceback, whatever is sent."""
+    """Nothing that is sent causes a traceback."""
     yield
     assert [record.getMessage() for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []
 
 
 async def hung_up(connection: Connection) -> bytes:
-    """What is said until the other side hangs up."""
+    """Everything received until the other side closes."""
     said = connection._buffer
     with anyio.fail_after(60):
         while True:
@@ -59,7 +59,7 @@ async def hung_up(connection: Connection) -> bytes:
     ],
 )
 async def test_what_is_no_request_is_refused_and_hung_up_on(serving: Serving, request_text: str) -> None:
-    """With a 400, before any stream begins."""
+    """A malformed request is answered with 400, before any stream begins."""
     async with serving() as site:
         connection = await site.connect()
         await connection.send(request_text)
@@ -68,7 +68,7 @@ async def test_what_is_no_request_is_refused_and_hung_up_on(serving: Serving, re
 
 
 async def test_a_second_request_in_the_same_packet_is_not_answered(serving: Serving) -> None:
-    """The connection belongs to the first stream."""
+    """A pipelined request is not answered: the connection belongs to the first stream."""
     async with serving() as site:
         connection = await site.connect()
         await connection.send((REQUEST + "\r\n") * 3)
@@ -81,7 +81,7 @@ async def test_a_second_request_in_the_same_packet_is_not_answered(serving: Serv
 
 @pytest.mark.parametrize("more", [REQUEST + "\r\n", "x", "hello", "0\r\n\r\n"])
 async def test_a_stream_that_is_talked_to_is_ended(more: str) -> None:
-    """A second request or a late body on the connection of a stream is nothing a browser sends."""
+    """A second request or a late body on the connection of a stream closes it."""
     async with hasty() as site:
         stream = await site.get("/sse/?timer=0", Content_Length="5" if more == "hello" else "0")
         await stream.until(1)
@@ -92,7 +92,7 @@ async def test_a_stream_that_is_talked_to_is_ended(more: str) -> None:
 
 
 async def test_a_body_that_came_with_the_request_is_ignored(serving: Serving) -> None:
-    """It is neither read as a request nor an error."""
+    """The body is neither read as a request nor an error."""
     async with serving() as site:
         connection = await site.connect()
         await connection.send(REQUEST + "Content-Length: 34\r\n\r\nGET /admin HTTP/1.1\r\nHost: test\r\n\r\n")
@@ -102,7 +102,7 @@ async def test_a_body_that_came_with_the_request_is_ignored(serving: Serving) ->
 
 
 async def test_http_1_0_gets_a_stream_that_closes(serving: Serving) -> None:
-    """Proxies of the old kind speak it, and understand the chunks."""
+    """Old proxies send HTTP/1.0 and understand chunks."""
     async with serving() as site:
         connection = await site.connect()
         await connection.send("GET /sse/?timer=0 HTTP/1.0\r\n\r\n")
@@ -115,7 +115,7 @@ async def test_http_1_0_gets_a_stream_that_closes(serving: Serving) -> None:
 
 
 async def test_an_upgrade_is_not_taken_up(serving: Serving) -> None:
-    """There is no WebSocket here; the request is answered as what else it is."""
+    """There is no WebSocket; the request is answered as the HTTP request it is."""
     async with serving() as site:
         stream = await site.get("/sse/?timer=0", Connection="Upgrade", Upgrade="websocket")
         assert stream.status == 200
@@ -124,7 +124,7 @@ async def test_an_upgrade_is_not_taken_up(serving: Serving) -> None:
 
 @pytest.mark.parametrize("sent", ["", "G", REQUEST, REQUEST + "X: " + "y" * 100])
 async def test_a_request_that_is_never_finished_is_cut_off(sent: str) -> None:
-    """Silent ones without a word, others with 408."""
+    """A silent connection is closed, an incomplete request is answered with 408."""
     async with hasty() as site:
         connection = await site.connect()
         if sent:
@@ -134,7 +134,7 @@ async def test_a_request_that_is_never_finished_is_cut_off(sent: str) -> None:
 
 
 async def test_a_dripping_request_is_cut_off() -> None:
-    """A byte now and then does not prolong its time."""
+    """A byte now and then does not extend its timeout."""
     async with hasty() as site:
         connection = await site.connect()
         with anyio.fail_after(60):
@@ -148,7 +148,7 @@ async def test_a_dripping_request_is_cut_off() -> None:
 
 
 async def test_a_dripping_body_is_cut_off() -> None:
-    """Its time is that of the whole request."""
+    """The timeout is that of the whole request."""
     async with hasty() as site:
         connection = await site.connect()
         await connection.send("POST /sse/ HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\nx")
@@ -157,7 +157,7 @@ async def test_a_dripping_body_is_cut_off() -> None:
 
 
 async def test_a_second_request_on_a_kept_connection_has_its_time_too() -> None:
-    """Half of one is cut off as the first would be."""
+    """Half of a second request has the timeout of the first."""
     async with hasty() as site:
         connection = await site.get("/sse/?timer=x")
         await connection.to_end()
@@ -166,7 +166,7 @@ async def test_a_second_request_on_a_kept_connection_has_its_time_too() -> None:
 
 
 async def test_a_slow_answer_is_not_cut_off() -> None:
-    """The budget is for requests: a stream is open for longer."""
+    """The timeout is for requests: a stream stays open longer."""
     async with hasty() as site:
         stream = await site.get("/sse/?timer=0")
         await stream.until(1)
@@ -184,7 +184,7 @@ async def test_a_slow_answer_is_not_cut_off() -> None:
     ],
 )
 async def test_a_giant_head_is_refused(head: str) -> None:
-    """Whether it ends or not."""
+    """A head that is too large is refused, complete or not."""
     async with served(HandoverProtocol) as site:
         connection = await site.connect()
         await connection.send(REQUEST + head)
@@ -193,7 +193,7 @@ async def test_a_giant_head_is_refused(head: str) -> None:
 
 
 async def test_a_giant_address_is_refused() -> None:
-    """The address is part of the head."""
+    """A path that is too long is refused, as part of the head."""
     async with served(HandoverProtocol) as site:
         connection = await site.connect()
         await connection.send(f"GET /sse/?{'x' * HEAD_BYTES} HTTP/1.1\r\n\r\n")
@@ -201,7 +201,7 @@ async def test_a_giant_address_is_refused() -> None:
 
 
 async def test_a_giant_body_is_not_read() -> None:
-    """The connection is closed after the budget of a body."""
+    """The connection is closed after the limit of a body."""
     async with served(HandoverProtocol) as site:
         connection = await site.connect()
         await connection.send(f"POST /sse/ HTTP/1.1\r\nHost: test\r\nContent-Length: {BODY_BYTES * 100}\r\n\r\n")
@@ -212,7 +212,7 @@ async def test_a_giant_body_is_not_read() -> None:
 
 
 async def test_many_broken_clients_leave_nothing_open() -> None:
-    """Five hundred, of all kinds, beside a stream that does not notice."""
+    """Five hundred bad requests of all kinds do not disturb a stream beside them."""
     async with hasty(max_streams_per_address=1000) as site:
         healthy = await site.get("/sse/?timer=0")
         await healthy.until(1)

@@ -1,41 +1,16 @@
-"""Where a stream's bytes go: the small interface the manager writes to, and its form for any ASGI server.
-
-A sink never waits. What it cannot take it refuses, and says when it could take something again, so that the manager can
-choose then what is newest. It knows no ticker and no timer.
-"""
+"""A sink for any ASGI server: it keeps what was written until the response sends it."""
 
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
 
 import anyio
 
-__all__ = ["AsgiSink", "Sink"]
-
-
-class Sink(Protocol):
-    """One reader. Nothing is written after `close` or `abort`; both may be called twice."""
-
-    @staticmethod
-    def framed(data: bytes, /) -> bytes:
-        """The bytes as this kind of sink writes them; a cohort asks once for all its streams."""
-
-    def write(self, frame: bytes, /) -> bool:
-        """Take the whole frame, or refuse it with False because the reader is behind."""
-
-    def when_drained(self, resume: Callable[[], None], /) -> None:
-        """Call once, as soon as a frame would be taken again; never from within this call."""
-
-    def close(self, farewell: bytes, /) -> None:
-        """End in good order, with a last frame."""
-
-    def abort(self) -> None:
-        """End at once: the reader takes nothing, not even the end."""
+__all__ = ["AsgiSink"]
 
 
 class AsgiSink:
-    """Holds what was written until the response of an ASGI server takes it.
+    """Keeps frames until the response takes them; ``on_abort`` cancels the response.
 
-    The server's own buffer (64 KB in uvicorn) comes on top, so the box is small; one frame fits always.
+    The limit is small, because the server has a buffer of its own (64 KB in uvicorn). One frame always fits.
     """
 
     __slots__ = ("_closed", "_frames", "_limit", "_on_abort", "_ready", "_resume", "_size")
@@ -50,15 +25,15 @@ class AsgiSink:
         self._resume: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
-        return f"<MailboxSink {self._size} bytes{' closed' if self._closed else ''}>"
+        return f"<AsgiSink {self._size} bytes{' closed' if self._closed else ''}>"
 
     @staticmethod
     def framed(data: bytes) -> bytes:
-        """The bytes themselves: framing is the server's."""
+        """The bytes unchanged: the server frames them."""
         return data
 
     def write(self, frame: bytes) -> bool:
-        """Keep the frame for the response, or refuse it when the last ones were not taken yet."""
+        """Keep the frame for the response, or refuse it while the response has not taken the last ones."""
         if self._closed:
             return True
         if self._size and self._size + len(frame) > self._limit:
@@ -67,18 +42,18 @@ class AsgiSink:
         return True
 
     def when_drained(self, resume: Callable[[], None]) -> None:
-        """Call once when the response has taken everything."""
+        """Call ``resume`` once, when the response has taken everything."""
         self._resume = resume
 
     def close(self, farewell: bytes) -> None:
-        """Let the response end after what is in the box and the farewell."""
+        """Let the response end after the frames kept and the farewell."""
         if not self._closed:
             self._put(farewell)
             self._closed = True
             self._resume = None
 
     def abort(self) -> None:
-        """Cancel the response, which is waiting for its reader."""
+        """Drop what is kept and cancel the response, which waits for its reader."""
         if not self._closed:
             self._closed = True
             self._resume = None
@@ -93,7 +68,7 @@ class AsgiSink:
         self._ready.set()
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """What was written, as the body of a response; ends after `close`."""
+        """The frames, as the body of the response; ends after `close`."""
         while True:
             if not self._frames and (resume := self._resume) is not None:
                 self._resume = None

@@ -1,11 +1,10 @@
-"""A stream on the bare connection: what is left of a request once the server has handed its socket over.
+"""A sink on the bare connection, which our server hands over once a request for a stream has been read.
 
-Under ASGI a stream costs a task, a scope, a parser and several events for as long as it is open; every write wakes a
-task: 44 KB and 62 microseconds an event were measured for it. Where the server offers to hand the connection over
-(`scope["extensions"]`, see `cryptomarket.handover`), this object becomes the transport's protocol and everything else
-of the request is let go: under 2 KB, and a write is one call. The server gives the head of the response with it, which
-is what any stream's is, and travels with the first chunk, as two packets would cost twice as much. It bypasses
-`sse_starlette` and uvicorn's flow control, and brings its own: the transport says when it is full and when it is empty.
+Behind ASGI an open stream costs a task, a scope, a parser and several events, and every write wakes a task: measured,
+44 KB a stream and 62 microseconds an event. Where the server offers the handover (`scope["extensions"]`, see
+`app/uvicorn_protocol.py`), this sink becomes the protocol of the transport and the rest of the request is dropped:
+under 2 KB a stream, and a write is one call. The server supplies the head of the response, which travels with the first
+chunk, since two packets would cost twice as much. Flow control is the transport's: `pause_writing`, `resume_writing`.
 """
 
 import asyncio
@@ -18,16 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["HANDOVER", "SocketSink"]
 
-#: The extension of the server; its "take" is given the new protocol of the connection and the headers of the response,
-#: and gives the transport and the head.
+#: The ASGI extension of the server. Its "take" receives the new protocol of the connection and the headers of the
+#: response, and returns the transport and the head of the response, or None if the reader is gone.
 HANDOVER = "cryptomarket.handover"
 
-#: With the kernel's part full, a reader is behind: the process keeps the rest of one frame for it, and nothing more.
+#: A reader is behind as soon as the kernel's buffer is full: the process keeps the rest of one frame, nothing more.
 HIGH_WATER_BYTES = 0
-#: The kernel doubles it for its own accounting. Left alone, it would hold megabytes of old prices for a slow reader.
+#: The kernel doubles it for its own accounting. Its default would hold megabytes of old prices for a slow reader.
 SEND_BUFFER_BYTES = 16_384
-#: A reader that does not take the farewell is not waited for longer than this.
-LINGER_SECONDS = 2.0
+#: How long a reader may take to read the farewell before the connection is aborted.
+CLOSE_SECONDS = 2.0
 
 _LAST_CHUNK = b"0\r\n\r\n"
 
@@ -37,23 +36,26 @@ class _Writer(Protocol):
 
 
 class _Before(list[bytes]):
-    """Holds what is written before the connection is handed over, a moment later."""
+    """Keeps what is written between joining and the handover of the connection."""
 
     write = list.append
 
 
 class _After:
-    """Takes nothing any more."""
+    """Drops what is written after the end."""
 
     def write(self, data: bytes, /) -> None:
-        """Nobody reads it."""
+        """Drop it."""
 
 
 _AFTER = _After()
 
 
 class SocketSink(asyncio.Protocol):
-    """The sink and the protocol of one connection. ``stream`` is set by who joined it, ``leave`` is told of its end."""
+    """The sink and the asyncio protocol of one connection.
+
+    The caller sets ``stream`` after joining; ``leave`` is called with it when the connection is lost.
+    """
 
     __slots__ = ("_leave", "_paused", "_resume", "_transport", "_writer", "stream")
 
@@ -69,7 +71,7 @@ class SocketSink(asyncio.Protocol):
         return f"<SocketSink{' behind' if self._paused else ''}{' ended' if self._writer is _AFTER else ''}>"
 
     def attach(self, transport: asyncio.Transport, head: bytes) -> None:
-        """The connection is ours: write to it from now on, first the head."""
+        """Write to the handed-over connection from now on, beginning with the head of the response."""
         before, self._transport = self._transport, transport
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=0)
         connection = transport.get_extra_info("socket")
@@ -78,37 +80,37 @@ class SocketSink(asyncio.Protocol):
         if isinstance(before, _Before):
             transport.write(b"".join((head, *before)))
         if self._writer is _AFTER:
-            self._hang_up()
+            self._close_transport()
         else:
             self._writer = transport
-            # Had it been full before it was ours, it would not say so again.
+            # A transport that was already full does not call pause_writing again.
             self._paused = transport.get_write_buffer_size() > 0
 
     @staticmethod
     def framed(data: bytes) -> bytes:
-        """One chunk of the body."""
+        """One chunk of the chunked body."""
         return b"%x\r\n%b\r\n" % (len(data), data)
 
     def write(self, frame: bytes) -> bool:
-        """Write the frame, unless the reader has not taken the last ones."""
+        """Write the frame, or refuse it while the reader has not taken the last ones."""
         if self._paused:
             return False
         self._writer.write(frame)
         return True
 
     def when_drained(self, resume: Callable[[], None]) -> None:
-        """Call once when the reader has taken everything."""
+        """Call ``resume`` once, when the reader has taken everything."""
         self._resume = resume
 
     def close(self, farewell: bytes) -> None:
-        """Write the farewell and the end of the body, and hang up when they are out, or soon after."""
+        """Write the farewell and the end of the body, then close the connection."""
         if self._writer is not _AFTER:
             self._writer.write(farewell + _LAST_CHUNK)
             self._end()
-            self._hang_up()
+            self._close_transport()
 
     def abort(self) -> None:
-        """Hang up at once."""
+        """Abort the connection."""
         self._end()
         if self._transport is not None and not isinstance(self._transport, _Before):
             self._transport.abort()
@@ -118,31 +120,31 @@ class SocketSink(asyncio.Protocol):
         self._paused = False
         self._resume = None
 
-    def _hang_up(self) -> None:
+    def _close_transport(self) -> None:
         transport = self._transport
         if transport is not None and not isinstance(transport, _Before):
             transport.close()
-            asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.abort)
+            asyncio.get_running_loop().call_later(CLOSE_SECONDS, transport.abort)
 
-    # What the transport says
+    # Callbacks of the transport
 
     def pause_writing(self) -> None:
-        """The reader is behind."""
+        """The reader is behind: refuse frames."""
         self._paused = self._writer is not _AFTER
 
     def resume_writing(self) -> None:
-        """The reader has taken everything."""
+        """The reader has taken everything: take frames again."""
         self._paused = False
         resume, self._resume = self._resume, None
         if resume is not None:
             resume()
 
     def data_received(self, _: bytes) -> None:
-        """A reader has nothing to say after its request: what comes is a second request, a body, or an attempt."""
+        """Abort: nothing may follow the request of a stream, neither a second request nor a body."""
         self.abort()
 
     def connection_lost(self, _: Exception | None) -> None:
-        """The reader is gone."""
+        """Let the stream leave."""
         self._end()
         self._transport = None
         stream, self.stream = self.stream, None
