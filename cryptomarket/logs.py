@@ -1,4 +1,4 @@
-"""How the program speaks to operators: one line a change of state, for people as text, for machines as JSON."""
+"""The configuration of logging: one line for each change of state, as text or as JSON."""
 
 import logging
 import sys
@@ -9,7 +9,7 @@ import structlog
 
 __all__ = ["configure_logs"]
 
-#: A second net only: the first is that nobody passes a secret to a log.
+#: Fields whose names contain one of these are masked. A second defence only: no secret may be passed to a log.
 _SECRET_WORDS = ("secret", "token", "password", "authorization", "cookie", "signature")
 
 
@@ -20,18 +20,19 @@ def _without_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]
     return event
 
 
-def _naming(node: str) -> structlog.typing.Processor:
-    def name(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _node_adder(node: str) -> structlog.typing.Processor:
+    def add_node(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event["node"] = node
         return event
 
-    return name
+    return add_node
 
 
 def configure_logs(level: str = "INFO", form: str = "text", stream: TextIO | None = None, *, node: str = "") -> None:
-    """Send our own lines and those of the libraries through one form to the stream, standard error by default.
+    """Write our log lines and those of the libraries in one form to ``stream``, by default standard error.
 
-    As JSON each line names the node, so that the lines of several can be told apart when they are collected.
+    ``form`` is ``text`` or ``json``. In JSON each line has the field ``node``, because lines of several nodes are
+    collected together.
     """
     stream = stream or sys.stderr
     shared: list[structlog.typing.Processor] = [
@@ -41,14 +42,14 @@ def configure_logs(level: str = "INFO", form: str = "text", stream: TextIO | Non
         _without_secrets,
     ]
     if node and form == "json":
-        shared.append(_naming(node))
+        shared.append(_node_adder(node))
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    # Tracebacks without local variables in either form: a local variable may be a secret.
+    # Tracebacks show no local variables, which may be secrets.
     last: list[structlog.typing.Processor]
     if form == "json":
         tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
@@ -68,7 +69,7 @@ def configure_logs(level: str = "INFO", form: str = "text", stream: TextIO | Non
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    # Libraries speak at INFO of each request and statement; only what is wrong is of interest here.
+    # At INFO libraries log each request and statement; only their warnings are of interest.
     for name in (
         "uvicorn",
         "uvicorn.error",

@@ -1,6 +1,6 @@
-"""The values everything else speaks of: a tick, its place in the sequence, the state of upstream.
+"""The values that all rooms share: ticks, stored prices, the state of upstream, and the messages of the bus.
 
-Plain values that cannot be wrong, and the one JSON form of a price. It knows nobody: no socket, no clock, no room.
+Frozen values, and the one JSON form of a price. It imports nothing but our errors, and knows no socket and no clock.
 """
 
 import json
@@ -28,14 +28,14 @@ __all__ = [
     "price_json",
 ]
 
-#: More digits than any exchange prints; a longer number is an attack or a broken frame.
+#: More digits than any exchange sends; a longer number is an attack or a broken frame.
 PRICE_DIGITS = 36
 
 
 def exact_price(text: str) -> Decimal:
-    """Read a JSON number as the exact decimal it says: ``8.7e3`` is 8700, not a binary float.
+    """Parse a JSON number as an exact decimal: ``8.7e3`` is 8700, and never a binary float.
 
-    Raises InvalidPrice for what is not finite or has more than 36 digits before or after the point.
+    Raises InvalidPrice when it is not finite or has more than 36 digits before or after the point.
     """
     try:
         price = Decimal(text)
@@ -46,12 +46,12 @@ def exact_price(text: str) -> Decimal:
     _, digits, exponent = price.as_tuple()
     if len(digits) > PRICE_DIGITS or not -PRICE_DIGITS <= int(exponent) <= PRICE_DIGITS - len(digits):
         raise InvalidPrice(f"more than {PRICE_DIGITS} digits: {text[:40]!r}")
-    # 8.7e3 and 8700 are one value: kept without an exponent from here on, so that databases and str() agree.
+    # 8.7e3 and 8700 are one value. Without an exponent, databases and str() agree on it.
     return price if int(exponent) <= 0 else Decimal(plain(price))
 
 
 def plain(price: Decimal) -> str:
-    """The price as digits: never an exponent, never a rounding."""
+    """The price as plain digits, without exponent and without rounding."""
     return format(price, "f")
 
 
@@ -64,9 +64,9 @@ def is_index(ticker: str) -> bool:
 class Tick:
     """One price of one ticker at one exchange timestamp (UNIX ms).
 
-    ``last``, ``bid`` and ``ask`` stand beside the price (the mark) of an instrument and may be missing.
-    ``epoch`` and ``sequence`` are its place in the stream, given by the bus; (0, 0) is not yet published. ``after``
-    is the last place that its leader had heard of before it led.
+    The ``price`` of an instrument is its mark price; ``last``, ``bid`` and ``ask`` are None for an index, and where the
+    exchange sent none. The bus sets ``epoch`` and ``sequence``; before that both are 0. ``after``: the last (epoch,
+    sequence) the leader had seen before it took over.
     """
 
     ticker: str
@@ -86,7 +86,7 @@ class Tick:
 
     @property
     def timestamp(self) -> int:
-        """The second of the tick, UNIX."""
+        """The exchange timestamp in UNIX seconds."""
         return self.exchange_timestamp // 1000
 
     def slot(self, interval: int) -> int:
@@ -94,13 +94,13 @@ class Tick:
         return self.timestamp - self.timestamp % interval
 
     def at(self, epoch: int, sequence: int, after: tuple[int, int] = (0, 0)) -> "Tick":
-        """The same tick at its place in the stream."""
+        """The same tick with its place in the stream."""
         return replace(self, epoch=epoch, sequence=sequence, after=after)
 
     def follows(self, epoch: int, sequence: int) -> bool:
-        """Whether nothing is missing between the tick at that place and this one, as far as its leader knows.
+        """Whether no tick is missing between the one at that place and this one, as far as its leader knows.
 
-        The sequence leaves nothing out, whoever leads: a leader goes on where it heard the last one end.
+        Sequences have no holes: a new leader continues after the last sequence it has seen of the one before.
         """
         if self.epoch <= epoch:
             return self.epoch < epoch or self.sequence <= sequence + 1
@@ -108,7 +108,7 @@ class Tick:
         return before == epoch and ended <= sequence and self.sequence == ended + 1
 
     def json(self) -> str:
-        """The one JSON form of a price; an instrument adds last, bid and ask."""
+        """The one JSON form of a price, with ``last``, ``bid`` and ``ask`` for an instrument."""
         text = price_json(self.ticker, self.price, self.timestamp, self.exchange_timestamp)
         if is_index(self.ticker):
             return text
@@ -120,7 +120,7 @@ class Tick:
 
 
 class Source(StrEnum):
-    """Where a stored price comes from."""
+    """The source of a stored price."""
 
     LIVE = "live"
     BACKFILL = "backfill"
@@ -144,7 +144,7 @@ class Price:
 
 
 def price_json(ticker: str, price: Decimal, timestamp: int, exchange_timestamp: int) -> str:
-    """The one JSON form of a price, in REST and on the stream, with every digit it came with."""
+    """The one JSON form of a price, in REST and on the stream, with every digit that the exchange sent."""
     return (
         f'{{"ticker":{json.dumps(ticker)},"price":{plain(price)},'
         f'"timestamp":{timestamp},"exchange_timestamp":{exchange_timestamp}}}'
@@ -152,7 +152,7 @@ def price_json(ticker: str, price: Decimal, timestamp: int, exchange_timestamp: 
 
 
 class UpstreamState(StrEnum):
-    """What a browser is told of the way to the exchange."""
+    """The states of the connection to the exchange, as browsers receive them."""
 
     LIVE = "live"
     CONNECTING = "connecting"
@@ -170,7 +170,7 @@ class Upstream:
 
 
 class GapReason(StrEnum):
-    """Why a stream could not be continued or a ticker not be delivered."""
+    """Why a stream cannot resume or a ticker cannot be delivered."""
 
     TOO_OLD = "too_old"
     UNKNOWN = "unknown"
@@ -180,7 +180,7 @@ class GapReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A ticker that the exchange refuses to send, told to those who asked for it."""
+    """A ticker that the exchange refuses to send; streams that want it receive a gap event."""
 
     ticker: str
     reason: GapReason = GapReason.REFUSED
@@ -188,10 +188,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class SessionChanged:
-    """Something changed for the person of these browser sessions; each node that has their streams looks what.
+    """Tells nodes to reload the login state of these browser sessions, which are named by their fingerprints.
 
-    It names sessions by their fingerprints and carries nothing private. ``reason`` is a sentence for the person. One
-    without sessions says that news may have been lost, anybody's.
+    It carries nothing private; ``reason`` is a sentence for the person. Without sessions it means that messages may
+    have been lost: nodes then reload all of theirs.
     """
 
     sessions: tuple[str, ...]
@@ -204,17 +204,17 @@ Message = Tick | Upstream | Gap | SessionChanged
 
 
 class Receiver(Protocol):
-    """Takes what the bus delivers; it never waits and never fails for a message it does not care about."""
+    """Receives the messages of the bus. It never waits, and ignores the messages it has no use for."""
 
     def __call__(self, message: Message, /) -> None: ...
 
 
 @dataclass(slots=True)
 class Rhythm:
-    """How often something speaks, learned from its own pauses (monotonic seconds).
+    """The usual pause between arrivals, learned as they come (monotonic seconds).
 
-    Silence longer than five of its usual pauses, and than three seconds, is stale. A pause counts at most as
-    the limit in force, so that one outage is not learned as the new rhythm, yet a slower channel is after a while.
+    Silence longer than ``factor`` usual pauses and than ``shortest_seconds`` is overdue. A pause counts at most as the
+    limit in force: one outage is not learned as the new rhythm, while a channel that slows down is after a while.
     """
 
     shortest_seconds: float = 3.0
@@ -223,7 +223,7 @@ class Rhythm:
     last: float | None = None
 
     def beat(self, now: float) -> None:
-        """Something arrived."""
+        """Record an arrival."""
         if self.last is not None:
             pause = min(now - self.last, self.limit)
             self.usual_pause = pause if self.usual_pause is None else self.usual_pause + (pause - self.usual_pause) / 8
@@ -231,9 +231,9 @@ class Rhythm:
 
     @property
     def limit(self) -> float:
-        """The longest silence that is still usual, in seconds."""
+        """The longest silence that is not overdue, in seconds."""
         return max(self.shortest_seconds, self.factor * (self.usual_pause or 0.0))
 
     def overdue(self, now: float) -> bool:
-        """Whether the silence is longer than usual; before the first beat nothing is."""
+        """Whether the silence is longer than the limit; never before the first arrival."""
         return self.last is not None and now - self.last > self.limit

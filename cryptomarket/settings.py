@@ -1,7 +1,7 @@
-"""The settings: one table, read once from the environment (and `.env`), frozen, then passed on as values.
+"""The settings: one table, read once from the environment and `.env` into a frozen object.
 
-Each row is a name, a default and a sentence; `.env.example` and the README list the same rows, which a test checks.
-Only `cli`, `gateway`, `tasks` and the migrations' environment may import this file.
+Each row is a name, a default and a sentence; a test holds `.env.example` and docs/settings.md to it. Only `cli`,
+`app.gateway`, `tasks` and the environment of the migrations may import this file.
 """
 
 import ipaddress
@@ -19,15 +19,15 @@ __all__ = ["PREFIX", "Settings", "read_settings"]
 
 PREFIX = "CRYPTOMARKET_"
 
-#: Deribit's names: letters, digits, `_` and `-`; at most as long as its longest combo names.
+#: Names of Deribit: letters, digits, `_` and `-`, at most as long as its longest combo names.
 _TICKER = re.compile(r"[A-Za-z0-9_-]{2,64}\Z")
 
-#: So many days of candles of a resolution, which the history names and a test compares.
+#: Days that candles of a resolution are kept; a test compares the resolutions with those of the history.
 _KEPT = re.compile(r"(1m|5m|15m|1h|4h|1d)\s*=\s*([1-9][0-9]{0,4})\Z")
 
 
 def _split(value: object) -> object:
-    """`a, b` as ("a", "b"); anything that is no text passes."""
+    """Split "a, b" into ("a", "b"); return a value that is not text unchanged."""
     return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
 
@@ -44,7 +44,7 @@ def _tickers(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _days(value: object) -> object:
-    """`1m=90,5m=365` as {"1m": 90, "5m": 365}; anything that is no text passes."""
+    """Parse "1m=90,5m=365" into {"1m": 90, "5m": 365}; return a value that is not text unchanged."""
     if not isinstance(value, str):
         return value
     found: dict[str, int] = {}
@@ -106,76 +106,82 @@ def _keys(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
-#: A list written with commas, not as JSON.
+#: A list separated by commas, not written as JSON.
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
-    """What an operator can choose; every value is checked, a secret prints as stars."""
+    """Everything that an operator can set. Every value is checked; secrets print as stars."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
     deribit_ws_url: Annotated[str, _url("wss", "ws")] = Field(
-        "wss://www.deribit.com/ws/api/v2", description="the exchange's WebSocket address"
+        "wss://www.deribit.com/ws/api/v2", description="the WebSocket address of the exchange"
     )
     deribit_http_url: Annotated[str, _url("https", "http")] = Field(
-        "https://www.deribit.com/api/v2", description="the exchange's HTTP address, for the catalogue and history"
+        "https://www.deribit.com/api/v2",
+        description="the HTTP address of the exchange, for catalogue and history",
     )
     deribit_client_id: str = Field("", description="the application's own API key; empty: public prices only")
     deribit_client_secret: Annotated[SecretStr | None, AfterValidator(_not_empty)] = Field(
-        None, description="the secret of that key; it signs the login and never travels"
+        None, description="the secret of that key; it signs the login and is never sent"
     )
     deribit_proxy: Annotated[SecretStr | None, _secret_url("http", "socks5", "socks5h")] = Field(
         None, description="a proxy to the exchange, http://user:password@host:port or socks5://..."
     )
     deribit_ca_file: Annotated[str | None, BeforeValidator(_or_none)] = Field(
-        None, description="a file of certificates to trust instead of the system's, for a proxy that looks inside"
+        None, description="certificates to trust instead of the system's (a file), for a proxy that decrypts"
     )
     tickers: Annotated[Names, AfterValidator(_tickers)] = Field(
-        ("btc_usd", "eth_usd"), description="what is always streamed and recorded, separated by commas"
+        ("btc_usd", "eth_usd"), description="tickers that are always streamed and recorded, separated by commas"
     )
     snapshot_interval: int = Field(60, ge=1, le=86_400, description="seconds between two stored prices of a ticker")
     database_url: Annotated[SecretStr, _secret_url("sqlite+aiosqlite", "postgresql+asyncpg")] = Field(
-        SecretStr("sqlite+aiosqlite:///cryptomarket.db"), description="SQLite or PostgreSQL, as a SQLAlchemy address"
+        SecretStr("sqlite+aiosqlite:///cryptomarket.db"),
+        description="SQLite or PostgreSQL, as an address of SQLAlchemy",
     )
     redis_url: Annotated[SecretStr | None, _secret_url("redis", "rediss", "unix")] = Field(
-        None, description="Redis, for several nodes and for logins that outlive a restart; empty: one process"
+        None, description="Redis, for several nodes and for logins that survive a restart; empty: one process"
     )
     secret_key: Annotated[SecretStr | None, AfterValidator(_keys)] = Field(
-        None, description="what seals logins: a Fernet key, or several with commas, the newest first"
+        None, description="the Fernet key that encrypts logins, or several separated by commas, newest first"
     )
     secret_key_file: Annotated[str | None, BeforeValidator(_or_none)] = Field(
-        None, description="where the key is kept if none is set; empty: a file cryptomarket.key beside the database"
+        None, description="the file of the key when none is set; empty: cryptomarket.key beside the database"
     )
     keep_persons_days: Annotated[int | None, BeforeValidator(_or_none)] = Field(
-        365, ge=1, description="days that persons seen stay in the database; empty: until they are forgotten"
+        365, ge=1, description="days that the record of a person stays in the database; empty: until it is deleted"
     )
     keep_prices_days: Annotated[int | None, BeforeValidator(_or_none)] = Field(
         None, ge=1, description="days that stored prices are kept; empty: for ever"
     )
     keep_candles_days: Annotated[dict[str, int], NoDecode, BeforeValidator(_days)] = Field(
-        {}, description="days that candles are kept, by resolution, such as 1m=90,5m=365; for ever what is not named"
+        {}, description="days that candles are kept, by resolution, such as 1m=90,5m=365; not named: for ever"
     )
-    logins_per_minute: int = Field(20, ge=1, description="log-ins one address may try within a minute")
+    logins_per_minute: int = Field(20, ge=1, description="logins that one address may try in a minute")
     host: str = Field("127.0.0.1", min_length=1, description="the address to listen on")
-    port: int = Field(8000, ge=0, le=65_535, description="the port to listen on; 0 takes a free one")
+    port: int = Field(8000, ge=0, le=65_535, description="the port to listen on; 0 chooses a free one")
     max_streams: Annotated[int | None, BeforeValidator(_or_none)] = Field(
-        None, ge=1, description="open streams a process holds, more are asked to come back; empty: by the file limit"
+        None,
+        ge=1,
+        description="open streams a process holds, others are told to return; empty: by the file limit",
     )
-    max_streams_per_address: int = Field(100, ge=1, description="open streams one address may hold")
-    recorder: bool = Field(True, description="on: this process stores prices; off: another does, such as Celery")
+    max_streams_per_address: int = Field(100, ge=1, description="open streams that one address may hold")
+    recorder: bool = Field(True, description="on: this process stores prices; off: another one does, such as Celery")
     celery_interval: float = Field(45.0, ge=1, le=3600, description="seconds between two snapshots under Celery")
-    max_tickers: int = Field(200, ge=1, le=10_000, description="tickers followed at once, configured or asked for")
+    max_tickers: int = Field(200, ge=1, le=10_000, description="tickers followed at once, configured or requested")
     trusted_proxies: Annotated[Names, AfterValidator(_networks)] = Field(
-        (), description="proxies whose word for the address of a browser is taken, addresses or networks with commas"
+        (), description="reverse proxies whose X-Forwarded-For is believed: addresses or networks, separated by commas"
     )
     allowed_origins: Annotated[Names, AfterValidator(_origins)] = Field(
-        (), description="other sites whose pages may read prices, separated by commas"
+        (), description="other origins whose pages may read prices, separated by commas"
     )
-    drain_seconds: float = Field(5.0, ge=0, le=300, description="over how many seconds streams end at a stop")
-    node: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,64}$", description="this process in logs; empty: a random name")
+    drain_seconds: float = Field(5.0, ge=0, le=300, description="seconds over which open streams end at a stop")
+    node: str = Field(
+        "", pattern=r"^[A-Za-z0-9._-]{0,64}$", description="this process in its logs; empty: a random name"
+    )
     log_level: Annotated[str, AfterValidator(str.upper)] = Field(
         "INFO", pattern="(?i)^(debug|info|warning|error)$", description="debug, info, warning or error"
     )
@@ -183,10 +189,10 @@ class Settings(BaseSettings):
 
 
 def read_settings(**values: Any) -> Settings:
-    """The settings in force: the given values over the environment over `.env` over the defaults.
+    """The settings: given values before the environment, before `.env`, before the defaults; None is not given.
 
-    A node without a name gets a random one. Raises SettingsError naming every variable at fault and what was expected;
-    it never shows the value of a secret.
+    A node without a name gets a random one. Raises SettingsError naming every wrong variable and what was expected; it
+    never shows the value of a secret.
     """
     try:
         found = Settings(**{name: value for name, value in values.items() if value is not None})

@@ -1,6 +1,6 @@
-"""The command line: reads the settings, builds what a command needs, and turns our errors into a sentence and a code.
+"""The command line: reads the settings, builds what a command needs, and prints our errors as a sentence.
 
-Exit codes: 0 done, 1 something failed, 2 wrong usage or settings, 130 interrupted.
+Exit codes: 0 done, 1 something failed or is missing, 2 wrong usage or settings, 130 interrupted.
 """
 
 import functools
@@ -32,7 +32,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run a command; an error of ours is one sentence on standard error, never a traceback."""
+    """Run a command. One of our errors is printed on standard error as a sentence, without a traceback."""
     try:
         app(standalone_mode=True)
     except SettingsError as exc:
@@ -53,14 +53,14 @@ def _fail(error: Exception, code: int) -> None:
 def serve(
     host: Host = None,
     port: Port = None,
-    workers: Annotated[int, typer.Option(help="Processes behind the one port; more than one need Redis.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Processes that share the port; more than one need Redis.", min=1)] = 1,
     worker_of: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
-    """Run the gateway against the exchange of the settings.
+    """Run the gateway, connected to the exchange of the settings.
 
     Example: cryptomarket serve --port 8080 --workers 4
     """
-    # Imported where they are used: a server's libraries take a second that `--help` and `tail` should not wait for.
+    # Commands import what they use: the libraries of a server take a second, which `--help` and `tail` do not need.
     settings = read_settings(host=host, port=port)
     configure_logs(settings.log_level, settings.log_format, node=settings.node)
     if workers > 1:
@@ -71,7 +71,7 @@ def serve(
 
 
 def _serve_by_workers(settings: Settings, count: int) -> NoReturn:
-    """Run so many gateways until a signal."""
+    """Run ``count`` gateways until a signal. Raises StartError without Redis."""
     from ..app.workers import Workers, reserved_port
 
     if settings.redis_url is None:
@@ -91,9 +91,9 @@ def _serve_by_workers(settings: Settings, count: int) -> NoReturn:
 
 @app.command()
 def demo(host: Host = None, port: Port = None) -> None:
-    """Run the gateway against a simulated exchange: no network, no account, a database that goes with the process.
+    """Run the gateway with a simulated exchange: without network, without account, with a database that is temporary.
 
-    It prints where to look, and the key of an account to log in with.
+    It prints the address of the dashboard, and an API key to log in with.
 
     Example: cryptomarket demo --port 8080
     """
@@ -124,20 +124,21 @@ def simulate(
     client_id: Annotated[list[str] | None, typer.Option(help="An account's API key; repeatable.")] = None,
     client_secret: Annotated[list[str] | None, typer.Option(help="The secret of the key before it.")] = None,
     email: Annotated[list[str] | None, typer.Option(help="The e-mail of the account.")] = None,
-    replay: Annotated[list[Path] | None, typer.Option(help="Serve recorded lines; repeatable.", exists=True)] = None,
-    speed: Annotated[float, typer.Option(help="How many times faster than recorded; 0: at once.", min=0)] = 1.0,
+    replay: Annotated[list[Path] | None, typer.Option(help="Serve recorded messages; repeatable.", exists=True)] = None,
+    speed: Annotated[float, typer.Option(help="Replay this many times faster than recorded; 0: at once.", min=0)] = 1.0,
     fault: Annotated[
         list[str] | None,
-        typer.Option(help="Let something go wrong: a name, as in drop:argument@after/every; repeatable."),
+        typer.Option(help="Inject a fault, such as drop:argument@after/every; repeatable."),
     ] = None,
     switch: Annotated[
-        list[str] | None, typer.Option(help="Answer a question Deribit leaves open: name=value; repeatable.")
+        list[str] | None,
+        typer.Option(help="Choose a behaviour that Deribit leaves open: name=value; repeatable."),
     ] = None,
     time_scale: Annotated[float, typer.Option(help="Tick so many times as often.", min=0.1)] = 1.0,
 ) -> None:
     """Run the simulated exchange alone: Deribit's WebSocket and HTTP interface with prices from a seeded walk.
 
-    While it runs, GET /control on its address lists the faults, and POST /control/drop lets one happen now.
+    While it runs, GET /control on its address lists the faults, and POST /control/drop injects one.
 
     Example: cryptomarket simulate --client-id me --client-secret mine --email me@example.com
 
@@ -155,12 +156,12 @@ def simulate(
 
 @app.command()
 def tail(
-    url: Annotated[str, typer.Option(help="The gateway to listen to.")] = "http://127.0.0.1:8000",
+    url: Annotated[str, typer.Option(help="The address of the gateway.")] = "http://127.0.0.1:8000",
     timer: Annotated[float, typer.Option(help="Seconds between deliveries, 0 for every tick.")] = 1,
-    channels: Annotated[str | None, typer.Option(help="Tickers to show, separated by commas.")] = None,
+    channels: Annotated[str | None, typer.Option(help="Tickers to print, separated by commas.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Print the stream of a running gateway, a line an event, until interrupted.
+    """Print the stream of a running gateway, one line for each event, until interrupted.
 
     Example: cryptomarket tail --timer 0 --channels btc_usd --json
     """
@@ -179,7 +180,7 @@ for command in (history.history, history.export, history.gaps, history.backfill)
 
 @app.command()
 def migrate() -> None:
-    """Bring the database forward to this program's revision; the gateway does it at its start too.
+    """Migrate the database to the revision of this program; the gateway also does so when it starts.
 
     Example: cryptomarket migrate
     """

@@ -1,4 +1,4 @@
-"""What the commands share: their options, and how a coroutine of theirs runs."""
+"""The options that several commands have, and the way they run a coroutine."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,10 +13,10 @@ T = TypeVar("T")
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on (default 127.0.0.1).")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one (default 8000).")]
-Ticker = Annotated[str, typer.Option(help="The name of the price, such as btc_usd.")]
-From = Annotated[str | None, typer.Option("--from", help="ISO 8601 (UTC), or UNIX seconds or milliseconds; included.")]
-To = Annotated[str | None, typer.Option("--to", help="The same; not included, but a bare date is the whole day.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+Ticker = Annotated[str, typer.Option(help="The ticker, such as btc_usd.")]
+From = Annotated[str | None, typer.Option("--from", help="The start: ISO 8601 (UTC), UNIX seconds or milliseconds.")]
+To = Annotated[str | None, typer.Option("--to", help="The end, not included; a bare date includes its whole day.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object on each line.")]
 
 
 def revealed(secret: SecretStr | None) -> str | None:
@@ -34,6 +34,6 @@ def run_async(function: Callable[[], Awaitable[T]]) -> T:
 def new_event_loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
-    except ImportError:  # there is none for Windows
+    except ImportError:  # it does not exist for Windows
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()

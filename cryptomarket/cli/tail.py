@@ -1,4 +1,4 @@
-"""The stream in a terminal: follow `/sse/` of a running gateway and print each event as a line."""
+"""The stream in a terminal: reads `/sse/` of a running gateway, reconnects, and prints each event as a line."""
 
 import json
 import random
@@ -18,7 +18,7 @@ from ..model import plain
 
 __all__ = ["Event", "Lines", "events", "follow"]
 
-#: A gateway says something every 15 s; longer silence means the connection is dead.
+#: A gateway sends an event at least every 15 s; after a longer silence the connection is dead.
 SILENCE_SECONDS = 40.0
 
 
@@ -32,17 +32,17 @@ class Event:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The decoded data; a price keeps its digits as a Decimal."""
+        """The decoded data; numbers with a fraction are Decimals."""
         decoded: dict[str, Any] = json.loads(self.text, parse_float=Decimal)
         return decoded
 
     def json(self) -> str:
-        """The event as one line of JSON for scripts; its data exactly as received."""
+        """The event as one line of JSON, with its data exactly as received."""
         return f'{{"event":{json.dumps(self.name)},"id":{json.dumps(self.id)},"data":{self.text}}}'
 
 
 class Lines:
-    """Prints events as lines for people: price with its direction, state of the connection."""
+    """Prints events as lines of text: a price with its direction, or the state of the connection."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -55,8 +55,8 @@ class Lines:
     def _line(self, event: Event) -> str:
         data = event.data
         if event.name == "connection":
-            says = data.get("state") or data.get("reason") or ""
-            return f"[dim]{'':8}  {escape(str(data.get('kind')))} {escape(str(says))}[/]"
+            detail = data.get("state") or data.get("reason") or ""
+            return f"[dim]{'':8}  {escape(str(data.get('kind')))} {escape(str(detail))}[/]"
         price, before = Decimal(data["price"]), self._last.get(event.name)
         self._last[event.name] = price
         colour, arrow = ("dim", " ") if before in (None, price) else ("green", "▲") if price > before else ("red", "▼")
@@ -65,7 +65,7 @@ class Lines:
 
 
 async def events(lines: AsyncIterator[str], retry: Callable[[float], None]) -> AsyncIterator[Event]:
-    """The events in the lines of one response; ``retry`` is told the seconds a client should wait before it returns."""
+    """Parse the lines of one response; ``retry`` is called with the pause before reconnecting, in seconds."""
     name, last_id, data = "", "", []
     async for line in lines:
         field, _, value = line.partition(":")
@@ -84,9 +84,9 @@ async def events(lines: AsyncIterator[str], retry: Callable[[float], None]) -> A
 
 
 async def follow(url: str, show: Callable[[Event], None], *, timer: float, channels: str | None = None) -> None:
-    """Show all events of the gateway at ``url``, over as many connections as it takes, until cancelled.
+    """Call ``show`` with every event of the gateway at ``url``, reconnecting when needed, until cancelled.
 
-    Raises CryptomarketError when the gateway refuses the request or cannot be reached at the first attempt.
+    Raises CryptomarketError when the gateway refuses the request, or cannot be reached at the first attempt.
     """
     wait = 1.0
 
