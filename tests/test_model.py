@@ -1,4 +1,4 @@
-"""The values: exact prices, slots, the one JSON form, the rhythm of a channel."""
+"""The shared values: exact prices, slots, the one JSON form, and rhythms."""
 
 import json
 from decimal import Decimal
@@ -22,7 +22,7 @@ from cryptomarket.model import Rhythm, Tick, exact_price, is_index, plain
     ],
 )
 def test_a_wire_number_keeps_its_exact_value(text: str, written: str) -> None:
-    """Every digit of the exchange's number is kept, and no exponent leaves us."""
+    """Every digit of the exchange's number is kept, and no exponent is written."""
     price = exact_price(text)
     assert plain(price) == written
     assert price == Decimal(text)
@@ -31,20 +31,20 @@ def test_a_wire_number_keeps_its_exact_value(text: str, written: str) -> None:
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "1e400", "9" * 40, "1e-400", "12,5", "", "undefined"])
 def test_what_is_no_price_is_refused(text: str) -> None:
-    """Nothing that is not a finite number of sane length becomes a price."""
+    """Only a finite number of at most 36 digits becomes a price."""
     with pytest.raises(InvalidPrice):
         exact_price(text)
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=9, min_value=-(10**9), max_value=10**9))
 def test_prices_of_eighteen_digits_survive_json(price: Decimal) -> None:
-    """A price read from our JSON is the price that went in."""
+    """A price read from our JSON equals the price that was written."""
     tick = Tick("btc_usd", exact_price(str(price)), 1763668800123)
     assert json.loads(tick.json(), parse_float=Decimal, parse_int=Decimal)["price"] == price
 
 
 def test_the_json_of_an_index() -> None:
-    """An index has the four members of a price."""
+    """The JSON of an index has the four members of a price."""
     tick = Tick("btc_usd", Decimal("64250.13"), 1763668800123)
     assert tick.json() == (
         '{"ticker":"btc_usd","price":64250.13,"timestamp":1763668800,"exchange_timestamp":1763668800123}'
@@ -52,7 +52,7 @@ def test_the_json_of_an_index() -> None:
 
 
 def test_the_json_of_an_instrument_has_last_bid_and_ask() -> None:
-    """An instrument shows what stands beside its mark price, null where there is none."""
+    """The JSON of an instrument adds last, bid and ask, null where there is none."""
     tick = Tick("BTC-PERPETUAL", Decimal("1.5"), 1000, last=None, bid=Decimal("1.4"), ask=Decimal("1.6"))
     assert json.loads(tick.json()) == {
         "ticker": "BTC-PERPETUAL",
@@ -66,13 +66,13 @@ def test_the_json_of_an_instrument_has_last_bid_and_ask() -> None:
 
 
 def test_a_slot_is_cut_in_whole_seconds() -> None:
-    """The slot is the start of the interval the tick's second falls into."""
+    """The slot is the start of the interval that contains the second of the tick."""
     assert Tick("btc_usd", Decimal(1), 119_999).slot(60) == 60
     assert Tick("btc_usd", Decimal(1), 120_000).slot(60) == 120
 
 
 def test_capitals_tell_instruments_from_indices() -> None:
-    """Index names are lower case, whatever else they hold."""
+    """A name in lower case is an index."""
     assert is_index("drbfix-btc_usdc")
     assert is_index("1000bonk_usdc")
     assert not is_index("BTC-PERPETUAL")
@@ -80,7 +80,7 @@ def test_capitals_tell_instruments_from_indices() -> None:
 
 
 def test_silence_of_five_usual_pauses_is_overdue() -> None:
-    """A channel that speaks each two seconds is overdue after ten."""
+    """A channel with a tick every two seconds is overdue after ten."""
     rhythm = Rhythm()
     assert not rhythm.overdue(100.0)
     for beat in range(10):
@@ -90,7 +90,7 @@ def test_silence_of_five_usual_pauses_is_overdue() -> None:
 
 
 def test_one_outage_is_not_learned_as_the_rhythm() -> None:
-    """After an hour of silence the channel is overdue again within a few of its old pauses."""
+    """After an hour of silence the channel is overdue again within a few of its earlier pauses."""
     rhythm = Rhythm()
     for beat in range(20):
         rhythm.beat(float(beat))

@@ -1,4 +1,4 @@
-"""What operators look at: a dashboard that shows what is served, and logs that nobody outside can write into."""
+"""The dashboard shows the metrics that are served, and clients cannot forge log lines."""
 
 import json
 import random
@@ -29,19 +29,19 @@ def dashboard() -> dict[str, Any]:
 
 
 def queries() -> list[str]:
-    """Every query of the dashboard, of its panels and of its choices."""
+    """Every query of the dashboard, of its panels and of its variables."""
     of_choices = [choice["query"]["query"] for choice in dashboard()["templating"]["list"]]
     return of_choices + [target["expr"] for panel in dashboard()["panels"] for target in panel["targets"]]
 
 
 def metrics() -> dict[str, str]:
-    """The names in docs/metrics.md, which a test holds against what is served, and their kinds."""
+    """The metrics of docs/metrics.md, which a test compares with those served, and their types."""
     rows = re.findall(r"^\| `(cryptomarket_\w+)` \| (\w+) \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
     return {f"{name}_bucket" if kind == "histogram" else name: kind for name, kind in rows}
 
 
 def test_every_query_names_a_metric_that_is_served() -> None:
-    """A renamed metric would leave an empty panel that looks like silence."""
+    """Every query names a metric that exists; a renamed one would leave an empty panel."""
     for query in queries():
         names = set(re.findall(r"cryptomarket_\w+", query))
         assert names, query
@@ -49,12 +49,12 @@ def test_every_query_names_a_metric_that_is_served() -> None:
 
 
 def test_every_metric_is_on_the_dashboard() -> None:
-    """What is worth measuring is worth a look."""
+    """Every metric is on the dashboard."""
     assert metrics().keys() - set(re.findall(r"cryptomarket_\w+", " ".join(queries()))) == set()
 
 
 def test_queries_fit_the_kind_of_their_metric() -> None:
-    """A counter is shown by its growth, a gauge by its value, a histogram by a quantile."""
+    """A counter is shown by its rate, a gauge by its value, a histogram by a quantile."""
     for query in queries():
         for name in re.findall(r"cryptomarket_\w+", query):
             grows = re.search(rf"(rate|increase)\({name}\b", query)
@@ -63,7 +63,7 @@ def test_queries_fit_the_kind_of_their_metric() -> None:
 
 
 def test_panels_do_not_lie_on_each_other() -> None:
-    """Each place of the grid belongs to one panel, and each panel has a title and a number of its own."""
+    """Panels do not overlap, and each has a title and an id of its own."""
     panels = dashboard()["panels"]
     places = Counter(
         (x, y)
@@ -95,7 +95,7 @@ def hostile_requests(seed: int, count: int) -> list[bytes]:
 
 
 def said_and_left(address: tuple[str, int], request: bytes, *, abort: bool) -> None:
-    """Send the bytes; then hear the beginning of an answer, or break off without a goodbye."""
+    """Send the bytes; then read the beginning of the answer, or reset the connection."""
     with socket.create_connection(address, timeout=60) as peer:
         if abort:  # a reset instead of an end
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -105,13 +105,13 @@ def said_and_left(address: tuple[str, int], request: bytes, *, abort: bool) -> N
 
 
 async def log_lines(program: Program) -> list[dict[str, Any]]:
-    """The whole log, line by line, each of which must be one object."""
+    """Every line of the log, each of which must be one JSON object."""
     return [dict(json.loads(line)) for line in program.log.splitlines()]
 
 
 @pytest.mark.system
 async def test_nobody_writes_into_the_log(tmp_path: Path) -> None:
-    """Whatever bytes come in paths, queries and headers: each line is one JSON object of ours, and names its node."""
+    """Any bytes in paths, queries and headers: each line is one JSON object, and names its node."""
     async with running_program(tmp_path, "demo", log_level="debug", node="n1") as program:
         parts = urlsplit(await program.url())
         address = (str(parts.hostname), int(parts.port or 0))
@@ -131,7 +131,7 @@ async def test_nobody_writes_into_the_log(tmp_path: Path) -> None:
 
 @pytest.mark.system
 async def test_a_thousand_aborts_make_few_lines(tmp_path: Path) -> None:
-    """A client that breaks off half-way is no error: the log does not grow with their number, all goes on."""
+    """Clients that reset their connections cause no errors, and the log does not grow with their number."""
     beginnings = [
         b"GET /sse/?timer=0 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET /api/v1/prices?ticker=btc_usd HTTP/1.1\r\nHost: localhost\r\n\r\n",

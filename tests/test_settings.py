@@ -1,4 +1,4 @@
-"""The settings: one table, clear refusals, and the same rows in every place that lists them."""
+"""The settings: one table, clear errors, and the same rows in every list."""
 
 import re
 from pathlib import Path
@@ -27,18 +27,18 @@ def test_every_setting_is_listed(place: str) -> None:
 
 
 def test_the_example_holds_the_defaults() -> None:
-    """Copying `.env.example` as it is changes nothing."""
+    """Copying `.env.example` unchanged changes no setting."""
     assert Settings(_env_file=ROOT / ".env.example") == Settings(_env_file=None)  # type: ignore[call-arg]
 
 
 def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spaces and empty places in a list do no harm, a name twice counts once."""
+    """Spaces and empty entries of a list are ignored, and a repeated name counts once."""
     monkeypatch.setenv("CRYPTOMARKET_TICKERS", "btc_usd, BTC-PERPETUAL,,btc_usd")
     assert read_settings().tickers == ("btc_usd", "BTC-PERPETUAL")
 
 
 def test_candles_are_kept_by_resolution(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every resolution of the history can be named, and none must be."""
+    """Every resolution of the history can be named, and none has to be."""
     assert (read_settings().keep_prices_days, read_settings().keep_candles_days) == (None, {})
     monkeypatch.setenv("CRYPTOMARKET_KEEP_PRICES_DAYS", "30")
     monkeypatch.setenv("CRYPTOMARKET_KEEP_CANDLES_DAYS", ", ".join(f"{name}=90" for name in RESOLUTIONS))
@@ -47,7 +47,7 @@ def test_candles_are_kept_by_resolution(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An argument beats the environment, which beats `.env`."""
+    """An argument has priority over the environment, which has priority over `.env`."""
     Path(".env").write_text("CRYPTOMARKET_PORT=1\nCRYPTOMARKET_HOST=0.0.0.0\nUNKNOWN=1\n")
     monkeypatch.setenv("CRYPTOMARKET_PORT", "2")
     assert (read_settings().port, read_settings().host, read_settings(port=3).port) == (2, "0.0.0.0", 3)
@@ -69,13 +69,13 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> 
         ("KEEP_PRICES_DAYS", "0", "greater than or equal to 1"),
         ("KEEP_CANDLES_DAYS", "2m=90", "1m=90,5m=365"),
         ("KEEP_CANDLES_DAYS", "1m=0", "1m=90,5m=365"),
-        ("NODE", "a b", "this process in logs"),
+        ("NODE", "a b", "this process in its logs"),
         ("LOG_LEVEL", "loud", "debug, info, warning or error"),
         ("LOG_FORMAT", "xml", "json"),
     ],
 )
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str) -> None:
-    """The refusal names the variable, the value and what was expected."""
+    """The error names the variable, the value and what was expected."""
     monkeypatch.setenv(PREFIX + name, value)
     with pytest.raises(SettingsError, match=PREFIX + name) as caught:
         read_settings()
@@ -85,7 +85,7 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "DERIBIT_PROXY"])
 def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """An address may hold a password: it is refused without being repeated."""
+    """The error does not repeat an address, which may hold a password."""
     monkeypatch.setenv(PREFIX + name, "gopher://user:hunter2@example.com")
     with pytest.raises(SettingsError, match=PREFIX + name) as caught:
         read_settings()
@@ -95,14 +95,14 @@ def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str)
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
-    """An archive or an image under the name `.env` is a sentence, not a traceback."""
+    """A `.env` that is no text is an error without a traceback."""
     (tmp_path / ".env").write_bytes(b"\x89PNG\xff\x00")
     with pytest.raises(SettingsError, match=r"\.env: expected a file of text"):
         read_settings()
 
 
 def test_every_problem_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An operator mends all wrong values in one go."""
+    """One error names all wrong values."""
     monkeypatch.setenv("CRYPTOMARKET_PORT", "x")
     monkeypatch.setenv("CRYPTOMARKET_TICKERS", "")
     with pytest.raises(SettingsError) as caught:

@@ -1,4 +1,4 @@
-"""The numbers for Prometheus, parsed back by its own client, and documented under the names they have."""
+"""The metrics, parsed by Prometheus' own client and compared with docs/metrics.md."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ def parsed(text: bytes) -> dict[tuple[str, tuple[str, ...]], float]:
 
 
 def test_a_histogram_counts_everything_below_each_bound() -> None:
-    """Buckets are cumulative, and the last one holds all."""
+    """Buckets are cumulative, and the last one counts everything."""
     found = parsed(exposition([histogram("x_seconds", "x", (0.1, 1.0), (3, 2, 1), 4.5)]))
     assert found["cryptomarket_x_seconds_bucket", ("0.1",)] == 3
     assert found["cryptomarket_x_seconds_bucket", ("1.0",)] == 5
@@ -33,14 +33,14 @@ def test_a_histogram_counts_everything_below_each_bound() -> None:
 
 
 def test_labels_cannot_break_a_line() -> None:
-    """Whatever a label holds comes back as it went in."""
+    """Any label value is read back unchanged."""
     found = parsed(exposition([gauge("x", "x", {'a"\n\\b': 2.0}, "ticker"), counter("y", "y", 3)]))
     assert found["cryptomarket_x", ('a"\n\\b',)] == 2
     assert found["cryptomarket_y_total", ()] == 3
 
 
 def test_lag_is_counted_in_its_bucket() -> None:
-    """A wake-up of 20 ms is above 10 ms and within 25 ms."""
+    """A wake-up 20 ms late counts in the bucket of 25 ms."""
     lag = LoopLag()
     lag.add(0.02)
     found = parsed(exposition(of_loop_lag(lag.statistics())))
@@ -49,7 +49,7 @@ def test_lag_is_counted_in_its_bucket() -> None:
 
 
 async def test_a_gateway_measures_what_it_does(tmp_path: Path) -> None:
-    """Streams, deliveries, ages, upstream and loop lag are there while a stream is open."""
+    """While a stream is open, streams, deliveries, ages, upstream and loop lag are measured."""
     async with running_program(tmp_path, "demo") as program:
         url = await program.url()
         async with reading(f"{url}/sse/?timer=0") as reader:

@@ -1,4 +1,4 @@
-"""The commands on stored prices, as a person or a script types them, on both databases."""
+"""The commands on stored prices, on both databases, and the help of every command."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ HOUR = 1_732_136_400  # 2024-11-20T21:00:00Z
 
 @pytest.fixture
 async def stored(database_url: str) -> str:
-    """A history of ten minutes with one missing, and its address."""
+    """The address of a database with ten minutes of prices, one of them missing."""
     async with Store(database_url) as store:
         await store.migrate()
         epoch = await store.take_epoch()
@@ -34,7 +34,7 @@ async def stored(database_url: str) -> str:
 
 
 async def test_history_prints_the_newest_of_a_range_oldest_first(tmp_path: Path, stored: str) -> None:
-    """JSON lines with every digit; a range is cut where it was asked."""
+    """The output is JSON lines with every digit, of exactly the range."""
     arguments = ["--ticker", "btc_usd", "--to", "2024-11-20T21:04", "--limit", "2", "--json"]
     code, out, log = await run_program(tmp_path, "history", *arguments, database_url=stored)
     assert code == 0, log
@@ -43,7 +43,7 @@ async def test_history_prints_the_newest_of_a_range_oldest_first(tmp_path: Path,
 
 
 async def test_export_writes_a_file(tmp_path: Path, stored: str) -> None:
-    """All rows of the range and nothing else, in the form asked for."""
+    """The file has exactly the rows of the range, in the requested format."""
     out_path = tmp_path / "prices.csv"
     arguments = ["--ticker", "btc_usd", "--out", str(out_path)]
     code, out, log = await run_program(tmp_path, "export", *arguments, database_url=stored)
@@ -54,7 +54,7 @@ async def test_export_writes_a_file(tmp_path: Path, stored: str) -> None:
 
 
 async def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """A sentence and exit code 1."""
+    """The error is a sentence, and the exit code is 1."""
     arguments = ["--ticker", "btc_usd", "--out", str(tmp_path / "nowhere" / "prices.csv")]
     code, _, log = await run_program(tmp_path, "export", *arguments)
     assert code == 1
@@ -63,7 +63,7 @@ async def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 async def test_gaps_names_what_is_missing(tmp_path: Path, stored: str) -> None:
-    """A missing minute and the time since the last record are lines, and exit code 1; a whole range is neither."""
+    """Missing intervals are printed with exit code 1; a complete range prints nothing, with exit code 0."""
     code, out, log = await run_program(tmp_path, "gaps", "--ticker", "btc_usd", "--json", database_url=stored)
     assert code == 1, log
     gap, since = map(json.loads, out.splitlines())
@@ -92,7 +92,7 @@ async def test_backfill_fetches_what_the_exchange_still_has(tmp_path: Path, data
 
 @pytest.mark.parametrize("command", ["history", "export", "gaps", "backfill"])
 async def test_a_wrong_moment_is_named(tmp_path: Path, command: str) -> None:
-    """Nonsense is a sentence that names the option, and exit code 1."""
+    """A wrong moment is a sentence that names the option, with exit code 1."""
     code, _, log = await run_program(tmp_path, command, "--ticker", "btc_usd", "--from", "yesterday")
     assert code == 1
     assert "--from" in log
@@ -100,7 +100,7 @@ async def test_a_wrong_moment_is_named(tmp_path: Path, command: str) -> None:
 
 
 async def test_no_history_is_a_sentence(tmp_path: Path) -> None:
-    """A database that is not there is named, and none is made."""
+    """A database that does not exist is named and not created."""
     code, _, log = await run_program(tmp_path, "history", "--ticker", "btc_usd")
     assert code == 1
     assert "history.db" in log
@@ -116,7 +116,7 @@ FOR_SCRIPTS = ["tail", "history", "gaps", "backfill", "doctor", "persons list"]
 
 
 def test_every_command_shows_an_example() -> None:
-    """The list here is whole; each has a sentence, an example of itself, and `--json` where a script reads it."""
+    """Every command has a sentence, an example, and `--json` where scripts read its output."""
     runner = CliRunner()
     assert {" ".join(names) for names, _ in commands(get_command(app))} == set(COMMANDS)
     for command in COMMANDS:
@@ -129,7 +129,7 @@ def test_every_command_shows_an_example() -> None:
 
 
 def commands(group: Any, *before: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command below a group, with the words that call it."""
+    """Every command below a group, by the words that call it."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, *before, name)

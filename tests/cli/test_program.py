@@ -1,4 +1,4 @@
-"""The whole program as a process: what its users type, what it answers, how it ends."""
+"""The whole program as a process: its commands, its output, and how it ends."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from tests.reader import exact, reading
 
 @pytest.mark.system
 async def test_the_demo_shows_moving_prices_without_network(tmp_path: Path) -> None:
-    """`cryptomarket demo` answers with the page, a stream whose prices move, and a history of thirty days."""
+    """`cryptomarket demo` serves the page, a stream whose prices move, and a history of thirty days."""
     async with running_program(tmp_path, "demo") as program, httpx2.AsyncClient(timeout=60) as client:
         url = await program.url()
         assert "text/html" in (await client.get(f"{url}/")).headers["content-type"]
@@ -37,7 +37,7 @@ async def test_the_demo_shows_moving_prices_without_network(tmp_path: Path) -> N
 
 
 async def test_without_the_exchange_it_says_so_once_and_keeps_serving(tmp_path: Path) -> None:
-    """No network: one readable line a change of state that names the demo, the stream says it, the page answers."""
+    """Without a network each change of state is one log line that names the demo; stream and page work."""
     with bound_socket("127.0.0.1", 0) as closed:
         port = closed.getsockname()[1]
     address = {"deribit_ws_url": f"ws://127.0.0.1:{port}/ws", "deribit_http_url": f"http://127.0.0.1:{port}"}
@@ -73,7 +73,7 @@ async def test_without_the_exchange_it_says_so_once_and_keeps_serving(tmp_path: 
 async def test_a_wrong_setting_stops_the_start_with_a_sentence(
     tmp_path: Path, settings: dict[str, object], code: int, says: str
 ) -> None:
-    """The exit code tells whose fault it is, the sentence names the thing, and there is no traceback and no secret."""
+    """The exit code tells whose fault it is; the sentence names the cause, without traceback and secret."""
     found, out, log = await run_program(tmp_path, "serve", **settings)
     assert (found, out) == (code, "")
     assert says in log
@@ -83,7 +83,7 @@ async def test_a_wrong_setting_stops_the_start_with_a_sentence(
 
 
 async def test_a_port_in_use_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
-    """Somebody else's port is named, with the way out, and nothing is touched."""
+    """A port that is taken is named, with the option that changes it, and the database is not created."""
     with bound_socket("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         code, _, log = await run_program(tmp_path, "serve", "--port", str(port))
@@ -95,7 +95,7 @@ async def test_a_port_in_use_stops_the_start_with_a_sentence(tmp_path: Path) -> 
 
 
 async def test_a_stop_ends_open_streams_cleanly_and_quickly(tmp_path: Path) -> None:
-    """On SIGTERM each stream gets a retry and a proper end, and the process leaves with 0."""
+    """On SIGTERM each stream receives a retry and ends properly, and the exit code is 0."""
     async with running_program(tmp_path, "demo") as program:
         url = await program.url()
         async with reading(f"{url}/sse/?timer=60") as first, reading(f"{url}/sse/?timer=0") as second:
@@ -132,7 +132,7 @@ def _refuses(url: str) -> bool:
 
 
 async def test_tail_prints_the_stream_as_json_lines(tmp_path: Path) -> None:
-    """`cryptomarket tail --json` gives a script one object a line with exact prices."""
+    """`cryptomarket tail --json` prints one object on each line, with exact prices."""
     async with running_program(tmp_path, "demo") as program:
         url = await program.url()
         async with running_program(tmp_path, "tail", "--url", url, "--timer", "0", "--json") as tail:
@@ -144,7 +144,7 @@ async def test_tail_prints_the_stream_as_json_lines(tmp_path: Path) -> None:
 
 
 async def test_tail_without_a_gateway_says_so(tmp_path: Path) -> None:
-    """A wrong address is a sentence and exit code 1."""
+    """A wrong address is a sentence, with exit code 1."""
     code, _, log = await run_program(tmp_path, "tail", "--url", "http://127.0.0.1:1")
     assert code == 1
     assert "no gateway at http://127.0.0.1:1" in log
@@ -152,7 +152,7 @@ async def test_tail_without_a_gateway_says_so(tmp_path: Path) -> None:
 
 
 async def test_doctor_names_what_is_reachable_and_what_is_not(tmp_path: Path) -> None:
-    """Beside a simulated exchange all is well; without it the exchange is named and the exit code is 1."""
+    """With a simulated exchange every check passes; without it the exchange fails, with exit code 1."""
     async with running_program(tmp_path, "simulate", "--port", "0") as exchange:
         line = await eventually(lambda: next((x for x in exchange.out.splitlines() if "http://" in x), None), "address")
         http = next(word for word in line.split() if word.startswith("http://"))
@@ -169,7 +169,7 @@ async def test_doctor_names_what_is_reachable_and_what_is_not(tmp_path: Path) ->
 
 @pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["simulate"], ["tail"], ["doctor"]])
 async def test_every_command_has_help(tmp_path: Path, command: list[str]) -> None:
-    """Help is there for the program and each command, with an example for each."""
+    """The program and each command have help, with an example for each."""
     code, out, _ = await run_program(tmp_path, *command, "--help")
     assert code == 0
     assert not command or "Example: cryptomarket" in out

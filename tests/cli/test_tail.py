@@ -1,4 +1,4 @@
-"""The stream in a terminal: events out of lines."""
+"""The stream in a terminal: its parser and its lines."""
 
 import io
 from collections.abc import AsyncIterator
@@ -20,25 +20,25 @@ async def parsed(text: str) -> tuple[list[Event], list[float]]:
 
 
 async def test_an_event_has_its_name_id_and_data() -> None:
-    """Fields are collected until the empty line; a retry is told at once."""
+    """Fields are collected until the empty line; a retry is passed on at once."""
     found, waits = await parsed(f"retry: 3170\n\nid: 7-1\nevent: btc_usd\ndata: {TICK}\n\n")
     assert found == [Event("btc_usd", "7-1", TICK)]
     assert waits == [3.17]
 
 
 async def test_an_unfinished_event_is_no_event() -> None:
-    """What a cut connection left half said is dropped; comments and unknown fields are nothing."""
+    """An incomplete event is dropped; comments and unknown fields are ignored."""
     found, _ = await parsed(f": hello\nfoo: bar\n\nevent: btc_usd\ndata: {TICK}")
     assert found == []
 
 
 async def test_a_line_for_scripts_keeps_every_digit() -> None:
-    """The data goes through untouched."""
+    """The data is printed unchanged."""
     assert '"price":64250.10,' in Event("btc_usd", "7-1", TICK).json()
 
 
 async def test_lines_for_people_show_price_and_direction() -> None:
-    """A rise is an arrow up; the state of the connection is a line of its own."""
+    """A higher price has an arrow up; the state of the connection has its own line."""
     out = io.StringIO()
     lines = Lines(Console(file=out, width=100))
     lines.show(Event("btc_usd", "7-1", TICK))

@@ -1,4 +1,4 @@
-"""The catalogue: known tickers, near misses, and a refresh that survives the exchange's absence."""
+"""The catalogue: known tickers, nearest names, and a refresh that is repeated until the exchange answers."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ NAMES = ["btc_usd", "eth_usd", "sol_usdc", "BTC-PERPETUAL", "ETH-PERPETUAL", "PA
 
 
 class Script:
-    """An exchange that fails a number of times, and a clock that only sleeps move; it ends after some sleeps."""
+    """An exchange that fails a number of times, and a clock that sleeping moves; the script ends after some sleeps."""
 
     def __init__(self, failures: int, sleeps: int) -> None:
         self.failures, self.fetches, self.slept, self.sleeps = failures, 0, [0.0] * 0, sleeps
@@ -47,7 +47,7 @@ async def played(failures: int, sleeps: int) -> tuple[Script, Catalogue]:
 
 
 async def test_configured_tickers_are_known_before_anything_is_fetched() -> None:
-    """Without the exchange the gateway still knows what it is configured for."""
+    """Without the exchange the configured tickers are known."""
     script, catalogue = await played(failures=1, sleeps=1)
     assert catalogue.known("my_index")
     assert not catalogue.known("sol_usdc")
@@ -55,7 +55,7 @@ async def test_configured_tickers_are_known_before_anything_is_fetched() -> None
 
 
 async def test_a_refresh_is_tried_again_with_growing_pauses() -> None:
-    """The exchange is asked again, ever more rarely, until it answers."""
+    """The fetch is repeated with growing pauses until the exchange answers."""
     script, catalogue = await played(failures=3, sleeps=3)
     assert catalogue.statistics() == CatalogueStatistics(tickers=2, finished=None, failure="no route")
     script, catalogue = await played(failures=3, sleeps=4)
@@ -66,13 +66,13 @@ async def test_a_refresh_is_tried_again_with_growing_pauses() -> None:
 
 
 async def test_the_next_refresh_is_just_after_midnight() -> None:
-    """New instruments appear with the day."""
+    """New instruments are known after midnight."""
     script, _ = await played(failures=0, sleeps=2)
     assert script.slept == [101, DAY]
 
 
 async def test_near_misses_are_offered() -> None:
-    """Case and typing errors find the ticker that was meant; nonsense finds nothing."""
+    """Wrong case and typing errors find the intended ticker; nonsense finds none."""
     _, catalogue = await played(failures=0, sleeps=1)
     assert catalogue.nearest("btc-perpetual")[0] == "BTC-PERPETUAL"
     assert "btc_usd" in catalogue.nearest("btc_us")
@@ -81,7 +81,7 @@ async def test_near_misses_are_offered() -> None:
 
 
 async def test_instruments_come_and_go_between_refreshes() -> None:
-    """What the exchange announces is known at once; what is configured stays."""
+    """An instrument that the exchange announces is known at once; configured tickers stay."""
     _, catalogue = await played(failures=0, sleeps=1)
     catalogue.changed("BTC-1JAN27", "created")
     catalogue.changed("sol_usdc", "terminated")

@@ -1,4 +1,4 @@
-"""The board: newest ticks and whether they can be believed."""
+"""The latest values, and whether they are current."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -39,7 +39,7 @@ def speak(latest: LatestValues, clock: Clock, *tickers: str, seconds: int = 10) 
 
 
 def test_the_last_to_arrive_is_the_newest(latest: LatestValues) -> None:
-    """An older exchange timestamp does not make an arrival older."""
+    """The last to arrive is the newest, whatever its exchange timestamp."""
     latest.on_message(tick(price="1", ms=5000))
     latest.on_message(tick(price="2", ms=4000))
     newest = latest.tick("btc_usd")
@@ -48,7 +48,7 @@ def test_the_last_to_arrive_is_the_newest(latest: LatestValues) -> None:
 
 
 def test_a_lower_epoch_is_refused(latest: LatestValues) -> None:
-    """What a deposed leader still says changes nothing."""
+    """A tick of a lower epoch changes nothing."""
     latest.on_message(tick(price="1", epoch=2))
     latest.on_message(tick(price="9", epoch=1))
     newest = latest.tick("btc_usd")
@@ -57,14 +57,14 @@ def test_a_lower_epoch_is_refused(latest: LatestValues) -> None:
 
 
 def test_live_while_every_ticker_speaks(latest: LatestValues, clock: Clock) -> None:
-    """The link's own state shows while nothing is silent."""
+    """While no ticker is silent, the state is that of the connection."""
     latest.on_message(Upstream(UpstreamState.LIVE, 1_000_000))
     speak(latest, clock, "btc_usd", "eth_usd")
     assert latest.upstream().state is UpstreamState.LIVE
 
 
 def test_one_silent_ticker_makes_it_stale_and_its_tick_heals_it(latest: LatestValues, clock: Clock) -> None:
-    """A ticker silent for five of its rhythms is said, and its next tick ends that."""
+    """A ticker silent for five of its usual pauses is stale until its next tick."""
     latest.on_message(Upstream(UpstreamState.LIVE, 1_000_000))
     speak(latest, clock, "btc_usd", "eth_usd")
     speak(latest, clock, "btc_usd", seconds=6)
@@ -77,14 +77,14 @@ def test_one_silent_ticker_makes_it_stale_and_its_tick_heals_it(latest: LatestVa
 
 
 def test_a_configured_ticker_never_heard_is_silent(latest: LatestValues, clock: Clock) -> None:
-    """A live link that never brought a configured ticker is not called live for long."""
+    """A live connection without a first tick of a configured ticker is stale after a while."""
     latest.on_message(Upstream(UpstreamState.LIVE, 1_000_000))
     speak(latest, clock, "btc_usd", seconds=4)
     assert latest.silent() == ["eth_usd"]
 
 
 def test_a_refused_ticker_is_no_silence(latest: LatestValues, clock: Clock) -> None:
-    """What the exchange refused to send is told as a gap, not as stale for ever."""
+    """A ticker that the exchange refuses does not make upstream stale."""
     latest.on_message(Upstream(UpstreamState.LIVE, 1_000_000))
     latest.on_message(Gap("eth_usd"))
     speak(latest, clock, "btc_usd", seconds=6)
@@ -92,7 +92,7 @@ def test_a_refused_ticker_is_no_silence(latest: LatestValues, clock: Clock) -> N
 
 
 def test_the_state_keeps_its_since(latest: LatestValues, clock: Clock) -> None:
-    """`since` is when the state began, not when it was asked for."""
+    """`since` is when the state began, not when it was read."""
     latest.on_message(Upstream(UpstreamState.DOWN, 1_005_000))
     first = latest.upstream()
     clock.now += 60
