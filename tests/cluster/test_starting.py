@@ -39,7 +39,7 @@ async def starting(line: TcpProxy, catch_up_seconds: float) -> AsyncIterator[tup
 
     def on_message(message: object) -> None:
         if isinstance(message, Tick):
-            events.take(message, 0.0)
+            events.append(message, 0.0)
 
     async def start() -> None:
         await tasks.start(bus.run)
