@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from ..cluster.cluster import ClusterStatistics
+from ..deribit.client import DeribitClientStatistics
 from ..history.recorder import RecorderStatistics
 from ..market.latest import LatestValues
 from ..model import UpstreamState
@@ -199,14 +200,14 @@ def of_recorder(found: RecorderStatistics) -> list[Metric]:
     ]
 
 
-def of_upstream(found: Mapping[str, object]) -> list[Metric]:
+def of_upstream(found: DeribitClientStatistics) -> list[Metric]:
     """The one connection to the exchange."""
     return [
-        counter("upstream_connections", "Connections to the exchange opened", _number(found["connections"])),
-        gauge("upstream_tickers_wanted", "Tickers that should be subscribed", _number(found["wanted"])),
-        gauge("upstream_channels_confirmed", "Channels the exchange confirmed", _number(found["confirmed"])),
-        gauge("upstream_calls_waiting", "Calls that wait for credits or an answer", _number(found["waiting_calls"])),
-        gauge("upstream_login_degraded", "1 while the application's key is refused", float(bool(found["degraded"]))),
+        counter("upstream_connections", "Connections to the exchange opened", found.connections),
+        gauge("upstream_tickers_wanted", "Tickers that should be subscribed", found.wanted),
+        gauge("upstream_channels_confirmed", "Channels the exchange confirmed", found.confirmed),
+        gauge("upstream_calls_waiting", "Calls that wait for credits or an answer", found.waiting_calls),
+        gauge("upstream_login_degraded", "1 while the application's key is refused", float(found.degraded)),
     ]
 
 
@@ -220,7 +221,3 @@ def of_persons(found: Mapping[str, int]) -> list[Metric]:
         counter("tokens_refreshed", "Tokens of persons renewed", found["refreshed"]),
         counter("logins_ended", "Logins that the exchange ended", found["ended"]),
     ]
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0

@@ -1,7 +1,7 @@
-"""Calls that other parts of the program make over the one connection: asked once, answered to all who wait.
+"""Calls that other parts of the program make over the one connection; equal calls in flight share one request.
 
-A call waits for its turn and for the connection; it is never dropped while somebody waits. What was sent when the
-connection broke is asked again if it only reads, and fails otherwise, because nobody knows whether it was done.
+A call waits for its turn and for the connection, and is never dropped while a caller waits. A call that was in flight
+when the connection broke is sent again if it only reads. Otherwise it fails, because it may have been carried out.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ from ..backoff import doubled
 from ..errors import ExchangeError, ExchangeRefused, ExchangeUnreachable
 from .effects import Outgoing
 from .error_codes import error_code
-from .protocol import ErrorReply, Expired, Lost, Purpose, Result, UnsafeCall
+from .protocol import ErrorReply, Expired, Lost, Purpose, Result, check_safe
 from .rate_limit import Priority
 
 __all__ = ["Calls"]
 
-MOST_TRIES = 5
+MAX_TRIES = 5
 RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 16.0
 
 
@@ -45,7 +45,7 @@ class _Call:
 
 
 class Calls:
-    """The calls nobody has answered yet, over all connections of the process."""
+    """The unanswered calls, over all connections of the process; ``wake`` is called when one may be sent."""
 
     def __init__(self, *, monotonic: Callable[[], float], wake: Callable[[], None]) -> None:
         self._monotonic = monotonic
@@ -57,12 +57,12 @@ class Calls:
         return len(self._open)
 
     async def call(self, method: str, params: dict[str, Any], priority: Priority) -> msgspec.Raw:
-        """The result of a call, as raw JSON; equal calls in flight share one request.
+        """The result of a call, as raw JSON; waits without a limit.
 
-        Raises UnsafeCall at once for what must not be sent, ExchangeRefused and ExchangeUnreachable as they happen.
+        Raises ExchangeRefused, and ExchangeUnreachable when the last of `MAX_TRIES` was not answered. Raises
+        UnsafeCall, a bug of the caller, before anything is sent.
         """
-        if method == "private/logout" or (method.startswith("private/") and not params.get("access_token")):
-            raise UnsafeCall(f"{method} would act for everybody on this connection")
+        check_safe(method, params)
         key = hashlib.sha256(msgspec.json.encode([method, params], order="deterministic")).digest()
         found = self._open.get(key)
         if found is None:
@@ -78,10 +78,10 @@ class Calls:
                 del self._open[key]
         if isinstance(found.result, ExchangeError):
             raise found.result
-        assert found.result is not None  # noqa: S101 (done means settled)
+        assert found.result is not None  # noqa: S101 (set before `done`)
         return found.result
 
-    def wishes(self) -> list[Outgoing]:
+    def outgoing(self) -> list[Outgoing]:
         """The calls that may be sent now and are in no queue yet."""
         now = self._monotonic()
         ready = [c for c in self._open.values() if not c.queued and c.not_before <= now]
@@ -89,19 +89,19 @@ class Calls:
             call.queued = True
         return [Outgoing(c.priority, c.number, c.method, Purpose.CALL, c.params) for c in ready]
 
-    def sending(self, wish: Outgoing) -> bool:
-        """Whether somebody still waits for what is about to be sent."""
-        return any(call.number == wish.number for call in self._open.values())
+    def awaited(self, outgoing: Outgoing) -> bool:
+        """Whether a caller still waits for the call."""
+        return any(call.number == outgoing.number for call in self._open.values())
 
-    def sent(self, wish: Outgoing, request: int) -> None:
-        """A call was sent as a request."""
+    def sent(self, outgoing: Outgoing, request: int) -> None:
+        """The call was sent as the request of that id."""
         for call in self._open.values():
-            if call.number == wish.number:
+            if call.number == outgoing.number:
                 call.request = request
                 call.tries += 1
 
     def settle(self, event: Result | ErrorReply | Expired | Lost) -> None:
-        """What became of a request of ours."""
+        """A request ended: finish its call, or send it again later."""
         request = event.request
         call = next((c for c in self._open.values() if request and c.request == request.id), None)
         if call is None:
@@ -112,16 +112,16 @@ class Calls:
                 self._finish(call, event.result)
             case ErrorReply():
                 error = ExchangeRefused(call.method, event.code, event.message, event.reason)
-                self._again_or(call, error, repeat=error_code(event.code).passes)
+                self._retry_or_fail(call, error, repeat=error_code(event.code).passes)
             case Expired():
                 late = ExchangeUnreachable(f"{call.method} was not answered in time")
-                self._again_or(call, late, repeat=call.only_reads)
+                self._retry_or_fail(call, late, repeat=call.only_reads)
             case Lost():
                 broken = ExchangeUnreachable(f"the connection broke during {call.method}")
-                self._again_or(call, broken, repeat=call.only_reads)
+                self._retry_or_fail(call, broken, repeat=call.only_reads)
 
-    def _again_or(self, call: _Call, error: ExchangeError, *, repeat: bool) -> None:
-        if not repeat or call.tries >= MOST_TRIES:
+    def _retry_or_fail(self, call: _Call, error: ExchangeError, *, repeat: bool) -> None:
+        if not repeat or call.tries >= MAX_TRIES:
             self._finish(call, error)
             return
         call.queued = False
@@ -132,8 +132,8 @@ class Calls:
         call.result = result
         call.done.set()
 
-    def lost(self) -> None:
-        """The connection and its queue are gone: what was only queued waits for the next."""
+    def connection_lost(self) -> None:
+        """The connection and its queue are gone: calls that were only queued wait for the next one."""
         for call in self._open.values():
             if call.request is None:
                 call.queued = False

@@ -1,34 +1,202 @@
-"""The supervisor: a short loop around short connections. One at a time, for as long as the program runs."""
+"""`DeribitClient`: keeps one connection to the exchange open for as long as it runs, and what outlives connections.
 
-from collections.abc import Iterator
+What outlives them: demand, the application's login, the budget of requests, unanswered calls, the upstream state.
+"""
+
+import random as random_module
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import anyio
+import msgspec
 from anyio.abc import TaskStatus
 
 from ..backoff import delays
-from .link import Link
+from ..model import Gap, Message, Tick
+from .application_login import ApplicationLogin, LoginStatistics
+from .auth import Credentials, GrantType
+from .calls import Calls
+from .connection import Connection
+from .connection_failures import EXPECTED, Failure, MinimumPause, classify
+from .effects import Effect, InstrumentChanged, ProtocolWarning
+from .rate_limit import AttemptLimiter, Priority, RateLimiter
+from .session import ExchangeSession
+from .subscriptions import Subscriptions
+from .timeouts import Timeouts
+from .transport import opener
+from .upstream_status import UpstreamStatus
 
-__all__ = ["DeribitClient"]
+__all__ = ["DeribitClient", "DeribitClientStatistics"]
 
 
-class DeribitClient(Link):
-    """Keeps the link to the exchange up; see Link for its arguments and what it offers."""
+@dataclass(frozen=True, slots=True)
+class DeribitClientStatistics:
+    """The state of the connection to the exchange."""
+
+    state: str
+    reason: str
+    connections: int
+    wanted: int  # tickers
+    confirmed: int  # channels
+    refused: list[str]  # wanted tickers that the exchange does not send
+    login: LoginStatistics
+    degraded: bool  # prices arrive, but the key cannot be used
+    waiting_calls: int
+
+
+def _ignore(_change: InstrumentChanged) -> None:
+    """Do nothing."""
+
+
+class DeribitClient:
+    """The one connection to the exchange, replaced whenever it ends.
+
+    ``publish`` receives ticks, states of upstream, and a `Gap` for each ticker that the exchange does not send.
+    ``on_instrument`` receives instruments that change their state. ``raw`` subscribes every change of an instrument
+    instead of ten a second, while the application is logged in. ``hint`` is added to the log line of a lost upstream.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        tickers: Iterable[str],
+        publish: Callable[[Message], None],
+        credentials: Credentials | None = None,
+        grant_type: GrantType = GrantType.SIGNATURE,
+        proxy: str | None = None,
+        ca_file: str | None = None,
+        raw: bool = False,
+        hint: str = "",
+        on_instrument: Callable[[InstrumentChanged], None] = _ignore,
+        timeouts: Timeouts | None = None,
+        budget: RateLimiter | None = None,
+        attempts: AttemptLimiter | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        random: Callable[[], float] = random_module.random,
+    ) -> None:
+        self.timeouts = timeouts or Timeouts()
+        self.budget = budget or RateLimiter()
+        self.attempts = AttemptLimiter() if attempts is None else attempts  # an unused one is empty, hence false
+        self.login = ApplicationLogin(credentials, wall=wall, random=random, grant_type=grant_type)
+        self.subscriptions = Subscriptions(tickers, raw=raw)
+        self._status = UpstreamStatus(publish, wall=wall, hint=hint)
+        self._open = opener(url, proxy=proxy, ca_file=ca_file, connect_seconds=self.timeouts.connect)
+        self._publish = publish
+        self._on_instrument = on_instrument
+        self._monotonic = monotonic
+        self._random = random
+        self._calls = Calls(monotonic=monotonic, wake=self._wake)
+        self._connection: Connection | None = None
+        self._connections = 0
+        self.session = self._new_session()
+
+    def __repr__(self) -> str:
+        return f"<DeribitClient {self._status.state}, {self.subscriptions!r}>"
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Connect, and connect again, until cancelled; failures of the network and the exchange never escape."""
-        self.status.connecting()
+        self._status.connecting()
         task_status.started()
         pauses = self._pauses()
         while True:
-            await anyio.sleep(self.attempts.wait(self.monotonic()))
-            self.attempts.record(self.monotonic())
-            failure = await self.one_life()
-            flowed = self.session.flowed
-            self.status.ended(failure, flowed, self.session.rest_reason())
-            if flowed:  # a handshake alone proves nothing: only data resets the pauses
+            await anyio.sleep(self.attempts.wait(self._monotonic()))
+            self.attempts.record(self._monotonic())
+            failure = await self._connect_once()
+            priced = self.session.prices_received
+            self._status.ended(failure, priced, self.session.resting_reason())
+            if priced:  # the exchange may accept connections and drop them: only prices reset the pauses
                 pauses = self._pauses()
-            await anyio.sleep(self.pause(failure) + next(pauses))
+            await anyio.sleep(self._minimum_pause(failure) + next(pauses))
 
     def _pauses(self) -> Iterator[float]:
-        patience = self.patience
-        return delays(first_seconds=patience.first_pause, cap_seconds=patience.longest_pause, random=self.random)
+        timeouts = self.timeouts
+        return delays(first_seconds=timeouts.first_pause, cap_seconds=timeouts.longest_pause, random=self._random)
+
+    def _minimum_pause(self, failure: Failure) -> float:
+        pauses = {
+            MinimumPause.NONE: 0.0,
+            MinimumPause.REFUSED: self.timeouts.refused,
+            MinimumPause.STOPPED: self.timeouts.stopped,
+        }
+        return max(pauses[failure.pause], failure.retry_after_seconds)
+
+    async def _connect_once(self) -> Failure:
+        """One connection from opening to its end; returns why it ended. Any unexpected error is a bug and escapes."""
+        self.session = self._new_session()
+        try:
+            async with self._open() as socket:
+                self._connections += 1
+                self._connection = Connection(
+                    socket, self.session, self._calls, deliver=self._deliver, monotonic=self._monotonic
+                )
+                await self._connection.run()
+        except EXPECTED as exc:
+            return classify(exc)
+        finally:
+            self._connection = None
+        raise AssertionError("a connection ends with an error")  # pragma: no cover
+
+    def _new_session(self) -> ExchangeSession:
+        return ExchangeSession(
+            self.subscriptions, self.login, self.budget, timeouts=self.timeouts, monotonic=self._monotonic
+        )
+
+    def _deliver(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Tick() | Gap():
+                    # The last ticks of a ticker that is being unsubscribed would bring it back to its readers.
+                    if effect.ticker in self.subscriptions.tickers():
+                        self._publish(effect)
+                case ProtocolWarning():
+                    self._status.warn(effect.message)
+                case InstrumentChanged():
+                    self._on_instrument(effect)
+                case _:
+                    pass
+        if self.session.alive:
+            self._status.connected(self.session.prices_received, self.session.resting_reason())
+
+    def _wake(self) -> None:
+        if self._connection is not None:
+            self._connection.wake()
+
+    def want(self, tickers: Iterable[str]) -> None:
+        """Subscribe these tickers beside the configured ones, and no others."""
+        for ticker in self.subscriptions.want(tickers):
+            self._publish(Gap(ticker))
+        self.session.update_subscriptions()
+        self._wake()
+
+    async def call(
+        self, method: str, params: dict[str, Any] | None = None, *, priority: Priority = Priority.BACKFILL
+    ) -> msgspec.Raw:
+        """The raw result of a call, which waits for its turn without a limit: set a timeout around it.
+
+        Raises ExchangeRefused and ExchangeUnreachable. Raises UnsafeCall, a bug of the caller, for a private call
+        without an ``access_token``.
+        """
+        return await self._calls.call(method, params or {}, priority)
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether the application is logged in on the present connection."""
+        return self.login.authenticated
+
+    def statistics(self) -> DeribitClientStatistics:
+        """The state for health checks and metrics."""
+        return DeribitClientStatistics(
+            state=str(self._status.state or "connecting"),
+            reason=self._status.reason,
+            connections=self._connections,
+            wanted=len(self.subscriptions.tickers()),
+            confirmed=len(self.subscriptions.confirmed()),
+            refused=self.subscriptions.refused(),
+            login=self.login.statistics(),
+            degraded=self.login.degraded,
+            waiting_calls=len(self._calls),
+        )

@@ -1,6 +1,6 @@
-"""One connection's life with its socket: a reader, a sender that keeps to the budget, and a look at the clock.
+"""One connection with its socket: a reader, a sender within the budget, and a timer.
 
-What to say and what it means is the session's business; this file only moves texts and waits.
+It moves texts and waits; the session decides what to send and what a message means.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,16 +12,21 @@ from ..errors import ExchangeUnreachable
 from .calls import Calls
 from .connection_failures import EXPECTED
 from .effects import Effect, Outgoing
-from .protocol import ConnectionState, ErrorReply, Expired, Lost, Purpose, Result
+from .protocol import ErrorReply, Expired, Lost, Purpose, Result
 from .rate_limit import Group, Priority, group_of
 from .session import ExchangeSession
 from .transport import Socket
 
 __all__ = ["Connection"]
 
+#: The sender sleeps so long when nothing is queued; `wake` ends the sleep.
+IDLE_SECONDS = 3600.0
+#: How soon it looks again when too many requests wait for their answers.
+CROWDED_SECONDS = 1.0
+
 
 class Connection:
-    """Runs a session over a socket until it ends; every end is an error of `connection_failures.EXPECTED`."""
+    """Runs a session over a socket until it ends; ``deliver`` receives its effects."""
 
     def __init__(
         self,
@@ -41,54 +46,57 @@ class Connection:
         self._wake = anyio.Event()
         self._failure: Exception | None = None
 
-    def poke(self) -> None:
-        """Something may have become due: look now."""
+    def wake(self) -> None:
+        """Let the sender look for requests that are due now."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Greet, log in, subscribe, stream; raises the error that ended it."""
+        """Greet, log in, subscribe, stream.
+
+        Raises the error of `connection_failures.EXPECTED` that ended the connection; any other error is a bug.
+        """
         self._session.start()
         try:
             async with anyio.create_task_group() as tasks:
-                for part in (self._read, self._send, self._look):
-                    tasks.start_soon(self._until_failure, part, tasks.cancel_scope)
+                for loop in (self._read, self._send, self._check_timers):
+                    tasks.start_soon(self._until_failure, loop, tasks.cancel_scope)
         finally:
             self._handle(self._session.close())
-            self._calls.lost()
+            self._calls.connection_lost()
         raise self._failure or ExchangeUnreachable("the connection ended")
 
-    async def _until_failure(self, part: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
-        """Keep expected failures out of exception groups; the first one ends all parts and is the reason."""
+    async def _until_failure(self, loop: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
+        """Keep expected failures out of exception groups: the first one ends all loops and is the reason."""
         try:
-            await part()
+            await loop()
         except EXPECTED as exc:
             self._failure = self._failure or exc
             scope.cancel()
 
     async def _read(self) -> None:
         while True:
-            outputs = self._session.receive(await self._socket.recv())
+            effects = self._session.receive(await self._socket.recv())
             for reply in self._session.replies():
-                # What the exchange demands goes ahead of any queue, on credit if need be.
+                # The reply to a test_request overtakes the queue, and the budget goes into debt for it if need be.
                 self._session.budget.take(Group.NON_MATCHING, self._monotonic())
                 await self._socket.send(reply)
-            self._handle(outputs)
-            if self._queue or self._session.wishful:  # not for every price: waking the sender costs more than reading
+            self._handle(effects)
+            if self._queue or self._session.has_outgoing:  # not for every price: waking costs more than reading
                 self._wake.set()
-            if self._session.doom:
-                raise self._session.doom
+            if self._session.terminated_by:
+                raise self._session.terminated_by
 
-    async def _look(self) -> None:
+    async def _check_timers(self) -> None:
         while True:
-            await anyio.sleep(self._session.patience.look)
-            self._handle(self._session.look())
+            await anyio.sleep(self._session.timeouts.check)
+            self._handle(self._session.check_timers())
             self._wake.set()
 
-    def _handle(self, outputs: list[Effect]) -> None:
-        for output in outputs:
-            if isinstance(output, Result | ErrorReply | Expired | Lost):
-                self._calls.settle(output)
-        self._deliver(outputs)
+    def _handle(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Result | ErrorReply | Expired | Lost):
+                self._calls.settle(effect)
+        self._deliver(effects)
 
     async def _send(self) -> None:
         while True:
@@ -99,31 +107,29 @@ class Connection:
                 with anyio.move_on_after(pause):
                     await self._wake.wait()
                 continue
-            wish = heappop(self._queue)
-            if wish.purpose is Purpose.CALL and not self._calls.sending(wish):
-                continue  # whoever asked has left
-            asked = self._session.ask(wish)
-            if asked is None:
+            outgoing = heappop(self._queue)
+            if outgoing.purpose is Purpose.CALL and not self._calls.awaited(outgoing):
                 continue
-            request, text = asked
-            self._session.budget.take(group_of(wish.method), self._monotonic())
-            if wish.purpose is Purpose.CALL:
-                self._calls.sent(wish, request.id)
+            request_and_text = self._session.request_for(outgoing)
+            if request_and_text is None:
+                continue
+            request, text = request_and_text
+            self._session.budget.take(group_of(outgoing.method), self._monotonic())
+            if outgoing.purpose is Purpose.CALL:
+                self._calls.sent(outgoing, request.id)
             await self._socket.send(text)
 
     def _collect(self) -> None:
-        for wish in self._session.wishes():
-            heappush(self._queue, wish)
-        if self._session.protocol.state in (ConnectionState.SUBSCRIBING, ConnectionState.STREAMING):
-            for wish in self._calls.wishes():
-                heappush(self._queue, wish)
+        calls = self._calls.outgoing() if self._session.ready else []
+        for outgoing in (*self._session.outgoing(), *calls):
+            heappush(self._queue, outgoing)
 
     def _pause(self) -> float:
-        """Seconds until the first of the queue may be sent."""
+        """Seconds until the first request of the queue may be sent."""
         if not self._queue:
-            return 3600.0
+            return IDLE_SECONDS
         first, budget = self._queue[0], self._session.budget
         urgent = first.priority is Priority.HEARTBEAT
         if not urgent and self._session.protocol.in_flight >= budget.concurrent:
-            return 1.0
+            return CROWDED_SECONDS
         return budget.wait(group_of(first.method), self._monotonic(), urgent=urgent)

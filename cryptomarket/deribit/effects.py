@@ -1,4 +1,4 @@
-"""What a session hands to the connection: wishes to be sent, and what happened, for the rest of the program."""
+"""What a session hands to its connection: requests to send, and what happened, for the rest of the program."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,12 +7,12 @@ from ..model import Gap, Tick
 from .protocol import ErrorReply, Expired, Lost, Purpose, Result
 from .rate_limit import Priority
 
-__all__ = ["Effect", "InstrumentChanged", "Outgoing", "ProtocolWarning"]
+__all__ = ["Effect", "InstrumentChanged", "Outbox", "Outgoing", "ProtocolWarning"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Outgoing:
-    """Something to be sent when the budget allows, the most urgent first, then the oldest."""
+    """A request to send when the budget allows; ordered by priority, then by number."""
 
     priority: Priority
     number: int
@@ -21,9 +21,30 @@ class Outgoing:
     params: dict[str, Any] = field(compare=False, repr=False, default_factory=dict)
 
 
+class Outbox:
+    """The requests that the parts of a session want to be sent; each is handed out once."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._waiting: list[Outgoing] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, method: str, purpose: Purpose, priority: Priority, **params: Any) -> None:
+        """Queue a request."""
+        self._number += 1
+        self._waiting.append(Outgoing(priority, self._number, method, purpose, params))
+
+    def drain(self) -> list[Outgoing]:
+        """The requests queued since the last call."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+
 @dataclass(frozen=True, slots=True)
 class InstrumentChanged:
-    """An instrument was created, ended or changed its state: the catalogue may be read again."""
+    """An instrument was created, ended or changed its state; the catalogue may have to change."""
 
     ticker: str
     state: str
@@ -33,8 +54,8 @@ class InstrumentChanged:
 class ProtocolWarning:
     """Something went wrong that does not end the connection; a sentence for the log."""
 
-    what: str
+    message: str
 
 
-#: The last four are about calls of others, which the session passes on.
+#: The last four are outcomes of calls by other parts of the program, which the session passes on.
 Effect = Tick | Gap | InstrumentChanged | ProtocolWarning | Result | ErrorReply | Expired | Lost

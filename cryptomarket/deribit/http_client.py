@@ -21,10 +21,10 @@ from .messages import ErrorBody, UnreadableMessage, decode_as, number, read_pric
 from .rate_limit import Group, RateLimiter, group_of
 from .transport import checked_proxy, trust
 
-__all__ = ["ChartBar", "ChartRange", "HttpClient", "Instrument", "result_of"]
+__all__ = ["CatalogueEntry", "ChartBar", "ChartRange", "HttpClient", "result_of"]
 
 #: All instruments are some megabytes; more than this is no answer of the exchange.
-MOST_BYTES = 64 * 2**20
+MAX_BYTES = 64 * 2**20
 #: What a ticker may look like; a name with anything else in it could not be asked for safely.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{2,64}\Z")
 
@@ -39,7 +39,7 @@ class _Reply(msgspec.Struct, frozen=True):
     us_out: int | None = msgspec.field(name="usOut", default=None)
 
 
-class Instrument(msgspec.Struct, frozen=True):
+class CatalogueEntry(msgspec.Struct, frozen=True):
     """What the catalogue needs of an instrument; kinds and states are open-ended and carried as they are."""
 
     instrument_name: str
@@ -141,7 +141,7 @@ class HttpClient:
         )
 
     def __repr__(self) -> str:
-        return f"<Api {self._url}>"
+        return f"<HttpClient {self._url}>"
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()
@@ -195,7 +195,7 @@ class HttpClient:
         async with self._client.stream("GET", url, params=params) as response:
             async for part in response.aiter_bytes():
                 body += part
-                if len(body) > MOST_BYTES:
+                if len(body) > MAX_BYTES:
                     raise ExchangeUnreachable("an answer larger than any the exchange gives")
             return response.status_code, bytes(body)
 
@@ -210,13 +210,13 @@ class HttpClient:
         """The names of all indices."""
         return self._typed("public/get_index_price_names", list[str], await self.call("public/get_index_price_names"))
 
-    async def instruments(self, currency: str = "any") -> list[Instrument]:
+    async def instruments(self, currency: str = "any") -> list[CatalogueEntry]:
         """All instruments of a currency; one that cannot be read is left out, and takes no other with it."""
         method = "public/get_instruments"
         found = []
         for raw in self._typed(method, list[msgspec.Raw], await self.call(method, currency=currency, expired=False)):
             try:
-                found.append(decode_as(Instrument, raw))
+                found.append(decode_as(CatalogueEntry, raw))
             except UnreadableMessage:
                 continue
         return found

@@ -1,15 +1,16 @@
 """JSON-RPC over one connection, without the connection: text in, events out; intentions in, text out.
 
-Source: https://docs.deribit.com/articles/json-rpc-overview.md. The rules of this file:
-it never awaits, never calls back, never logs; every request ends in exactly one event; what the exchange
-demands at once (the answer to a test_request) lies in `replies()` as soon as `receive` returns.
+Source: https://docs.deribit.com/articles/json-rpc-overview.md. It never awaits, never calls back, never logs. Every
+request ends in exactly one event. The reply to a test_request is in `replies()` as soon as `receive` returns.
 
-The life of a connection:
+The states of a connection; CLOSE leads from every one of them to CLOSED:
 
-OPEN ─GREET→ GREETING ─LOG_IN→ LOGGING_IN ─PACE→ PACING ─SUBSCRIBE→ SUBSCRIBING ─STREAM→ STREAMING
-                 └──────────────PACE──────────────┘            from anywhere ─CLOSE→ CLOSED
+    OPEN ─GREET→ GREETING ─LOG_IN→ LOGGING_IN ─SET_HEARTBEAT→ SETTING_HEARTBEAT
+                     └────────────────SET_HEARTBEAT───────────────↑     │
+                                    STREAMING ←STREAM─ SUBSCRIBING ←SUBSCRIBE
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -20,7 +21,7 @@ from ..errors import InternalError
 from .messages import ErrorBody, Frame, UnreadableMessage, decode_as, decode_frame
 
 __all__ = [
-    "MOVES",
+    "TRANSITIONS",
     "ConnectionState",
     "ErrorReply",
     "Event",
@@ -37,11 +38,12 @@ __all__ = [
     "Undecodable",
     "UnsafeCall",
     "Unsolicited",
+    "check_safe",
 ]
 
 
 class ConnectionState(Enum):
-    """Where a connection is in its life."""
+    """How far a connection has come."""
 
     OPEN = "open"
     GREETING = "greeting"
@@ -53,7 +55,7 @@ class ConnectionState(Enum):
 
 
 class Step(Enum):
-    """What happens next in its life."""
+    """What changes the state of a connection."""
 
     GREET = "greet"
     LOG_IN = "log in"
@@ -63,7 +65,7 @@ class Step(Enum):
     CLOSE = "close"
 
 
-MOVES: dict[tuple[ConnectionState, Step], ConnectionState] = {
+TRANSITIONS: dict[tuple[ConnectionState, Step], ConnectionState] = {
     (ConnectionState.OPEN, Step.GREET): ConnectionState.GREETING,
     (ConnectionState.GREETING, Step.LOG_IN): ConnectionState.LOGGING_IN,
     (ConnectionState.GREETING, Step.SET_HEARTBEAT): ConnectionState.SETTING_HEARTBEAT,
@@ -90,8 +92,16 @@ class UnsafeCall(InternalError):
     """A call that must never be sent: a private one without a token, or one that closes the connection for all."""
 
 
+def check_safe(method: str, params: Mapping[str, Any]) -> None:
+    """Raise UnsafeCall for a call that would act for all persons on the shared connection."""
+    if method == "private/logout":
+        raise UnsafeCall("private/logout closes the connection for all persons")
+    if method.startswith("private/") and not params.get("access_token"):
+        raise UnsafeCall(f"{method} without an access_token would run as the person who logged in last")
+
+
 class Purpose(Enum):
-    """Why we asked; it decides what an answer means."""
+    """Why a request was sent; it decides what its outcome leads to (`session`)."""
 
     HELLO = "hello"
     LOGIN = "login"
@@ -105,7 +115,7 @@ class Purpose(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Something we asked, until it is answered. Parameters may hold secrets and are not shown."""
+    """A request until its outcome. Parameters can contain secrets and are not in its representation."""
 
     id: int
     method: str
@@ -124,7 +134,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class ErrorReply:
-    """A request was answered with an error; without ``request`` the exchange did not say which."""
+    """A request was answered with an error; ``request`` is None when the answer carries no id."""
 
     request: Request | None
     code: int
@@ -134,21 +144,21 @@ class ErrorReply:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """A request was not answered in time; its answer, if it still comes, is a Stray."""
+    """A request was not answered in time; an answer that still arrives is Unsolicited."""
 
     request: Request
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A request will not be answered: the connection is gone."""
+    """The connection ended before the request was answered."""
 
     request: Request
 
 
 @dataclass(frozen=True, slots=True)
 class Notified:
-    """A channel says something; ``data`` is raw JSON."""
+    """A notification of a channel; ``data`` is raw JSON."""
 
     channel: str
     data: msgspec.Raw = field(repr=False)
@@ -156,21 +166,21 @@ class Notified:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The exchange is alive; when it asked for a sign of life, the answer lies in ``replies()``."""
+    """A heartbeat of the exchange; for a test_request the reply is in ``replies()``."""
 
-    asked: bool
+    is_test_request: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Unsolicited:
-    """An answer to nothing we still wait for."""
+    """An answer to no pending request."""
 
     id: int | str
 
 
 @dataclass(frozen=True, slots=True)
 class Undecodable:
-    """A frame that makes no sense."""
+    """A frame that is neither an answer nor a notification."""
 
     reason: str
 
@@ -179,9 +189,9 @@ Event = Result | ErrorReply | Expired | Lost | Notified | Heartbeat | Unsolicite
 
 
 class Protocol:
-    """One connection's conversation: numbers requests, matches answers, answers heartbeats.
+    """The JSON-RPC of one connection: numbers requests, matches answers, answers heartbeats.
 
-    Raises IllegalTransition and UnsafeCall, for mistakes of its caller; nothing the exchange sends raises anything.
+    IllegalTransition and UnsafeCall are bugs of the caller. Nothing that the exchange sends raises an error.
     """
 
     def __init__(self, *, answer_seconds: float = 30.0) -> None:
@@ -196,12 +206,12 @@ class Protocol:
 
     @property
     def in_flight(self) -> int:
-        """How many requests wait for an answer."""
+        """The number of requests that wait for an answer."""
         return len(self._pending)
 
     def move(self, step: Step) -> None:
-        """Take a step in the life of the connection; raises IllegalTransition."""
-        state = MOVES.get((self.state, step))
+        """Take a step; raises IllegalTransition when the state does not allow it."""
+        state = TRANSITIONS.get((self.state, step))
         if state is None:
             raise IllegalTransition(self.state, step)
         self.state = state
@@ -212,10 +222,7 @@ class Protocol:
         """A numbered request and its text; raises UnsafeCall, and IllegalTransition when the connection is closed."""
         if self.state is ConnectionState.CLOSED:
             raise IllegalTransition(self.state, Step.SUBSCRIBE)
-        if method == "private/logout":
-            raise UnsafeCall("private/logout closes the connection of everybody")
-        if method.startswith("private/") and not params.get("access_token"):
-            raise UnsafeCall(f"{method} without an access_token would run as whoever logged in last")
+        check_safe(method, params)
         request = Request(self._next_id, method, purpose, now + (within or self.answer_seconds), params)
         self._next_id += 1
         self._pending[request.id] = request
@@ -223,7 +230,7 @@ class Protocol:
         return request, msgspec.json.encode(body).decode()
 
     def receive(self, text: str | bytes, now: float) -> list[Event]:
-        """What one message means; never raises for anything the exchange can send."""
+        """The events of one message; raises nothing, whatever the message is."""
         try:
             frame = decode_frame(text)
         except UnreadableMessage as exc:
@@ -244,12 +251,12 @@ class Protocol:
         if frame.method != "heartbeat" or params is None:
             return [Undecodable("a notification of an unknown kind")]
         if params.type != "test_request":
-            return [Heartbeat(asked=False)]
+            return [Heartbeat(is_test_request=False)]
         # "the API consumer must respond with a public/test request; otherwise the server will immediately close
         # the connection" (public-set_heartbeat.md)
         if self.state is not ConnectionState.CLOSED:
             self._replies.append(self.request("public/test", {}, Purpose.REPLY, now)[1])
-        return [Heartbeat(asked=True)]
+        return [Heartbeat(is_test_request=True)]
 
     def _refused(self, id: int | str | None, raw: msgspec.Raw) -> list[Event]:  # noqa: A002 (the field's name)
         try:
@@ -265,19 +272,19 @@ class Protocol:
         return self._pending.pop(id, None) if isinstance(id, int) else None
 
     def replies(self) -> list[str]:
-        """The texts that must be sent at once, ahead of any queue; each is handed out once."""
+        """The texts that must be sent at once, ahead of any queue; each is returned once."""
         replies, self._replies = self._replies, []
         return replies
 
     def expire(self, now: float) -> list[Event]:
-        """The requests that waited too long, which are thereby forgotten."""
+        """The requests whose deadline has passed; they are not pending any more."""
         late = [request for request in self._pending.values() if request.deadline <= now]
         for request in late:
             del self._pending[request.id]
         return [Expired(request) for request in late]
 
     def close(self) -> list[Event]:
-        """The connection is gone: every request still waiting is lost, and nothing more can be asked."""
+        """The connection is gone: every pending request is lost, and no further one can be made."""
         lost, self._pending = list(self._pending.values()), {}
         self._replies.clear()
         self.move(Step.CLOSE)

@@ -1,7 +1,7 @@
-"""The budget of requests: how long each must wait, so that the exchange never has to refuse one.
+"""The budget of requests and of connection attempts: how long each must wait.
 
-Source: https://docs.deribit.com/articles/rate-limits.md. Exceeding it ends the connection (10028), so requests wait
-and are never dropped. One budget serves one address and outlives connections. It knows the time only from its caller.
+Source: https://docs.deribit.com/articles/rate-limits.md. Exceeding a limit ends the connection (10028), so requests
+wait and are never dropped. One budget serves one address and outlives connections. The time comes from the caller.
 """
 
 from collections import deque
@@ -19,7 +19,7 @@ class _Rule:
 
 
 class Group(Enum):
-    """Methods that share a bucket of credits."""
+    """The methods that share one bucket of credits."""
 
     NON_MATCHING = _Rule(500, 50_000)
     SUBSCRIBE = _Rule(3_000, 30_000)
@@ -36,23 +36,23 @@ _GROUPS = {
 
 
 def group_of(method: str) -> Group:
-    """The bucket that pays for the method."""
+    """The bucket of the method."""
     return _GROUPS.get(method, Group.NON_MATCHING)
 
 
 class Priority(IntEnum):
-    """Who goes first when several wait."""
+    """The order of waiting requests, the most urgent first."""
 
     HEARTBEAT = 0
     LOGIN = 1
     SUBSCRIBE = 2
     PERSON = 3
-    NEWCOMER = 4  # a person's login: those under way are brought to their end first
+    NEWCOMER = 4  # a person's login: calls of persons who are logged in go first
     BACKFILL = 5
 
 
 class RateLimiter:
-    """Buckets a group under an outer cap of requests in any one second; it slows down when told off.
+    """A bucket of credits for each group, under an outer cap of requests within any second.
 
     The last request of each second and the credits of one call are reserved for heartbeats. ``time_scale`` speeds up
     the clock to match a simulator.
@@ -61,29 +61,29 @@ class RateLimiter:
     def __init__(
         self,
         *,
-        most_per_second: int = 15,
+        max_per_second: int = 15,
         concurrent: int = 32,
         recovery_seconds: float = 60.0,
         time_scale: float = 1.0,
     ) -> None:
-        self.most_per_second = most_per_second
+        self.max_per_second = max_per_second
         self.recovery_seconds = recovery_seconds / time_scale
         self.window_seconds = 1.0 / time_scale
         self._time_scale = time_scale
-        self._most_concurrent = concurrent
+        self._max_concurrent = concurrent
         self._concurrent = float(concurrent)
         self._pace = 1.0
-        self._told_off: float | None = None
-        self._sent: deque[float] = deque(maxlen=most_per_second)
+        self._slowed_at: float | None = None
+        self._sent: deque[float] = deque(maxlen=max_per_second)
         self._levels: dict[Group, float] = {group: float(group.value.capacity) for group in Group}
         self._filled: dict[Group, float] = {}
 
     def __repr__(self) -> str:
-        return f"<Budget at {self._pace:.0%} of its pace>"
+        return f"<RateLimiter at {self._pace:.0%} of its pace>"
 
     @property
     def concurrent(self) -> int:
-        """How many requests may wait for their answers at once."""
+        """The most requests that may wait for their answers at once."""
         return int(self._concurrent)
 
     def wait(self, group: Group, now: float, *, urgent: bool = False) -> float:
@@ -93,33 +93,33 @@ class RateLimiter:
         return max(wait, 1e-6) if wait else 0.0  # less would not move a clock of floats
 
     def take(self, group: Group, now: float) -> None:
-        """A request of the group goes now; an urgent one may go into debt, which others then pay off."""
+        """Count a request that is sent now; an urgent one may go into debt, for which later ones wait."""
         self._fill(group, now)
         self._levels[group] -= group.value.cost
         self._sent.append(now)
 
     def slow_down(self, now: float) -> None:
-        """We were told that we ask too much (10028): halve the pace; it doubles again a minute later, and so on."""
+        """The exchange answered too_many_requests (10028): halve the pace; each minute without one doubles it again."""
         self._pace = max(self._pace / 2, 0.125)
-        self._told_off = now
+        self._slowed_at = now
         for group in Group:
             self._fill(group, now)
             self._levels[group] = min(self._levels[group], 0.0)
 
-    def crowd_down(self, now: float) -> None:
-        """Too many of our requests were unanswered at once (10066): allow half as many."""
+    def limit_concurrency(self, now: float) -> None:
+        """The exchange answered too_many_concurrent_requests (10066): allow half as many."""
         self._concurrent = max(self._concurrent / 2, 1.0)
-        self._told_off = now
+        self._slowed_at = now
 
     def _recover(self, now: float) -> None:
-        while self._told_off is not None and now - self._told_off >= self.recovery_seconds:
+        while self._slowed_at is not None and now - self._slowed_at >= self.recovery_seconds:
             self._pace = min(self._pace * 2, 1.0)
-            self._concurrent = min(self._concurrent * 2, float(self._most_concurrent))
-            healed = self._pace == 1.0 and self._concurrent == self._most_concurrent
-            self._told_off = None if healed else self._told_off + self.recovery_seconds
+            self._concurrent = min(self._concurrent * 2, float(self._max_concurrent))
+            recovered = self._pace == 1.0 and self._concurrent == self._max_concurrent
+            self._slowed_at = None if recovered else self._slowed_at + self.recovery_seconds
 
     def _wait_for_cap(self, now: float, urgent: bool) -> float:
-        allowed = max(1, int(self.most_per_second * self._pace))
+        allowed = max(1, int(self.max_per_second * self._pace))
         if not urgent:
             allowed = max(1, allowed - 1)
         if len(self._sent) < allowed:

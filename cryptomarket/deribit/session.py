@@ -1,22 +1,21 @@
-"""The life of one connection, without the connection: what to ask when, and what every answer changes.
+"""One connection's life without its socket: what to send when, and what every message of the exchange changes.
 
-The order after connecting is hello, login, heartbeat, confirmed subscriptions; then prices. Prices need no login, so
-a login that fails is said and passed by. It awaits nothing; texts and times come from its caller.
+It awaits nothing; texts and times come from its caller. `handshake` and `channel_requests` have the rules of their
+requests, `protocol` the states and the JSON-RPC.
 """
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from ..errors import ExchangeRefused, ExchangeUnreachable
-from ..model import Gap
 from .application_login import ApplicationLogin
-from .auth import Grant
-from .channels import is_raw, ticker_of
-from .effects import Effect, InstrumentChanged, Outgoing, ProtocolWarning
-from .error_codes import Action, error_code
+from .channel_requests import ChannelRequests
+from .channels import ticker_of
+from .effects import Effect, InstrumentChanged, Outbox, Outgoing, ProtocolWarning
 from .exchange_status import ExchangeStatus
-from .messages import UnreadableMessage, decode_as, read_price
+from .handshake import Handshake
+from .messages import UnreadableMessage, read_price
+from .outcomes import Outcomes, no_answer, refusal
 from .protocol import (
     ConnectionState,
     ErrorReply,
@@ -34,21 +33,20 @@ from .protocol import (
 from .rate_limit import Priority, RateLimiter
 from .subscriptions import Subscriptions
 from .timeouts import Timeouts
-from .watchdog import Pulse, Watchdog
+from .watchdog import LivenessProbe
 
 __all__ = ["ExchangeSession"]
 
-CLIENT_NAME = "cryptomarket"
-#: A peer that says this often what nobody can read is not the exchange, or no longer well.
-MOST_UNDECODABLE = 20
+#: A peer that sends so many unreadable messages is not the exchange, or is broken.
+MAX_UNREADABLE = 20
 
 
 class ExchangeSession:
-    """Drives the protocol through one connection and turns what the exchange says into ticks, gaps and troubles.
+    """Drives the protocol through one connection and returns effects: ticks, gaps, warnings, outcomes of calls.
 
-    `start`, then `receive` for each text and `look` every now and then; after each, send `replies()` at once and
-    `wishes()` as the budget allows, each through `ask` at the moment of sending; at the end, `close`.
-    Raises ExchangeRefused or ExchangeUnreachable when the connection is no good any more.
+    Call `start`, then `receive` for each text and `check_timers` now and then. After each, send `replies()` at once
+    and `outgoing()` as the budget allows, each as the text of `request_for` at the moment of sending. At the end call
+    `close`. `receive` and `check_timers` raise ExchangeRefused or ExchangeUnreachable when the connection is unusable.
     """
 
     def __init__(
@@ -57,89 +55,110 @@ class ExchangeSession:
         login: ApplicationLogin,
         budget: RateLimiter,
         *,
-        patience: Timeouts | None = None,
+        timeouts: Timeouts | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.subscriptions = subscriptions
         self.login = login
         self.budget = budget
-        self.patience = patience or Timeouts()
-        self.protocol = Protocol(answer_seconds=self.patience.answer)
-        self.platform = ExchangeStatus()
-        self.flowed = False
-        #: The exchange announced that it ends this connection; the close that follows does not say why.
-        self.doom: ExchangeRefused | None = None
+        self.timeouts = timeouts or Timeouts()
+        self.protocol = Protocol(answer_seconds=self.timeouts.answer)
+        self.exchange_status = ExchangeStatus()
+        #: Whether a price arrived on this connection.
+        self.prices_received = False
+        #: Set when the exchange announced the end of this connection; the close that follows carries no reason.
+        self.terminated_by: ExchangeRefused | None = None
         self._monotonic = monotonic
-        self._watchdog = Watchdog(shortest_seconds=self.patience.rhythm, first_seconds=self.patience.first)
-        self._wishes: list[Outgoing] = []
-        self._wishing: set[Purpose] = set()
-        self._number = 0
-        self._pulse = Pulse(self.patience.silence, self.patience.probe, monotonic())
-        self._undecodable = 0
-        self._last_price = monotonic()
+        self._outbox = Outbox()
+        self._channels = ChannelRequests(subscriptions, self._outbox, self.timeouts, monotonic())
+        self._handshake = Handshake(
+            self.protocol, login, subscriptions, self._outbox, self.timeouts, finished=self._channels.queue
+        )
+        self._liveness = LivenessProbe(self.timeouts.silence, self.timeouts.probe, monotonic())
+        self._unreadable = 0
+        self._outcomes = {
+            **self._handshake.outcomes,
+            **self._channels.outcomes,
+            Purpose.PROBE: Outcomes(self._probe_answered, self._probe_refused, self._probe_expired),
+            Purpose.REPLY: Outcomes(),
+        }
 
     def __repr__(self) -> str:
-        return f"<Session {self.protocol.state.value}>"
+        return f"<ExchangeSession {self.protocol.state.value}>"
 
     @property
     def alive(self) -> bool:
-        """Whether the connection stands."""
+        """Whether the connection is open."""
         return self.protocol.state is not ConnectionState.CLOSED
 
-    # Intentions
+    @property
+    def ready(self) -> bool:
+        """Whether the handshake is over, so that channels and calls may be requested."""
+        return self.protocol.state in (ConnectionState.SUBSCRIBING, ConnectionState.STREAMING)
+
+    # What is sent
 
     def start(self) -> None:
-        """The connection stands: greet."""
-        self.protocol.move(Step.GREET)
-        self._last_price = self._monotonic()
-        self._pulse.beat(self._last_price)
-        self._wish("public/hello", Purpose.HELLO, Priority.LOGIN, client_name=CLIENT_NAME, client_version="1")
+        """The connection is open: begin the handshake."""
+        now = self._monotonic()
+        self._channels.start(now)
+        self._liveness.frame_received(now)
+        self._handshake.start()
 
     @property
-    def wishful(self) -> bool:
-        """Whether there is something to send."""
-        return bool(self._wishes)
+    def has_outgoing(self) -> bool:
+        """Whether a request was queued since the last call of `outgoing`."""
+        return bool(self._outbox)
 
-    def wishes(self) -> list[Outgoing]:
-        """What became due since the last call; each is handed out once."""
-        wishes, self._wishes = self._wishes, []
-        return wishes
+    def outgoing(self) -> list[Outgoing]:
+        """The requests queued since the last call; each is returned once."""
+        return self._outbox.drain()
 
-    def ask(self, wish: Outgoing) -> tuple[Request, str] | None:
-        """The request of a wish that is sent now, and its text; None when there is nothing left to ask."""
-        now, params = self._monotonic(), wish.params
-        if wish.purpose is Purpose.LOGIN:
-            params = self.login.params()
-        elif wish.purpose in (Purpose.SUBSCRIBE, Purpose.UNSUBSCRIBE):
-            self._wishing.discard(wish.purpose)
-            joining = wish.purpose is Purpose.SUBSCRIBE
-            channels = self.subscriptions.join(now) if joining else self.subscriptions.leave(now)
-            self._ask_for_channels(now)  # what did not fit into this request
-            if not channels:
-                return None
-            params = {"channels": channels}
-        greeting = wish.purpose in (Purpose.HELLO, Purpose.LOGIN, Purpose.HEARTBEAT)
-        within = self.patience.greeting if greeting else self.patience.probe if wish.purpose is Purpose.PROBE else None
-        return self.protocol.request(wish.method, params, wish.purpose, now, within=within)
+    def request_for(self, outgoing: Outgoing) -> tuple[Request, str] | None:
+        """The request to send now, and its text; None when nothing is left to request."""
+        now, params = self._monotonic(), outgoing.params
+        within = None
+        match outgoing.purpose:
+            case Purpose.LOGIN:
+                params, within = self.login.params(), self.timeouts.greeting
+            case Purpose.HELLO | Purpose.HEARTBEAT:
+                within = self.timeouts.greeting
+            case Purpose.PROBE:
+                within = self.timeouts.probe
+            case Purpose.SUBSCRIBE | Purpose.UNSUBSCRIBE:
+                channels = self._channels.params(outgoing.purpose, now)
+                if channels is None:
+                    return None
+                params = channels
+            case _:
+                pass
+        return self.protocol.request(outgoing.method, params, outgoing.purpose, now, within=within)
 
     def replies(self) -> list[str]:
         """The texts that must be sent at once."""
         return self.protocol.replies()
 
-    def _wish(self, method: str, purpose: Purpose, priority: Priority, **params: Any) -> None:
-        self._number += 1
-        self._wishes.append(Outgoing(priority, self._number, method, purpose, params))
+    def update_subscriptions(self) -> None:
+        """The demand changed: queue the requests for it, if the handshake is over."""
+        if self.ready:
+            self._channels.queue(self._monotonic())
 
     # What arrives
 
     def receive(self, text: str | bytes) -> list[Effect]:
-        """What a message of the exchange means for the rest of the program."""
+        """The effects of one message of the exchange."""
         now = self._monotonic()
-        self._pulse.beat(now)
-        outputs: list[Effect] = []
-        for event in self.protocol.receive(text, now):
-            outputs += self._handle(event, now)
-        return outputs
+        self._liveness.frame_received(now)
+        return self._handle_all(self.protocol.receive(text, now), now)
+
+    def _handle_all(self, events: list[Event], now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for event in events:
+            try:
+                effects += self._handle(event, now)
+            except UnreadableMessage as exc:
+                effects += self._skipped(str(exc))
+        return effects
 
     def _handle(self, event: Event, now: float) -> list[Effect]:
         match event:
@@ -148,253 +167,102 @@ class ExchangeSession:
             case Result():
                 return self._answered(event, now)
             case ErrorReply():
-                if event.request is None:
-                    return [ProtocolWarning(f"an error that names no request: {event.code} {event.message}")]
-                return self._refused(event, event.request, now)
+                return self._refused(event, now)
             case Expired():
-                return self._expired(event, now)
-            case Undecodable():
-                return self._unreadable(event.reason)
+                is_call = event.request.purpose is Purpose.CALL
+                return [event] if is_call else self._outcomes[event.request.purpose].expired(event.request, now)
             case Lost():
                 return [event] if event.request.purpose is Purpose.CALL else []
-            case _:  # a heartbeat, or an answer to what nobody waits for any more
+            case Undecodable():
+                return self._skipped(event.reason)
+            case _:  # a heartbeat, or an answer that nobody waits for any more
                 return []
 
-    def _unreadable(self, reason: str) -> list[Effect]:
-        self._undecodable += 1
-        if self._undecodable >= MOST_UNDECODABLE:
-            raise ExchangeUnreachable(f"{self._undecodable} frames made no sense, the last: {reason}")
-        return [ProtocolWarning(f"a frame was passed over: {reason}")]
+    def _skipped(self, reason: str) -> list[Effect]:
+        self._unreadable += 1
+        if self._unreadable >= MAX_UNREADABLE:
+            raise ExchangeUnreachable(f"{self._unreadable} unreadable messages, the last: {reason}")
+        return [ProtocolWarning(f"unreadable message skipped: {reason}")]
 
     def _notified(self, event: Notified, now: float) -> list[Effect]:
-        self.subscriptions.heard(event.channel)
+        self.subscriptions.data_received(event.channel)
         ticker = ticker_of(event.channel)
         try:
             if ticker is None:
-                return self._told(event)
+                return self._status_changed(event)
             tick, state = read_price(ticker, event.data)
         except UnreadableMessage as exc:
-            return self._unreadable(f"{event.channel[:80]}: {exc}")
-        self.platform.ticker(ticker, state)
+            raise UnreadableMessage(f"{event.channel[:80]}: {exc}") from None
+        self.exchange_status.instrument_state(ticker, state)
         if tick is None:
             return []
-        self._watchdog.heard(event.channel, now)
-        self.platform.flows(ticker)
-        self._last_price = now
+        self._channels.price_received(event.channel, now)
+        self.exchange_status.price_received(ticker)
         if self.protocol.state is ConnectionState.SUBSCRIBING:
             self.protocol.move(Step.STREAM)
-        self.flowed = True
+        self.prices_received = True
         return [tick]
 
-    def _told(self, event: Notified) -> list[Effect]:
-        """The exchange speaks of itself."""
-        change = self.platform.hear(event.channel, event.data)
+    def _status_changed(self, event: Notified) -> list[Effect]:
+        change = self.exchange_status.receive(event.channel, event.data)
         if change is None:
             return []
-        if not self.platform.ended(change.instrument_name):
-            self.subscriptions.appeared(change.instrument_name)
+        if not self.exchange_status.ended(change.instrument_name):
+            self.subscriptions.listed(change.instrument_name)
         return [InstrumentChanged(change.instrument_name, change.state)]
 
-    # What is answered
-
     def _answered(self, event: Result, now: float) -> list[Effect]:
-        match event.request.purpose:
-            case Purpose.HELLO:
-                self._log_in_or_set_heartbeat(now)
-            case Purpose.LOGIN:
-                return self._granted(event, now)
-            case Purpose.HEARTBEAT:
-                self._begin(now)
-            case Purpose.SUBSCRIBE:
-                return self._confirmed(event, now)
-            case Purpose.UNSUBSCRIBE:
-                self.subscriptions.left(event.request.params["channels"])
-                self._ask_for_channels(now)
-            case Purpose.PROBE:
-                self._pulse.answered()
-            case Purpose.CALL:
-                return [event]
-            case Purpose.REPLY:
-                pass
-        return []
+        if event.request.purpose is Purpose.CALL:
+            return [event]
+        return self._outcomes[event.request.purpose].answered(event, now)
 
-    def _log_in_or_set_heartbeat(self, now: float) -> None:
-        if self.login.due(now):
-            self.protocol.move(Step.LOG_IN)
-            self._log_in()
-        else:
-            self._set_heartbeat()
-
-    def _log_in(self) -> None:
-        self.login.sent()
-        self._wish("public/auth", Purpose.LOGIN, Priority.LOGIN)
-
-    def _set_heartbeat(self) -> None:
-        self.protocol.move(Step.SET_HEARTBEAT)
-        self._wish("public/set_heartbeat", Purpose.HEARTBEAT, Priority.LOGIN, interval=self.patience.heartbeat)
-
-    def _begin(self, now: float) -> None:
-        if self.protocol.state is ConnectionState.SETTING_HEARTBEAT:
-            self.protocol.move(Step.SUBSCRIBE)
-            self._ask_for_channels(now)
-
-    def _granted(self, event: Result, now: float) -> list[Effect]:
-        try:
-            grant = decode_as(Grant, event.result)
-        except UnreadableMessage as exc:
-            return self._login_failed(str(exc), now, hopeless=False)
-        troubles = self.login.granted(grant, now)
-        self.subscriptions.raw_allowed = True
-        if self.protocol.state is ConnectionState.LOGGING_IN:
-            self._set_heartbeat()
-        return [ProtocolWarning(what) for what in troubles]
-
-    def _login_failed(self, reason: str, now: float, *, hopeless: bool) -> list[Effect]:
-        """Public prices flow without a login: go on, and say once what is wrong."""
-        known = self.login.problem
-        self.login.failed(reason, now, hopeless=hopeless)
-        self.subscriptions.raw_allowed = self.login.authenticated
-        if self.protocol.state is ConnectionState.LOGGING_IN:
-            self._set_heartbeat()
-        return [ProtocolWarning(f"login failed: {reason}")] if self.login.problem != known else []
-
-    def _confirmed(self, event: Result, now: float) -> list[Effect]:
-        asked = event.request.params["channels"]
-        try:
-            accepted = set(decode_as(list[str], event.result))
-        except UnreadableMessage as exc:
-            self.subscriptions.postponed(asked, now, self.patience.retry)
-            return self._unreadable(f"answer to subscribe: {exc}")
-        dropped = self.subscriptions.answered(asked, accepted, now)
-        for channel in accepted:
-            self._watchdog.expect(channel, now)
-        return [Gap(ticker) for channel in dropped if (ticker := ticker_of(channel))]
-
-    # What is refused or never answered
-
-    def _refused(self, event: ErrorReply, request: Request, now: float) -> list[Effect]:
-        action = error_code(event.code).action
+    def _refused(self, event: ErrorReply, now: float) -> list[Effect]:
+        request = event.request
+        if request is None:
+            return [ProtocolWarning(f"an error that names no request: {event.code} {event.message}")]
         error = ExchangeRefused(request.method, event.code, event.message, event.reason)
         if event.code == 10028:
             self.budget.slow_down(now)
-            self.doom = error  # "the session is terminated" (rate-limits.md)
+            self.terminated_by = error  # "the session is terminated" (rate-limits.md)
         elif event.code == 10066:
-            self.budget.crowd_down(now)
-        match request.purpose:
-            case Purpose.HELLO:
-                if error_code(event.code).passes:
-                    raise error
-                self._log_in_or_set_heartbeat(now)
-            case Purpose.LOGIN:
-                return self._login_failed(str(error), now, hopeless=action is Action.STOP)
-            case Purpose.HEARTBEAT:
-                self._begin(now)
-            case Purpose.SUBSCRIBE:
-                return self._not_subscribed(request, error, action, now)
-            case Purpose.UNSUBSCRIBE:
-                self.subscriptions.left(request.params["channels"])
-            case Purpose.PROBE:
-                self._pulse.answered()  # a refusal is a sign of life as well
-            case Purpose.CALL:
-                return [event]
-            case Purpose.REPLY:
-                pass
-        return [ProtocolWarning(str(error))]
+            self.budget.limit_concurrency(now)
+        if request.purpose is Purpose.CALL:
+            return [event]
+        return self._outcomes[request.purpose].refused(request, error, now)
 
-    def _not_subscribed(self, request: Request, error: ExchangeRefused, action: Action, now: float) -> list[Effect]:
-        channels = request.params["channels"]
-        if action is Action.LOG_IN and any(is_raw(channel) for channel in channels):
-            self.subscriptions.raw_allowed = False  # 100ms will do until the next login
-            self.subscriptions.postponed(channels, now, 0.0)
-            self._ask_for_channels(now)
-        elif action in (Action.GIVE_UP, Action.STOP) and len(channels) == 1:
-            dropped = self.subscriptions.answered(channels, (), now)
-            return [ProtocolWarning(str(error)), *(Gap(t) for channel in dropped if (t := ticker_of(channel)))]
-        elif action in (Action.GIVE_UP, Action.STOP):
-            self.subscriptions.halve(channels)  # one bad name may spoil the whole request
-        else:
-            self.subscriptions.postponed(channels, now, self.patience.retry)
-        return [ProtocolWarning(str(error))]
+    def _probe_answered(self, _result: Result, _now: float) -> list[Effect]:
+        self._liveness.answered()
+        return []
 
-    def _expired(self, event: Expired, now: float) -> list[Effect]:
-        request = event.request
-        match request.purpose:
-            case Purpose.HELLO:
-                raise ExchangeUnreachable("the exchange did not answer our greeting")
-            case Purpose.LOGIN:
-                return self._login_failed("no answer in time", now, hopeless=False)
-            case Purpose.HEARTBEAT:
-                self._begin(now)
-            case Purpose.SUBSCRIBE:
-                held = self.subscriptions.confirmed()  # data proves some of them, whatever became of the answer
-                self.subscriptions.postponed([c for c in request.params["channels"] if c not in held], now, 0.0)
-            case Purpose.UNSUBSCRIBE:
-                self.subscriptions.left(request.params["channels"])
-            case Purpose.PROBE:
-                if self._pulse.dead(now):
-                    raise ExchangeUnreachable("nothing came for too long, not even an answer: half-open")
-            case Purpose.CALL:
-                return [event]
-            case Purpose.REPLY:
-                pass
-        return [ProtocolWarning(f"{request.method} was not answered")]
+    def _probe_refused(self, request: Request, error: ExchangeRefused, now: float) -> list[Effect]:
+        self._liveness.answered()  # a refusal proves that the exchange is there
+        return refusal(request, error, now)
+
+    def _probe_expired(self, request: Request, now: float) -> list[Effect]:
+        if self._liveness.dead(now):
+            raise ExchangeUnreachable("nothing arrived for too long, not even an answer: half-open")
+        return no_answer(request, now)
 
     # What time brings
 
-    def look(self) -> list[Effect]:
-        """What is due by now: late answers, silent channels, changed demand, a token that ages."""
+    def check_timers(self) -> list[Effect]:
+        """The effects of what is due by now: late answers, silent channels, changed demand, a token that ages."""
         now = self._monotonic()
-        outputs: list[Effect] = []
-        for event in self.protocol.expire(now):
-            outputs += self._handle(event, now)
-        if self.protocol.state in (ConnectionState.SUBSCRIBING, ConnectionState.STREAMING):
-            if self.login.due(now):
-                self._log_in()
-            self._listen(now)
-        if self._pulse.doubtful(now):
-            self._wish("public/test", Purpose.PROBE, Priority.HEARTBEAT)
-        return outputs
+        effects = self._handle_all(self.protocol.expire(now), now)
+        if self.ready:
+            self._handshake.log_in_if_due(now)
+            self._channels.check_silence(self.exchange_status.rests, now)
+        if self._liveness.due(now):
+            self._outbox.add("public/test", Purpose.PROBE, Priority.HEARTBEAT)
+        return effects
 
-    def ask_for_channels(self) -> None:
-        """Demand changed: wish for what is missing and give back what nobody wants, if it is time for that."""
-        if self.protocol.state in (ConnectionState.SUBSCRIBING, ConnectionState.STREAMING):
-            self._ask_for_channels(self._monotonic())
-
-    def _ask_for_channels(self, now: float) -> None:
-        """Wish once for each kind of request that has something to ask; which channels is decided when it is sent."""
-        for purpose, due in (
-            (Purpose.UNSUBSCRIBE, self.subscriptions.leavable),
-            (Purpose.SUBSCRIBE, self.subscriptions.joinable),
-        ):
-            if purpose not in self._wishing and due(now):
-                self._wishing.add(purpose)
-                self._wish(f"public/{purpose.value}", purpose, Priority.SUBSCRIBE)
-
-    def _listen(self, now: float) -> None:
-        """Subscribe anew what is silent against its habit; give up a connection that carries no price at all."""
-        prices = {c: ticker for c in self.subscriptions.confirmed() if (ticker := ticker_of(c))}
-        resting = [channel for channel, ticker in prices.items() if self.platform.rests(ticker)]
-        self._watchdog.excuse(resting, now)
-        silent = self._watchdog.overdue(prices, now)
-        active = [c for c in prices if c not in resting]
-        if active and now - self._last_price > self.patience.starvation and all(map(self._watchdog.attempts, active)):
-            raise ExchangeUnreachable("the exchange answers but sends no prices")
-        for channel in silent:
-            self._watchdog.tried(channel, now)
-        self.subscriptions.renew(silent)
-        self._watchdog.keep(self.subscriptions.wanted(now))
-        self._ask_for_channels(now)
-
-    def rest_reason(self) -> str:
-        """Why prices may rest by the exchange's own intention, empty when it said nothing."""
-        return self.platform.reason(self.subscriptions.tickers(), authenticated=self.login.authenticated)
+    def resting_reason(self) -> str:
+        """Why the exchange may send no prices on purpose, empty when it announced nothing."""
+        return self.exchange_status.reason(self.subscriptions.tickers(), authenticated=self.login.authenticated)
 
     def close(self) -> list[Effect]:
-        """The connection is gone; what somebody still waited for is returned as Lost."""
-        outputs: list[Effect] = []
-        for event in self.protocol.close():
-            outputs += self._handle(event, self._monotonic())
-        self.subscriptions.lost()
-        self.subscriptions.raw_allowed = False
+        """The connection is gone; the calls that still wait are returned as Lost."""
+        effects = self._handle_all(self.protocol.close(), self._monotonic())
+        self.subscriptions.connection_lost()
         self.login.connection_lost()
-        return outputs
+        return effects

@@ -17,7 +17,7 @@ from ..errors import StartError
 __all__ = ["Opener", "Socket", "checked_proxy", "opener", "trust"]
 
 #: The largest messages seen are full order books of some 20 kB; a megabyte is an attack or a mistake.
-MOST_BYTES = 4 * 2**20
+MAX_BYTES = 4 * 2**20
 
 
 class Socket(Protocol):
@@ -81,7 +81,7 @@ def opener(url: str, *, proxy: str | None = None, ca_file: str | None = None, co
             close_timeout=1,
             ping_interval=20,
             ping_timeout=20,
-            max_size=MOST_BYTES,
+            max_size=MAX_BYTES,
             compression=None,  # the messages are small, and an inflater is one more thing to bomb
             ssl=context,
         )

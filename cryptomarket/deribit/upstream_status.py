@@ -1,4 +1,4 @@
-"""The state of upstream as it is told to browsers and operators: published on every change, logged once for each."""
+"""The state of the connection to the exchange, as browsers and operators see it: published and logged on changes."""
 
 from collections.abc import Callable
 
@@ -12,9 +12,12 @@ __all__ = ["UpstreamStatus"]
 
 log = structlog.get_logger(__name__)
 
+#: Different warnings that are remembered; a peer that invents new ones for ever must not fill the memory.
+MAX_WARNINGS = 1000
+
 
 class UpstreamStatus:
-    """Publishes the state of upstream when it changes. ``hint`` is added to the line that says it is down."""
+    """Publishes the state of upstream when it changes; ``hint`` is added to the log line of state `down`."""
 
     def __init__(self, publish: Callable[[Message], None], *, wall: Callable[[], float], hint: str = "") -> None:
         self._publish = publish
@@ -22,51 +25,49 @@ class UpstreamStatus:
         self._hint = hint
         self.state: UpstreamState | None = None
         self.reason = ""
-        self._rested = ""
-        self._troubles: set[str] = set()
+        self._last_resting = ""
+        self._warnings: set[str] = set()
 
     def __repr__(self) -> str:
-        return f"<Status {self.state}>"
+        return f"<UpstreamStatus {self.state}>"
 
     def connecting(self) -> None:
         """The first attempt is under way."""
-        self._show(UpstreamState.CONNECTING, "")
+        self._change(UpstreamState.CONNECTING, "")
 
-    def flowing(self, flowed: bool, rests: str) -> None:
-        """The connection stands; prices flow, or rest by the exchange's own intention."""
-        if rests:
-            self._show(UpstreamState.STALE, rests)
-        elif flowed:
-            self._rested = ""
-            self._show(UpstreamState.LIVE, "")
+    def connected(self, prices_received: bool, resting: str) -> None:
+        """The connection is open; ``resting`` is the exchange's own reason to send no prices, or empty."""
+        if resting:
+            self._change(UpstreamState.STALE, resting)
+        elif prices_received:
+            self._last_resting = ""
+            self._change(UpstreamState.LIVE, "")
 
-    def ended(self, failure: Failure, flowed: bool, rests: str) -> None:
-        """The connection ended or was not made: a working one is being replaced, the others are down."""
-        self._rested = rests or self._rested
-        # A maintenance that was announced explains why nobody answers, until prices flow again.
-        reason = f"{self._rested} ({failure.reason})" if self._rested else failure.reason
-        if flowed and failure.action is not Action.STOP:
-            self._show(UpstreamState.CONNECTING, reason)
-        else:
-            self._show(UpstreamState.DOWN, reason)
+    def ended(self, failure: Failure, prices_received: bool, resting: str) -> None:
+        """The connection ended or was not made; one that carried prices is being replaced, any other is down."""
+        self._last_resting = resting or self._last_resting
+        # An announced maintenance explains why the exchange does not answer, until prices arrive again.
+        reason = f"{self._last_resting} ({failure.reason})" if self._last_resting else failure.reason
+        replaced = prices_received and failure.action is not Action.STOP
+        self._change(UpstreamState.CONNECTING if replaced else UpstreamState.DOWN, reason)
 
-    def trouble(self, what: str) -> None:
-        """Something went wrong that changes no state: a line the first time, silence for the same again."""
-        if what in self._troubles:
+    def warn(self, message: str) -> None:
+        """Log something that changes no state; the same message again only after upstream was live again."""
+        if message in self._warnings:
             return
-        if len(self._troubles) < 1000:  # a peer that makes up new words for ever fills no memory
-            self._troubles.add(what)
-        log.warning("exchange trouble", what=what)
+        if len(self._warnings) < MAX_WARNINGS:
+            self._warnings.add(message)
+        log.warning("exchange warning", message=message)
 
-    def _show(self, state: UpstreamState, reason: str) -> None:
+    def _change(self, state: UpstreamState, reason: str) -> None:
         if (state, reason) == (self.state, self.reason):
             return
         changed, self.state, self.reason = state is not self.state, state, reason
         if changed and state is UpstreamState.LIVE:
-            self._troubles.clear()
+            self._warnings.clear()
         self._publish(Upstream(state, int(self._wall() * 1000), reason))
         if changed:
             hint = {"hint": self._hint} if state is UpstreamState.DOWN and self._hint else {}
-            said = {"reason": reason} if reason else {}
-            tell = log.info if state in (UpstreamState.LIVE, UpstreamState.CONNECTING) else log.warning
-            tell("upstream", state=str(state), **said, **hint)
+            details = {"reason": reason} if reason else {}
+            write = log.info if state in (UpstreamState.LIVE, UpstreamState.CONNECTING) else log.warning
+            write("upstream state changed", state=str(state), **details, **hint)

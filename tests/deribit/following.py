@@ -26,9 +26,9 @@ QUICK = Timeouts(
     first=20,
     starvation=60,
     retry=0.1,
-    look=0.02,
+    check=0.02,
     first_pause=0.02,
-    answered=0.2,
+    refused=0.2,
     stopped=0.5,
 )
 #: For tests of silence: channels and lines that say nothing are noticed at once.
@@ -133,7 +133,7 @@ class Follower:
 async def following(url: str, *tickers: str, **options: Any) -> AsyncIterator[Follower]:
     """A supervisor of the tickers against a server, and what it publishes."""
     follower = Follower()
-    options.setdefault("patience", QUICK)
+    options.setdefault("timeouts", QUICK)
     follower.deribit_client = DeribitClient(url, tickers=tickers or ("btc_usd",), publish=follower.receive, **options)
     async with anyio.create_task_group() as tasks:
         await tasks.start(follower.deribit_client.run)

@@ -36,10 +36,10 @@ FAST = Timeouts(
     first=0.2,
     starvation=1,
     retry=0.02,
-    look=0.01,
+    check=0.01,
     first_pause=0.005,
     longest_pause=0.05,
-    answered=0.03,
+    refused=0.03,
     stopped=0.05,
 )
 TICKERS = ("btc_usd", "eth_usd", "BTC-PERPETUAL")
@@ -140,7 +140,7 @@ async def run(seed: int, faults: int, kinds: Counter[str]) -> None:
     async with scripted_exchange() as exchange, anyio.create_task_group() as tasks:
         troubled = Troubled(exchange, seed)
         tasks.start_soon(troubled.speak)
-        options = {"patience": FAST, "budget": budget, "attempts": attempts}
+        options = {"timeouts": FAST, "budget": budget, "attempts": attempts}
         async with following(exchange.url, *TICKERS[:2], **options) as follower:
             follower.deribit_client.want([TICKERS[2]])
             for _ in range(faults):

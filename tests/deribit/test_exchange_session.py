@@ -54,7 +54,7 @@ class Upstream(RuleBasedStateMachine):
         """The parts that outlive connections."""
         credentials = Credentials("demo", Secret("secret")) if key else None
         self.login = ApplicationLogin(credentials, wall=lambda: self.now, random=lambda: 0.5)
-        self.subscriptions = Subscriptions(TICKERS[:1], raw=raw, grace_seconds=5)
+        self.subscriptions = Subscriptions(TICKERS[:1], raw=raw)
         self.budget = RateLimiter()
         self.connect()
 
@@ -62,7 +62,7 @@ class Upstream(RuleBasedStateMachine):
         self.open.clear()
         self.granted.clear()
         self.session = ExchangeSession(
-            self.subscriptions, self.login, self.budget, patience=Timeouts(), monotonic=lambda: self.now
+            self.subscriptions, self.login, self.budget, timeouts=Timeouts(), monotonic=lambda: self.now
         )
         self.session.start()
         self.pump()
@@ -75,7 +75,7 @@ class Upstream(RuleBasedStateMachine):
             self.reconnect()
             return []
         assert all(isinstance(output, Effect) for output in found)
-        if self.session.doom:
+        if self.session.terminated_by:
             self.reconnect()
         else:
             self.pump()
@@ -89,11 +89,11 @@ class Upstream(RuleBasedStateMachine):
         self.connect()
 
     def pump(self) -> None:
-        """Send what the session wishes."""
+        """Send what the session outgoing."""
         texts = self.session.replies()
-        while wishes := self.session.wishes():
-            for wish in wishes:
-                asked = self.session.ask(wish)
+        while outgoing := self.session.outgoing():
+            for item in outgoing:
+                asked = self.session.request_for(item)
                 if asked:
                     texts.append(asked[1])
         for text in texts:
@@ -167,15 +167,15 @@ class Upstream(RuleBasedStateMachine):
     @rule(tickers=st.sets(st.sampled_from(TICKERS)))
     def wants(self, tickers: set[str]) -> None:
         """Demand changes."""
-        self.subscriptions.want(tickers, self.now)
-        self.session.ask_for_channels()
+        self.subscriptions.want(tickers)
+        self.session.update_subscriptions()
         self.pump()
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 4.0, 9.0, 31.0, 400.0]))
     def waits(self, seconds: float) -> None:
         """Time passes."""
         self.now += seconds
-        self.guarded(self.session.look)
+        self.guarded(self.session.check_timers)
 
     @rule()
     def breaks(self) -> None:
@@ -211,7 +211,7 @@ class Upstream(RuleBasedStateMachine):
                     self.speaks(channel.split(".")[1], False)
                 elif channel.startswith("ticker."):
                     self.speaks(channel.split(".")[1], channel.endswith("raw"))
-            wanted = {c for c in self.subscriptions.wanted(self.now) if "nope" not in c}
+            wanted = {c for c in self.subscriptions.wanted() if "nope" not in c}
             if wanted == self.subscriptions.confirmed() and self.session.protocol.state is ConnectionState.STREAMING:
                 return
             self.waits(1.0)

@@ -36,7 +36,7 @@ async def test_fault_1_a_reset_costs_less_than_a_second() -> None:
     took: list[float] = []
     async with running_exchange(time_scale=10) as exchange, tcp_proxy(exchange.port) as line:
         url = f"ws://127.0.0.1:{line.port}/ws/api/v2"
-        options = {"patience": Timeouts(), "attempts": AttemptLimiter(max_attempts=100)}
+        options = {"timeouts": Timeouts(), "attempts": AttemptLimiter(max_attempts=100)}
         async with following(url, "btc_usd", "eth_usd", **options) as follower:
             await follower.tick_of("eth_usd")
             for _ in range(10):
@@ -54,7 +54,7 @@ async def test_fault_1_a_reset_costs_less_than_a_second() -> None:
 async def test_fault_2_half_open_is_noticed_within_ten_seconds() -> None:
     """Pongs go on, everything else is swallowed; with the real patience."""
     async with running_exchange() as exchange, swallowing_relay(exchange.ws_url) as line:
-        async with following(line.url, patience=Timeouts()) as follower, held_up() as lost:
+        async with following(line.url, timeouts=Timeouts()) as follower, held_up() as lost:
             await follower.tick_of("btc_usd")
             line.swallows = True
             started, before = time.monotonic(), lost()
@@ -75,11 +75,11 @@ async def test_fault_3_a_refused_handshake_is_met_rarely(status: int) -> None:
 
     async with serve(lambda peer: peer.wait_closed(), "127.0.0.1", 0, process_request=refuse) as server:
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        quick = Timeouts(answered=0.25, stopped=0.5, first_pause=0.001, longest_pause=0.001)
-        async with following(url, patience=quick) as follower:
+        quick = Timeouts(refused=0.25, stopped=0.5, first_pause=0.001, longest_pause=0.001)
+        async with following(url, timeouts=quick) as follower:
             await follower.until(lambda: len(attempts) >= 3)
             assert follower.states == [CONNECTING, DOWN]
-            assert str(status) in str(follower.deribit_client.statistics()["reason"])
+            assert str(status) in str(follower.deribit_client.statistics().reason)
     least = 0.25 if status != 401 else 0.5
     assert all(later - earlier >= least for earlier, later in itertools.pairwise(attempts))
 
@@ -98,7 +98,7 @@ async def test_fault_3_a_redirect_is_not_followed() -> None:
             following(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/") as follower,
         ):
             await follower.until(lambda: DOWN in follower.states)
-            assert "redirects us elsewhere, refused" in str(follower.deribit_client.statistics()["reason"])
+            assert "redirects us elsewhere, refused" in str(follower.deribit_client.statistics().reason)
         assert elsewhere.connections == 0
 
 
@@ -122,7 +122,7 @@ async def test_fault_4_corrupted_bytes_give_no_price(seed: int, tmp_path: Path) 
     async with scripted_exchange(ssl=context) as exchange, tcp_proxy(int(urlsplit(exchange.url).port or 0)) as line:
         url, quick = (
             f"wss://127.0.0.1:{line.port}/",
-            {"ca_file": ca_file, "attempts": AttemptLimiter(max_attempts=1000), "patience": HASTY},
+            {"ca_file": ca_file, "attempts": AttemptLimiter(max_attempts=1000), "timeouts": HASTY},
         )
         async with following(url, **quick) as follower:
             await follower.tick_of("btc_usd")
@@ -197,7 +197,7 @@ async def test_fault_5_a_test_request_is_answered_within_a_second_at_full_load()
     for burner in burners:
         burner.start()
     try:
-        async with scripted_exchange() as exchange, following(exchange.url, patience=Timeouts()) as follower:
+        async with scripted_exchange() as exchange, following(exchange.url, timeouts=Timeouts()) as follower:
             await follower.tick_of("btc_usd")
             params = {"channel": "deribit_price_index.btc_usd", "data": {"timestamp": exchange.stamp, "price": 5.5}}
             params["data"]["index_name"] = "btc_usd"  # type: ignore[index]
@@ -220,7 +220,7 @@ async def test_fault_5_a_test_request_is_answered_within_a_second_at_full_load()
 
 def test_the_numbers_in_earnest_keep_the_promises() -> None:
     """Half-open within ten seconds, and at most six attempts a minute where we were refused."""
-    patience = Timeouts()
-    assert patience.silence + patience.probe + 2 * patience.look < 10
-    assert 60 / patience.answered <= 6
-    assert QUICK.silence < patience.silence
+    timeouts = Timeouts()
+    assert timeouts.silence + timeouts.probe + 2 * timeouts.check < 10
+    assert 60 / timeouts.refused <= 6
+    assert QUICK.silence < timeouts.silence

@@ -15,7 +15,7 @@ import anyio.lowlevel
 import pytest
 
 from cryptomarket.deribit.auth import Credentials, Secret
-from cryptomarket.deribit.link import Link
+from cryptomarket.deribit.client import DeribitClient
 from cryptomarket.model import UpstreamState
 from cryptomarket.simulator.exchange import Switches, running_exchange
 
@@ -132,13 +132,14 @@ async def test_thread_07_an_empty_answer_to_subscribe_is_a_refusal() -> None:
             await follower.until(lambda: follower.gaps)
             await anyio.sleep(0.1)
             assert follower.gaps == ["btc_usd"]
-            assert follower.deribit_client.statistics()["refused"] == ["btc_usd"]
+            assert follower.deribit_client.statistics().refused == ["btc_usd"]
 
 
 async def test_thread_14_two_clients_of_one_key_have_two_session_names() -> None:
     """Equal names would make each refresh invalidate the other's tokens."""
     sessions = {
-        Link("ws://x/", tickers=(), publish=lambda _: None, credentials=KEY).login.exchange_session for _ in range(50)
+        DeribitClient("ws://x/", tickers=(), publish=lambda _: None, credentials=KEY).login.exchange_session
+        for _ in range(50)
     }
     assert len(sessions) == 50
 
@@ -226,8 +227,7 @@ async def test_thread_20_a_name_that_does_not_resolve_is_tried_again(monkeypatch
         await follower.until(lambda: len(follower.deribit_client.attempts) >= 3)
         assert follower.states == [CONNECTING, DOWN]
         assert (
-            follower.deribit_client.statistics()["reason"]
-            == "cannot connect: the name of the exchange cannot be resolved"
+            follower.deribit_client.statistics().reason == "cannot connect: the name of the exchange cannot be resolved"
         )
 
 
@@ -249,7 +249,7 @@ async def test_thread_22_the_login_names_its_scope() -> None:
         await follower.tick_of("btc_usd")
         (params,) = exchange.asked("public/auth")
         assert params["scope"].startswith("session:cryptomarket-")
-        assert params["scope"].endswith(" account:read trade:none wallet:none block_trade:none")
+        assert params["scope"].endswith(" account:read wallet:none trade:none block_trade:none")
 
 
 async def test_thread_25_an_outage_is_said_and_not_hidden() -> None:
@@ -264,7 +264,7 @@ async def test_thread_25_an_outage_is_said_and_not_hidden() -> None:
 
 async def test_thread_26_a_line_that_looks_open_and_carries_nothing_is_replaced() -> None:
     """Pongs of the WebSocket library still come; answers and data do not."""
-    async with scripted_exchange() as exchange, following(exchange.url, patience=WATCHFUL) as follower:
+    async with scripted_exchange() as exchange, following(exchange.url, timeouts=WATCHFUL) as follower:
         await follower.tick_of("btc_usd")
         exchange.answers["public/test"] = lambda _: SILENT
         await follower.until(lambda: exchange.connections >= 2)
@@ -274,7 +274,7 @@ async def test_thread_26_a_line_that_looks_open_and_carries_nothing_is_replaced(
 async def test_thread_27_one_silent_channel_is_subscribed_again_alone() -> None:
     """Its sibling ticks on, on the same connection, undisturbed."""
     clock = Clock()
-    options = {"patience": replace(WATCHFUL, probe=20), "monotonic": clock}
+    options = {"timeouts": replace(WATCHFUL, probe=20), "monotonic": clock}
     async with scripted_exchange() as exchange, following(exchange.url, "btc_usd", "eth_usd", **options) as follower:
         await follower.until(lambda: follower.ticks_of("btc_usd") and follower.ticks_of("eth_usd"))
         await chatter(exchange, follower, clock, lambda: follower.ticks_of("eth_usd") == 2)
@@ -285,7 +285,7 @@ async def test_thread_27_one_silent_channel_is_subscribed_again_alone() -> None:
 
 async def test_thread_28_watching_many_tickers_leaves_nothing_behind() -> None:
     """After hundreds of changes of demand only the present one is remembered."""
-    async with scripted_exchange() as exchange, following(exchange.url, grace_seconds=0) as follower:
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
         await follower.tick_of("btc_usd")
         for number in range(300):
             follower.deribit_client.want([f"coin{number}_usd"])
@@ -294,7 +294,7 @@ async def test_thread_28_watching_many_tickers_leaves_nothing_behind() -> None:
         subscriptions, session = follower.deribit_client.subscriptions, follower.deribit_client.session
         await follower.until(lambda: len(subscriptions.confirmed()) == 5)
         await follower.until(lambda: session.protocol.in_flight == 0)
-        await follower.until(lambda: len(session._watchdog._watches) <= 5)
+        await follower.until(lambda: len(session._channels._watchdog._watches) <= 5)
 
 
 async def test_thread_29_a_confirmed_channel_that_never_speaks_is_asked_again() -> None:
@@ -302,7 +302,7 @@ async def test_thread_29_a_confirmed_channel_that_never_speaks_is_asked_again() 
     async with scripted_exchange() as exchange:
         exchange.first_values = False
         clock = Clock()
-        options = {"patience": replace(WATCHFUL, probe=20), "monotonic": clock}
+        options = {"timeouts": replace(WATCHFUL, probe=20), "monotonic": clock}
         async with following(exchange.url, "btc_usd", "eth_usd", **options) as follower:
             await follower.until(lambda: BTC in follower.deribit_client.subscriptions.confirmed())
             await chatter(exchange, follower, clock, lambda: exchange.asked("public/unsubscribe"))
@@ -319,4 +319,4 @@ async def test_thread_30_a_caller_who_leaves_leaves_nothing_behind() -> None:
         for _ in range(5):
             with anyio.move_on_after(0.03):
                 await follower.deribit_client.call("public/get_time")
-        assert follower.deribit_client.statistics()["waiting_calls"] == 0
+        assert follower.deribit_client.statistics().waiting_calls == 0

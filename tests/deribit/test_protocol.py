@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cryptomarket.deribit.protocol import (
-    MOVES,
+    TRANSITIONS,
     ConnectionState,
     ErrorReply,
     Expired,
@@ -69,7 +69,7 @@ def test_a_test_request_is_answered_at_once_and_once() -> None:
     """The reply lies ready as soon as the frame is read, in the key order that was recorded."""
     protocol = Protocol()
     text = '{"params":{"type":"test_request"},"method":"heartbeat","jsonrpc":"2.0"}'
-    assert protocol.receive(text, 0.0) == [Heartbeat(asked=True)]
+    assert protocol.receive(text, 0.0) == [Heartbeat(is_test_request=True)]
     (reply,) = protocol.replies()
     assert json.loads(reply)["method"] == "public/test"
     assert protocol.replies() == []
@@ -79,7 +79,7 @@ def test_a_heartbeat_needs_no_reply() -> None:
     """The other kind of heartbeat is only heard."""
     protocol = Protocol()
     text = '{"params":{"type":"heartbeat"},"method":"heartbeat","jsonrpc":"2.0"}'
-    assert protocol.receive(text, 0.0) == [Heartbeat(asked=False)]
+    assert protocol.receive(text, 0.0) == [Heartbeat(is_test_request=False)]
     assert protocol.replies() == []
 
 
@@ -117,8 +117,8 @@ def test_an_impossible_move_names_state_and_step() -> None:
 
 def test_every_state_is_reachable_and_can_close() -> None:
     """The table has no dead corner."""
-    assert set(MOVES.values()) == set(ConnectionState) - {ConnectionState.OPEN}
-    assert all((state, Step.CLOSE) in MOVES for state in ConnectionState)
+    assert set(TRANSITIONS.values()) == set(ConnectionState) - {ConnectionState.OPEN}
+    assert all((state, Step.CLOSE) in TRANSITIONS for state in ConnectionState)
 
 
 @pytest.mark.parametrize(

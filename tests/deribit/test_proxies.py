@@ -114,5 +114,5 @@ async def test_an_unknown_authority_is_refused_and_said(tmp_path: Path) -> None:
     async with scripted_exchange(ssl=context) as exchange:
         async with following(exchange.url.replace("ws://", "wss://")) as follower:
             await follower.until(lambda: UpstreamState.DOWN in follower.states)
-            assert follower.deribit_client.statistics()["reason"] == "the certificate of the exchange is not trusted"
+            assert follower.deribit_client.statistics().reason == "the certificate of the exchange is not trusted"
         assert exchange.requests == []

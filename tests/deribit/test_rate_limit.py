@@ -67,7 +67,7 @@ def test_told_off_it_halves_its_pace_and_recovers() -> None:
 def test_crowded_it_allows_fewer_at_once_and_recovers() -> None:
     """10066 is about unanswered requests, not about their rate."""
     budget = RateLimiter(concurrent=8)
-    budget.crowd_down(0.0)
+    budget.limit_concurrency(0.0)
     assert budget.concurrent == 4
     budget.wait(Group.NON_MATCHING, 60.0)
     assert budget.concurrent == 8

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cryptomarket.deribit.http_client import Instrument, result_of
+from cryptomarket.deribit.http_client import CatalogueEntry, result_of
 from cryptomarket.deribit.messages import TickerData, decode_as, number
 from cryptomarket.deribit.protocol import ErrorReply, Heartbeat, Notified, Protocol, Purpose, Result
 from cryptomarket.errors import ExchangeRefused
@@ -69,7 +69,7 @@ def test_every_notification_keeps_channel_and_data() -> None:
         told = json.loads(line["raw"], parse_float=Decimal)
         (event,) = Protocol().receive(line["raw"], 0.0)
         if told["method"] == "heartbeat":
-            assert event == Heartbeat(asked=True)
+            assert event == Heartbeat(is_test_request=True)
         else:
             assert isinstance(event, Notified)
             assert event.channel == told["params"]["channel"]
@@ -87,7 +87,7 @@ def test_every_recorded_instrument_can_be_listed() -> None:
         found = result if isinstance(result, list) else [result]
         for one in found:
             if isinstance(one, dict) and {"instrument_name", "kind", "tick_size"} <= one.keys():
-                instrument = decode_as(Instrument, json.dumps(one).encode())
+                instrument = decode_as(CatalogueEntry, json.dumps(one).encode())
                 assert (instrument.instrument_name, instrument.kind) == (one["instrument_name"], one["kind"])
                 seen += 1
     assert seen > 100

@@ -41,7 +41,7 @@ async def silence(exchange: Scripted, follower: Follower, clock: Clock) -> None:
 
 async def test_maintenance_is_shown_as_such_and_nothing_is_asked_again() -> None:
     """The line stays, no channel is subscribed anew, and prices make it live again."""
-    options = {"patience": NOTICING, "monotonic": (clock := Clock())}
+    options = {"timeouts": NOTICING, "monotonic": (clock := Clock())}
     async with scripted_exchange() as exchange, following(exchange.url, **options) as follower:
         await follower.tick_of("btc_usd")
         await exchange.notify("platform_state", {"maintenance": True})
@@ -57,7 +57,7 @@ async def test_maintenance_is_shown_as_such_and_nothing_is_asked_again() -> None
 
 async def test_maintenance_that_is_announced_late_ends_no_connection() -> None:
     """The silence before it had already been asked about; what follows is rest, not starvation."""
-    options = {"patience": NOTICING, "monotonic": (clock := Clock())}
+    options = {"timeouts": NOTICING, "monotonic": (clock := Clock())}
     async with scripted_exchange() as exchange:
         async with following(exchange.url, **options) as follower:
             await follower.tick_of("btc_usd")
@@ -90,7 +90,7 @@ async def test_a_disconnect_during_maintenance_is_explained_by_it() -> None:
 @pytest.mark.parametrize("locked", ["btc_usd", "sol_usdc"])
 async def test_a_lock_counts_for_those_who_follow_the_index(locked: str) -> None:
     """A locked index of ours is said; one that nobody follows is none of our news."""
-    options = {"patience": NOTICING, "monotonic": (clock := Clock())}
+    options = {"timeouts": NOTICING, "monotonic": (clock := Clock())}
     async with scripted_exchange() as exchange, following(exchange.url, **options) as follower:
         await follower.tick_of("btc_usd")
         await exchange.notify("platform_state", {"price_index": locked, "locked": True})
@@ -105,7 +105,7 @@ async def test_a_lock_counts_for_those_who_follow_the_index(locked: str) -> None
 
 async def test_a_settling_instrument_rests() -> None:
     """The state in its own ticker says so; the next open one ends it."""
-    options = {"patience": NOTICING, "monotonic": (clock := Clock())}
+    options = {"timeouts": NOTICING, "monotonic": (clock := Clock())}
     async with scripted_exchange() as exchange, following(exchange.url, "BTC-PERPETUAL", **options) as follower:
         await follower.tick_of("BTC-PERPETUAL")
         data = {"timestamp": exchange.stamp, "instrument_name": "BTC-PERPETUAL", "mark_price": 5, "state": "settlement"}
@@ -140,13 +140,13 @@ async def test_unauthenticated_requests_switched_off_is_said() -> None:
         await follower.tick_of("btc_usd")
         state = {"allow_unauthenticated_public_requests": False}
         await exchange.notify("platform_state.public_methods_state", state)
-        await follower.until(lambda: "those who log in" in last(follower).reason)
+        await follower.until(lambda: "only authenticated requests" in last(follower).reason)
 
 
 async def test_an_exchange_that_answers_but_sends_no_price_is_left_in_the_end() -> None:
     """Resubscribing did not help: a new connection may."""
     patience = replace(WATCHFUL, probe=20, starvation=1.5)
-    async with scripted_exchange() as exchange, following(exchange.url, patience=patience) as follower:
+    async with scripted_exchange() as exchange, following(exchange.url, timeouts=patience) as follower:
         await follower.tick_of("btc_usd")
         exchange.first_values = False
         await follower.until(lambda: exchange.connections >= 2)
@@ -158,9 +158,9 @@ async def test_a_login_that_never_answers_keeps_no_price_waiting() -> None:
     key = Credentials("demo", Secret("demo-secret"))
     async with scripted_exchange() as exchange:
         exchange.answers["public/auth"] = lambda _: SILENT
-        async with following(exchange.url, credentials=key, patience=replace(QUICK, greeting=0.3)) as follower:
+        async with following(exchange.url, credentials=key, timeouts=replace(QUICK, greeting=0.3)) as follower:
             await follower.tick_of("btc_usd")
-            assert follower.deribit_client.statistics()["degraded"] is True
+            assert follower.deribit_client.statistics().degraded is True
 
 
 async def test_a_wider_grant_than_asked_for_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,4 +173,4 @@ async def test_a_wider_grant_than_asked_for_is_said(capsys: pytest.CaptureFixtur
         }
         async with following(exchange.url, credentials=key) as follower:
             await follower.tick_of("btc_usd")
-    assert "more than we asked for: trade:read_write" in capsys.readouterr().out
+    assert "more than requested: trade:read_write" in capsys.readouterr().out

@@ -83,7 +83,7 @@ async def failures_of(scenario: Callable[[str], Awaitable[None]], names: Iterabl
 async def survive(switch: str) -> None:
     """Login, prices, a drop, a garbage frame, an overdraft, and prices again."""
     async with running_exchange(time_scale=5, switches=Switches.parse([switch])) as exchange:
-        options = {"credentials": key_of(exchange), "raw": True, "patience": IMPATIENT}
+        options = {"credentials": key_of(exchange), "raw": True, "timeouts": IMPATIENT}
         async with following(exchange.ws_url, *TICKERS, **options) as follower:
             await all_tick(follower)
             await follower.until(lambda: follower.deribit_client.authenticated)
@@ -113,7 +113,7 @@ async def heal(fault: str) -> None:
         options = {
             "attempts": AttemptLimiter(max_attempts=1000),
             "budget": RateLimiter(time_scale=3),
-            "patience": IMPATIENT,
+            "timeouts": IMPATIENT,
         }
         async with following(exchange.ws_url, *TICKERS, credentials=key_of(exchange), **options) as follower:
             await all_tick(follower)
@@ -142,6 +142,6 @@ async def test_an_instrument_that_expires_rests_and_disturbs_nobody() -> None:
         async with following(exchange.ws_url, "btc_usd", expiring) as follower:
             await follower.tick_of(expiring)
             exchange.inject("expire", expiring)
-            await follower.until(lambda: expiring in str(follower.deribit_client.statistics()["reason"]))
+            await follower.until(lambda: expiring in str(follower.deribit_client.statistics().reason))
             await follower.tick_of("btc_usd")
         assert exchange.connections == 1

@@ -1,0 +1,139 @@
+"""The requests that subscribe and unsubscribe channels: when they are queued, and what each outcome leads to."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..errors import ExchangeRefused, ExchangeUnreachable
+from ..model import Gap
+from .channels import is_raw, ticker_of
+from .effects import Effect, Outbox, ProtocolWarning
+from .error_codes import Action, error_code
+from .messages import UnreadableMessage, decode_as
+from .outcomes import Outcomes, no_answer, refusal
+from .protocol import Purpose, Request, Result
+from .rate_limit import Priority
+from .subscriptions import Subscriptions
+from .timeouts import Timeouts
+from .watchdog import Watchdog
+
+__all__ = ["ChannelRequests"]
+
+
+class ChannelRequests:
+    """Holds the confirmed channels to the wanted ones, and subscribes silent channels again."""
+
+    def __init__(self, subscriptions: Subscriptions, outbox: Outbox, timeouts: Timeouts, now: float) -> None:
+        self._subscriptions = subscriptions
+        self._outbox = outbox
+        self._timeouts = timeouts
+        self._watchdog = Watchdog(shortest_seconds=timeouts.rhythm, first_seconds=timeouts.first)
+        self._queued: set[Purpose] = set()
+        self._last_price = now
+
+    @property
+    def outcomes(self) -> dict[Purpose, Outcomes]:
+        """The rows of the outcome table that belong to channels."""
+        return {
+            Purpose.SUBSCRIBE: Outcomes(self._subscribed, self._subscribe_refused, self._subscribe_expired),
+            Purpose.UNSUBSCRIBE: Outcomes(self._unsubscribed, self._unsubscribe_refused, self._unsubscribe_expired),
+        }
+
+    def start(self, now: float) -> None:
+        """The connection is open: the silence of prices counts from now."""
+        self._last_price = now
+
+    def queue(self, now: float) -> None:
+        """Queue a request of each kind that has channels; which channels is decided when it is sent."""
+        for purpose, channels in (
+            (Purpose.UNSUBSCRIBE, self._subscriptions.to_unsubscribe()),
+            (Purpose.SUBSCRIBE, self._subscriptions.to_subscribe(now)),
+        ):
+            if channels and purpose not in self._queued:
+                self._queued.add(purpose)
+                self._outbox.add(f"public/{purpose.value}", purpose, Priority.SUBSCRIBE)
+
+    def params(self, purpose: Purpose, now: float) -> dict[str, Any] | None:
+        """The parameters of a request that is sent now; None when no channel is left for it."""
+        self._queued.discard(purpose)
+        joining = purpose is Purpose.SUBSCRIBE
+        channels = self._subscriptions.next_subscribe(now) if joining else self._subscriptions.next_unsubscribe()
+        self.queue(now)  # channels beyond the limits of one request
+        return {"channels": channels} if channels else None
+
+    def price_received(self, channel: str, now: float) -> None:
+        """A price arrived on the channel."""
+        self._watchdog.data_received(channel, now)
+        self._last_price = now
+
+    def check_silence(self, rests: Callable[[str], bool], now: float) -> None:
+        """Subscribe again the channels that are silent for too long; ``rests`` returns whether a ticker rests.
+
+        Raises ExchangeUnreachable when no channel carries prices although each was subscribed again.
+        """
+        prices = {c: ticker for c in self._subscriptions.confirmed() if (ticker := ticker_of(c))}
+        resting = {channel for channel, ticker in prices.items() if rests(ticker)}
+        self._watchdog.pause(resting, now)
+        silent = self._watchdog.overdue(prices, now)
+        active = prices.keys() - resting
+        starved = now - self._last_price > self._timeouts.starvation
+        if active and starved and all(map(self._watchdog.resubscriptions, active)):
+            raise ExchangeUnreachable("the exchange answers but sends no prices")
+        for channel in silent:
+            self._watchdog.resubscribed(channel, now)
+        self._subscriptions.renew(silent)
+        self._watchdog.retain(self._subscriptions.wanted())
+        self.queue(now)
+
+    # Subscribe
+
+    def _subscribed(self, result: Result, now: float) -> list[Effect]:
+        requested = result.request.params["channels"]
+        try:
+            accepted = set(decode_as(list[str], result.result))
+        except UnreadableMessage as exc:
+            self._subscriptions.postpone(requested, now, self._timeouts.retry)
+            raise UnreadableMessage(f"answer to subscribe: {exc}") from None
+        dropped = self._subscriptions.answered(requested, accepted, now)
+        for channel in accepted:
+            self._watchdog.expect(channel, now)
+        return list(_gaps(dropped))
+
+    def _subscribe_refused(self, request: Request, error: ExchangeRefused, now: float) -> list[Effect]:
+        channels, action = request.params["channels"], error_code(error.code).action
+        hopeless = action in (Action.GIVE_UP, Action.STOP)
+        if action is Action.LOG_IN and any(is_raw(channel) for channel in channels):
+            self._subscriptions.raw_refused()
+            self._subscriptions.postpone(channels, now, 0.0)
+            self.queue(now)
+        elif hopeless and len(channels) == 1:
+            dropped = self._subscriptions.answered(channels, (), now)
+            return [ProtocolWarning(str(error)), *_gaps(dropped)]
+        elif hopeless:
+            self._subscriptions.split(channels)  # one wrong name fails the whole request
+        else:
+            self._subscriptions.postpone(channels, now, self._timeouts.retry)
+        return refusal(request, error, now)
+
+    def _subscribe_expired(self, request: Request, now: float) -> list[Effect]:
+        confirmed = self._subscriptions.confirmed()  # data can prove a channel whose answer was lost
+        self._subscriptions.postpone([c for c in request.params["channels"] if c not in confirmed], now, 0.0)
+        return no_answer(request, now)
+
+    # Unsubscribe
+
+    def _unsubscribed(self, result: Result, now: float) -> list[Effect]:
+        self._subscriptions.unsubscribed(result.request.params["channels"])
+        self.queue(now)
+        return []
+
+    def _unsubscribe_refused(self, request: Request, error: ExchangeRefused, now: float) -> list[Effect]:
+        self._subscriptions.unsubscribed(request.params["channels"])
+        return refusal(request, error, now)
+
+    def _unsubscribe_expired(self, request: Request, now: float) -> list[Effect]:
+        self._subscriptions.unsubscribed(request.params["channels"])
+        return no_answer(request, now)
+
+
+def _gaps(channels: Iterable[str]) -> Iterable[Gap]:
+    return (Gap(ticker) for channel in channels if (ticker := ticker_of(channel)))
