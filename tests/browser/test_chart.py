@@ -68,13 +68,13 @@ async def test_a_ticker_of_the_catalogue_can_be_added_and_removed(tmp_path: Path
     """A wrong name is answered with near ones; a right one gets a tile that outlives a reload, and goes again."""
     async with moving_site(tmp_path) as site, chromium(site.address) as window:
         page = await window.open()
-        name = page.get_by_label("Another ticker")
+        name = page.get_by_label("Add a ticker")
         await name.fill("perp")
         await name.press("Enter")
-        await expect(page.locator("#picker-answer")).to_have_text("Nobody knows perp; did you mean BTC-PERPETUAL?")
+        await expect(page.locator("#picker-status")).to_have_text("Unknown ticker perp; did you mean BTC-PERPETUAL?")
         await name.fill("btc-perpetual")
         await page.get_by_role("button", name="Add").click()
-        await expect(page.locator("#picker-answer")).to_have_text("BTC-PERPETUAL added")
+        await expect(page.locator("#picker-status")).to_have_text("BTC-PERPETUAL added")
         tile = page.locator("[data-ticker=BTC-PERPETUAL]")
         site.tick("BTC-PERPETUAL", "65001.5")
         await expect(tile.locator(".number")).to_have_text("65,001.50")

@@ -31,7 +31,7 @@ async def test_a_filter_shows_what_was_stored_and_what_is_missing(tmp_path: Path
         await page.get_by_label("Resolution").select_option("as stored")
         await page.get_by_role("button", name="Show").click()
         await expect(page.locator("#summary")).to_have_text(re.compile(r"^eth_usd: \d{3,4} rows, some missing$"))
-        await expect(page.locator("#coverage-text")).to_have_text(re.compile(r"^[\d.]+% missing, stretches: \d+"))
+        await expect(page.locator("#coverage-text")).to_have_text(re.compile(r"^[\d.]+% missing, gaps: \d+"))
         await page.get_by_text("Coverage as a table").click()
         await expect(page.locator("#gaps")).to_contain_text("missing: ")
         await expect(page.locator("#curl")).to_have_text(
@@ -61,6 +61,6 @@ async def test_a_wrong_question_is_answered_in_words(tmp_path: Path) -> None:
     async with moving_site(tmp_path) as site, chromium(site.address) as window:
         window.expected = ("status of 404", "status of 422")
         page = await window.open("/history?ticker=btc_usdd")
-        await expect(page.locator("#refusal")).to_contain_text("did you mean btc_usd")
+        await expect(page.locator("#problem")).to_contain_text("did you mean btc_usd")
         await page.goto(f"{site.address}/history?ticker=btc_usd&start=2025-11-20&end=2025-11-01")
-        await expect(page.locator("#refusal")).to_have_text("start: expected a moment that is not after end")
+        await expect(page.locator("#problem")).to_have_text("start: expected a moment that is not after end")

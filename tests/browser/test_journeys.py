@@ -121,7 +121,7 @@ async def test_a_full_house_is_told_and_waited_for(tmp_path: Path, monkeypatch: 
         async with chromium(site.address) as elsewhere:
             late = await elsewhere.open()
             state = late.locator("#state")
-            await expect(state).to_have_text("No connection to this server, trying again", timeout=SOON)
+            await expect(state).to_have_text("Connection to the server lost, reconnecting", timeout=SOON)
             await first.close()
             await streams_become(site, 0)
             await expect(state).to_have_text("Live", timeout=SOON)

@@ -61,7 +61,7 @@ async def test_a_person_logs_in_sees_the_account_and_logs_out(tmp_path: Path) ->
         await page.locator("#person-open").click()
         await page.get_by_role("button", name="Log out").click()
         await person_is(page, "Log in")
-        await expect(page.locator("#person-answer")).to_have_text("Logged out: as you asked.")
+        await expect(page.locator("#person-status")).to_have_text("Logged out: at your request.")
         assert await page.evaluate("fetch('/api/v1/tickers').then(answer => answer.status)") == 200
 
 
@@ -70,7 +70,7 @@ async def test_a_wrong_secret_is_answered_in_words(tmp_path: Path) -> None:
     async with running_persons(tmp_path) as site, chromium(site.url) as window:
         page = await window.open()
         await log_in(page, ADA, "not-the-secret")
-        answer = page.locator("#person-answer")
+        answer = page.locator("#person-status")
         await expect(answer).to_contain_text("check the client id and the secret")
         await expect(page.get_by_label("Client secret")).to_be_focused()
         assert await page.get_by_label("Client secret").input_value() == ""
@@ -128,10 +128,10 @@ async def test_a_login_that_nobody_answers_is_given_up(tmp_path: Path) -> None:
         await person_is(page, "Log in")
         await page.route("**/api/v1/persons/login", lambda route: route.fulfill(status=202, json={"login": "lost"}))
         await log_in(page, ADA)
-        await expect(page.locator("#person-answer")).to_have_text("Asking the exchange…")
+        await expect(page.locator("#person-status")).to_have_text("Asking the exchange…")
         await expect(page.get_by_label("Client ID")).to_be_disabled()
         await page.clock.fast_forward(20_500)
-        await expect(page.locator("#person-answer")).to_have_text("No answer within 20 seconds. Try again.")
+        await expect(page.locator("#person-status")).to_have_text("No answer within 20 seconds. Try again.")
         await expect(page.get_by_label("Client ID")).to_be_enabled()
 
 
@@ -141,7 +141,7 @@ async def test_a_refused_login_says_why(tmp_path: Path) -> None:
         window.expected = ("status of 429",)
         page = await window.open()
         await log_in(page, ADA, "not-the-secret")
-        answer = page.locator("#person-answer")
+        answer = page.locator("#person-status")
         await expect(answer).to_contain_text("check the client id")
         await page.get_by_label("Client secret").fill("not-this-either")
         await page.get_by_label("Client secret").press("Enter")
@@ -179,7 +179,7 @@ async def test_the_dialog_speaks_russian(tmp_path: Path) -> None:
         page = await window.open()
         await person_is(page, "Войти")
         await log_in(page, ADA, "not-the-secret")
-        await expect(page.locator("#person-answer")).to_contain_text("биржа не принимает этот ключ")
+        await expect(page.locator("#person-status")).to_contain_text("биржа не принимает этот ключ")
 
 
 @pytest.mark.parametrize("reason", sorted({code.advice for code in ERROR_CODES.values() if code.advice}))

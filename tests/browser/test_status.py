@@ -25,7 +25,7 @@ async def test_the_state_of_a_node_looks_like_itself_everywhere(tmp_path: Path) 
         }
         page = await window.open("/status")
         await expect(page.locator("#rate canvas").first).to_be_visible()
-        await expect(page.locator("#tickers")).to_contain_text("missing, stretches")
+        await expect(page.locator("#tickers")).to_contain_text("missing, gaps")
         await page.wait_for_timeout(7_000)  # so that the plots in the pictures have something to show
         await window.pictures(page, "status")
 
@@ -36,14 +36,14 @@ async def test_the_state_of_a_node_is_live(tmp_path: Path) -> None:
         site.checks = {"database": Check(False, "the database does not answer", needed=False)}
         await window.open("/?timer=5")
         page = await window.open("/status")
-        await expect(page.locator("#health-text")).to_have_text("degraded: it serves, with something missing")
+        await expect(page.locator("#health-text")).to_have_text("degraded: it serves, but a dependency fails")
         await expect(page.locator("#checks")).to_contain_text("! Database")
         await expect(page.locator("#counts")).to_contain_text(re.compile("2\\s*open|open\\s*2"))
         await page.get_by_text("Streams by timer").click()
         await expect(page.locator("#timers")).to_contain_text("5 s")
         await expect(page.locator("#timers")).to_contain_text("1 s")
-        await expect(page.locator("#part-recorder")).to_contain_text("rows written")
-        await page.get_by_text("Plots as a table").click()
+        await expect(page.locator("#component-recorder")).to_contain_text("rows written")
+        await page.get_by_text("Charts as a table").click()
         await expect(page.locator("#charts-table tbody tr").nth(1)).to_contain_text(re.compile(r"\d ms"))
         site.market.cancel()
         site.upstream(UpstreamState.DOWN)
@@ -55,7 +55,7 @@ async def test_moments_are_told_as_times(tmp_path: Path) -> None:
     async with moving_site(tmp_path) as site, chromium(site.address) as window:
         site.counters["maintenance"] = lambda: {"upkeep": {"day": 1_763_596_800, "finished": NOON, "failure": None}}
         page = await window.open("/status")
-        row = page.locator("#part-maintenance tr")
+        row = page.locator("#component-maintenance tr")
         await expect(row).to_contain_text("for 20 Nov 2025, done 20 Nov 2025, 12:00")
         await expect(row).not_to_contain_text("failed")
 
@@ -71,6 +71,6 @@ async def test_a_broken_node_says_so_on_its_page(tmp_path: Path) -> None:
             await route.fulfill(status=503, body="{}")
 
         await page.route("**/api/v1/status*", refuse)
-        await expect(page.locator("#refusal")).to_be_visible()
+        await expect(page.locator("#problem")).to_be_visible()
         await page.unroute("**/api/v1/status*", refuse)
-        await expect(page.locator("#refusal")).to_be_hidden()
+        await expect(page.locator("#problem")).to_be_hidden()

@@ -1,21 +1,23 @@
-// The board: a tile per ticker and one large chart, fed by one stream; what should not be fresh greys and says so.
+// The dashboard: a tile for each ticker and one large chart, updated by one stream. Stale prices are greyed and labelled.
 
-import { find } from "./dom.js";
 import { ChartPanel } from "./chart-panel.js";
-import { startLogin } from "./login-dialog.js";
-import { startTickerPicker } from "./ticker-picker.js";
 import { showConnectionState } from "./connection-state.js";
+import { find } from "./dom.js";
+import { loadMessages } from "./i18n.js";
+import { startLogin } from "./login-dialog.js";
 import { CryptoMarketStream } from "./stream.js";
 import { startTheme } from "./theme.js";
+import { startTickerPicker } from "./ticker-picker.js";
 import { Tile } from "./tile.js";
-import { loadMessages } from "./i18n.js";
 
 const REFRESH_MS = 500;
-/** Spoken at most this often: a price a second would drown a screen reader. */
+/** The shortest time between two announcements of prices: more would drown a screen reader. */
 const ANNOUNCE_MS = 60_000;
 const HISTORY_MS = 300_000;
 const TIMER_KEY = "cryptomarket.timer";
 const TICKERS_KEY = "cryptomarket.tickers";
+/** Tickers that can be added: a stream has at most 20, two of them configured by default. */
+const MAX_ADDED = 18;
 
 const messages = await loadMessages();
 startTheme(messages);
@@ -25,42 +27,43 @@ const interval = Number(section.dataset.interval);
 /** @type {Map<string, Tile>} */
 const tiles = new Map();
 
-/* What the address or a former visit says: the timer and further tickers. */
+/* The timer and the added tickers, from the address or from local storage. */
 
-const asked = new URLSearchParams(location.search);
+const parameters = new URLSearchParams(location.search);
 
-/** @param {string} name @param {string} value */
-function rememberInAddress(name, value) {
+/** Keep a choice in the address and in local storage. @param {string} key @param {string} name @param {string} value */
+function store(key, name, value) {
+  localStorage.setItem(key, value);
   const address = new URL(location.href);
   if (value) address.searchParams.set(name, value);
   else address.searchParams.delete(name);
   history.replaceState(null, "", address);
 }
 
-const timers = [...document.querySelectorAll("input[name=timer]")].map((input) => /** @type {HTMLInputElement} */ (input));
-const timer = asked.get("timer") ?? localStorage.getItem(TIMER_KEY);
-const radio = timers.find((one) => one.value === timer) ?? timers.find((one) => one.value === "1");
+const radios = [...document.querySelectorAll("input[name=timer]")].map((input) => /** @type {HTMLInputElement} */ (input));
+const timer = parameters.get("timer") ?? localStorage.getItem(TIMER_KEY);
+const radio = radios.find((one) => one.value === timer) ?? radios.find((one) => one.value === "1");
 if (radio) radio.checked = true;
 
 /** @param {number} seconds */
 function showTimerHint(seconds) {
-  const name = seconds === 0 ? "timer.hint.tick" : "timer.hint.every";
-  find("#timer-hint", HTMLElement).textContent = messages.text(name, { seconds });
+  const key = seconds === 0 ? "timer.hint.tick" : "timer.hint.every";
+  find("#timer-hint", HTMLElement).textContent = messages.text(key, { seconds });
 }
 
-/* Tiles: the configured ones are in the page, others are added. */
+/* Tiles: the page contains the configured ones; others are added. */
 
 for (const article of section.querySelectorAll(".tile")) {
   const tile = new Tile(/** @type {HTMLElement} */ (article), messages, interval);
   tiles.set(tile.ticker, tile);
 }
 const configured = [...tiles.keys()];
-const feed = new CryptoMarketStream({ tickers: configured, timer: Number(radio?.value ?? 1) });
+const stream = new CryptoMarketStream({ tickers: configured, timer: Number(radio?.value ?? 1) });
 
 /** @param {string} ticker */
 function addTile(ticker) {
-  const made = find("#tile", HTMLTemplateElement).content.cloneNode(true);
-  const article = find(".tile", HTMLElement, /** @type {DocumentFragment} */ (made));
+  const fragment = /** @type {DocumentFragment} */ (find("#tile", HTMLTemplateElement).content.cloneNode(true));
+  const article = find(".tile", HTMLElement, fragment);
   article.dataset.ticker = ticker;
   article.setAttribute("aria-labelledby", `name-${ticker}`);
   const [base, quote] = ticker === ticker.toLowerCase() ? ticker.toUpperCase().split("_") : [ticker];
@@ -71,49 +74,47 @@ function addTile(ticker) {
   const remove = find(".remove", HTMLButtonElement, article);
   remove.setAttribute("aria-label", `${messages.text("tile.remove")} ${ticker}`);
   remove.addEventListener("click", () => {
-    const next = article.previousElementSibling;
+    const previous = article.previousElementSibling;
     article.remove();
     tiles.delete(ticker);
-    followTickers();
-    if (next instanceof HTMLElement) find("summary", HTMLElement, next).focus();
+    updateTickers();
+    if (previous instanceof HTMLElement) find("summary", HTMLElement, previous).focus();
     announce(messages.text("tile.removed", { ticker }));
   });
-  section.append(made);
+  section.append(fragment);
   const tile = new Tile(article, messages, interval);
   tiles.set(ticker, tile);
   tile.loadHistory();
 }
 
-function followTickers() {
-  const further = [...tiles.keys()].filter((ticker) => !configured.includes(ticker)).join(",");
-  localStorage.setItem(TICKERS_KEY, further);
-  rememberInAddress("tickers", further);
-  feed.follow({ tickers: tiles.keys() });
-  panel?.setTickers(feed.tickers);
+function updateTickers() {
+  store(TICKERS_KEY, "tickers", [...tiles.keys()].filter((ticker) => !configured.includes(ticker)).join(","));
+  stream.follow({ tickers: tiles.keys() });
+  panel?.setTickers(stream.tickers);
 }
 
-/* What ears hear, and what time alone changes. */
+/* Announcements for screen readers, and what changes with time alone. */
 
-let announced = 0;
+let announcedAt = 0;
 
 /** @param {string} text */
 function announce(text) {
-  announced = performance.now();
+  announcedAt = performance.now();
   find("#announcer", HTMLElement).textContent = text;
 }
 
-const state = showConnectionState(feed, messages, (text) => {
+const state = showConnectionState(stream, messages, (text) => {
   announce(text);
   refresh();
 });
 
-startLogin(feed, messages, announce);
+startLogin(stream, messages, announce);
 
 function refresh() {
-  const fresh = !["lost", "down", "connecting"].includes(state());
-  for (const tile of tiles.values()) tile.refresh(fresh, state() === "stale");
-  if (performance.now() - announced > ANNOUNCE_MS && document.hasFocus()) {
-    announce([...tiles.values()].map((tile) => tile.spoken()).join(", "));
+  const connected = !["lost", "down", "connecting"].includes(state());
+  for (const tile of tiles.values()) tile.refresh(connected, state() === "stale");
+  if (performance.now() - announcedAt > ANNOUNCE_MS && document.hasFocus()) {
+    announce([...tiles.values()].map((tile) => tile.announcement()).join(", "));
   }
 }
 
@@ -121,47 +122,45 @@ async function loadHistory() {
   await Promise.all([...tiles.values()].map((tile) => tile.loadHistory()));
 }
 
-feed.addEventListener("link", () => {
-  if (feed.link !== "open") return;
+stream.addEventListener("link", () => {
+  if (stream.link !== "open") return;
   loadHistory();
   panel?.chart.reconcile();
 });
 
-feed.addEventListener("connection", (event) => {
-  const said = /** @type {CustomEvent} */ (event).detail;
-  if (said.kind === "gap" && said.ticker) tiles.get(said.ticker)?.refused();
-  if (said.ages) for (const [ticker, age] of Object.entries(said.ages)) tiles.get(ticker)?.heardOf(age);
+stream.addEventListener("connection", (event) => {
+  const { detail } = /** @type {CustomEvent} */ (event);
+  if (detail.kind === "gap" && detail.ticker) tiles.get(detail.ticker)?.showRefused();
+  for (const [ticker, age] of Object.entries(detail.ages ?? {})) tiles.get(ticker)?.setTickAge(age);
 });
 
-feed.addEventListener("price", (event) => {
+stream.addEventListener("price", (event) => {
   const price = /** @type {CustomEvent} */ (event).detail;
   const tile = tiles.get(price.ticker);
   tile?.show(price);
   panel?.chart.addPrice(price);
-  if (tile && price.ticker === configured[0]) document.title = `${tile.headline()} · cryptomarket`;
+  if (tile && price.ticker === configured[0]) document.title = `${tile.title()} · cryptomarket`;
 });
 
 find("#timer-form", HTMLFormElement).addEventListener("change", (event) => {
   const { value } = /** @type {HTMLInputElement} */ (event.target);
-  localStorage.setItem(TIMER_KEY, value);
-  rememberInAddress("timer", value);
+  store(TIMER_KEY, "timer", value);
   showTimerHint(Number(value));
-  feed.follow({ timer: Number(value) });
+  stream.follow({ timer: Number(value) });
 });
 
 /** @type {ChartPanel | null} */
 let panel = null;
 
-showTimerHint(feed.timer);
-for (const ticker of (asked.get("tickers") ?? localStorage.getItem(TICKERS_KEY) ?? "").split(",").slice(0, 18)) {
-  if (/^[\w-]{2,64}$/.test(ticker) && !tiles.has(ticker)) addTile(ticker);
-}
-feed.follow({ tickers: tiles.keys() });
-startTickerPicker(messages, () => feed.tickers, (ticker) => {
+showTimerHint(stream.timer);
+const added = (parameters.get("tickers") ?? localStorage.getItem(TICKERS_KEY) ?? "").split(",").slice(0, MAX_ADDED);
+for (const ticker of added) if (/^[\w-]{2,64}$/.test(ticker) && !tiles.has(ticker)) addTile(ticker);
+stream.follow({ tickers: tiles.keys() });
+startTickerPicker(messages, () => stream.tickers, (ticker) => {
   addTile(ticker);
-  followTickers();
+  updateTickers();
 });
 setInterval(refresh, REFRESH_MS);
 setInterval(loadHistory, HISTORY_MS);
 panel = await ChartPanel.open(messages, interval);
-await Promise.all([panel?.setTickers(feed.tickers), loadHistory()]);
+await Promise.all([panel?.setTickers(stream.tickers), loadHistory()]);

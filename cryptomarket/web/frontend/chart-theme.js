@@ -78,8 +78,12 @@ export function plotOptions(container, messages, library, format) {
   const seconds = new Intl.DateTimeFormat(messages.dates, { timeStyle: "medium", hourCycle: "h23" });
   return {
     ...options,
-    timeScale: { ...options.timeScale, tickMarkFormatter: (/** @type {any} */ time) => seconds.format(time * 1000) },
-    rightPriceScale: { ...options.rightPriceScale, scaleMargins: { top: 0.13, bottom: 0 } },
+    timeScale: {
+      ...options.timeScale,
+      lockVisibleTimeRangeOnResize: true,
+      tickMarkFormatter: (/** @type {any} */ time) => seconds.format(time * 1000),
+    },
+    rightPriceScale: { ...options.rightPriceScale, scaleMargins: { top: 0.13, bottom: 0.05 } },
     crosshair: { mode: library.CrosshairMode.Hidden },
     handleScroll: false,
     handleScale: false,

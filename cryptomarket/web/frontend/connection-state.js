@@ -1,31 +1,31 @@
-// The lamp in the head of a page: our own stream first, then the gateway's way to the exchange.
+// The connection state in the header of a page: first the page's own stream, then the gateway's link to the exchange.
 
 import { find } from "./dom.js";
 
 /** @typedef {import("./stream.js").CryptoMarketStream} Stream */
 
 /**
- * Keep the lamp right; gives a question for the state that is shown.
- * @param {Stream} stream @param {import("./i18n.js").Messages} messages @param {(text: string) => void} changed
+ * Keep the shown state up to date; returns a function that returns it.
+ * @param {Stream} stream @param {import("./i18n.js").Messages} messages @param {(text: string) => void} onChange
  */
-export function showConnectionState(stream, messages, changed) {
+export function showConnectionState(stream, messages, onChange) {
   let upstream = "opening";
-  const lamp = find("#state", HTMLElement);
+  const indicator = find("#state", HTMLElement);
   const text = find("#state-text", HTMLElement);
 
-  function show() {
+  function update() {
     const state = stream.link === "lost" ? "lost" : upstream;
-    if (lamp.dataset.state === state) return;
-    lamp.dataset.state = state;
+    if (indicator.dataset.state === state) return;
+    indicator.dataset.state = state;
     text.textContent = messages.text(`state.${state}`);
-    changed(text.textContent);
+    onChange(text.textContent);
   }
 
-  stream.addEventListener("link", show);
+  stream.addEventListener("link", update);
   stream.addEventListener("connection", (event) => {
-    const said = /** @type {CustomEvent} */ (event).detail;
-    if (said.kind === "upstream") upstream = said.state;
-    show();
+    const { detail } = /** @type {CustomEvent} */ (event);
+    if (detail.kind === "upstream") upstream = detail.state;
+    update();
   });
-  return () => lamp.dataset.state ?? "opening";
+  return () => indicator.dataset.state ?? "opening";
 }

@@ -1,16 +1,16 @@
-// What /static/cryptomarket.js gives to other pages:
+// The types of /static/cryptomarket.js, for other pages:
 //   <script type="module" src="https://gateway.example/static/cryptomarket.js"></script>
 //   <crypto-price ticker="btc_usd" timer="5"></crypto-price> <crypto-chart ticker="btc_usd" hours="6"></crypto-chart>
 
 export interface Price {
   ticker: string;
-  /** The exchange's exact decimal, as text: a number would round it. */
+  /** The exact decimal of the exchange, as text: a number would round it. */
   price: string;
   /** UNIX seconds. */
   timestamp: number;
   /** UNIX milliseconds. */
   exchange_timestamp: number;
-  /** Of instruments, beside the mark price. */
+  /** For instruments only; `price` is then the mark price. */
   last?: number | null;
   bid?: number | null;
   ask?: number | null;
@@ -21,16 +21,16 @@ export type Connection =
   | { kind: "heartbeat"; time: number; ages: Record<string, number> }
   | { kind: "gap"; from?: string; reason: "too_old" | "unknown" | "epoch" | "refused"; ticker?: string };
 
-/** `open` while the gateway is heard; `lost` while the stream is being opened again, which never stops. */
+/** `open` while the stream is connected; `lost` while it reconnects, which it never gives up. */
 export type Link = "opening" | "open" | "lost";
 
 export interface StreamOptions {
   tickers: Iterable<string>;
-  /** Seconds between deliveries: 0 for every tick, else 0.1 to 3600; 5 when left out. */
+  /** Seconds between deliveries: 0 for every tick, else 0.1 to 3600; default 5. */
   timer?: number;
-  /** Where the stream is; the gateway this script came from when left out. */
+  /** The address of the stream; default: /sse/ of the gateway that serves this script. */
   url?: string | URL;
-  /** Share one connection among the tabs of this browser where that is possible; true when left out. */
+  /** Share one connection among the tabs of this browser where possible; default true. */
   shared?: boolean;
 }
 
@@ -45,12 +45,12 @@ export class CryptoMarketStream extends EventTarget {
   readonly tickers: string[];
   readonly timer: number;
   readonly link: Link;
-  /** Open it, or open it again; it then comes back by itself after everything but `close`. */
+  /** Open or reopen the stream; it reconnects by itself until `close`. */
   open(): this;
   close(): void;
-  /** Other tickers or another timer; what is left out stays. */
-  follow(wanted: { tickers?: Iterable<string>; timer?: number }): this;
-  /** The newest price that arrived. */
+  /** Change the tickers or the timer, and open the stream; an option left out keeps its value. */
+  follow(options: { tickers?: Iterable<string>; timer?: number }): this;
+  /** The latest price received. */
   latest(ticker: string): Price | undefined;
   addEventListener<K extends keyof StreamEvents>(
     kind: K,
@@ -60,13 +60,13 @@ export class CryptoMarketStream extends EventTarget {
   addEventListener(kind: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
 }
 
-/** `<crypto-price ticker timer>`: a price that moves, its direction, and whether to believe it. */
+/** `<crypto-price ticker timer>`: a live price and its direction; it has the attribute `stale` while the price is stale. */
 export class CryptoPriceElement extends HTMLElement {
   ticker: string;
   timer: number;
 }
 
-/** `<crypto-chart ticker timer hours>`: stored prices of the last hours, followed live, holes shown as holes. */
+/** `<crypto-chart ticker timer hours>`: the stored prices of the last hours, updated live, with visible gaps. */
 export class CryptoChartElement extends HTMLElement {
   ticker: string;
   timer: number;

@@ -1,4 +1,4 @@
-// For other pages: a stream that stays open, and two elements. `cryptomarket.d.ts` beside it says what they promise.
+// The public script for other pages: a reconnecting stream and two elements, documented in cryptomarket.d.ts.
 
 import { CryptoChartElement, CryptoPriceElement } from "./elements.js";
 

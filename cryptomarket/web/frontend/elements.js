@@ -1,13 +1,14 @@
-// <crypto-price> and <crypto-chart>: elements for any page of an allowed origin; all with one timer share one stream.
+// <crypto-price> and <crypto-chart>, elements for any page of an allowed origin. All elements with one timer share a stream.
 
 import { prices } from "./api.js";
+import { Messages } from "./i18n.js";
 import { drawSparkline, priceRange } from "./sparkline.js";
 import { CryptoMarketStream } from "./stream.js";
-import { Messages } from "./i18n.js";
 
 /** @typedef {import("./cryptomarket.d.ts").Price} Price */
 
-const STALE_MS = 3000;
+/** While the upstream is not live, a ticker with a tick younger than this still counts as fresh. */
+const FRESH_MS = 3000;
 const REDRAW_MS = 900;
 const HOUR = 3600;
 
@@ -20,7 +21,6 @@ sheet.replaceSync(`
   .move[data-move="up"] { color: var(--crypto-up, var(--up)); }
   .move[data-move="down"] { color: var(--crypto-down, var(--down)); }
   :host([stale]) { opacity: 0.6; }
-  .stale { font-size: 0.8em; }
   svg { display: block; width: 100%; height: var(--crypto-height, 8rem); overflow: visible; }
   .line { fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linejoin: round; vector-effect: non-scaling-stroke; }
   .area { fill: currentColor; opacity: 0.1; }
@@ -29,42 +29,39 @@ sheet.replaceSync(`
   .caption { display: flex; justify-content: space-between; font-size: 0.8em; }
 `);
 
-/* One stream a timer for all elements of the page. */
-
-/** @typedef {PriceElement} Member */
-
+/** The elements of the page with one timer, and their stream. */
 class Group {
   /** @param {number} timer */
   constructor(timer) {
-    /** @type {Set<Member>} */
+    /** @type {Set<PriceElement>} */
     this.members = new Set();
     this.stream = new CryptoMarketStream({ tickers: [], timer });
     this.upstream = "opening";
-    this.planned = false;
-    /** The tickers the stream was opened for, empty while it is closed. */
+    this.updating = false;
+    /** The tickers of the stream, joined; empty while it is closed. */
     this.followed = "";
     this.stream.addEventListener("price", (event) => {
       const { detail } = /** @type {CustomEvent} */ (event);
-      for (const member of this.members) if (member.ticker === detail.ticker) member.price(detail);
+      for (const member of this.members) if (member.ticker === detail.ticker) member.show(detail);
     });
     this.stream.addEventListener("connection", (event) => {
       const { detail } = /** @type {CustomEvent} */ (event);
       if (detail.kind === "upstream") this.upstream = detail.state;
-      for (const member of this.members) member.heard(detail.ages?.[member.ticker]);
+      for (const member of this.members) member.updateStale(detail.ages?.[member.ticker]);
     });
-    this.stream.addEventListener("link", () => this.members.forEach((member) => member.heard(undefined)));
+    this.stream.addEventListener("link", () => this.members.forEach((member) => member.updateStale()));
   }
 
   get fresh() {
     return this.stream.link !== "lost" && (this.upstream === "live" || this.upstream === "opening");
   }
 
-  /** Elements come and go in one breath: the stream is opened once for all of them. */
-  plan() {
-    if (this.planned) return;
-    this.planned = true;
+  /** Follow the members' tickers; once for all elements that are added or removed together. */
+  update() {
+    if (this.updating) return;
+    this.updating = true;
     queueMicrotask(() => {
-      this.planned = false;
+      this.updating = false;
       const tickers = [...new Set([...this.members].map((member) => member.ticker))].filter(Boolean).sort();
       if (tickers.join() === this.followed) return;
       this.followed = tickers.join();
@@ -74,7 +71,7 @@ class Group {
   }
 }
 
-/** @type {Map<number, Group>} */
+/** By timer. @type {Map<number, Group>} */
 const groups = new Map();
 
 class PriceElement extends HTMLElement {
@@ -109,14 +106,14 @@ class PriceElement extends HTMLElement {
     const group = groups.get(this.timer) ?? new Group(this.timer);
     groups.set(this.timer, group);
     group.members.add(this);
-    group.plan();
+    group.update();
     this.group = group;
-    this.begin();
+    this.render();
   }
 
   disconnectedCallback() {
     this.group?.members.delete(this);
-    this.group?.plan();
+    this.group?.update();
     this.group = null;
   }
 
@@ -126,46 +123,52 @@ class PriceElement extends HTMLElement {
     this.connectedCallback();
   }
 
-  /** Something was heard of the ticker so many milliseconds ago, or the state changed. @param {number} [age] */
-  heard(age) {
+  /** @param {number} [age] milliseconds since the gateway received a tick of the ticker, if known */
+  updateStale(age) {
     const fresh = this.group?.fresh ?? true;
-    this.toggleAttribute("stale", !fresh && (age === undefined || age > STALE_MS));
+    this.toggleAttribute("stale", !fresh && (age === undefined || age > FRESH_MS));
   }
 
-  /** Shown for the first time, or with another ticker. */
-  begin() {}
+  /** Build the content, for the first time or after a change of attributes. */
+  render() {}
 
   /** @param {Price} _price */
-  price(_price) {}
+  show(_price) {}
 }
 
 export class CryptoPriceElement extends PriceElement {
-  former = NaN;
+  number = span("number", "—");
+  move = span("move", "");
+  previous = NaN;
 
-  begin() {
-    this.number = span("number", "—");
-    this.move = span("move", "");
+  render() {
+    this.number.textContent = "—";
+    this.move.textContent = "";
+    this.previous = NaN;
     const line = span("price", "");
     line.append(this.number, " ", this.move);
     this.shadow.replaceChildren(line);
-    this.former = NaN;
   }
 
   /** @param {Price} price */
-  price(price) {
+  show(price) {
     const value = Number(price.price);
-    const { number, move } = this;
-    if (!number || !move) return;
-    number.textContent = this.messages.wholePrice(price.price);
-    const kind = value > this.former ? "up" : value < this.former ? "down" : "none";
-    move.dataset.move = kind;
-    move.textContent = { up: "▲", down: "▼", none: "" }[kind];
-    this.former = value;
+    this.number.textContent = this.messages.wholePrice(price.price);
+    const kind = value > this.previous ? "up" : value < this.previous ? "down" : "none";
+    this.move.dataset.move = kind;
+    this.move.textContent = { up: "▲", down: "▼", none: "" }[kind];
+    this.previous = value;
     this.removeAttribute("stale");
   }
 }
 
 export class CryptoChartElement extends PriceElement {
+  svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  labels = [span("from", ""), span("extent", ""), span("to", "")];
+  /** @type {import("./sparkline.js").Point[]} */
+  points = [];
+  drawnAt = 0;
+
   get hours() {
     return Number(this.getAttribute("hours") ?? 1);
   }
@@ -174,16 +177,15 @@ export class CryptoChartElement extends PriceElement {
     this.setAttribute("hours", String(value));
   }
 
-  begin() {
-    this.svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  render() {
     this.svg.setAttribute("viewBox", "0 0 600 120");
     this.svg.setAttribute("preserveAspectRatio", "none");
     this.svg.setAttribute("role", "img");
+    this.svg.replaceChildren();
+    for (const label of this.labels) label.textContent = "";
     const caption = span("caption", "");
-    this.labels = [span("from", ""), span("extent", ""), span("to", "")];
     caption.append(...this.labels);
     this.shadow.replaceChildren(this.svg, caption);
-    /** @type {import("./sparkline.js").Point[]} */
     this.points = [];
     this.drawnAt = 0;
     this.load();
@@ -197,48 +199,47 @@ export class CryptoChartElement extends PriceElement {
       if (ticker !== this.ticker) return;
       const stored = slots.map((slot) => ({ time: slot.exact_time, price: slot.value }));
       const newest = stored.at(-1)?.time ?? 0;
-      this.points = [...stored, ...(this.points ?? []).filter((point) => point.time > newest)];
+      this.points = [...stored, ...this.points.filter((point) => point.time > newest)];
       this.draw();
     } catch {
-      // The stream draws from now on.
+      // Without history the chart starts with the prices of the stream.
     }
   }
 
   /** @param {Price} price */
-  price(price) {
+  show(price) {
     this.removeAttribute("stale");
-    this.points?.push({ time: price.exchange_timestamp / 1000, price: Number(price.price) });
-    if (performance.now() - (this.drawnAt ?? 0) > REDRAW_MS) this.draw();
+    this.points.push({ time: price.exchange_timestamp / 1000, price: Number(price.price) });
+    if (performance.now() - this.drawnAt > REDRAW_MS) this.draw();
   }
 
   draw() {
-    const { svg, labels } = this;
-    const now = Math.max(Date.now() / 1000, this.points?.at(-1)?.time ?? 0);
-    const points = (this.points ?? []).filter((point) => point.time > now - this.hours * HOUR);
-    this.points = points;
+    const now = Math.max(Date.now() / 1000, this.points.at(-1)?.time ?? 0);
+    const start = now - this.hours * HOUR;
+    this.points = this.points.filter((point) => point.time > start);
     this.drawnAt = performance.now();
-    if (!svg || !labels || points.length < 2) return;
-    drawSparkline(svg, points, now - this.hours * HOUR, now, usualStep(points));
-    const { low, high } = priceRange(points);
-    const price = (/** @type {number} */ price) => this.messages.wholePrice(String(price));
-    const texts = [this.messages.time(now - this.hours * HOUR), `${price(low)} – ${price(high)}`, this.messages.time(now)];
-    labels.forEach((label, i) => (label.textContent = texts[i] ?? ""));
-    svg.setAttribute("aria-label", `${this.ticker}: ${texts.join(", ")}`);
+    if (this.points.length < 2) return;
+    drawSparkline(this.svg, this.points, start, now, usualStep(this.points));
+    const { low, high } = priceRange(this.points);
+    const format = (/** @type {number} */ price) => this.messages.wholePrice(String(price));
+    const texts = [this.messages.time(start), `${format(low)} – ${format(high)}`, this.messages.time(now)];
+    this.labels.forEach((label, i) => (label.textContent = texts[i] ?? ""));
+    this.svg.setAttribute("aria-label", `${this.ticker}: ${texts.join(", ")}`);
   }
 }
 
-/** What mostly lies between two points; a longer pause is a hole. @param {{time: number}[]} points */
+/** The 90th percentile of the pauses between points, at least a minute; a much longer pause is a gap. @param {{time: number}[]} points */
 function usualStep(points) {
   const pauses = points.slice(1).map((point, i) => point.time - (points[i]?.time ?? 0));
   pauses.sort((one, other) => one - other);
   return Math.max(pauses[Math.floor(pauses.length * 0.9)] ?? 60, 60);
 }
 
-/** @param {string} name @param {string} text */
+/** @param {string} name class and part @param {string} text */
 function span(name, text) {
-  const made = document.createElement("span");
-  made.className = name;
-  made.part.add(name);
-  made.textContent = text;
-  return made;
+  const element = document.createElement("span");
+  element.className = name;
+  element.part.add(name);
+  element.textContent = text;
+  return element;
 }

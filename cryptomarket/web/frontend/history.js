@@ -1,29 +1,30 @@
-// The page of the past: what was stored between two days, as a chart, a table, files, and a line for the terminal.
+// The history page: prices stored between two days as a chart, a table, downloads and a curl command.
 
-import { address, ask, candles, prices } from "./api.js";
-import { drawStrip, coverageText } from "./coverage.js";
-import { fillTable, find } from "./dom.js";
+import { apiPath, candles, get, prices } from "./api.js";
 import { loadChartLibrary } from "./chart-theme.js";
+import { coverageText, drawCoverage } from "./coverage.js";
+import { fillTable, find } from "./dom.js";
+import { loadMessages } from "./i18n.js";
 import { PriceChart } from "./price-chart.js";
 import { startTheme } from "./theme.js";
-import { loadMessages } from "./i18n.js";
 
 /** @typedef {import("./series.js").Slot} Slot */
-/** @typedef {{ticker: string, start: string, end: string, resolution: string}} Asked */
+/** @typedef {{ticker: string, start: string, end: string, resolution: string}} Filter */
 
-/** More rows than anybody reads; the files have them all. */
-const MOST_ROWS = 1000;
+const FIELDS = ["ticker", "start", "end", "resolution"];
+/** More rows would be slow to lay out; the downloads have all. */
+const MAX_ROWS = 1000;
 const DAY_MS = 86_400_000;
 
 const messages = await loadMessages();
 startTheme(messages);
 
 const form = find("#filter", HTMLFormElement);
-const refusal = find("#refusal", HTMLElement);
-const moments = new Intl.DateTimeFormat(messages.dates, {
+const problem = find("#problem", HTMLElement);
+const timeFormat = new Intl.DateTimeFormat(messages.dates, {
   dateStyle: "medium", timeStyle: "medium", hourCycle: "h23", timeZone: "UTC",
 });
-const moment = (/** @type {number} */ seconds) => moments.format(seconds * 1000);
+const time = (/** @type {number} */ seconds) => timeFormat.format(seconds * 1000);
 const library = await loadChartLibrary();
 const canvas = find("#canvas", HTMLElement);
 canvas.hidden = !library;
@@ -34,118 +35,111 @@ function field(name) {
   return /** @type {HTMLInputElement | HTMLSelectElement} */ (form.elements.namedItem(name));
 }
 
-/** A day of UTC, so many before today, as a date input wants it. @param {number} before */
-function day(before) {
-  return new Date(Date.now() - before * DAY_MS).toISOString().slice(0, 10);
+/** Fill the form from the address; without a start it is yesterday (UTC). */
+function readAddress() {
+  const parameters = new URLSearchParams(location.search);
+  field("start").value = new Date(Date.now() - DAY_MS).toISOString().slice(0, 10);
+  for (const name of FIELDS) field(name).value = parameters.get(name) ?? field(name).value;
 }
 
-function fromAddress() {
-  const asked = new URLSearchParams(location.search);
-  field("start").value = day(1);
-  for (const name of ["ticker", "start", "end", "resolution"]) {
-    const value = asked.get(name);
-    if (value !== null) field(name).value = value;
+/** @param {Filter} filter */
+function writeAddress(filter) {
+  const address = new URL(location.href);
+  for (const [name, value] of Object.entries(filter)) {
+    if (value) address.searchParams.set(name, value);
+    else address.searchParams.delete(name);
   }
+  history.replaceState(null, "", address);
 }
 
-/** @returns {Asked} */
-function wanted() {
-  const [ticker, start, end, resolution] = ["ticker", "start", "end", "resolution"].map((name) => field(name).value.trim());
-  return { ticker: ticker ?? "", start: start ?? "", end: end ?? "", resolution: resolution ?? "" };
+/** @returns {Filter} */
+function readForm() {
+  const [ticker = "", start = "", end = "", resolution = ""] = FIELDS.map((name) => field(name).value.trim());
+  return { ticker, start, end, resolution };
 }
 
-/** @param {Slot[]} slots @param {boolean} complete @param {boolean} more @param {Asked} asked */
+/** @param {Slot[]} slots @param {boolean} complete @param {boolean} more whether there are further pages @param {Filter} filter */
 function showRows(slots, complete, more, { ticker, resolution }) {
   const columns = resolution ? ["time", "open", "high", "low", "close", "count"] : ["time", "price"];
-  const heads = columns.map((name) => {
+  const row = document.createElement("tr");
+  for (const name of columns) {
     const head = document.createElement("th");
     head.scope = "col";
     head.textContent = messages.text(`table.${name}`) + (name === "time" ? " (UTC)" : "");
-    return head;
-  });
-  const row = document.createElement("tr");
-  row.append(...heads);
+    row.append(head);
+  }
   find("#head", HTMLElement).replaceChildren(row);
-  const newest = [...slots].reverse().slice(0, MOST_ROWS);
+  const newest = [...slots].reverse().slice(0, MAX_ROWS);
   fillTable(
     find("#rows", HTMLElement),
-    newest.map(({ time, text, candle }) => {
-      if (!candle) return [moment(time), messages.wholePrice(text)];
-      const figures = [candle.open, candle.high, candle.low, text].map((price) => messages.wholePrice(price));
-      return [moment(time), ...figures, `${candle.count}${candle.partial ? " *" : ""}`];
+    newest.map((slot) => {
+      if (!slot.candle) return [time(slot.time), messages.wholePrice(slot.text)];
+      const { open, high, low, count, partial } = slot.candle;
+      const figures = [open, high, low, slot.text].map((price) => messages.wholePrice(price));
+      return [time(slot.time), ...figures, `${count}${partial ? " *" : ""}`];
     }),
   );
   const notes = [];
-  if (slots.length > MOST_ROWS || more) notes.push(messages.text("history.rest", { n: Math.min(slots.length, MOST_ROWS) }));
+  if (slots.length > MAX_ROWS || more) notes.push(messages.text("history.limited", { n: Math.min(slots.length, MAX_ROWS) }));
   if (slots.some((slot) => slot.candle?.partial)) notes.push(messages.text("history.partial"));
-  find("#rest", HTMLElement).textContent = notes.join(" ");
-  const name = complete ? "history.complete" : "history.incomplete";
-  const said = slots.length ? messages.text(name, { n: slots.length, ticker }) : messages.text("history.nothing", { ticker });
-  find("#summary", HTMLElement).textContent = said;
-  canvas.setAttribute("aria-label", said);
+  find("#notes", HTMLElement).textContent = notes.join(" ");
+  const key = !slots.length ? "history.nothing" : complete ? "history.complete" : "history.incomplete";
+  const summary = messages.text(key, { n: slots.length, ticker });
+  find("#summary", HTMLElement).textContent = summary;
+  canvas.setAttribute("aria-label", summary);
 }
 
-/** @param {Asked} asked */
+/** @param {Filter} filter */
 async function showCoverage({ ticker, start, end }) {
-  const found = await ask("coverage", { ticker, start, end });
-  drawStrip(find("#strip", SVGElement), found);
-  find("#coverage-text", HTMLElement).textContent = coverageText(messages, found);
+  const coverage = await get("coverage", { ticker, start, end });
+  drawCoverage(find("#strip", SVGElement), coverage);
+  find("#coverage-text", HTMLElement).textContent = coverageText(messages, coverage);
   fillTable(
     find("#gaps tbody", HTMLElement),
-    found.intervals.map((/** @type {import("./coverage.js").Interval} */ interval) => {
+    coverage.intervals.map((/** @type {import("./coverage.js").Interval} */ interval) => {
       const kind = messages.text(`coverage.${interval.kind}`);
-      const why = interval.reason ? messages.text(`reason.${interval.reason}`) : (interval.source ?? "");
-      return [moment(interval.start), moment(interval.end), why ? `${kind}: ${why}` : kind];
+      const detail = interval.reason ? messages.text(`reason.${interval.reason}`) : interval.source;
+      return [time(interval.start), time(interval.end), detail ? `${kind}: ${detail}` : kind];
     }),
   );
 }
 
-/** @param {Asked} asked */
+/** @param {Filter} filter */
 function showLinks({ ticker, start, end, resolution }) {
   const query = { ticker, start, end };
   for (const kind of ["csv", "ndjson", "parquet"]) {
-    find(`#${kind}`, HTMLAnchorElement).href = address(`export.${kind}`, query);
+    find(`#${kind}`, HTMLAnchorElement).href = apiPath(`export.${kind}`, query);
   }
-  const path = resolution ? address("candles", { ...query, resolution }) : address("prices", query);
+  const path = resolution ? apiPath("candles", { ...query, resolution }) : apiPath("prices", query);
   find("#curl", HTMLElement).textContent = `curl '${location.origin}${path}'`;
 }
 
-/** Without the library: the newest page for the table alone. @param {Asked} asked */
-async function newestPage({ ticker, start, end, resolution }) {
-  const query = { ticker, start, end, order: "desc", limit: MOST_ROWS };
-  const page = await (resolution ? candles({ ...query, resolution }) : prices(query));
-  return { ...page, slots: page.slots.reverse(), more: page.next !== null };
-}
-
-/** @param {Asked} asked */
-async function showPrices(asked) {
+/** @param {Filter} filter */
+async function showPrices(filter) {
+  const { ticker, start, end, resolution } = filter;
   if (chart) {
-    chart.setResolution(asked.resolution);
-    const complete = await chart.showRange(asked.ticker, asked.start, asked.end);
-    showRows(chart.slots, complete, false, asked);
+    chart.setResolution(resolution);
+    const complete = await chart.showRange(ticker, start, end);
+    showRows(chart.slots, complete, false, filter);
   } else {
-    const page = await newestPage(asked);
-    showRows(page.slots, page.complete, page.more, asked);
+    const query = { ticker, start, end, order: "desc", limit: MAX_ROWS };
+    const page = await (resolution ? candles({ ...query, resolution }) : prices(query));
+    showRows(page.slots.reverse(), page.complete, page.next !== null, filter);
   }
 }
 
 async function show() {
-  const asked = wanted();
-  const here = new URL(location.href);
-  for (const [name, value] of Object.entries(asked)) {
-    if (value) here.searchParams.set(name, value);
-    else here.searchParams.delete(name);
-  }
-  history.replaceState(null, "", here);
-  refusal.hidden = true;
+  const filter = readForm();
+  writeAddress(filter);
+  problem.hidden = true;
   find("#results", HTMLElement).setAttribute("aria-busy", "true");
   try {
-    showLinks(asked);
-    await Promise.all([showPrices(asked), showCoverage(asked)]);
+    showLinks(filter);
+    await Promise.all([showPrices(filter), showCoverage(filter)]);
   } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") return; // another question was asked meanwhile
-    refusal.textContent = error instanceof Error ? error.message : String(error);
-    refusal.hidden = false;
+    if (error instanceof DOMException && error.name === "AbortError") return; // a newer filter was submitted
+    problem.textContent = error instanceof Error ? error.message : String(error);
+    problem.hidden = false;
   }
   find("#results", HTMLElement).removeAttribute("aria-busy");
 }
@@ -159,8 +153,8 @@ find("#copy", HTMLButtonElement).addEventListener("click", async (event) => {
   /** @type {HTMLElement} */ (event.target).textContent = messages.text("history.copied");
 });
 
-fromAddress();
+readAddress();
 await show();
-const { data } = await ask("tickers", { limit: 500 });
+const { data } = await get("tickers", { limit: 500 });
 const options = data.map((/** @type {{ticker: string}} */ entry) => Object.assign(document.createElement("option"), { value: entry.ticker }));
 find("#names", HTMLDataListElement).replaceChildren(...options);

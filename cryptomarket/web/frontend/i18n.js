@@ -1,5 +1,5 @@
-// The messages of a page in its language, and numbers as that language writes them.
-// A price stays the text the server sent: a binary float would lose digits, so it is grouped as text.
+// The messages of a page in its language, and numbers and times in the format of that language.
+// A price stays the text the server sent and is grouped as text: a binary float would lose digits.
 
 /** @typedef {Record<string, string | number>} Values */
 
@@ -8,14 +8,14 @@ export class Messages {
   constructor(texts, language) {
     this.texts = texts;
     this.language = language;
-    // Days before months, as most of the world reads them.
+    /** The locale of dates: plain "en" would put months before days. */
     this.dates = language === "en" ? "en-GB" : language;
     const parts = new Intl.NumberFormat(language).formatToParts(1234567.5);
     this.group = parts.find((part) => part.type === "group")?.value ?? " ";
     this.decimal = parts.find((part) => part.type === "decimal")?.value ?? ".";
     this.clock = new Intl.DateTimeFormat(this.dates, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     this.share = new Intl.NumberFormat(language, { style: "percent", maximumSignificantDigits: 2 });
-    this.plain = new Intl.NumberFormat(language, { maximumSignificantDigits: 15 });
+    this.number = new Intl.NumberFormat(language, { maximumSignificantDigits: 15 });
     this.percent = new Intl.NumberFormat(language, {
       style: "percent",
       minimumFractionDigits: 2,
@@ -24,10 +24,14 @@ export class Messages {
     });
   }
 
-  /** The text of that name, its {holes} filled. @param {string} name @param {Values} [values] */
-  text(name, values = {}) {
-    const text = this.texts[name] ?? name;
-    return text.replace(/\{(\w+)\}/g, (hole, key) => String(values[key] ?? hole));
+  /** The message with that key, its {placeholders} filled; the key itself when there is none. @param {string} key @param {Values} [values] */
+  text(key, values = {}) {
+    return this.textOr(key, key).replace(/\{(\w+)\}/g, (placeholder, name) => String(values[name] ?? placeholder));
+  }
+
+  /** The message with that key, or another text when there is none. @param {string} key @param {string} fallback */
+  textOr(key, fallback) {
+    return this.texts[key] ?? fallback;
   }
 
   /** A price in two parts, "64,250" and ".13", with at least two decimals. @param {string} digits */
@@ -39,23 +43,18 @@ export class Messages {
     };
   }
 
-  /** The same in one text. @param {string} digits */
+  /** A price in one text. @param {string} digits */
   wholePrice(digits) {
     const { whole, fraction } = this.price(digits);
     return whole + fraction;
   }
 
-  /** The same, or something else where there is no text of that name. @param {string} name @param {string} otherwise */
-  textOr(name, otherwise) {
-    return this.texts[name] ?? otherwise;
-  }
-
-  /** An amount as it was sent, every digit of it. @param {string | number} amount */
+  /** An amount with all digits that were sent. @param {string | number} amount */
   amount(amount) {
-    return typeof amount === "string" ? this.wholePrice(amount) : this.plain.format(Number(amount));
+    return typeof amount === "string" ? this.wholePrice(amount) : this.number.format(Number(amount));
   }
 
-  /** How long ago, in messages. @param {number} milliseconds */
+  /** "5 s ago". @param {number} milliseconds */
   age(milliseconds) {
     const seconds = Math.floor(milliseconds / 1000);
     if (seconds < 1) return this.text("age.now");
@@ -64,13 +63,13 @@ export class Messages {
     return this.text("age.hours", { n: Math.floor(seconds / 3600) });
   }
 
-  /** Hours and minutes of a UNIX second. @param {number} seconds */
+  /** Hours and minutes of a UNIX time. @param {number} seconds */
   time(seconds) {
     return this.clock.format(seconds * 1000);
   }
 }
 
-/** The messages the page was written in. @returns {Promise<Messages>} */
+/** The messages in the language of the page. @returns {Promise<Messages>} */
 export async function loadMessages() {
   const page = document.documentElement;
   const response = await fetch(page.dataset.messages ?? "/static/messages/en.json");

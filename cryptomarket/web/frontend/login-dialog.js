@@ -1,79 +1,81 @@
-// Who is logged in: the button in the head of a page, and the dialog behind it to log in, look at one's account, and
-// log out. The secret is taken out of its field before it is sent and kept nowhere; the identity is a cookie that no
-// script can read. What came of a log-in is told on the stream, to every tab of this browser at once.
+// The login: the button in the header, and the dialog to log in, see the account and log out.
+// The secret is removed from its field before it is sent and is stored nowhere; the browser session is a cookie that
+// scripts cannot read. The result of a login arrives on the stream, in every tab of this browser.
 
-import { ask, send } from "./api.js";
+import { get, send } from "./api.js";
 import { fillTable, find } from "./dom.js";
 
 /** @typedef {import("./stream.js").CryptoMarketStream} Stream */
 /** @typedef {import("./i18n.js").Messages} Messages */
 /** @typedef {{person_id: string, username: string, email: string, expires_at: number}} Person */
 
-/** The exchange is given up after 15 s; what comes later than this was lost on the way. */
-const PATIENCE_MS = 20_000;
+/** The server sends a result within 15 s; after this time it was lost. */
+const RESULT_TIMEOUT_MS = 20_000;
+const AMOUNTS = ["equity", "balance", "available_funds"];
 
-export class LoginDialog {
+class LoginDialog {
   /** @param {Messages} messages @param {(text: string) => void} announce */
   constructor(messages, announce) {
     this.messages = messages;
     this.announce = announce;
     /** @type {Person | null} */
     this.person = null;
-    this.waiting = 0;
-    this.moments = new Intl.DateTimeFormat(messages.dates, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
-    this.opener = find("#person-open", HTMLButtonElement);
+    /** The timer of a login in progress, else 0. */
+    this.pending = 0;
+    this.timeFormat = new Intl.DateTimeFormat(messages.dates, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
+    this.button = find("#person-open", HTMLButtonElement);
     this.dialog = find("#person", HTMLDialogElement);
     this.form = find("#login", HTMLFormElement);
     this.fields = find("#login-fields", HTMLFieldSetElement);
     this.id = find("#client-id", HTMLInputElement);
     this.secret = find("#client-secret", HTMLInputElement);
     this.card = find("#person-card", HTMLElement);
-    this.answer = find("#person-answer", HTMLElement);
-    this.opener.addEventListener("click", () => this.open());
+    this.status = find("#person-status", HTMLElement);
+    this.button.addEventListener("click", () => this.open());
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.logIn();
     });
     find("#log-out", HTMLButtonElement).addEventListener("click", () => this.logOut());
     this.dialog.addEventListener("close", () => this.form.reset());
-    addEventListener("pagehide", () => this.form.reset()); // a page in the browser's back-forward cache keeps its fields
-    this.show();
-    this.opener.hidden = false;
+    addEventListener("pagehide", () => this.form.reset()); // a page in the back-forward cache keeps its fields
+    this.render();
+    this.button.hidden = false;
   }
 
-  /** Listen to the stream of the page. @param {Stream} stream */
+  /** @param {Stream} stream */
   follow(stream) {
-    stream.addEventListener("connection", (event) => this.hear(/** @type {CustomEvent} */ (event).detail));
-    // A log-out while the line was broken was not heard.
-    stream.addEventListener("link", () => stream.link === "open" && this.person && this.askAccount());
+    stream.addEventListener("connection", (event) => this.onEvent(/** @type {CustomEvent} */ (event).detail));
+    // A logout while the stream was lost sent no event to this page.
+    stream.addEventListener("link", () => stream.link === "open" && this.person && this.loadAccount());
   }
 
   open() {
-    this.answerWith("");
-    this.show();
+    this.setStatus("");
+    this.render();
     this.dialog.showModal();
-    if (this.person) this.askAccount();
+    if (this.person) this.loadAccount();
   }
 
-  show() {
+  render() {
     const { person } = this;
-    this.opener.textContent = person ? person.username : this.messages.text("login.open");
-    this.opener.setAttribute("aria-label", this.messages.text(person ? "person.open" : "login.open", { name: person?.username ?? "" }));
+    this.button.textContent = person ? person.username : this.messages.text("login.open");
+    this.button.setAttribute("aria-label", this.messages.text(person ? "person.open" : "login.open", { name: person?.username ?? "" }));
     find("#person-title", HTMLElement).textContent = person ? person.username : this.messages.text("login.title");
     this.form.hidden = Boolean(person);
     this.card.hidden = !person;
-    this.fields.disabled = this.waiting !== 0;
+    this.fields.disabled = this.pending !== 0;
     find("#person-email", HTMLElement).textContent = person?.email || "—";
-    find("#person-until", HTMLElement).textContent = person ? this.moments.format(person.expires_at * 1000) : "";
+    find("#person-until", HTMLElement).textContent = person ? this.timeFormat.format(person.expires_at * 1000) : "";
     if (!person) fillTable(find("#accounts", HTMLElement), []);
   }
 
-  /** What the dialog answers; a reason of the server in the language of the page, where there is one. @param {string} text */
-  answerWith(text) {
-    this.answer.textContent = text;
+  /** @param {string} text */
+  setStatus(text) {
+    this.status.textContent = text;
   }
 
-  /** @param {string} reason */
+  /** A reason sent by the server, translated where the catalogue has it. @param {string} reason */
   reason(reason) {
     return this.messages.textOr(`login.reason.${reason}`, reason);
   }
@@ -81,100 +83,101 @@ export class LoginDialog {
   async logIn() {
     const body = { client_id: this.id.value.trim(), client_secret: this.secret.value.trim() };
     this.secret.value = "";
-    if (this.waiting || !body.client_id || !body.client_secret) return;
-    this.waiting = setTimeout(() => this.failed(this.messages.text("login.silent")), PATIENCE_MS);
-    this.answerWith(this.messages.text("login.waiting"));
-    this.show();
+    if (this.pending || !body.client_id || !body.client_secret) return;
+    this.pending = setTimeout(() => this.onFailed(this.messages.text("login.timeout")), RESULT_TIMEOUT_MS);
+    this.setStatus(this.messages.text("login.waiting"));
+    this.render();
     try {
       const sent = send("POST", "persons/login", body);
       body.client_secret = "";
-      await sent; // the outcome comes on the stream
+      await sent; // the result arrives on the stream
     } catch (error) {
-      this.failed(this.messages.text("login.failed", { reason: this.reason(error instanceof Error ? error.message : "") }));
+      this.onFailed(this.messages.text("login.failed", { reason: this.reason(error instanceof Error ? error.message : "") }));
     }
   }
 
   /** @param {string} text */
-  failed(text) {
-    if (!this.waiting) return;
-    this.settle();
-    this.answerWith(text);
-    this.show();
+  onFailed(text) {
+    if (!this.pending) return;
+    this.endPending();
+    this.setStatus(text);
+    this.render();
     this.secret.focus();
   }
 
-  settle() {
-    clearTimeout(this.waiting);
-    this.waiting = 0;
+  endPending() {
+    clearTimeout(this.pending);
+    this.pending = 0;
   }
 
-  /** @param {any} said */
-  hear(said) {
-    if (said.kind === "login_failed") this.failed(this.messages.text("login.failed", { reason: this.reason(said.reason) }));
-    else if (said.kind === "person") this.enter(said);
-    else if (said.kind === "logged_out") this.leave(this.reason(said.reason));
+  /** @param {any} event */
+  onEvent(event) {
+    if (event.kind === "login_failed") this.onFailed(this.messages.text("login.failed", { reason: this.reason(event.reason) }));
+    else if (event.kind === "person") this.onLoggedIn(event);
+    else if (event.kind === "logged_out") this.onLoggedOut(this.reason(event.reason));
   }
 
   /** @param {Person} person */
-  enter(person) {
+  onLoggedIn(person) {
     const before = this.person;
     this.person = person;
-    this.settle();
+    this.endPending();
     this.form.reset();
     if (before?.person_id !== person.person_id) {
-      this.answerWith("");
-      this.announce(this.messages.text("person.here", { name: person.username }));
+      this.setStatus("");
+      this.announce(this.messages.text("person.logged_in", { name: person.username }));
     }
-    this.show();
+    this.render();
     if (!this.dialog.open) return;
     find("#log-out", HTMLButtonElement).focus();
-    this.askAccount();
+    this.loadAccount();
   }
 
   /** @param {string} reason */
-  leave(reason) {
+  onLoggedOut(reason) {
     if (!this.person) return;
     this.person = null;
-    const text = this.messages.text("person.left", { reason });
-    this.answerWith(text);
+    const text = this.messages.text("person.logged_out", { reason });
+    this.setStatus(text);
     this.announce(text);
-    this.show();
+    this.render();
     if (this.dialog.open) this.id.focus();
   }
 
-  async askAccount() {
+  async loadAccount() {
     const { person } = this;
     try {
-      const found = await ask("persons/me/account", {});
-      if (found.person_id !== this.person?.person_id) return;
-      const figures = ["equity", "balance", "available_funds"];
-      const rows = found.accounts.map((/** @type {Record<string, any>} */ account) => [
-        String(account.currency),
-        ...figures.map((name) => this.messages.amount(account[name])),
+      const account = await get("persons/me/account", {});
+      if (account.person_id !== this.person?.person_id) return;
+      const rows = account.accounts.map((/** @type {Record<string, any>} */ row) => [
+        String(row.currency),
+        ...AMOUNTS.map((name) => this.messages.amount(row[name])),
       ]);
       fillTable(find("#accounts", HTMLElement), rows);
-      this.answerWith(rows.length ? "" : this.messages.text("person.nothing"));
+      this.setStatus(rows.length ? "" : this.messages.text("person.no_balance"));
     } catch (error) {
-      if (this.person !== person) return;
-      const { status, message } = /** @type {Error & {status?: number}} */ (error);
-      if (status === 401) this.leave(this.reason(message));
-      else this.answerWith(this.messages.text("person.unknown", { reason: this.reason(message) }));
+      if (this.person === person) this.onError(error, "person.account_failed");
     }
   }
 
   async logOut() {
     try {
       await send("DELETE", "persons/me");
-      this.leave(this.reason("logged out"));
+      this.onLoggedOut(this.reason("logged out"));
     } catch (error) {
-      const { status, message } = /** @type {Error & {status?: number}} */ (error);
-      if (status === 401) this.leave(this.reason(message));
-      else this.answerWith(this.messages.text("person.stays", { reason: this.reason(message) }));
+      this.onError(error, "person.logout_failed");
     }
+  }
+
+  /** @param {unknown} error of a request @param {string} key of the message */
+  onError(error, key) {
+    const { status, message } = /** @type {Error & {status?: number}} */ (error);
+    if (status === 401) this.onLoggedOut(this.reason(message));
+    else this.setStatus(this.messages.text(key, { reason: this.reason(message) }));
   }
 }
 
-/** The dialog, where this gateway lets people log in. @param {Stream} stream @param {Messages} messages @param {(text: string) => void} announce */
+/** Start the dialog where this gateway offers the login. @param {Stream} stream @param {Messages} messages @param {(text: string) => void} announce */
 export function startLogin(stream, messages, announce) {
   if (document.getElementById("person")) new LoginDialog(messages, announce).follow(stream);
 }

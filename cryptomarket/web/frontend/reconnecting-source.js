@@ -1,22 +1,20 @@
-// One stream of a gateway, kept open: it comes back after a restart, a sleep of the machine, or a refusal.
-// An EventSource gives up for good on any answer but 200, and cannot see that a half-open connection is dead;
-// both are mended here. It knows neither pages nor workers, and runs in both.
+// One event stream that reopens itself after a restart of the gateway, a sleep of the machine, or a refusal.
+// An EventSource closes for good on any status but 200, and does not notice a half-open connection; this class handles
+// both. It runs in pages and in workers, so it must not use the document.
 
 /** @typedef {import("./cryptomarket.d.ts").Price} Price */
 
-/** The gateway says something at least every 15 s; twice that and a little is a dead connection. */
+/** The gateway sends something at least every 15 s; a silence of more than twice that is a dead connection. */
 const SILENCE_MS = 40_000;
-/** After a sleep of the machine less patience is needed: it is asked again at once. */
-const SUSPICIOUS_MS = 20_000;
-const WATCH_MS = 5_000;
-const SHORTEST_PAUSE_MS = 1_000;
-const LONGEST_PAUSE_MS = 30_000;
+/** The limit after a sleep of the machine or a change of network, when a dead connection is likely. */
+const WAKE_SILENCE_MS = 20_000;
+const CHECK_MS = 5_000;
+const MIN_DELAY_MS = 1_000;
+const MAX_DELAY_MS = 30_000;
 
 const PRICE = /"price":(-?\d+(?:\.\d+)?)/;
 
-/**
- * Events: "price" (detail: Price), "connection" (detail: what the server said), "link" (detail: "opening", "open", "lost").
- */
+/** Events: "price" (detail: Price), "connection" (detail: the event's data), "link" (detail: "opening", "open" or "lost"). */
 export class ReconnectingSource extends EventTarget {
   /** @param {string} address of /sse/ @param {string[]} tickers @param {number} timer seconds, 0 for every tick */
   constructor(address, tickers, timer) {
@@ -25,15 +23,15 @@ export class ReconnectingSource extends EventTarget {
     this.tickers = tickers;
     this.timer = timer;
     this.link = "opening";
-    this.pause = SHORTEST_PAUSE_MS;
-    this.heard = performance.now();
+    this.delay = MIN_DELAY_MS;
+    this.lastEventAt = performance.now();
     /** @type {EventSource | null} */
     this.source = null;
-    this.again = 0;
-    this.watch = 0;
+    this.retryTimer = 0;
+    this.checkTimer = 0;
   }
 
-  /** Open, or open again with the tickers and the timer in force. */
+  /** Open the stream, or reopen it with the present tickers and timer. */
   open() {
     this.drop();
     const address = new URL(this.address);
@@ -41,77 +39,77 @@ export class ReconnectingSource extends EventTarget {
     address.searchParams.set("channels", [...this.tickers, "connection"].join(","));
     const source = new EventSource(address);
     this.source = source;
-    this.heard = performance.now();
-    source.addEventListener("open", () => this.tell("open"));
-    source.addEventListener("error", () => this.failed(source));
-    source.addEventListener("connection", (event) => this.said(event.data));
-    for (const ticker of this.tickers) source.addEventListener(ticker, (event) => this.priced(event.data));
-    this.watch ||= setInterval(() => this.check(SILENCE_MS), WATCH_MS);
+    this.lastEventAt = performance.now();
+    source.addEventListener("open", () => this.setLink("open"));
+    source.addEventListener("error", () => this.onError(source));
+    source.addEventListener("connection", (event) => this.onConnection(event.data));
+    for (const ticker of this.tickers) source.addEventListener(ticker, (event) => this.onPrice(event.data));
+    this.checkTimer ||= setInterval(() => this.check(SILENCE_MS), CHECK_MS);
   }
 
-  /** Close until `open` is called. */
+  /** Close the stream until `open` is called. */
   close() {
     this.drop();
-    clearInterval(this.watch);
-    this.watch = 0;
+    clearInterval(this.checkTimer);
+    this.checkTimer = 0;
   }
 
-  /** The machine or the page was asleep: do not trust a long silence. */
+  /** Check the connection after a sleep of the machine or of the page. */
   wake() {
-    this.check(SUSPICIOUS_MS);
+    this.check(WAKE_SILENCE_MS);
   }
 
   drop() {
-    clearTimeout(this.again);
-    this.again = 0;
+    clearTimeout(this.retryTimer);
+    this.retryTimer = 0;
     this.source?.close();
     this.source = null;
   }
 
-  /** Open again when nothing was heard for that long. @param {number} milliseconds */
-  check(milliseconds) {
-    if (this.source && performance.now() - this.heard > milliseconds) {
-      this.tell("lost");
+  /** Reopen the stream after a silence of that many milliseconds. @param {number} silence */
+  check(silence) {
+    if (this.source && performance.now() - this.lastEventAt > silence) {
+      this.setLink("lost");
       this.open();
     }
   }
 
   /** @param {EventSource} source */
-  failed(source) {
+  onError(source) {
     if (source !== this.source) return;
-    this.tell("lost");
-    if (source.readyState !== EventSource.CLOSED) return; // the browser comes back by itself
+    this.setLink("lost");
+    if (source.readyState !== EventSource.CLOSED) return; // the browser reconnects by itself
     this.drop();
-    // Full jitter, so that all pages of a fleet do not return in step.
-    this.again = setTimeout(() => this.open(), SHORTEST_PAUSE_MS / 2 + Math.random() * this.pause);
-    this.pause = Math.min(this.pause * 2, LONGEST_PAUSE_MS);
+    // Full jitter, so that many pages do not return at the same time.
+    this.retryTimer = setTimeout(() => this.open(), MIN_DELAY_MS / 2 + Math.random() * this.delay);
+    this.delay = Math.min(this.delay * 2, MAX_DELAY_MS);
   }
 
   /** @param {string} link */
-  tell(link) {
+  setLink(link) {
     if (link === this.link) return;
     this.link = link;
     this.dispatchEvent(new CustomEvent("link", { detail: link }));
   }
 
-  heardSomething() {
-    this.heard = performance.now();
-    this.pause = SHORTEST_PAUSE_MS;
+  onEvent() {
+    this.lastEventAt = performance.now();
+    this.delay = MIN_DELAY_MS;
   }
 
-  /** @param {string} text */
-  said(text) {
-    this.heardSomething();
-    // The token is for programs; a page is known by its cookie, and what a page does not have it cannot lose.
-    const { token: _, ...detail } = JSON.parse(text);
+  /** @param {string} data */
+  onConnection(data) {
+    this.onEvent();
+    // Pages are identified by their cookie: they must not keep the session token, which is meant for programs.
+    const { token: _, ...detail } = JSON.parse(data);
     this.dispatchEvent(new CustomEvent("connection", { detail }));
   }
 
-  /** @param {string} text */
-  priced(text) {
-    this.heardSomething();
-    // JSON.parse would round the price to a binary float: it is taken as it is written.
-    const price = { ...JSON.parse(text), price: PRICE.exec(text)?.[1] ?? "0" };
-    this.dispatchEvent(new CustomEvent("price", { detail: price }));
+  /** @param {string} data */
+  onPrice(data) {
+    this.onEvent();
+    // JSON.parse rounds a price to a binary float: its exact digits are taken from the text.
+    const detail = { ...JSON.parse(data), price: PRICE.exec(data)?.[1] ?? "0" };
+    this.dispatchEvent(new CustomEvent("price", { detail }));
   }
 }

@@ -1,80 +1,81 @@
-// One stream for many readers, each with tickers of its own: the stream follows the union. It knows no worker and no port.
+// One stream shared by several subscribers: it requests the union of their tickers. It must not know workers or ports.
 
 import { ReconnectingSource } from "./reconnecting-source.js";
 
-/** @typedef {{kind: string, detail: any}} Said */
-/** @typedef {{tickers: string[], tell: (said: Said) => void}} Reader */
+/** @typedef {{kind: string, detail: any}} Message */
+/** @typedef {{tickers: string[], send: (message: Message) => void}} Subscriber */
 
 export class SharedSource {
   /** @param {string} address @param {number} timer */
   constructor(address, timer) {
-    this.feed = new ReconnectingSource(address, [], timer);
-    /** @type {Map<unknown, Reader>} */
-    this.readers = new Map();
-    /** @type {Map<string, any>} */
-    this.newest = new Map();
-    /** @type {any} */
+    this.source = new ReconnectingSource(address, [], timer);
+    /** @type {Map<unknown, Subscriber>} */
+    this.subscribers = new Map();
+    /** The latest price of each ticker. @type {Map<string, any>} */
+    this.latest = new Map();
+    /** The latest "upstream" event. @type {any} */
     this.upstream = null;
-    /** Who is logged in, as the present stream said. @type {any} */
+    /** The "person" event while this browser is logged in. @type {any} */
     this.person = null;
-    this.feed.addEventListener("price", (event) => this.price(/** @type {CustomEvent} */ (event).detail));
-    this.feed.addEventListener("connection", (event) => this.connection(/** @type {CustomEvent} */ (event).detail));
-    this.feed.addEventListener("link", () => this.linked(this.feed.link));
+    this.source.addEventListener("price", (event) => this.onPrice(/** @type {CustomEvent} */ (event).detail));
+    this.source.addEventListener("connection", (event) => this.onConnection(/** @type {CustomEvent} */ (event).detail));
+    this.source.addEventListener("link", () => this.onLink(this.source.link));
   }
 
-  /** A reader joins, or follows other tickers; it hears at once what is known. @param {unknown} key @param {Reader} reader */
-  follow(key, reader) {
-    const before = this.readers.get(key)?.tickers ?? [];
-    this.readers.set(key, reader);
-    reader.tell({ kind: "link", detail: this.feed.link });
-    if (this.person) reader.tell({ kind: "connection", detail: this.person });
-    if (this.upstream) reader.tell({ kind: "connection", detail: this.upstream });
-    for (const ticker of reader.tickers) {
-      const price = this.newest.get(ticker);
-      if (price && !before.includes(ticker)) reader.tell({ kind: "price", detail: price });
+  /** Add a subscriber, or change its tickers; it receives the latest state at once. @param {unknown} key @param {Subscriber} subscriber */
+  subscribe(key, subscriber) {
+    const before = this.subscribers.get(key)?.tickers ?? [];
+    this.subscribers.set(key, subscriber);
+    subscriber.send({ kind: "link", detail: this.source.link });
+    if (this.person) subscriber.send({ kind: "connection", detail: this.person });
+    if (this.upstream) subscriber.send({ kind: "connection", detail: this.upstream });
+    for (const ticker of subscriber.tickers) {
+      const price = this.latest.get(ticker);
+      if (price && !before.includes(ticker)) subscriber.send({ kind: "price", detail: price });
     }
-    this.union();
+    this.update();
   }
 
-  /** A reader leaves; after the last one the stream is closed. @param {unknown} key */
-  leave(key) {
-    this.readers.delete(key);
-    if (this.readers.size) this.union();
-    else this.feed.close();
+  /** Remove a subscriber; without any the stream is closed. @param {unknown} key */
+  unsubscribe(key) {
+    this.subscribers.delete(key);
+    if (this.subscribers.size) this.update();
+    else this.source.close();
   }
 
-  union() {
-    const wanted = [...new Set([...this.readers.values()].flatMap((reader) => reader.tickers))].sort();
-    if (this.feed.source && wanted.join() === this.feed.tickers.join()) return;
-    for (const ticker of this.newest.keys()) if (!wanted.includes(ticker)) this.newest.delete(ticker);
-    this.feed.tickers = wanted;
-    this.feed.open();
+  /** Reopen the stream when the union of the tickers has changed. */
+  update() {
+    const tickers = [...new Set([...this.subscribers.values()].flatMap((subscriber) => subscriber.tickers))].sort();
+    if (this.source.source && tickers.join() === this.source.tickers.join()) return;
+    for (const ticker of this.latest.keys()) if (!tickers.includes(ticker)) this.latest.delete(ticker);
+    this.source.tickers = tickers;
+    this.source.open();
   }
 
   /** @param {any} price */
-  price(price) {
-    this.newest.set(price.ticker, price);
-    for (const reader of this.readers.values()) {
-      if (reader.tickers.includes(price.ticker)) reader.tell({ kind: "price", detail: price });
+  onPrice(price) {
+    this.latest.set(price.ticker, price);
+    for (const subscriber of this.subscribers.values()) {
+      if (subscriber.tickers.includes(price.ticker)) subscriber.send({ kind: "price", detail: price });
     }
   }
 
-  /** @param {any} said */
-  connection(said) {
-    if (said.kind === "upstream") this.upstream = said;
-    if (said.kind === "person") this.person = said;
-    else if (said.kind === "logged_out") this.person = null;
-    this.all({ kind: "connection", detail: said });
+  /** @param {any} event */
+  onConnection(event) {
+    if (event.kind === "upstream") this.upstream = event;
+    if (event.kind === "person") this.person = event;
+    else if (event.kind === "logged_out") this.person = null;
+    this.broadcast({ kind: "connection", detail: event });
   }
 
   /** @param {string} link */
-  linked(link) {
-    if (link === "lost") this.person = null; // the next stream says whether anybody still is
-    this.all({ kind: "link", detail: link });
+  onLink(link) {
+    if (link === "lost") this.person = null; // the next stream sends it again
+    this.broadcast({ kind: "link", detail: link });
   }
 
-  /** @param {Said} said */
-  all(said) {
-    for (const reader of this.readers.values()) reader.tell(said);
+  /** @param {Message} message */
+  broadcast(message) {
+    for (const subscriber of this.subscribers.values()) subscriber.send(message);
   }
 }

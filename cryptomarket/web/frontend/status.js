@@ -1,28 +1,29 @@
-// The page of the state of a node: its health, its streams, its record; asked for every few seconds, the lamp live.
+// The status page: health, streams and statistics of a node, polled every two seconds; the connection state is live.
 
-import { ask } from "./api.js";
-import { coverageText } from "./coverage.js";
-import { fillTable, find } from "./dom.js";
-import { DeliveryCharts } from "./delivery-charts.js";
-import { startLogin } from "./login-dialog.js";
+import { get } from "./api.js";
 import { showConnectionState } from "./connection-state.js";
+import { coverageText } from "./coverage.js";
+import { DeliveryCharts } from "./delivery-charts.js";
+import { fillTable, find } from "./dom.js";
+import { loadMessages } from "./i18n.js";
+import { startLogin } from "./login-dialog.js";
 import { CryptoMarketStream } from "./stream.js";
 import { startTheme } from "./theme.js";
-import { loadMessages } from "./i18n.js";
 
-const ASK_MS = 2000;
+const STATUS_MS = 2000;
 const COVERAGE_MS = 60_000;
 const DAY = 86_400;
-/** Counters that are UNIX seconds: of a day, or of a moment. */
-const DAYS = ["day"];
-const MOMENTS = ["finished"];
+/** Statistics in UNIX seconds: the start of a day, and a moment. */
+const DAY_FIELDS = ["day"];
+const MOMENT_FIELDS = ["finished"];
+const STREAM_FIELDS = ["streams", "cohorts", "tickers_wanted", "delivered", "conflated", "blocked_now", "joined", "left", "shed"];
 
 const messages = await loadMessages();
 startTheme(messages);
 const number = new Intl.NumberFormat(messages.language, { maximumFractionDigits: 1 });
-const days = new Intl.DateTimeFormat(messages.dates, { dateStyle: "medium", timeZone: "UTC" });
-const moments = new Intl.DateTimeFormat(messages.dates, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
-const refusal = find("#refusal", HTMLElement);
+const dayFormat = new Intl.DateTimeFormat(messages.dates, { dateStyle: "medium", timeZone: "UTC" });
+const momentFormat = new Intl.DateTimeFormat(messages.dates, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
+const problem = find("#problem", HTMLElement);
 const sheets = find("#sheets", HTMLElement);
 /** @type {string[]} */
 const tickers = JSON.parse(sheets.dataset.tickers ?? "[]");
@@ -30,127 +31,127 @@ const stream = new CryptoMarketStream({ tickers, timer: 1 });
 const announce = (/** @type {string} */ text) => (find("#announcer", HTMLElement).textContent = text);
 showConnectionState(stream, messages, announce);
 startLogin(stream, messages, announce);
-const course = await DeliveryCharts.open(messages);
+const charts = await DeliveryCharts.open(messages);
 
-/** @type {Map<string, number>} */
-const heard = new Map();
+/** When the gateway received the last tick of a ticker. @type {Map<string, number>} */
+const lastTickAt = new Map();
 /** @type {Map<string, string>} */
-const covered = new Map();
+const coverageOf = new Map();
 
-stream.addEventListener("connection", (event) => {
-  const { ages } = /** @type {CustomEvent} */ (event).detail;
-  for (const [ticker, age] of Object.entries(ages ?? {})) heard.set(ticker, performance.now() - Number(age));
-});
+/** @param {Record<string, number>} ages milliseconds by ticker */
+function setAges(ages) {
+  for (const [ticker, age] of Object.entries(ages)) lastTickAt.set(ticker, performance.now() - age);
+}
+
+stream.addEventListener("connection", (event) => setAges(/** @type {CustomEvent} */ (event).detail.ages ?? {}));
 
 function showTickers() {
   const rows = tickers.map((ticker) => {
-    const at = heard.get(ticker);
-    return [ticker, at === undefined ? messages.text("age.waiting") : messages.age(performance.now() - at), covered.get(ticker) ?? ""];
+    const at = lastTickAt.get(ticker);
+    const age = at === undefined ? messages.text("age.waiting") : messages.age(performance.now() - at);
+    return [ticker, age, coverageOf.get(ticker) ?? ""];
   });
   fillTable(find("#tickers", HTMLElement), rows);
 }
 
-async function askCoverage() {
+async function loadCoverage() {
   for (const ticker of tickers) {
     try {
-      covered.set(ticker, coverageText(messages, await ask("coverage", { ticker, start: Math.floor(Date.now() / 1000) - DAY })));
+      const coverage = await get("coverage", { ticker, start: Math.floor(Date.now() / 1000) - DAY });
+      coverageOf.set(ticker, coverageText(messages, coverage));
     } catch (error) {
-      covered.set(ticker, error instanceof Error ? error.message : "");
+      coverageOf.set(ticker, error instanceof Error ? error.message : "");
     }
   }
   showTickers();
 }
 
-/** A name of a counter in messages; one that nobody translated yet is shown as it is. @param {string} name */
+/** The label of a field of the statistics; the field's own name where no translation exists. @param {string} name */
 function label(name) {
-  const text = messages.text(`count.${name}`);
-  return text === `count.${name}` ? name.replaceAll("_", " ") : text;
+  return messages.textOr(`count.${name}`, name.replaceAll("_", " "));
 }
 
-/** A counter by its name. @param {unknown} value @param {string} [name] @returns {string} */
-function shown(value, name = "") {
-  if (typeof value === "number" && DAYS.includes(name)) return days.format(value * 1000);
-  if (typeof value === "number" && MOMENTS.includes(name)) return moments.format(value * 1000);
+/** A value of the statistics as text. @param {unknown} value @param {string} [name] of its field @returns {string} */
+function format(value, name = "") {
+  if (typeof value === "number" && DAY_FIELDS.includes(name)) return dayFormat.format(value * 1000);
+  if (typeof value === "number" && MOMENT_FIELDS.includes(name)) return momentFormat.format(value * 1000);
   if (typeof value === "number") return number.format(value);
   if (typeof value === "boolean") return messages.text(value ? "status.yes" : "status.no");
   if (value === null || value === undefined || value === "") return "—";
   if (typeof value !== "object") return String(value);
-  if (Array.isArray(value)) return value.map((one) => shown(one)).join(", ") || "—";
-  const told = Object.entries(value).map(([key, one]) => [label(key), shown(one, key)]);
-  return told.filter(([, text]) => text !== "—").map((pair) => pair.join(" ")).join(", ") || "—";
-}
-
-/** @param {Record<string, number>} counts by reason */
-function sum(counts) {
-  return Object.values(counts ?? {}).reduce((all, one) => all + one, 0);
+  if (Array.isArray(value)) return value.map((one) => format(one)).join(", ") || "—";
+  const entries = Object.entries(value).map(([key, one]) => [label(key), format(one, key)]);
+  return entries.filter(([, text]) => text !== "—").map((pair) => pair.join(" ")).join(", ") || "—";
 }
 
 /** @param {Record<string, any>} streams */
 function showStreams(streams) {
-  const names = ["streams", "cohorts", "tickers_wanted", "delivered", "conflated", "blocked_now", "joined", "left", "shed"];
-  const items = names.flatMap((name) => {
+  const sum = (/** @type {Record<string, number>} */ counts) => Object.values(counts).reduce((total, count) => total + count, 0);
+  const items = STREAM_FIELDS.map((name) => {
     const term = document.createElement("dt");
     const value = document.createElement("dd");
     term.textContent = label(name);
-    value.textContent = name === "shed" ? number.format(sum(streams.shed)) : shown(streams[name]);
+    value.textContent = format(name === "shed" ? sum(streams.shed ?? {}) : streams[name]);
     const pair = document.createElement("div");
     pair.append(term, value);
-    return [pair];
+    return pair;
   });
   find("#counts", HTMLElement).replaceChildren(...items);
   const timers = Object.entries(streams.by_timer ?? {}).sort(([one], [other]) => Number(one) - Number(other));
   const rows = timers.map(([timer, count]) => {
-    const name = Number(timer) === 0 ? messages.text("timer.0") : messages.text("status.seconds", { n: number.format(Number(timer)) });
-    return [name, shown(count)];
+    const seconds = Number(timer);
+    const name = seconds === 0 ? messages.text("timer.0") : messages.text("status.seconds", { n: number.format(seconds) });
+    return [name, format(count)];
   });
   fillTable(find("#timers tbody", HTMLElement), rows);
 }
 
-/** The other parts, each as it counts. @param {Record<string, any>} parts */
-function showParts(parts) {
-  for (const [name, counters] of Object.entries(parts)) {
-    if (name === "streams" || typeof counters !== "object") continue;
-    let section = document.getElementById(`part-${name}`);
+/** One section for each other component. @param {Record<string, any>} statistics by component */
+function showComponents(statistics) {
+  for (const [name, fields] of Object.entries(statistics)) {
+    if (name === "streams" || typeof fields !== "object") continue;
+    let section = document.getElementById(`component-${name}`);
     if (!section) {
-      const made = /** @type {DocumentFragment} */ (find("#part", HTMLTemplateElement).content.cloneNode(true));
-      section = find("section", HTMLElement, made);
-      section.id = `part-${name}`;
+      const fragment = /** @type {DocumentFragment} */ (find("#component", HTMLTemplateElement).content.cloneNode(true));
+      section = find("section", HTMLElement, fragment);
+      section.id = `component-${name}`;
       const title = find("h2", HTMLElement, section);
-      title.id = `part-${name}-title`;
+      title.id = `component-${name}-title`;
       title.textContent = label(name);
       section.setAttribute("aria-labelledby", title.id);
-      sheets.append(made);
+      sheets.append(fragment);
     }
-    fillTable(find("tbody", HTMLElement, section), Object.entries(counters).map(([key, value]) => [label(key), shown(value, key)]));
+    const rows = Object.entries(fields).map(([key, value]) => [label(key), format(value, key)]);
+    fillTable(find("tbody", HTMLElement, section), rows);
   }
 }
 
-async function askStatus() {
+async function loadStatus() {
   try {
-    const found = await ask("status", {});
-    refusal.hidden = true;
-    find("#health-text", HTMLElement).textContent = messages.text(`health.${found.status}`);
-    const checks = Object.entries(found.checks).map(([name, check]) => [
+    const status = await get("status", {});
+    problem.hidden = true;
+    find("#health-text", HTMLElement).textContent = messages.text(`health.${status.status}`);
+    const checks = Object.entries(status.checks).map(([name, check]) => [
       `${check.ok ? "✓" : check.needed ? "✗" : "!"} ${label(name)}`,
       check.detail,
     ]);
     fillTable(find("#checks", HTMLElement), checks);
-    for (const [ticker, age] of Object.entries(found.upstream.ages)) heard.set(ticker, performance.now() - Number(age));
-    const { streams } = found.statistics;
+    setAges(status.upstream.ages);
+    const { streams } = status.statistics;
     if (streams) {
       showStreams(streams);
-      course.add(found.time / 1000, streams, found.age_bounds);
+      charts.add(status.time / 1000, streams, status.age_bounds);
     }
-    showParts(found.statistics);
+    showComponents(status.statistics);
   } catch {
-    refusal.textContent = messages.text("state.lost");
-    refusal.hidden = false;
+    problem.textContent = messages.text("state.lost");
+    problem.hidden = false;
   }
   showTickers();
 }
 
 stream.open();
-setInterval(askStatus, ASK_MS);
-setInterval(askCoverage, COVERAGE_MS);
-await askStatus();
-await askCoverage();
+setInterval(loadStatus, STATUS_MS);
+setInterval(loadCoverage, COVERAGE_MS);
+await loadStatus();
+await loadCoverage();

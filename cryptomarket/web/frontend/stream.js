@@ -1,28 +1,28 @@
-// The stream as a page uses it: shared with the other tabs by a worker where that can be, else a plain EventSource.
+// The stream as pages use it: shared with the other tabs through a worker where possible, else an EventSource of its own.
 
 import { ReconnectingSource } from "./reconnecting-source.js";
 
-const HERE_MS = 20_000;
+const ALIVE_MS = 20_000;
 const DEFAULT_TIMER = 5;
 
 /** @type {{createScriptURL(url: string): any} | null} */
 let policy = null;
 
-/** A worker's address, as a page that demands Trusted Types wants it; only our own file is trusted. @param {string} url */
+/** The address of our worker as a trusted script URL, for pages that require Trusted Types. @param {string} url */
 function trusted(url) {
   const types = /** @type {any} */ (globalThis).trustedTypes;
   if (!types) return url;
   policy ??= types.createPolicy("cryptomarket", {
-    createScriptURL(/** @type {string} */ asked) {
-      if (asked !== new URL("./worker.js", import.meta.url).href) throw new TypeError("not a worker of ours");
-      return asked;
+    createScriptURL(/** @type {string} */ requested) {
+      if (requested !== new URL("./worker.js", import.meta.url).href) throw new TypeError("not the worker of cryptomarket");
+      return requested;
     },
   });
   return policy?.createScriptURL(url);
 }
 
-/** The worker's port, or null where there can be none: another site, an old browser, a policy that forbids it. */
-function workerPort() {
+/** The worker, or null where none is possible: on another origin, in an old browser, or under a policy that forbids it. */
+function startWorker() {
   const url = new URL("./worker.js", import.meta.url);
   if (url.origin !== location.origin || !("SharedWorker" in globalThis)) return null;
   try {
@@ -32,7 +32,7 @@ function workerPort() {
   }
 }
 
-/** See cryptomarket.d.ts, which says what each member promises. */
+/** Documented in cryptomarket.d.ts. */
 export class CryptoMarketStream extends EventTarget {
   /** @param {import("./cryptomarket.d.ts").StreamOptions} options */
   constructor({ tickers, timer = DEFAULT_TIMER, url, shared = true }) {
@@ -43,41 +43,41 @@ export class CryptoMarketStream extends EventTarget {
     this.shared = shared;
     this.link = "opening";
     /** @type {Map<string, any>} */
-    this.newest = new Map();
+    this.prices = new Map();
     /** @type {ReconnectingSource | null} */
-    this.feed = null;
+    this.source = null;
     /** @type {MessagePort | null} */
     this.port = null;
-    this.here = 0;
-    this.wake = () => (this.port ? this.port.postMessage({ kind: "wake" }) : this.feed?.wake());
-    this.hide = () => this.disconnect();
-    this.show = (/** @type {PageTransitionEvent} */ event) => event.persisted && this.open();
+    this.aliveTimer = 0;
+    this.onWake = () => (this.port ? this.port.postMessage({ kind: "wake" }) : this.source?.wake());
+    this.onPageHide = () => this.disconnect();
+    this.onPageShow = (/** @type {PageTransitionEvent} */ event) => event.persisted && this.open();
   }
 
   open() {
-    document.addEventListener("visibilitychange", this.wake);
-    addEventListener("online", this.wake);
-    addEventListener("pagehide", this.hide); // a page in the browser's back-forward cache must not hold a connection
-    addEventListener("pageshow", this.show);
-    if (this.shared && !this.port) this.connect();
+    document.addEventListener("visibilitychange", this.onWake);
+    addEventListener("online", this.onWake);
+    addEventListener("pagehide", this.onPageHide); // a page in the back-forward cache must not hold a connection
+    addEventListener("pageshow", this.onPageShow);
+    if (this.shared && !this.port) this.connectWorker();
     if (this.port) {
       const { url, timer, tickers } = this;
       this.port.postMessage({ kind: "follow", address: url, timer, tickers });
     } else {
-      this.openAlone();
+      this.openOwnSource();
     }
     return this;
   }
 
   close() {
     this.disconnect();
-    document.removeEventListener("visibilitychange", this.wake);
-    removeEventListener("online", this.wake);
-    removeEventListener("pagehide", this.hide);
-    removeEventListener("pageshow", this.show);
+    document.removeEventListener("visibilitychange", this.onWake);
+    removeEventListener("online", this.onWake);
+    removeEventListener("pagehide", this.onPageHide);
+    removeEventListener("pageshow", this.onPageShow);
   }
 
-  /** @param {{tickers?: Iterable<string>, timer?: number}} wanted */
+  /** @param {{tickers?: Iterable<string>, timer?: number}} options */
   follow({ tickers = this.tickers, timer = this.timer }) {
     this.tickers = [...tickers];
     this.timer = timer;
@@ -86,20 +86,20 @@ export class CryptoMarketStream extends EventTarget {
 
   /** @param {string} ticker */
   latest(ticker) {
-    return this.newest.get(ticker);
+    return this.prices.get(ticker);
   }
 
-  connect() {
-    const worker = workerPort();
+  connectWorker() {
+    const worker = startWorker();
     if (!worker) {
       this.shared = false;
       return;
     }
     this.port = worker.port;
-    this.port.addEventListener("message", (event) => this.hear(event.data.kind, event.data.detail));
+    this.port.addEventListener("message", (event) => this.receive(event.data.kind, event.data.detail));
     this.port.start();
-    this.here = setInterval(() => this.port?.postMessage({ kind: "here" }), HERE_MS);
-    // A worker that cannot be loaded says so here; then each page has a stream of its own.
+    this.aliveTimer = setInterval(() => this.port?.postMessage({ kind: "here" }), ALIVE_MS);
+    // When the worker cannot be loaded, each page opens a stream of its own.
     worker.addEventListener("error", () => {
       this.disconnect();
       this.shared = false;
@@ -107,33 +107,33 @@ export class CryptoMarketStream extends EventTarget {
     });
   }
 
-  openAlone() {
-    this.feed?.close();
-    this.feed = new ReconnectingSource(this.url, this.tickers, this.timer);
+  openOwnSource() {
+    this.source?.close();
+    this.source = new ReconnectingSource(this.url, this.tickers, this.timer);
     for (const kind of ["price", "connection", "link"]) {
-      this.feed.addEventListener(kind, (event) => this.hear(kind, /** @type {CustomEvent} */ (event).detail));
+      this.source.addEventListener(kind, (event) => this.receive(kind, /** @type {CustomEvent} */ (event).detail));
     }
-    this.feed.open();
+    this.source.open();
   }
 
   disconnect() {
-    clearInterval(this.here);
+    clearInterval(this.aliveTimer);
     this.port?.postMessage({ kind: "leave" });
     this.port?.close();
     this.port = null;
-    this.feed?.close();
-    this.feed = null;
+    this.source?.close();
+    this.source = null;
   }
 
   /** @param {string} kind @param {any} detail */
-  hear(kind, detail) {
+  receive(kind, detail) {
     if (kind === "link") {
       if (detail === this.link) return;
       this.link = detail;
     }
     if (kind === "price") {
       if (!this.tickers.includes(detail.ticker)) return;
-      this.newest.set(detail.ticker, detail);
+      this.prices.set(detail.ticker, detail);
     }
     this.dispatchEvent(new CustomEvent(kind, { detail }));
   }

@@ -1,4 +1,4 @@
-// Light, dark, or as the system says. The choice is a cookie, so that the server writes the page in the right colours.
+// The colour theme: light, dark or the system's. The choice is a cookie, so that the server renders the page with it.
 
 const THEMES = ["auto", "light", "dark"];
 
@@ -7,7 +7,7 @@ export function startTheme(messages) {
   const page = document.documentElement;
   const button = document.getElementById("theme");
   if (!(button instanceof HTMLButtonElement)) return;
-  const show = () => {
+  const update = () => {
     button.textContent = `${messages.text("theme.label")}: ${messages.text(`theme.${page.dataset.theme ?? "auto"}`)}`;
   };
   button.addEventListener("click", () => {
@@ -16,8 +16,8 @@ export function startTheme(messages) {
     else page.dataset.theme = next;
     const age = next === "auto" ? 0 : 31_536_000;
     document.cookie = `theme=${next}; path=/; max-age=${age}; samesite=lax`;
-    show();
+    update();
   });
-  show();
+  update();
   button.hidden = false;
 }

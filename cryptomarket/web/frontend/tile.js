@@ -1,4 +1,4 @@
-// One tile: the price of one ticker, its move, its age, its last hour.
+// A tile of the board: the price of one ticker, its move, its age and its last hour.
 
 import { prices } from "./api.js";
 import { fillTable } from "./dom.js";
@@ -10,12 +10,13 @@ import { drawSparkline, priceRange } from "./sparkline.js";
 
 const HOUR = 3600;
 const DAY = 86_400;
-/** The day's change is said only when a price was stored this near to 24 hours ago (seconds). */
+/** The change of the day needs a stored price at most this far from 24 hours ago, in seconds. */
 const DAY_TOLERANCE = 1800;
-/** Where the server calls the feed silent, a ticker younger than this has spoken and is fine. */
-const SPOKEN_MS = 3000;
-/** Live points on the chart, at most one a second; older ones give way to the stored slots. */
-const MOST_LIVE_POINTS = 600;
+/** While the upstream state is "stale", a ticker with a tick younger than this still counts as fresh. */
+const FRESH_MS = 3000;
+/** Streamed points of the sparkline, at most one a second; stored prices replace older ones. */
+const MAX_LIVE_POINTS = 600;
+const REDRAW_MS = 900;
 
 export class Tile {
   /** @param {HTMLElement} article @param {Messages} messages @param {number} interval seconds between stored prices */
@@ -33,8 +34,8 @@ export class Tile {
     /** @type {Price | null} */
     this.price = null;
     this.shownAt = 0;
-    this.sourceAge = 0;
-    this.sourceAgeAt = 0;
+    /** When the gateway last received a tick of this ticker. */
+    this.lastTickAt = 0;
     /** @type {Point[]} */
     this.stored = [];
     /** @type {Point[]} */
@@ -50,25 +51,24 @@ export class Tile {
     return /** @type {HTMLElement} */ (this.article.querySelector(selector));
   }
 
-  /** A price arrived. @param {Price} price */
+  /** Show a price of the stream. @param {Price} price */
   show(price) {
     const before = this.price;
     this.price = price;
     this.shownAt = performance.now();
-    this.heardOf(0);
+    this.setTickAge(0);
     const { whole, fraction } = this.messages.price(price.price);
     this.whole.textContent = whole;
     this.fraction.textContent = fraction;
     if (before) this.showMove(Number(price.price) - Number(before.price), price.price);
-    this.article.dataset.fresh = "yes";
-    this.remember(price);
+    this.addPoint(price);
     this.refresh(true, false);
-    if (this.shownAt - this.drawnAt > 900) this.drawHour();
+    if (this.shownAt - this.drawnAt > REDRAW_MS) this.drawHour();
   }
 
-  /** @param {number} difference @param {string} like a price with the decimals to show */
-  showMove(difference, like) {
-    const decimals = Math.max(2, like.split(".")[1]?.length ?? 0);
+  /** @param {number} difference @param {string} price whose number of decimals is used */
+  showMove(difference, price) {
+    const decimals = Math.max(2, price.split(".")[1]?.length ?? 0);
     const text = this.messages.wholePrice(Math.abs(difference).toFixed(decimals));
     const kind = difference > 0 ? "up" : difference < 0 ? "down" : "none";
     this.move.dataset.move = kind;
@@ -77,45 +77,43 @@ export class Tile {
     this.move.setAttribute("role", "img");
   }
 
-  /** The exchange does not send this ticker. */
-  refused() {
+  /** The exchange refuses this ticker. */
+  showRefused() {
     this.ageText.textContent = this.messages.text("age.refused");
     this.article.dataset.fresh = "no";
   }
 
-  /** The server last heard of this ticker so many milliseconds ago. @param {number} age */
-  heardOf(age) {
-    this.sourceAge = age;
-    this.sourceAgeAt = performance.now();
+  /** @param {number} age milliseconds since the gateway received the last tick of this ticker */
+  setTickAge(age) {
+    this.lastTickAt = performance.now() - age;
   }
 
-  /** Tell the age, and whether to believe the price. @param {boolean} fresh @param {boolean} silent */
-  refresh(fresh, silent) {
+  /** Update the age of the price. @param {boolean} connected @param {boolean} stale whether the upstream state is "stale" */
+  refresh(connected, stale) {
     if (!this.price) return;
     const now = performance.now();
-    const sourceAge = this.sourceAge + now - this.sourceAgeAt;
-    const stale = !fresh || (silent && sourceAge > SPOKEN_MS);
-    this.article.dataset.fresh = stale ? "no" : "yes";
+    const fresh = connected && !(stale && now - this.lastTickAt > FRESH_MS);
+    this.article.dataset.fresh = fresh ? "yes" : "no";
     const age = this.messages.age(now - this.shownAt);
-    const text = stale ? this.messages.text("age.stale", { age }) : age;
+    const text = fresh ? age : this.messages.text("age.stale", { age });
     if (this.ageText.textContent !== text) this.ageText.textContent = text;
   }
 
-  /** For the title of the page. */
-  headline() {
+  /** The price for the title of the page. */
+  title() {
     const arrow = { up: "▲ ", down: "▼ " }[this.move.dataset.move ?? ""] ?? "";
     return `${arrow}${this.messages.wholePrice(this.price?.price ?? "0")} ${this.ticker.toUpperCase().replace("_", "/")}`;
   }
 
-  /** For ears. */
-  spoken() {
+  /** The price for screen readers. */
+  announcement() {
     const price = this.price ? this.messages.wholePrice(this.price.price) : this.messages.text("age.waiting");
     return this.messages.text("announce.price", { ticker: this.ticker.replace("_", " "), price });
   }
 
   /* The last hour */
 
-  /** Read the stored prices of the last hour, and the one of a day ago. */
+  /** Read the stored prices of the last hour, and the price of 24 hours ago. */
   async loadHistory() {
     const now = Math.floor(Date.now() / 1000);
     try {
@@ -124,21 +122,21 @@ export class Tile {
       const [old] = (await prices({ ticker: this.ticker, start: now - DAY, limit: 1 })).slots;
       this.dayAgo = old && Math.abs(old.time - (now - DAY)) <= DAY_TOLERANCE ? old.value : null;
     } catch {
-      return; // the stream goes on without history; the next reading may succeed
+      return; // the stream continues without history; a later call tries again
     }
     this.drawHour();
   }
 
   /** @param {Price} price */
-  remember(price) {
+  addPoint(price) {
     const point = { time: price.exchange_timestamp / 1000, price: Number(price.price), text: price.price };
     const last = this.live.at(-1);
     if (last && point.time - last.time < 1) this.live[this.live.length - 1] = point;
     else this.live.push(point);
-    if (this.live.length > MOST_LIVE_POINTS) this.live.shift();
+    if (this.live.length > MAX_LIVE_POINTS) this.live.shift();
   }
 
-  /** Stored points, then the live ones that are newer. */
+  /** The stored points of the last hour, then the newer live ones. */
   points() {
     const newest = this.stored.at(-1)?.time ?? 0;
     const from = Date.now() / 1000 - HOUR;
@@ -154,28 +152,30 @@ export class Tile {
     // The exchange's clock may be ahead of this machine's.
     const now = Math.max(Date.now() / 1000, last.time);
     drawSparkline(this.svg, points, now - HOUR, now, Math.max(this.interval, 60));
-    const { low, high } = priceRange(points);
-    const price = (/** @type {number} */ price) => this.messages.wholePrice(String(price));
+    const range = priceRange(points);
+    const format = (/** @type {number} */ price) => this.messages.wholePrice(String(price));
+    const [low, high] = [format(range.low), format(range.high)];
     this.find(".from").textContent = this.messages.time(now - HOUR);
     this.find(".to").textContent = this.messages.time(now);
-    this.find(".extent").textContent = this.messages.text("tile.extent", { low: price(low), high: price(high) });
-    const spoken = { ticker: this.ticker, first: price(first.price), last: price(last.price), low: price(low), high: price(high) };
-    this.svg.setAttribute("aria-label", this.messages.text("tile.hour.full", spoken));
-    this.showDay(last.price);
+    this.find(".extent").textContent = `${low} – ${high}`;
+    const values = { ticker: this.ticker, first: format(first.price), last: format(last.price), low, high };
+    this.svg.setAttribute("aria-label", this.messages.text("tile.hour.full", values));
+    this.showDayChange(last.price);
     this.showTable();
   }
 
   /** @param {number} price */
-  showDay(price) {
-    const shown = this.find(".day-change");
+  showDayChange(price) {
+    const element = this.find(".day-change");
     const change = this.dayAgo ? price / this.dayAgo - 1 : null;
-    shown.textContent = change === null ? "—" : this.messages.percent.format(change);
-    shown.dataset.move = change === null || change === 0 ? "none" : change > 0 ? "up" : "down";
+    element.textContent = change === null ? "—" : this.messages.percent.format(change);
+    element.dataset.move = change === null || change === 0 ? "none" : change > 0 ? "up" : "down";
   }
 
-  /** The stored prices in messages, newest first, while the table is open. */
+  /** Fill the table with the stored prices, newest first, while it is open. */
   showTable() {
     if (!(/** @type {HTMLDetailsElement} */ (this.find("details")).open)) return;
-    fillTable(this.rows, [...this.stored].reverse().map(({ time, text }) => [this.messages.time(time), this.messages.wholePrice(text)]));
+    const rows = this.stored.map(({ time, text }) => [this.messages.time(time), this.messages.wholePrice(text)]);
+    fillTable(this.rows, rows.reverse());
   }
 }

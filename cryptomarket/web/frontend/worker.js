@@ -1,55 +1,56 @@
-// A SharedWorker: the tabs of one browser share a stream per timer, since a browser opens only six connections to a host.
+// A SharedWorker through which all tabs of a browser share one stream per timer: a browser opens only six connections
+// to a host over HTTP/1.1.
 
 import { SharedSource } from "./shared-source.js";
 
-/** A tab says every 20 s that it is there; in the background browsers let it speak once a minute. */
-const GONE_MS = 150_000;
-const LOOK_MS = 30_000;
+/** Tabs send "here" every 20 s; browsers slow the timers of background tabs to one a minute. */
+const TAB_TIMEOUT_MS = 150_000;
+const CHECK_MS = 30_000;
 
-/** @type {Map<string, SharedSource>} */
-const feeds = new Map();
-/** @type {Map<MessagePort, {feed: SharedSource | null, heard: number}>} */
+/** By address and timer. @type {Map<string, SharedSource>} */
+const sources = new Map();
+/** @type {Map<MessagePort, {source: SharedSource | null, seenAt: number}>} */
 const tabs = new Map();
 
 /** @param {MessagePort} port */
-function leave(port) {
-  const feed = tabs.get(port)?.feed;
-  feed?.leave(port);
-  if (feed && !feed.readers.size) for (const [key, one] of feeds) if (one === feed) feeds.delete(key);
+function unsubscribe(port) {
+  const source = tabs.get(port)?.source;
+  source?.unsubscribe(port);
+  if (source && !source.subscribers.size) for (const [key, one] of sources) if (one === source) sources.delete(key);
 }
 
-/** @param {MessagePort} port @param {any} said */
-function hear(port, said) {
-  const tab = tabs.get(port) ?? { feed: null, heard: 0 };
+/** @param {MessagePort} port @param {any} message */
+function receive(port, message) {
+  const tab = tabs.get(port) ?? { source: null, seenAt: 0 };
   tabs.set(port, tab);
-  tab.heard = performance.now();
-  if (said.kind === "follow") {
-    const key = `${said.address} ${said.timer}`;
-    const feed = feeds.get(key) ?? new SharedSource(said.address, said.timer);
-    if (tab.feed && tab.feed !== feed) leave(port);
-    feeds.set(key, feed);
-    tab.feed = feed;
-    feed.follow(port, { tickers: said.tickers, tell: (message) => port.postMessage(message) });
-  } else if (said.kind === "wake") {
-    tab.feed?.feed.wake();
-  } else if (said.kind === "leave") {
-    leave(port);
-    tab.feed = null;
+  tab.seenAt = performance.now();
+  if (message.kind === "follow") {
+    const key = `${message.address} ${message.timer}`;
+    const source = sources.get(key) ?? new SharedSource(message.address, message.timer);
+    if (tab.source && tab.source !== source) unsubscribe(port);
+    sources.set(key, source);
+    tab.source = source;
+    source.subscribe(port, { tickers: message.tickers, send: (event) => port.postMessage(event) });
+  } else if (message.kind === "wake") {
+    tab.source?.source.wake();
+  } else if (message.kind === "leave") {
+    unsubscribe(port);
+    tab.source = null;
   }
 }
 
 setInterval(() => {
   for (const [port, tab] of tabs) {
-    if (performance.now() - tab.heard < GONE_MS) continue;
-    leave(port);
+    if (performance.now() - tab.seenAt < TAB_TIMEOUT_MS) continue;
+    unsubscribe(port);
     tabs.delete(port);
     port.close();
   }
-}, LOOK_MS);
+}, CHECK_MS);
 
 addEventListener("connect", (event) => {
   const port = /** @type {MessageEvent} */ (event).ports[0];
   if (!port) return;
-  port.addEventListener("message", (message) => hear(port, message.data));
+  port.addEventListener("message", (message) => receive(port, message.data));
   port.start();
 });
