@@ -1,4 +1,4 @@
-"""The tools of the front end for tests: the lock file's packages, those for development included, installed apart."""
+"""Installs the npm packages of the front end for tests, development packages included, in a temporary folder."""
 
 import functools
 import hashlib
@@ -19,7 +19,7 @@ FRONTEND = Path(__file__).parents[1] / "cryptomarket" / "web" / "frontend"
 def _installed() -> Path | str:
     npm = shutil.which("npm")
     if npm is None:
-        return "no npm on this machine"
+        return "npm is not installed"
     lock = (FRONTEND / "package-lock.json").read_bytes()
     name = f"cryptomarket-frontend-{os.getuid()}-{hashlib.sha256(lock).hexdigest()[:16]}"
     tools = Path(tempfile.gettempdir()) / name
@@ -32,13 +32,13 @@ def _installed() -> Path | str:
     try:
         subprocess.run(command, cwd=tools, check=True, timeout=120, capture_output=True)
     except (OSError, subprocess.SubprocessError) as exc:
-        return f"npm cannot install the tools: {type(exc).__name__}"
+        return f"npm cannot install the packages: {type(exc).__name__}"
     (tools / "complete").touch()
     return tools
 
 
 def npm_tools() -> Path:
-    """A folder with the `node_modules` of the lock file; skips the test where npm cannot make one."""
+    """A folder with the `node_modules` of the lock file; skips the test where npm cannot install it."""
     found = _installed()
     if isinstance(found, str):
         pytest.skip(found)

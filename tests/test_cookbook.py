@@ -117,7 +117,7 @@ async def shown(kitchen: Kitchen, html: str) -> AsyncIterator[tuple[Page, list[s
     icon = '<!doctype html><html lang="en"><title>elsewhere</title><link rel="icon" href="data:,">'
     kitchen.page[0] = (icon + html).encode()
     async with chromium(kitchen.elsewhere) as window:
-        window.friends = (kitchen.demo,)
+        window.allowed_origins = (kitchen.demo,)
         written: list[str] = []
         window.context.on("console", lambda message: written.append(message.text))
         yield await window.open(), written

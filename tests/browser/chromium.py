@@ -1,4 +1,4 @@
-"""A real Chromium on a page of ours, which collects whatever a person would find in its console."""
+"""A real Chromium on our pages; a test fails when a page logs an error or requests another origin."""
 
 import contextlib
 import os
@@ -11,16 +11,16 @@ from typing import Literal
 import pytest
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
 
-__all__ = ["ARTIFACTS", "Window", "chromium"]
+__all__ = ["ARTIFACTS", "THEMES", "Window", "chromium"]
 
-#: Pictures for people to look at; git ignores them.
+#: Screenshots, ignored by git.
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
-#: How long a page may take to show what it must: long, because the machine may be busy with other tests.
-PATIENCE_MS = 45_000
-expect.set_options(timeout=PATIENCE_MS)
+#: The longest wait for a page: other tests may keep the machine busy.
+TIMEOUT_MS = 45_000
+expect.set_options(timeout=TIMEOUT_MS)
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -34,53 +34,61 @@ ARGUMENTS = [
 
 @dataclass
 class Window:
-    """One browser context: its pages share cookies, and none may complain or ask a stranger."""
+    """One browser context: its pages share cookies, storage and workers."""
 
     context: BrowserContext
     origin: str
-    complaints: list[str] = field(default_factory=list)
-    strangers: list[str] = field(default_factory=list)
-    #: Complaints that the test causes on purpose, such as a refused connection while the gateway is away.
-    expected: tuple[str, ...] = ()
-    #: Other origins that the page may ask.
-    friends: tuple[str, ...] = ()
+    #: Errors and warnings in the console, and uncaught exceptions.
+    errors: list[str] = field(default_factory=list)
+    #: Requests to origins that are not allowed.
+    foreign_requests: list[str] = field(default_factory=list)
+    #: Parts of error messages that the test causes on purpose.
+    expected_errors: tuple[str, ...] = ()
+    #: Further origins that the pages may request.
+    allowed_origins: tuple[str, ...] = ()
 
     async def open(self, path: str = "/") -> Page:
-        """A new page at the path."""
+        """Return a new page at the path, loaded."""
         page = await self.context.new_page()
-        page.on("console", self._console)
-        page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
-        page.on("request", self._request)
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.errors.append(f"error: {error}"))
+        page.on("request", self._on_request)
         await page.goto(self.origin + path)
         return page
 
-    def _console(self, message: ConsoleMessage) -> None:
-        known = any(words in message.text for words in self.expected)
-        if message.type in ("error", "warning") and not known:
-            self.complaints.append(f"{message.type}: {message.text}")
+    def _on_console(self, message: ConsoleMessage) -> None:
+        expected = any(part in message.text for part in self.expected_errors)
+        if message.type in ("error", "warning") and not expected:
+            self.errors.append(f"{message.type}: {message.text}")
 
-    def _request(self, request: Request) -> None:
-        if not request.url.startswith((self.origin, *self.friends, "data:", "blob:")):
-            self.strangers.append(request.url)
+    def _on_request(self, request: Request) -> None:
+        if not request.url.startswith((self.origin, *self.allowed_origins, "data:", "blob:")):
+            self.foreign_requests.append(request.url)
 
-    async def picture(self, page: Page, name: str) -> None:
-        """Keep what the whole page looks like."""
+    async def screenshot(self, page: Page, name: str) -> Path:
+        """Write a screenshot of the whole page to the artifacts and return its path."""
         ARTIFACTS.mkdir(exist_ok=True)
-        await page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+        path = ARTIFACTS / f"{name}.png"
+        await page.screenshot(path=path, full_page=True)
+        return path
 
-    async def pictures(self, page: Page, name: str) -> None:
-        """Keep what the page looks like in both themes, from telephone to desk; nothing may stick out to the side."""
+    async def check_widths(self, page: Page, name: str) -> None:
+        """Assert that the page never scrolls sideways, in both themes; keep screenshots at 390 and 1280 px."""
         for theme in THEMES:
             await page.emulate_media(color_scheme=theme)
-            for width in (320, 768, 1280):
+            for width in (320, 390, 768, 1280):
                 await page.set_viewport_size({"width": width, "height": 900})
-                await self.picture(page, f"{name}-{theme}-{width}")
                 assert await page.evaluate("document.documentElement.scrollWidth") <= width, (theme, width)
+                if width in (390, 1280):
+                    await self.screenshot(page, f"{name}-{theme}-{width}")
 
 
 @contextlib.asynccontextmanager
 async def chromium(origin: str, *, dark: bool = False, locale: str = "en-GB") -> AsyncIterator[Window]:
-    """A window of the system's Chromium; skips the test where there is none, and fails it when a page complained."""
+    """A window of the installed Chromium; skips the test where there is none.
+
+    At the end, fails the test when a page logged an error or requested another origin.
+    """
     path = os.environ.get("CRYPTOMARKET_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("no Chromium on this machine (set CRYPTOMARKET_CHROMIUM)")
@@ -92,9 +100,9 @@ async def chromium(origin: str, *, dark: bool = False, locale: str = "en-GB") ->
             locale=locale,
             timezone_id="UTC",
         )
-        context.set_default_timeout(PATIENCE_MS)
+        context.set_default_timeout(TIMEOUT_MS)
         window = Window(context, origin)
         yield window
         await browser.close()
-    assert not window.complaints, window.complaints
-    assert not window.strangers, window.strangers
+    assert not window.errors, window.errors
+    assert not window.foreign_requests, window.foreign_requests

@@ -8,23 +8,12 @@ from playwright.async_api import Page, Route, expect
 from cryptomarket.model import UpstreamState
 
 from .chromium import chromium
-from .market import moving_site
-
-
-@pytest.mark.system
-async def test_the_board_looks_like_itself_everywhere(tmp_path: Path) -> None:
-    """In both themes and at every width nothing is cut off to the side, and pictures are kept to look at."""
-    async with moving_site(tmp_path) as site, chromium(site.address) as window:
-        page = await window.open()
-        await expect(page.locator(".tile .line").first).to_be_visible()
-        await expect(page.locator(".tile .move").nth(1)).not_to_be_empty()
-        await expect(page.locator("#canvas canvas").first).to_be_visible()
-        await window.pictures(page, "board")
+from .live_site import live_site
 
 
 async def test_both_prices_move(tmp_path: Path) -> None:
-    """Each tile shows a price, then another one, with its direction in words for ears."""
-    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+    """Each tile shows a price, then another one, and names its direction for screen readers."""
+    async with live_site(tmp_path) as site, chromium(site.address) as window:
         page = await window.open()
         for ticker in ("btc_usd", "eth_usd"):
             price = page.locator(f"[data-ticker={ticker}] .number")
@@ -37,40 +26,39 @@ async def test_both_prices_move(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-async def test_choosing_a_timer_changes_the_cadence(tmp_path: Path) -> None:
-    """Every tick shows many prices a second, 1 s about one; the choice is in the address and outlives a reload."""
-    async with moving_site(tmp_path, seconds=0.05) as site, chromium(site.address) as window:
+async def test_the_timer_changes_how_often_prices_are_shown(tmp_path: Path) -> None:
+    """Every tick shows many prices a second, 1 s at most one; the choice is in the address and survives a reload."""
+    async with live_site(tmp_path, seconds=0.05) as site, chromium(site.address) as window:
         page = await window.open()
         await expect(page.locator(".tile .move").first).not_to_be_empty()
-        slow = await changes(page, 2.5)
+        slow = await seconds_for_changes(page, 3)
         await page.get_by_label("Every tick").check()
         await expect(page.locator("#timer-hint")).to_have_text("each price as it arrives")
-        fast = await changes(page, 1.5)
+        fast = await seconds_for_changes(page, 10)
         await page.reload()
         await expect(page.get_by_label("Every tick")).to_be_checked()
         assert page.url.endswith("?timer=0")
-    assert 1 <= slow <= 4  # a busy machine makes them fewer, never more
-    assert fast > slow + 2
+    assert slow > 1  # a busy machine makes both slower
+    assert fast < 8
 
 
-async def changes(page: Page, seconds: float) -> int:
-    """How often the first price is written within so many seconds."""
-    counted: int = await page.evaluate(
-        """seconds => new Promise(done => {
-            let count = 0;
-            const watch = new MutationObserver(() => count++);
-            watch.observe(document.querySelector('.fraction'), {childList: true});
-            setTimeout(() => done(count), seconds * 1000);
+async def seconds_for_changes(page: Page, count: int) -> float:
+    """How long the first price takes for so many changes."""
+    seconds: float = await page.evaluate(
+        """count => new Promise(resolve => {
+            const start = performance.now();
+            const observer = new MutationObserver(() => --count || resolve((performance.now() - start) / 1000));
+            observer.observe(document.querySelector('.fraction'), {childList: true});
         })""",
-        seconds,
+        count,
     )
-    return counted
+    return seconds
 
 
 @pytest.mark.system
-async def test_the_state_is_told_and_old_prices_are_greyed(tmp_path: Path) -> None:
-    """Live, silent, down, live again: in words, and each tile says that its price is stale and how old it is."""
-    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+async def test_the_state_is_shown_and_stale_prices_are_marked(tmp_path: Path) -> None:
+    """Live, stale, down, live again: the header shows the state, and each tile the age of a stale price."""
+    async with live_site(tmp_path) as site, chromium(site.address) as window:
         page = await window.open()
         state, tile = page.locator("#state"), page.locator("[data-ticker=btc_usd]")
         await expect(state).to_have_text("Live")
@@ -80,10 +68,10 @@ async def test_the_state_is_told_and_old_prices_are_greyed(tmp_path: Path) -> No
         await expect(tile).to_have_attribute("data-fresh", "no")
         await expect(tile.locator(".age")).to_have_text(re.compile(r"^stale, \d+ s ago$"))
         await expect(page.locator("#announcer")).to_have_text("No data from the exchange, prices are stale")
-        await window.picture(page, "board-stale")
+        await window.screenshot(page, "board-stale")
         site.upstream(UpstreamState.DOWN)
         await expect(state).to_have_text("The exchange cannot be reached")
-        await window.picture(page, "board-down")
+        await window.screenshot(page, "board-down")
         site.upstream(UpstreamState.LIVE)
         site.tick("btc_usd", "65000.5")
         site.tick("eth_usd", "3000.5")
@@ -93,30 +81,31 @@ async def test_the_state_is_told_and_old_prices_are_greyed(tmp_path: Path) -> No
 
 
 @pytest.mark.system
-async def test_the_page_comes_back_when_the_gateway_restarts(tmp_path: Path) -> None:
-    """While the gateway is away the page says so; on the same address it goes on without a hand."""
+async def test_the_page_reconnects_when_the_gateway_restarts(tmp_path: Path) -> None:
+    """While the gateway is down the page shows it; when the same address answers again, the page is live by itself."""
     (tmp_path / "again").mkdir()
     async with contextlib.AsyncExitStack() as stack:
-        gateway = await stack.enter_async_context(moving_site(tmp_path))
+        gateway = await stack.enter_async_context(live_site(tmp_path))
         port = int(gateway.address.rpartition(":")[2])
         async with chromium(gateway.address) as window:
-            window.expected = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE")
+            window.expected_errors = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE")
             page = await window.open()
             await expect(page.locator("#state")).to_have_text("Live")
             await stack.aclose()
             await expect(page.locator("#state")).to_have_text("Connection to the server lost, reconnecting")
             await expect(page.locator(".tile").first).to_have_attribute("data-fresh", "no")
-            async with moving_site(tmp_path / "again", port=port):
+            async with live_site(tmp_path / "again", port=port):
                 await expect(page.locator("#state")).to_have_text("Live")
                 await expect(page.locator(".tile").first).to_have_attribute("data-fresh", "yes")
 
 
 @pytest.mark.system
-async def test_a_refused_stream_is_asked_for_again(tmp_path: Path) -> None:
-    """An EventSource is dead after a 502 of some proxy; the page makes a new one by itself."""
-    async with moving_site(tmp_path) as site, chromium(site.address) as window:
-        window.expected = ("status of 502",)
-        await window.context.add_init_script("delete globalThis.SharedWorker")  # requests of a worker cannot be refused
+async def test_a_refused_stream_is_reopened(tmp_path: Path) -> None:
+    """A status of 502 closes an EventSource for good; the page opens a new one."""
+    async with live_site(tmp_path) as site, chromium(site.address) as window:
+        window.expected_errors = ("status of 502",)
+        # Playwright cannot intercept the requests of a worker.
+        await window.context.add_init_script("delete globalThis.SharedWorker")
         refused = 0
 
         async def refuse(route: Route) -> None:
@@ -126,14 +115,14 @@ async def test_a_refused_stream_is_asked_for_again(tmp_path: Path) -> None:
 
         await window.context.route("**/sse/**", refuse)
         page = await window.open()
-        await expect(page.locator("#state")).to_have_text("Live", timeout=15_000)
+        await expect(page.locator("#state")).to_have_text("Live")
         assert refused == 3
 
 
 @pytest.mark.system
-async def test_everything_can_be_done_with_the_keyboard(tmp_path: Path) -> None:
-    """The skip link is first, the timer is one stop with arrows, the table opens, the colours change and stay."""
-    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+async def test_the_board_can_be_used_with_the_keyboard(tmp_path: Path) -> None:
+    """The skip link is first, arrows choose the timer, Enter opens a table; a theme set by Enter is remembered."""
+    async with live_site(tmp_path) as site, chromium(site.address) as window:
         page = await window.open()
         await expect(page.locator(".line").first).to_be_visible()
         await page.keyboard.press("Tab")
@@ -152,13 +141,13 @@ async def test_everything_can_be_done_with_the_keyboard(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-async def test_the_page_speaks_russian(tmp_path: Path) -> None:
-    """A Russian browser gets Russian words and figures; the choice in the foot is kept."""
-    async with moving_site(tmp_path) as site, chromium(site.address, locale="ru-RU") as window:
+async def test_the_page_is_translated_to_russian(tmp_path: Path) -> None:
+    """A Russian browser gets Russian texts and numbers; a language chosen in the footer is remembered."""
+    async with live_site(tmp_path) as site, chromium(site.address, locale="ru-RU") as window:
         page = await window.open()
         await expect(page.locator("#state")).to_have_text("На связи")
         await expect(page.locator("[data-ticker=btc_usd] .number")).to_have_text(re.compile(r"^\d+\s\d{3},\d\d$"))
-        await window.picture(page, "board-russian")
+        await window.screenshot(page, "board-russian")
         await page.get_by_role("link", name="English").click()
         await expect(page.locator("#state")).to_have_text("Live")
         await page.goto(site.address)
@@ -167,11 +156,11 @@ async def test_the_page_speaks_russian(tmp_path: Path) -> None:
 
 @pytest.mark.system
 async def test_the_api_page_works_without_the_internet(tmp_path: Path) -> None:
-    """Swagger UI comes from this server alone, within the content policy, and tries a request out."""
-    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+    """Swagger UI is served by the gateway, obeys the content policy, and can send a request."""
+    async with live_site(tmp_path) as site, chromium(site.address) as window:
         page = await window.open("/docs")
         await page.locator("#operations-prices-prices_api_v1_prices_get").get_by_role("button").first.click()
         await page.get_by_placeholder("ticker").fill("btc_usd")
         await page.get_by_role("button", name="Execute").click()
         await expect(page.locator(".live-responses-table .response .response-col_status").first).to_contain_text("200")
-        await window.picture(page, "docs")
+        await window.screenshot(page, "docs")

@@ -13,14 +13,14 @@ from starlette.routing import Route
 from tests.web.site import Site, running_server
 
 from .chromium import chromium
-from .market import moving_site
+from .live_site import live_site
 
 pytestmark = pytest.mark.system
 
 
 @contextlib.asynccontextmanager
 async def page_elsewhere(gateway: list[str]) -> AsyncIterator[str]:
-    """A page on another origin, as its owner would write it; the gateway's address comes later."""
+    """A page on another origin that embeds the elements; ``gateway`` gets the address of the gateway later."""
 
     async def page(_: Request) -> HTMLResponse:
         return HTMLResponse(f"""<!doctype html><html lang="en"><title>elsewhere</title><link rel="icon" href="data:,">
@@ -33,7 +33,7 @@ async def page_elsewhere(gateway: list[str]) -> AsyncIterator[str]:
         yield address
 
 
-async def streams_become(site: Site, count: int) -> None:
+async def wait_for_streams(site: Site, count: int) -> None:
     """Wait until the gateway has so many streams."""
     with anyio.fail_after(60):
         while len(site.manager) != count:
@@ -41,29 +41,29 @@ async def streams_become(site: Site, count: int) -> None:
 
 
 async def test_the_elements_work_on_another_allowed_origin(tmp_path: Path) -> None:
-    """Prices move and the chart is drawn on a page of another site, all over one stream."""
+    """On a page of another origin prices move and the chart is drawn, over one stream."""
     gateway: list[str] = []
-    async with page_elsewhere(gateway) as elsewhere, moving_site(tmp_path, origins=[elsewhere]) as site:
+    async with page_elsewhere(gateway) as elsewhere, live_site(tmp_path, origins=[elsewhere]) as site:
         gateway.append(site.address)
         async with chromium(elsewhere) as window:
-            window.friends = (site.address,)
+            window.allowed_origins = (site.address,)
             page = await window.open()
             for element in await page.locator("crypto-price").all():
                 before = await element.locator(".number").inner_text()
                 await expect(element.locator(".number")).not_to_have_text(before)
             await expect(page.locator("crypto-chart .line").first).to_be_visible()
-            await streams_become(site, 1)
+            await wait_for_streams(site, 1)
             await page.evaluate("document.querySelectorAll('crypto-price, crypto-chart').forEach(one => one.remove())")
-            await streams_become(site, 0)
+            await wait_for_streams(site, 0)
 
 
-async def test_a_site_that_is_not_allowed_gets_nothing(tmp_path: Path) -> None:
-    """The browser itself keeps another site's page from the scripts and the prices."""
+async def test_an_origin_that_is_not_allowed_reads_nothing(tmp_path: Path) -> None:
+    """The browser loads neither scripts nor prices for a page of another origin."""
     gateway: list[str] = []
-    async with page_elsewhere(gateway) as elsewhere, moving_site(tmp_path) as site:
+    async with page_elsewhere(gateway) as elsewhere, live_site(tmp_path) as site:
         gateway.append(site.address)
         async with chromium(elsewhere) as window:
-            window.friends, window.expected = (site.address,), ("CORS", "ERR_FAILED")
+            window.allowed_origins, window.expected_errors = (site.address,), ("CORS", "ERR_FAILED")
             page = await window.open()
             failed = await page.evaluate(
                 "address => fetch(address).then(() => 'read', () => 'refused')", f"{site.address}/api/v1/tickers"
@@ -74,8 +74,8 @@ async def test_a_site_that_is_not_allowed_gets_nothing(tmp_path: Path) -> None:
 
 
 async def test_twenty_tabs_share_one_stream(tmp_path: Path) -> None:
-    """More tabs than a browser opens connections to a host: each moves, and the gateway sees one stream."""
-    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+    """With more tabs than a browser opens connections to a host, each is live, and the gateway has one stream."""
+    async with live_site(tmp_path) as site, chromium(site.address) as window:
         first = await window.open("/?timer=1")
         await expect(first.locator("#state")).to_have_text("Live")
         tabs = [await window.open("/?timer=1") for _ in range(19)]
@@ -86,42 +86,42 @@ async def test_twenty_tabs_share_one_stream(tmp_path: Path) -> None:
         await first.close()
         for tab in tabs[1:]:
             await tab.close()
-        await moves(tabs[0])
+        await wait_for_change(tabs[0])
         assert len(site.manager) == 1
         await tabs[0].close()
-        await streams_become(site, 0)
+        await wait_for_streams(site, 0)
 
 
-async def moves(tab: Page) -> None:
-    """Wait until the first price of the tab is another one."""
-    price = tab.locator(".tile .number").first
-    await expect(price).not_to_have_text(await price.inner_text())
+async def wait_for_change(page: Page, timeout: float | None = None) -> None:
+    """Wait until the first price of the page has changed."""
+    price = page.locator(".tile .number").first
+    await expect(price).not_to_have_text(await price.inner_text(), timeout=timeout)
 
 
-async def test_a_tab_that_asks_for_more_does_not_disturb_the_others(tmp_path: Path) -> None:
-    """Another ticker or timer in one tab: the stream follows the union, and each tab gets what it asked for."""
-    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+async def test_tabs_with_different_tickers_and_timers_share_streams(tmp_path: Path) -> None:
+    """Tabs with one timer share a stream of all their tickers; a tab with another timer has a second stream."""
+    async with live_site(tmp_path) as site, chromium(site.address) as window:
         one = await window.open("/?timer=1")
         other = await window.open("/?timer=1")
         await other.goto(f"{site.address}/?timer=1&tickers=sol_usd")
         site.tick("sol_usd", "140.5")
         await expect(other.locator("[data-ticker=sol_usd] .number")).to_have_text("140.50")
         await expect(one.locator("[data-ticker=sol_usd]")).to_have_count(0)
-        await moves(one)
-        await streams_become(site, 1)
+        await wait_for_change(one)
+        await wait_for_streams(site, 1)
         await other.get_by_label("Every tick").check()
-        await streams_become(site, 2)
-        await moves(one)
-        await moves(other)
+        await wait_for_streams(site, 2)
+        await wait_for_change(one)
+        await wait_for_change(other)
 
 
-async def test_a_page_left_for_another_closes_its_stream_and_opens_it_on_return(tmp_path: Path) -> None:
-    """Back and forth through the browser's cache of pages: one stream, none, one."""
-    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+async def test_a_page_in_the_back_forward_cache_holds_no_stream(tmp_path: Path) -> None:
+    """Leaving the page closes its stream, and going back opens it again."""
+    async with live_site(tmp_path) as site, chromium(site.address) as window:
         page = await window.open()
-        await streams_become(site, 1)
+        await wait_for_streams(site, 1)
         await page.goto(f"{site.address}/history")
-        await streams_become(site, 0)
+        await wait_for_streams(site, 0)
         await page.go_back()
-        await streams_become(site, 1)
-        await moves(page)
+        await wait_for_streams(site, 1)
+        await wait_for_change(page)

@@ -1,4 +1,4 @@
-"""Logging in from a page, against a whole gateway and its exchange."""
+"""The login on a page, against a whole gateway and a simulated exchange."""
 
 import re
 from pathlib import Path
@@ -12,61 +12,61 @@ from cryptomarket.simulator.accounts import SimulatedAccount
 from tests.frontend import FRONTEND
 from tests.persons.site import ADA, BOB, running_persons
 
-from .chromium import THEMES, chromium
-from .test_accessibility import offences
+from .chromium import chromium
+from .test_accessibility import check_both_themes
 
 pytestmark = pytest.mark.system
 
 
 async def log_in(page: Page, account: SimulatedAccount, secret: str | None = None) -> None:
-    """What a person does: open the dialog, fill it in, press Enter."""
+    """Open the dialog, fill it in, press Enter."""
     await page.locator("#person-open").click()
     await page.get_by_label("Client ID").fill(account.client_id)
     await page.get_by_label("Client secret").fill(secret or account.client_secret)
     await page.get_by_label("Client secret").press("Enter")
 
 
-async def person_is(page: Page, name: str) -> None:
-    """Wait until the head of the page names that person, or offers to log in."""
+async def wait_for_person(page: Page, name: str) -> None:
+    """Wait until the button in the header has that text: a name, or the offer to log in."""
     await expect(page.locator("#person-open")).to_have_text(name)
 
 
-async def kept(page: Page) -> str:
-    """All that scripts of the page could find again: its fields, its storage, its cookies, its address, its text."""
-    found: str = await page.evaluate(
+async def readable_by_scripts(page: Page) -> str:
+    """All that scripts of the page can read: fields, storage, cookies, address and document."""
+    text: str = await page.evaluate(
         """() => [...document.querySelectorAll('input')].map(input => input.value).join(' ')
             + JSON.stringify(localStorage) + JSON.stringify(sessionStorage) + JSON.stringify(history.state)
             + document.cookie + location.href + document.documentElement.outerHTML"""
     )
-    return found
+    return text
 
 
 async def test_a_person_logs_in_sees_the_account_and_logs_out(tmp_path: Path) -> None:
-    """Name, e-mail and balances come after the right secret, of which the page keeps nothing; log-out ends it."""
+    """After a login the page shows name, e-mail and balances but keeps no secret; a logout ends it."""
     async with running_persons(tmp_path) as site, chromium(site.url) as window:
         page = await window.open()
-        await person_is(page, "Log in")
+        await wait_for_person(page, "Log in")
         await log_in(page, ADA)
         assert await page.get_by_label("Client secret").input_value() == ""
-        await person_is(page, "ada")
+        await wait_for_person(page, "ada")
         card = page.locator("#person")
         await expect(card).to_contain_text("ada@example.com")
         await expect(card.locator("#accounts")).to_contain_text(re.compile(r"BTC\s*10"))
-        left = await kept(page)
-        assert ADA.client_secret not in left
-        assert "gAAAA" not in left  # how every Fernet token begins
+        text = await readable_by_scripts(page)
+        assert ADA.client_secret not in text
+        assert "gAAAA" not in text  # the start of every Fernet token
         assert all(cookie.get("httpOnly") for cookie in await window.context.cookies() if "session" in cookie["name"])
         await page.reload()
-        await person_is(page, "ada")
+        await wait_for_person(page, "ada")
         await page.locator("#person-open").click()
         await page.get_by_role("button", name="Log out").click()
-        await person_is(page, "Log in")
+        await wait_for_person(page, "Log in")
         await expect(page.locator("#person-status")).to_have_text("Logged out: at your request.")
         assert await page.evaluate("fetch('/api/v1/tickers').then(answer => answer.status)") == 200
 
 
-async def test_a_wrong_secret_is_answered_in_words(tmp_path: Path) -> None:
-    """The dialog says what to do, with the field empty and in focus; the right one then works."""
+async def test_a_wrong_secret_is_explained(tmp_path: Path) -> None:
+    """The dialog says what to do and focuses the empty field; the right secret then works."""
     async with running_persons(tmp_path) as site, chromium(site.url) as window:
         page = await window.open()
         await log_in(page, ADA, "not-the-secret")
@@ -74,18 +74,18 @@ async def test_a_wrong_secret_is_answered_in_words(tmp_path: Path) -> None:
         await expect(answer).to_contain_text("check the client id and the secret")
         await expect(page.get_by_label("Client secret")).to_be_focused()
         assert await page.get_by_label("Client secret").input_value() == ""
-        window.expected = ("status of 429",)  # after a failure the next try has to wait two seconds
+        window.expected_errors = ("status of 429",)  # after a failure the next attempt is refused for two seconds
         with anyio.fail_after(90):
             while await page.locator("#login").is_visible():
                 await page.get_by_label("Client secret").fill(ADA.client_secret)
                 await page.get_by_label("Client secret").press("Enter")
                 await expect(answer).not_to_have_text("Asking the exchange…")
-                await page.wait_for_timeout(500)
-        await person_is(page, "ada")
+                await page.wait_for_timeout(500)  # else the attempts would exceed the limit of a minute
+        await wait_for_person(page, "ada")
 
 
 async def test_two_persons_in_two_browsers_never_see_each_other(tmp_path: Path) -> None:
-    """Each context has its own person; what one does changes nothing for the other."""
+    """Each browser has its own person; a logout in one does not end the other."""
     async with (
         running_persons(tmp_path) as site,
         chromium(site.url) as window,
@@ -93,39 +93,39 @@ async def test_two_persons_in_two_browsers_never_see_each_other(tmp_path: Path) 
     ):
         one, other = await window.open(), await elsewhere.open("/status")
         await log_in(one, ADA)
-        await person_is(one, "ada")
+        await wait_for_person(one, "ada")
         await expect(other.locator("#person-open")).to_have_text("Log in")
         await log_in(other, BOB)
-        await person_is(other, "bob")
+        await wait_for_person(other, "bob")
         await expect(other.locator("#person")).to_contain_text("bob@example.com")
         assert "ada" not in await other.locator("#person").inner_text()
         await one.get_by_role("button", name="Log out").click()
-        await person_is(one, "Log in")
-        await person_is(other, "bob")
+        await wait_for_person(one, "Log in")
+        await wait_for_person(other, "bob")
 
 
-async def test_all_tabs_know_who_is_logged_in(tmp_path: Path) -> None:
-    """Six tabs and one stream: a log-in in one is seen in all, with whatever timer, and so is the log-out."""
+async def test_all_tabs_of_a_browser_share_the_login(tmp_path: Path) -> None:
+    """A login and a logout in one tab show in all tabs, whatever their timer."""
     async with running_persons(tmp_path) as site, chromium(site.url) as window:
         tabs = [await window.open("/?timer=60") for _ in range(5)] + [await window.open("/status")]
         await log_in(tabs[0], ADA)
         for tab in tabs:
-            await person_is(tab, "ada")
+            await wait_for_person(tab, "ada")
         late = await window.open("/?timer=60")
-        await person_is(late, "ada")
-        assert len(site.gateway.manager) == 2  # one a timer, however many tabs
+        await wait_for_person(late, "ada")
+        assert len(site.gateway.manager) == 2  # one for each timer
         await tabs[-1].locator("#person-open").click()
         await tabs[-1].get_by_role("button", name="Log out").click()
         for tab in [*tabs, late]:
-            await person_is(tab, "Log in")
+            await wait_for_person(tab, "Log in")
 
 
-async def test_a_login_that_nobody_answers_is_given_up(tmp_path: Path) -> None:
-    """After 20 s without an outcome the dialog says so, and can be used again."""
+async def test_a_login_without_a_result_times_out(tmp_path: Path) -> None:
+    """After 20 s without a result the dialog says so and can be used again."""
     async with running_persons(tmp_path) as site, chromium(site.url) as window:
-        await window.context.clock.install()  # before the page begins to ask the time
+        await window.context.clock.install()  # before the page reads the time
         page = await window.open("/status")
-        await person_is(page, "Log in")
+        await wait_for_person(page, "Log in")
         await page.route("**/api/v1/persons/login", lambda route: route.fulfill(status=202, json={"login": "lost"}))
         await log_in(page, ADA)
         await expect(page.locator("#person-status")).to_have_text("Asking the exchange…")
@@ -135,10 +135,10 @@ async def test_a_login_that_nobody_answers_is_given_up(tmp_path: Path) -> None:
         await expect(page.get_by_label("Client ID")).to_be_enabled()
 
 
-async def test_a_refused_login_says_why(tmp_path: Path) -> None:
-    """What the server answers instead of taking it is shown, such as too many attempts."""
+async def test_a_refused_login_is_explained(tmp_path: Path) -> None:
+    """The dialog shows why the server refuses an attempt, such as too many of them."""
     async with running_persons(tmp_path, logins_per_minute=1) as site, chromium(site.url) as window:
-        window.expected = ("status of 429",)
+        window.expected_errors = ("status of 429",)
         page = await window.open()
         await log_in(page, ADA, "not-the-secret")
         answer = page.locator("#person-status")
@@ -150,40 +150,36 @@ async def test_a_refused_login_says_why(tmp_path: Path) -> None:
         await expect(answer).not_to_contain_text("Asking")
 
 
-async def test_the_dialog_is_for_everybody(tmp_path: Path) -> None:
-    """axe finds nothing in it, in both themes; Escape closes it and gives the focus back; pictures are kept."""
+async def test_the_dialog_is_accessible(tmp_path: Path) -> None:
+    """axe finds nothing in it, in both themes; Escape closes it and restores the focus; it fits every width."""
     async with running_persons(tmp_path) as site, chromium(site.url) as window:
         page = await window.open()
         await expect(page.locator("#person-open")).to_be_visible()
         await page.locator("#person-open").focus()
         await page.keyboard.press("Enter")
         await expect(page.get_by_label("Client ID")).to_be_focused()
-        for theme in THEMES:
-            await page.emulate_media(color_scheme=theme)
-            assert await offences(window, page) == [], theme
-        await window.pictures(page, "login")
+        await check_both_themes(page)
+        await window.check_widths(page, "login")
         await page.keyboard.press("Escape")
         await expect(page.locator("#person")).to_be_hidden()
         await expect(page.locator("#person-open")).to_be_focused()
         await log_in(page, ADA)
         await expect(page.locator("#accounts")).to_contain_text("BTC")
-        for theme in THEMES:
-            await page.emulate_media(color_scheme=theme)
-            assert await offences(window, page) == [], theme
-        await window.pictures(page, "person")
+        await check_both_themes(page)
+        await window.check_widths(page, "person")
 
 
-async def test_the_dialog_speaks_russian(tmp_path: Path) -> None:
-    """The reason of a failure is told in the language of the page as well."""
+async def test_the_dialog_is_translated_to_russian(tmp_path: Path) -> None:
+    """The reason of a failure is shown in the language of the page."""
     async with running_persons(tmp_path) as site, chromium(site.url, locale="ru-RU") as window:
         page = await window.open()
-        await person_is(page, "Войти")
+        await wait_for_person(page, "Войти")
         await log_in(page, ADA, "not-the-secret")
         await expect(page.locator("#person-status")).to_contain_text("биржа не принимает этот ключ")
 
 
 @pytest.mark.parametrize("reason", sorted({code.advice for code in ERROR_CODES.values() if code.advice}))
 def test_every_reason_is_translated(reason: str) -> None:
-    """A sentence about a failed log-in that the exchange causes has its words in each language."""
+    """Each reason of a failed login has a translation in each language."""
     for path in (FRONTEND / "messages").glob("*.json"):
         assert f'"login.reason.{reason}"' in path.read_text(), path.name

@@ -10,29 +10,14 @@ from cryptomarket.web.health import Check
 from tests.web.site import NOON
 
 from .chromium import chromium
-from .market import moving_site
+from .live_site import live_site
 
 pytestmark = pytest.mark.system
 
 
-async def test_the_state_of_a_node_looks_like_itself_everywhere(tmp_path: Path) -> None:
-    """Health, tickers and streams fit every width in both themes; pictures are kept to look at."""
-    async with moving_site(tmp_path) as site, chromium(site.address) as window:
-        site.checks = {
-            "process": Check(True, "serving"),
-            "database": Check(False, "the database does not answer", needed=False),
-            "upstream": Check(True, "live"),
-        }
-        page = await window.open("/status")
-        await expect(page.locator("#rate canvas").first).to_be_visible()
-        await expect(page.locator("#tickers")).to_contain_text("missing, gaps")
-        await page.wait_for_timeout(7_000)  # so that the plots in the pictures have something to show
-        await window.pictures(page, "status")
-
-
-async def test_the_state_of_a_node_is_live(tmp_path: Path) -> None:
-    """Streams are counted by timer, what is not well is said, and the lamp follows the stream."""
-    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+async def test_the_status_of_a_node_is_live(tmp_path: Path) -> None:
+    """The page shows streams by timer, a failing dependency, charts as a table, and the state of the stream."""
+    async with live_site(tmp_path) as site, chromium(site.address) as window:
         site.checks = {"database": Check(False, "the database does not answer", needed=False)}
         await window.open("/?timer=5")
         page = await window.open("/status")
@@ -50,9 +35,9 @@ async def test_the_state_of_a_node_is_live(tmp_path: Path) -> None:
         await expect(page.locator("#state")).to_have_text("The exchange cannot be reached")
 
 
-async def test_moments_are_told_as_times(tmp_path: Path) -> None:
-    """A day and a moment are written as such, not as counts of seconds; what is empty is left out."""
-    async with moving_site(tmp_path) as site, chromium(site.address) as window:
+async def test_times_are_shown_as_dates(tmp_path: Path) -> None:
+    """A day and a moment are dates, not counts of seconds; an empty field is left out."""
+    async with live_site(tmp_path) as site, chromium(site.address) as window:
         site.counters["maintenance"] = lambda: {"upkeep": {"day": 1_763_596_800, "finished": NOON, "failure": None}}
         page = await window.open("/status")
         row = page.locator("#component-maintenance tr")
@@ -60,10 +45,10 @@ async def test_moments_are_told_as_times(tmp_path: Path) -> None:
         await expect(row).not_to_contain_text("failed")
 
 
-async def test_a_broken_node_says_so_on_its_page(tmp_path: Path) -> None:
-    """When the status is not answered the page says that it is old, and goes on when it is answered again."""
-    async with moving_site(tmp_path) as site, chromium(site.address) as window:
-        window.expected = ("status of 503",)
+async def test_a_node_that_stops_answering_is_shown(tmp_path: Path) -> None:
+    """While the status request fails the page shows a problem, and hides it after the next answer."""
+    async with live_site(tmp_path) as site, chromium(site.address) as window:
+        window.expected_errors = ("status of 503",)
         page = await window.open("/status")
         await expect(page.locator("#health-text")).to_have_text("ready")
 

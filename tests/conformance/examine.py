@@ -18,7 +18,7 @@ from playwright.async_api import Page
 from playwright.async_api import TimeoutError as TooLong
 
 from tests.browser.chromium import chromium
-from tests.browser.line import Line
+from tests.browser.recording_proxy import RecordingProxy
 from tests.eventsource import Event, EventSourceParser
 
 from .corpus import Heard
@@ -68,12 +68,12 @@ async def examine(address: str) -> list[Finding]:
     _, foreign, _ = await curl(address, "--header", "Origin: https://elsewhere.example", seconds=0.5)
     found.append(origin(foreign))
     parts = urlsplit(address)
-    line = Line(parts.port or 80, parts.hostname or "127.0.0.1")
-    async with replayed([whole]) as copy, line.open() as here, chromium(here) as window:
-        window.expected, window.friends = BROKEN, (copy,)
+    proxy = RecordingProxy(parts.port or 80, parts.hostname or "127.0.0.1")
+    async with replayed([whole]) as copy, proxy.listen() as here, chromium(here) as window:
+        window.expected_errors, window.allowed_origins = BROKEN, (copy,)
         await window.context.route("**/blank", lambda route: route.fulfill(body="", content_type="text/html"))
         page = await window.open("/blank")
-        found += await comes_back(page, line, f"{parts.path}?{parts.query}", sorted({one.event for one in events}))
+        found += await comes_back(page, proxy, f"{parts.path}?{parts.query}", sorted({one.event for one in events}))
         await page.goto(f"{copy}/healthz")
         found += await read_alike(page, f"{copy}/whole/0", whole, events)
     return found
@@ -148,20 +148,20 @@ def blocks(stream: bytes) -> Iterator[tuple[int, int]]:
         start = match.end()
 
 
-async def comes_back(page: Page, line: Line, path: str, names: list[str]) -> list[Finding]:
+async def comes_back(page: Page, proxy: RecordingProxy, path: str, names: list[str]) -> list[Finding]:
     """eventsource-reconnect: the line breaks under a browser."""
     page.set_default_timeout(60_000)
     await page.evaluate(LISTEN, [path, names])
     with contextlib.suppress(TooLong):  # a stream without ids has none to wait for
         await page.wait_for_function("heard.opens.length && heard.last", timeout=5_000)
-    asked = len(line.asked)
-    line.cut()
+    asked = len(proxy.requests)
+    proxy.disconnect()
     await page.wait_for_function("heard.errors.length")
     failed = await page.evaluate("heard.errors[0]")
     await page.wait_for_function("heard.opens.length > 1")
     pause = await page.evaluate("heard.opens[1] - heard.errors[0].at")
-    retry = line.retries[0] if line.retries else 0
-    sent = re.findall(r"^last-event-id: (.*?)\r?$", "".join(line.asked[asked:]), re.IGNORECASE | re.MULTILINE)
+    retry = proxy.retries[0] if proxy.retries else 0
+    sent = re.findall(r"^last-event-id: (.*?)\r?$", "".join(proxy.requests[asked:]), re.IGNORECASE | re.MULTILINE)
     return [
         Finding("a broken line is no end", failed["ready"] == 0),
         Finding("the browser waits as it was told", pause >= 0.9 * retry, f"{pause:.0f} ms, told {retry}"),

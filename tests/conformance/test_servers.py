@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from cryptomarket.app.uvicorn_protocol import HandoverProtocol
-from tests.browser.market import moving_site
+from tests.browser.live_site import live_site
 from tests.web.site import running_server
 
 from .examine import examine
@@ -34,7 +34,7 @@ async def failing(address: str) -> set[str]:
 @pytest.mark.parametrize("http", ["httptools", HandoverProtocol], ids=["asgi", "socket"])
 async def test_our_stream_owes_its_readers_nothing(tmp_path: Path, http: Any) -> None:
     """Every row holds, for all readers, whichever way the bytes go."""
-    async with moving_site(tmp_path, hours=1, http=http) as site:
+    async with live_site(tmp_path, hours=1, http=http) as site:
         assert await failing(f"{site.address}/sse/?timer=0") == set()
 
 

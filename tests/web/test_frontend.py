@@ -6,7 +6,7 @@ from tests.frontend import FRONTEND, npm_tools
 
 
 def test_the_scripts_are_typed() -> None:
-    """tsc --checkJs, in its strict mode, finds nothing in the scripts of the pages."""
+    """The TypeScript compiler finds no error in the scripts of the pages, in its strict mode."""
     tools = npm_tools()
     config = {
         "extends": str(FRONTEND / "tsconfig.json"),
@@ -22,15 +22,15 @@ def test_the_scripts_are_typed() -> None:
 
 
 def test_the_lock_file_names_no_registry() -> None:
-    """Every package is pinned by its hash, and none by where it was found."""
+    """Every package is pinned by its hash and has no address."""
     lock = json.loads((FRONTEND / "package-lock.json").read_text())
     packages = {name: entry for name, entry in lock["packages"].items() if name}
     assert "node_modules/lightweight-charts" in packages
     assert all("integrity" in entry and "resolved" not in entry for entry in packages.values())
 
 
-def test_what_others_wrote_is_not_committed() -> None:
-    """git follows no copy of a library."""
+def test_vendored_files_are_not_committed() -> None:
+    """git tracks no copy of a third-party file."""
     files = subprocess.run(
         ["git", "ls-files", FRONTEND], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
     )

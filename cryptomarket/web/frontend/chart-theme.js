@@ -55,6 +55,7 @@ export function chartOptions(container, messages, step, format) {
     grid: { vertLines: { color: border }, horzLines: { color: border } },
     timeScale: {
       timeVisible: true,
+      lockVisibleTimeRangeOnResize: true,
       secondsVisible: step < 60,
       borderColor: border,
       tickMarkFormatter: (/** @type {any} */ time, /** @type {number} */ kind) =>
@@ -80,7 +81,6 @@ export function plotOptions(container, messages, library, format) {
     ...options,
     timeScale: {
       ...options.timeScale,
-      lockVisibleTimeRangeOnResize: true,
       tickMarkFormatter: (/** @type {any} */ time) => seconds.format(time * 1000),
     },
     rightPriceScale: { ...options.rightPriceScale, scaleMargins: { top: 0.13, bottom: 0.05 } },

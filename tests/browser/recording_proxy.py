@@ -1,4 +1,4 @@
-"""A line between a browser and a server that a test can cut: real sockets, so that it breaks as in the world."""
+"""A TCP proxy between a browser and a server: it records requests and `retry` fields, and can break connections."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -8,62 +8,63 @@ import anyio.abc
 
 from tests.eventsource import EventSourceParser
 
-__all__ = ["Line"]
+__all__ = ["RecordingProxy"]
 
 
-class Line:
-    """Carries connections to a port, remembers what was asked for, and can be cut and led elsewhere."""
+class RecordingProxy:
+    """Forwards connections to a port, which may change; its own address stays the same."""
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self.host, self.port = host, port
-        #: The request heads, as they came.
-        self.asked: list[str] = []
+        #: The bytes of the requests, as they came.
+        self.requests: list[str] = []
+        #: The `retry` fields of all responses, in milliseconds.
         self.retries: list[int] = []
-        self._scopes: set[anyio.CancelScope] = set()
-        self._hushed: set[anyio.CancelScope] = set()
+        self._connections: set[anyio.CancelScope] = set()
+        self._silent: set[anyio.CancelScope] = set()
 
     @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[str]:
-        """Listen; gives the address for the browser."""
+    async def listen(self) -> AsyncIterator[str]:
+        """Listen until the block ends; yields the URL for the browser."""
         listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
         async with listener, anyio.create_task_group() as tasks:
-            tasks.start_soon(listener.serve, self._carry)
+            tasks.start_soon(listener.serve, self._forward)
             yield f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
             tasks.cancel_scope.cancel()
 
-    def cut(self) -> None:
-        """Break every connection."""
-        for scope in self._scopes:
+    def disconnect(self) -> None:
+        """Close every connection."""
+        for scope in self._connections:
             scope.cancel()
 
-    def hush(self) -> None:
-        """Lose what the server still says on these connections, and tell nobody, as when a router forgets them."""
-        self._hushed |= self._scopes
+    def silence(self) -> None:
+        """Drop all further responses on the present connections without closing them, as a failed router does."""
+        self._silent |= self._connections
 
-    async def _carry(self, browser: anyio.abc.SocketStream) -> None:
+    async def _forward(self, browser: anyio.abc.SocketStream) -> None:
         with anyio.CancelScope() as scope:
-            self._scopes.add(scope)
+            self._connections.add(scope)
             async with browser:
                 with contextlib.suppress(OSError, anyio.BrokenResourceError):
                     server = await anyio.connect_tcp(self.host, self.port)
                     async with server, anyio.create_task_group() as tasks:
-                        tasks.start_soon(self._up, browser, server)
-                        await self._down(server, browser, scope)
+                        tasks.start_soon(self._forward_requests, browser, server)
+                        await self._forward_responses(server, browser, scope)
                         tasks.cancel_scope.cancel()
-        self._scopes.discard(scope)
+        self._connections.discard(scope)
 
-    async def _up(self, browser: anyio.abc.SocketStream, server: anyio.abc.SocketStream) -> None:
+    async def _forward_requests(self, browser: anyio.abc.SocketStream, server: anyio.abc.SocketStream) -> None:
         with contextlib.suppress(anyio.BrokenResourceError):
             async for data in browser:
-                self.asked.append(data.decode("latin-1"))
+                self.requests.append(data.decode("latin-1"))
                 await server.send(data)
 
-    async def _down(
+    async def _forward_responses(
         self, server: anyio.abc.SocketStream, browser: anyio.abc.SocketStream, scope: anyio.CancelScope
     ) -> None:
         with contextlib.suppress(anyio.BrokenResourceError):
             async for data in server:
-                if scope in self._hushed:
+                if scope in self._silent:
                     continue
                 for line in data.split(b"\n"):
                     if line.startswith(b"retry:"):

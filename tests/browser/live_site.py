@@ -1,4 +1,4 @@
-"""A market that moves while a test looks at the page."""
+"""A site with a day of stored history and prices that change while a test looks at its pages."""
 
 import contextlib
 import math
@@ -15,28 +15,28 @@ from cryptomarket.history.recorder import Recorder
 from cryptomarket.model import Price, UpstreamState
 from tests.web.site import Site, running_site
 
-__all__ = ["moving_site", "past"]
+__all__ = ["live_site", "price_history"]
 
 
-def past(ticker: str, middle: int, hours: float = 25, hole: tuple[int, int] = (2400, 1800)) -> list[Price]:
-    """Prices of the hours before now, with a hole that lies so many seconds back."""
+def price_history(ticker: str, start: int, hours: float = 25, gap: tuple[int, int] = (2400, 1800)) -> list[Price]:
+    """One price a minute up to now, a random walk from ``start``, with a gap between two ages in seconds."""
     now = int(time.time()) // 60 * 60
     walk = random.Random(ticker)
-    found, price = [], float(middle)
+    rows, price = [], float(start)
     for i in range(int(hours * 60), 0, -1):
-        price += walk.gauss(0, middle / 4000) + math.sin(i / 90) * middle / 30_000
+        price += walk.gauss(0, start / 4000) + math.sin(i / 90) * start / 30_000
         slot = now - i * 60
-        if not hole[0] > now - slot > hole[1]:
-            found.append(Price(ticker, slot, Decimal(f"{price:.2f}"), slot * 1000 + 59_123, epoch=1))
-    return found
+        if not gap[0] > now - slot > gap[1]:
+            rows.append(Price(ticker, slot, Decimal(f"{price:.2f}"), slot * 1000 + 59_123, epoch=1))
+    return rows
 
 
 @contextlib.asynccontextmanager
-async def moving_site(
+async def live_site(
     folder: Path, *, seconds: float = 0.1, interval: int = 60, hours: float = 25, **options: Any
 ) -> AsyncIterator[Site]:
-    """A site with a day of history, and a recorded tick of each ticker every tenth of a second until the block ends."""
-    stored = {"btc_usd": past("btc_usd", 64_250, hours), "eth_usd": past("eth_usd", 3_120, hours)}
+    """A site with history whose tickers have a tick every ``seconds``, recorded, until the block ends."""
+    stored = {"btc_usd": price_history("btc_usd", 64_250, hours), "eth_usd": price_history("eth_usd", 3_120, hours)}
     async with running_site(
         folder, [*stored["btc_usd"], *stored["eth_usd"]], live=True, interval=interval, **options
     ) as site:
@@ -50,7 +50,7 @@ async def moving_site(
             with site.market:
                 while True:
                     for ticker in prices:
-                        prices[ticker] += Decimal(walk.randint(-400, 410)) / 100
+                        prices[ticker] *= 1 + Decimal(walk.randint(-60, 62)) / 1_000_000
                         site.tick(ticker, f"{prices[ticker]:.2f}")
                     await anyio.sleep(seconds)
 
