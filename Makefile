@@ -26,7 +26,7 @@ BUILT := pyproject.toml hatch_build.py cryptomarket/web/frontend/package-lock.js
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help demo run test test-system lint check check-compose bench bench-bus bench-scale fuzz chaos audit sbom lock clean
+.PHONY: help demo run test test-system lint check check-compose screenshots bench bench-bus bench-scale fuzz chaos audit sbom lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made
@@ -43,6 +43,10 @@ test: $(VENV)/test.stamp ## The fast tests (ARGS="tests/stream -x" for some)
 
 test-system: $(VENV)/test.stamp ## Whole clusters, crowds, browsers, faults, other people's clients
 	@$(PYTEST) -m system $(ARGS)
+
+screenshots: $(VENV)/test.stamp ## Pictures of the pages in artifacts/, and docs/board.png for the README
+	@$(BIN)/python -m pytest --quiet tests/browser/test_screenshots.py
+	@cp artifacts/board.png docs/board.png
 
 lint: $(VENV)/test.stamp ## ruff and mypy --strict
 	@$(BIN)/ruff check .

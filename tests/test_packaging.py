@@ -30,6 +30,7 @@ COMMANDS = {
     "lint",
     "check",
     "check-compose",
+    "screenshots",
     "bench",
     "bench-bus",
     "bench-scale",
