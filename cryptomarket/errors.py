@@ -1,9 +1,9 @@
 """Every error class of the package, grouped by whose fault the error is.
 
     Exception
-    ├── InternalError                 ours: a bug; logged with a traceback, never shown as somebody else's failure
+    ├── InternalError                 ours: a bug; logged with a traceback, never shown as another's failure
     │   ├── IllegalTransition         a step that the state of the connection does not allow (deribit)
-    │   └── UnsafeCall                a call that would act for everybody on the shared connection (deribit)
+    │   └── UnsafeCall                a call that would act for all persons on the shared connection (deribit)
     └── CryptomarketError             everything expected
         ├── RequestError              the caller's: a request cannot be answered
         │   ├── InvalidParameter      a parameter is missing or wrong
@@ -21,7 +21,7 @@
         │   ├── DatabaseUnavailable   the database does not answer; the work can be repeated
         │   ├── CacheUnavailable      Redis does not answer; the work can be repeated
         │   └── NoLeader              no node answered a request to the leader in time
-        └── InvalidInput              data that is refused, whoever sent it
+        └── InvalidInput              data that is refused, from any source
             ├── InvalidPrice          a number that is not a price
             ├── UnreadableMessage     a message of the exchange in another shape than documented (deribit)
             ├── UnreadableBatch       bytes from Redis that are not a batch of messages (cluster)
@@ -66,7 +66,7 @@ __all__ = [
 
 
 class InternalError(Exception):
-    """A bug of this package. Whoever catches it logs the traceback and never blames the exchange or the caller."""
+    """A bug of this package. A handler of it logs the traceback and never blames the exchange or the caller."""
 
 
 class CryptomarketError(Exception):
@@ -174,7 +174,7 @@ class NoLeader(EnvironmentFault):
 
 
 class InvalidInput(CryptomarketError):
-    """Data that cannot be used; the message says what is wrong with it and never repeats the data."""
+    """Data that cannot be used; the message names the problem and never repeats the data."""
 
 
 class InvalidPrice(InvalidInput, ValueError):

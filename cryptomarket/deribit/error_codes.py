@@ -6,10 +6,10 @@ Source: https://docs.deribit.com/articles/errors.md, and the numbers that JSON-R
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["ERROR_CODES", "Action", "ErrorCode", "Fault", "error_code"]
+__all__ = ["ERROR_CODES", "Action", "ErrorCode", "ErrorSource", "error_code"]
 
 
-class Fault(Enum):
+class ErrorSource(Enum):
     """Whose fault an error is."""
 
     OURS = "ours"  # the request was wrong, or came too soon
@@ -39,7 +39,7 @@ class ErrorCode:
 
     code: int
     meaning: str
-    fault: Fault
+    source: ErrorSource
     action: Action
     advice: str = ""
     #: The history that was requested does not exist: there is nothing older, or nothing at all.
@@ -63,70 +63,72 @@ class ErrorCode:
 ERROR_CODES: dict[int, ErrorCode] = {
     row.code: row
     for row in (
-        ErrorCode(-32700, "parse error", Fault.OURS, Action.GIVE_UP),
-        ErrorCode(-32600, "invalid request, or too large", Fault.OURS, Action.GIVE_UP, no_history=True),
-        ErrorCode(-32601, "method not found", Fault.OURS, Action.GIVE_UP, no_history=True),
-        ErrorCode(-32602, "invalid params", Fault.OURS, Action.GIVE_UP, no_history=True),
-        ErrorCode(-32000, "missing params", Fault.OURS, Action.GIVE_UP, no_history=True),
-        ErrorCode(10000, "authorization_required", Fault.KEY, Action.LOG_IN, ends_tokens=True),
-        ErrorCode(10001, "error, without detail", Fault.EXCHANGE, Action.RETRY),
-        ErrorCode(10028, "too_many_requests; ends the connection as well", Fault.OURS, Action.SLOW_DOWN),
+        ErrorCode(-32700, "parse error", ErrorSource.OURS, Action.GIVE_UP),
+        ErrorCode(-32600, "invalid request, or too large", ErrorSource.OURS, Action.GIVE_UP, no_history=True),
+        ErrorCode(-32601, "method not found", ErrorSource.OURS, Action.GIVE_UP, no_history=True),
+        ErrorCode(-32602, "invalid params", ErrorSource.OURS, Action.GIVE_UP, no_history=True),
+        ErrorCode(-32000, "missing params", ErrorSource.OURS, Action.GIVE_UP, no_history=True),
+        ErrorCode(10000, "authorization_required", ErrorSource.KEY, Action.LOG_IN, ends_tokens=True),
+        ErrorCode(10001, "error, without detail", ErrorSource.EXCHANGE, Action.RETRY),
+        ErrorCode(10028, "too_many_requests; ends the connection as well", ErrorSource.OURS, Action.SLOW_DOWN),
         # Not a rate limit, though some clients take it for one.
-        ErrorCode(10029, "not_owner_of_order", Fault.OURS, Action.GIVE_UP),
-        ErrorCode(10030, "must_be_websocket_request", Fault.OURS, Action.GIVE_UP),
-        ErrorCode(10040, "retry", Fault.EXCHANGE, Action.RETRY),
+        ErrorCode(10029, "not_owner_of_order", ErrorSource.OURS, Action.GIVE_UP),
+        ErrorCode(10030, "must_be_websocket_request", ErrorSource.OURS, Action.GIVE_UP),
+        ErrorCode(10040, "retry", ErrorSource.EXCHANGE, Action.RETRY),
         ErrorCode(
             10041,
             "settlement_in_progress",
-            Fault.EXCHANGE,
+            ErrorSource.EXCHANGE,
             Action.WAIT,
             "the exchange is busy with its settlement: try again in a minute",
         ),
-        ErrorCode(10047, "matching_engine_queue_full", Fault.EXCHANGE, Action.RETRY),
-        ErrorCode(10066, "too_many_concurrent_requests", Fault.OURS, Action.SLOW_DOWN),
-        ErrorCode(11029, "invalid_arguments", Fault.OURS, Action.GIVE_UP, no_history=True),
-        ErrorCode(11042, "permission_denied", Fault.KEY, Action.STOP, _NO_RIGHT),
-        ErrorCode(11049, "bad_arguments", Fault.OURS, Action.GIVE_UP, no_history=True),
-        ErrorCode(11050, "bad_request", Fault.OURS, Action.GIVE_UP, no_history=True),
+        ErrorCode(10047, "matching_engine_queue_full", ErrorSource.EXCHANGE, Action.RETRY),
+        ErrorCode(10066, "too_many_concurrent_requests", ErrorSource.OURS, Action.SLOW_DOWN),
+        ErrorCode(11029, "invalid_arguments", ErrorSource.OURS, Action.GIVE_UP, no_history=True),
+        ErrorCode(11042, "permission_denied", ErrorSource.KEY, Action.STOP, _NO_RIGHT),
+        ErrorCode(11049, "bad_arguments", ErrorSource.OURS, Action.GIVE_UP, no_history=True),
+        ErrorCode(11050, "bad_request", ErrorSource.OURS, Action.GIVE_UP, no_history=True),
         ErrorCode(
             11051,
             "system_maintenance",
-            Fault.EXCHANGE,
+            ErrorSource.EXCHANGE,
             Action.WAIT,
             "the exchange is under maintenance: try again later",
         ),
-        ErrorCode(11052, "subscribe_error_unsubscribed", Fault.EXCHANGE, Action.RETRY),
-        ErrorCode(11056, "unauthenticated_public_requests_temporarily_disabled", Fault.EXCHANGE, Action.WAIT),
-        ErrorCode(11060, "routed spot market not supported", Fault.OURS, Action.GIVE_UP),
-        ErrorCode(11094, "internal_server_error", Fault.EXCHANGE, Action.RETRY),
+        ErrorCode(11052, "subscribe_error_unsubscribed", ErrorSource.EXCHANGE, Action.RETRY),
+        ErrorCode(11056, "unauthenticated_public_requests_temporarily_disabled", ErrorSource.EXCHANGE, Action.WAIT),
+        ErrorCode(11060, "routed spot market not supported", ErrorSource.OURS, Action.GIVE_UP),
+        ErrorCode(11094, "internal_server_error", ErrorSource.EXCHANGE, Action.RETRY),
         ErrorCode(
             11098,
             "account_locked",
-            Fault.KEY,
+            ErrorSource.KEY,
             Action.STOP,
             "the exchange has locked this account",
             ends_tokens=True,
         ),
-        ErrorCode(12003, "login_over_limit", Fault.KEY, Action.STOP, _TOO_MANY_LOGINS),
-        ErrorCode(12998, "security_key_authorization_over_limit", Fault.KEY, Action.STOP, _TOO_MANY_LOGINS),
+        ErrorCode(12003, "login_over_limit", ErrorSource.KEY, Action.STOP, _TOO_MANY_LOGINS),
+        ErrorCode(12998, "security_key_authorization_over_limit", ErrorSource.KEY, Action.STOP, _TOO_MANY_LOGINS),
         # An unknown id (13007) and a wrong secret (13004) read alike: the answer must not tell which keys exist.
-        ErrorCode(13004, "invalid_credentials", Fault.KEY, Action.STOP, _WRONG_KEY, ends_tokens=True, wrong_key=True),
-        ErrorCode(13007, "user_not_found", Fault.KEY, Action.STOP, _WRONG_KEY, ends_tokens=True, wrong_key=True),
-        ErrorCode(13008, "request_failed", Fault.EXCHANGE, Action.RETRY),
-        ErrorCode(13009, "unauthorized", Fault.KEY, Action.LOG_IN, _WRONG_KEY, ends_tokens=True, wrong_key=True),
-        ErrorCode(13010, "value_required", Fault.OURS, Action.GIVE_UP),
-        ErrorCode(13020, "not_found", Fault.OURS, Action.GIVE_UP, no_history=True),
-        ErrorCode(13021, "forbidden", Fault.KEY, Action.STOP, _NO_RIGHT),
-        ErrorCode(13025, "method_switched_off_by_admin", Fault.EXCHANGE, Action.WAIT),
-        ErrorCode(13028, "temporarily_unavailable", Fault.EXCHANGE, Action.RETRY),
-        ErrorCode(13403, "scope_exceeded", Fault.KEY, Action.STOP, _NO_RIGHT),
-        ErrorCode(13668, "security_key_authorization_error", Fault.KEY, Action.STOP),
-        ErrorCode(13778, "raw_subscriptions_not_available_for_unauthorized", Fault.KEY, Action.LOG_IN),
-        ErrorCode(13888, "timed_out", Fault.EXCHANGE, Action.RETRY),
+        ErrorCode(
+            13004, "invalid_credentials", ErrorSource.KEY, Action.STOP, _WRONG_KEY, ends_tokens=True, wrong_key=True
+        ),
+        ErrorCode(13007, "user_not_found", ErrorSource.KEY, Action.STOP, _WRONG_KEY, ends_tokens=True, wrong_key=True),
+        ErrorCode(13008, "request_failed", ErrorSource.EXCHANGE, Action.RETRY),
+        ErrorCode(13009, "unauthorized", ErrorSource.KEY, Action.LOG_IN, _WRONG_KEY, ends_tokens=True, wrong_key=True),
+        ErrorCode(13010, "value_required", ErrorSource.OURS, Action.GIVE_UP),
+        ErrorCode(13020, "not_found", ErrorSource.OURS, Action.GIVE_UP, no_history=True),
+        ErrorCode(13021, "forbidden", ErrorSource.KEY, Action.STOP, _NO_RIGHT),
+        ErrorCode(13025, "method_switched_off_by_admin", ErrorSource.EXCHANGE, Action.WAIT),
+        ErrorCode(13028, "temporarily_unavailable", ErrorSource.EXCHANGE, Action.RETRY),
+        ErrorCode(13403, "scope_exceeded", ErrorSource.KEY, Action.STOP, _NO_RIGHT),
+        ErrorCode(13668, "security_key_authorization_error", ErrorSource.KEY, Action.STOP),
+        ErrorCode(13778, "raw_subscriptions_not_available_for_unauthorized", ErrorSource.KEY, Action.LOG_IN),
+        ErrorCode(13888, "timed_out", ErrorSource.EXCHANGE, Action.RETRY),
     )
 }
 
 
 def error_code(code: int) -> ErrorCode:
     """The row of a number; one that is not documented counts as a passing failure of the exchange."""
-    return ERROR_CODES.get(code) or ErrorCode(code, "not documented", Fault.EXCHANGE, Action.RETRY)
+    return ERROR_CODES.get(code) or ErrorCode(code, "not documented", ErrorSource.EXCHANGE, Action.RETRY)

@@ -1,4 +1,4 @@
-"""The exchange over HTTP: what is too large or too slow for the one WebSocket, the catalogue and past prices."""
+"""The exchange over HTTP: the catalogue and past prices, whose answers are too large for the one WebSocket."""
 
 import random as random_module
 import re
@@ -23,9 +23,9 @@ from .transport import checked_proxy, trust
 
 __all__ = ["CatalogueEntry", "ChartBar", "ChartRange", "HttpClient", "result_of"]
 
-#: All instruments are some megabytes; more than this is no answer of the exchange.
+#: The list of all instruments has a few megabytes; a larger answer than this would only fill the memory.
 MAX_BYTES = 64 * 2**20
-#: What a ticker may look like; a name with anything else in it could not be asked for safely.
+#: The names of tickers; any other name could change the meaning of a URL or a channel.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{2,64}\Z")
 
 _T = TypeVar("_T")
@@ -40,7 +40,7 @@ class _Reply(msgspec.Struct, frozen=True):
 
 
 class CatalogueEntry(msgspec.Struct, frozen=True):
-    """What the catalogue needs of an instrument; kinds and states are open-ended and carried as they are."""
+    """What the catalogue needs of an instrument; kinds and states are open-ended words."""
 
     instrument_name: str
     kind: str = ""
@@ -66,7 +66,7 @@ class _Chart(msgspec.Struct, frozen=True):
 
 
 class _Volatility(msgspec.Struct, frozen=True):
-    """Bars of (ms, open, high, low, close), and where to go on."""
+    """Bars of (ms, open, high, low, close), and the timestamp at which older ones continue."""
 
     data: list[tuple[float, msgspec.Raw, msgspec.Raw, msgspec.Raw, msgspec.Raw]] = []
     continuation: int | None = None
@@ -74,7 +74,7 @@ class _Volatility(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class ChartBar:
-    """What trades of an instrument were worth within one step that starts at the timestamp, UNIX ms."""
+    """The trades of an instrument within one step, which begins at the timestamp (UNIX ms)."""
 
     timestamp: int
     open: Decimal
@@ -84,7 +84,7 @@ class ChartBar:
 
 
 def _bar(stamp: int, *prices: msgspec.Raw) -> ChartBar | None:
-    """The bar if it makes sense: the high is the highest and the low the lowest."""
+    """The bar, or None when a price is missing or lies outside its high and low."""
     opened, high, low, closed = (number(price) for price in prices)
     if opened is None or high is None or low is None or closed is None:
         return None
@@ -92,13 +92,11 @@ def _bar(stamp: int, *prices: msgspec.Raw) -> ChartBar | None:
     return ChartBar(stamp, opened, high, low, closed) if sane else None
 
 
-def result_of(method: str, status: int, body: bytes) -> msgspec.Raw:
-    """The result in an HTTP answer; raises ExchangeRefused for the exchange's errors, else ExchangeUnreachable."""
-    return timed_result_of(method, status, body)[0]
+def result_of(method: str, status: int, body: bytes) -> tuple[msgspec.Raw, int | None]:
+    """The result in an HTTP answer, and the time of the answer by the exchange's clock (UNIX ms).
 
-
-def timed_result_of(method: str, status: int, body: bytes) -> tuple[msgspec.Raw, int | None]:
-    """The same, and the moment at which the exchange answered by its own clock, UNIX ms."""
+    Raises ExchangeRefused for an error code of the exchange, ExchangeUnreachable for anything else without a result.
+    """
     try:
         answer = decode_as(_Reply, body)
         error = decode_as(ErrorBody, answer.error) if answer.error is not msgspec.UNSET else None
@@ -113,7 +111,10 @@ def timed_result_of(method: str, status: int, body: bytes) -> tuple[msgspec.Raw,
 
 
 class HttpClient:
-    """Public calls over HTTP, an async context manager. Passing failures are tried again a few times."""
+    """Public calls over HTTP, an async context manager; passing failures are retried a few times.
+
+    Every call raises ExchangeRefused for an error code of the exchange, and ExchangeUnreachable otherwise.
+    """
 
     def __init__(
         self,
@@ -153,7 +154,7 @@ class HttpClient:
         await self._client.__aexit__(kind, error, trace)
 
     async def call(self, method: str, **params: str | int | bool) -> msgspec.Raw:
-        """The raw result of a public call; raises ExchangeRefused or ExchangeUnreachable."""
+        """The raw result of a public call."""
         return (await self._timed_call(method, **params))[0]
 
     async def _timed_call(self, method: str, **params: str | int | bool) -> tuple[msgspec.Raw, int | None]:
@@ -182,10 +183,10 @@ class HttpClient:
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
             # Without the cause's text: it can hold the proxy's address.
             raise ExchangeUnreachable(f"{method}: no answer over HTTP ({type(exc).__name__})") from None
-        return timed_result_of(method, status, body)
+        return result_of(method, status, body)
 
     async def _turn(self, group: Group) -> None:
-        """Wait until the budget allows a request; others may take the credits first, hence the loop."""
+        """Wait until the budget allows a request; another request can take the credits first, hence the loop."""
         while pause := self._budget.wait(group, self._monotonic()):  # noqa: ASYNC110 (time passing is no event)
             await anyio.sleep(pause)
         self._budget.take(group, self._monotonic())
@@ -196,7 +197,7 @@ class HttpClient:
             async for part in response.aiter_bytes():
                 body += part
                 if len(body) > MAX_BYTES:
-                    raise ExchangeUnreachable("an answer larger than any the exchange gives")
+                    raise ExchangeUnreachable("the answer is larger than any of the exchange")
             return response.status_code, bytes(body)
 
     async def tickers(self) -> frozenset[str]:
@@ -211,7 +212,7 @@ class HttpClient:
         return self._typed("public/get_index_price_names", list[str], await self.call("public/get_index_price_names"))
 
     async def instruments(self, currency: str = "any") -> list[CatalogueEntry]:
-        """All instruments of a currency; one that cannot be read is left out, and takes no other with it."""
+        """All instruments of a currency, without those that cannot be read."""
         method = "public/get_instruments"
         found = []
         for raw in self._typed(method, list[msgspec.Raw], await self.call(method, currency=currency, expired=False)):
@@ -222,9 +223,9 @@ class HttpClient:
         return found
 
     async def newest(self, ticker: str) -> Tick | None:
-        """The price of a ticker now; None while it has none.
+        """The present price of a ticker, None while it has none.
 
-        The exchange gives an index price without a time; the moment of its answer, by its own clock, stands for it.
+        The price of an index comes without a time; its tick has the time of the answer, by the exchange's clock.
         """
         if not is_index(ticker):
             method = "public/ticker"
@@ -249,8 +250,8 @@ class HttpClient:
     async def bars(self, instrument: str, start: int, end: int, *, minutes: int = 1) -> list[ChartBar]:
         """The bars of an instrument that start within [start, end), UNIX ms, oldest first.
 
-        One step more is asked at the front and cut off, because the exchange now and then leaves out the bar at the
-        very start; a bar that contradicts itself is left out, since a gap that shows is better than a wrong price.
+        Requests one step more at the front and cuts it off, because the exchange sometimes omits the very first bar.
+        A bar that contradicts itself is left out: a gap is better than a wrong price.
         """
         method, step = "public/get_tradingview_chart_data", minutes * 60_000
         bounds = {"start_timestamp": start - step, "end_timestamp": end}
@@ -265,14 +266,14 @@ class HttpClient:
     async def volatility(self, currency: str, start: int, end: int) -> list[tuple[int, Decimal]]:
         """The volatility index by the minute, oldest first, as (the minute's last UNIX ms, its last value).
 
-        The exchange gives a thousand bars at most, the newest first to come, and says where the older ones end.
+        The exchange returns at most a thousand bars, the newest ones, and the timestamp at which older ones continue.
         """
         method = "public/get_volatility_index_data"
         points: dict[int, Decimal] = {}
         until: int | None = end
         while until is not None and until > start:
-            asked: dict[str, str | int] = {"start_timestamp": start, "end_timestamp": until, "resolution": "60"}
-            found = self._typed(method, _Volatility, await self.call(method, currency=currency, **asked))
+            bounds: dict[str, str | int] = {"start_timestamp": start, "end_timestamp": until, "resolution": "60"}
+            found = self._typed(method, _Volatility, await self.call(method, currency=currency, **bounds))
             for stamp, *_, close in found.data:
                 value = number(close)
                 if value is not None and start <= stamp < end:

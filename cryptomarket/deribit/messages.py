@@ -1,7 +1,7 @@
-"""What the exchange says, decoded into types: the frame, the price in it, the state of the platform.
+"""Messages of the exchange, decoded into types: the frame, prices, states of the platform.
 
-Numbers keep the exact decimal they were written as (`8.7e3` is 8700). Unknown fields and kinds pass by; a null, an
-`"undefined"` or an `"expired"` where a number belongs is no number, never an error. It knows no socket and no clock.
+Numbers keep the exact decimal they were written as (`8.7e3` is 8700). Unknown fields and kinds are ignored. A null, an
+`"undefined"` or an `"expired"` in place of a number is read as None. It knows no socket and no clock.
 """
 
 from decimal import Decimal
@@ -31,12 +31,12 @@ __all__ = [
 NOTHING = msgspec.Raw(b"")
 _T = TypeVar("_T")
 
-#: Stamps outside are from a broken frame or clock: before the exchange existed, or after the year 2100 (UNIX ms).
+#: Timestamps (UNIX ms) outside are refused: before the exchange existed, or after the year 2100.
 EARLIEST_MS, LATEST_MS = 1_400_000_000_000, 4_102_444_800_000
 
 
 class UnreadableMessage(InvalidInput):
-    """A frame, or a part of one, that is not what Deribit documents; it says what was wrong, never the content."""
+    """A message, or a part of one, in another shape than Deribit documents; its sentence never contains the data."""
 
 
 class Params(msgspec.Struct, frozen=True, gc=False):
@@ -48,7 +48,7 @@ class Params(msgspec.Struct, frozen=True, gc=False):
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
-    """One message of the exchange. ``result`` and ``error`` stay raw until it is known what was asked."""
+    """One message of the exchange. ``result`` and ``error`` stay raw until the request they answer is known."""
 
     jsonrpc: str
     id: int | str | None = None
@@ -59,7 +59,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """``error`` of a refusal; ``data`` holds a reason and the parameter at fault, or anything else."""
+    """``error`` of an answer; ``data`` can hold the parameter at fault and a reason, or anything else."""
 
     code: int = 0
     message: str = ""
@@ -67,7 +67,7 @@ class ErrorBody(msgspec.Struct, frozen=True):
 
     @property
     def reason(self) -> str:
-        """The parameter and the reason, as far as they were given."""
+        """The parameter and the reason, as far as ``data`` has them."""
         try:
             found = msgspec.json.decode(self.data, type=dict[str, object]) if self.data else {}
         except (msgspec.MsgspecError, RecursionError):
@@ -126,9 +126,9 @@ _tickers = msgspec.json.Decoder(TickerData)
 
 
 def decode_frame(text: str | bytes) -> Frame:
-    """The frame in a text; raises UnreadableMessage for anything that is no JSON-RPC 2.0 object."""
+    """The frame in a text; raises UnreadableMessage for anything but a JSON-RPC 2.0 object."""
     try:
-        # The decoder skips what it does not know without looking at its encoding: a damaged frame must not pass.
+        # The decoder does not check the encoding of fields that it skips: a damaged frame must not pass.
         frame = _frames.decode(text if isinstance(text, str) else text.decode())
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
         raise UnreadableMessage(f"not a JSON-RPC object: {type(exc).__name__}") from None
@@ -138,7 +138,7 @@ def decode_frame(text: str | bytes) -> Frame:
 
 
 def decode_as(kind: type[_T], raw: msgspec.Raw | bytes) -> _T:
-    """The raw part of a frame as the given type; raises UnreadableMessage naming the type when it is something else."""
+    """The raw JSON as the given type; raises UnreadableMessage, which names the type, when it has another shape."""
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
@@ -146,7 +146,7 @@ def decode_as(kind: type[_T], raw: msgspec.Raw | bytes) -> _T:
 
 
 def number(raw: msgspec.Raw | bytes) -> Decimal | None:
-    """The exact decimal of a raw JSON number; None for null, a string, nothing, or more digits than a price has."""
+    """The exact decimal of a raw JSON number; None for anything else, and for more digits than a price has."""
     text = bytes(raw)
     if text[:1] not in b"-0123456789" or not text:
         return None
@@ -157,7 +157,7 @@ def number(raw: msgspec.Raw | bytes) -> Decimal | None:
 
 
 class Reading(NamedTuple):
-    """What a price notification says: the tick, if it has a price, and the state of an instrument."""
+    """The content of a price notification: the tick, if it has a price, and the state of an instrument."""
 
     tick: Tick | None
     state: str = ""
@@ -166,7 +166,7 @@ class Reading(NamedTuple):
 def read_price(ticker: str, data: msgspec.Raw | bytes) -> Reading:
     """Read the data of the channel that carries the ticker.
 
-    Raises UnreadableMessage when the data is not what the channel promises, or speaks of another ticker.
+    Raises UnreadableMessage when the data has another shape than documented, or names another ticker.
     """
     return _read_index(ticker, data) if is_index(ticker) else _read_instrument(ticker, data)
 
@@ -178,7 +178,7 @@ def _read_index(ticker: str, data: msgspec.Raw | bytes) -> Reading:
         raise UnreadableMessage(f"no index price: {type(exc).__name__}") from None
     _check(ticker, index.index_name, index.timestamp)
     price = number(index.price)
-    # An index is an average of what people pay: nothing and less are broken frames.
+    # An index is an average of prices paid: zero and less come from a broken frame.
     return Reading(Tick(ticker, price, index.timestamp) if price is not None and price > 0 else None)
 
 
@@ -203,13 +203,13 @@ def _read_instrument(ticker: str, data: msgspec.Raw | bytes) -> Reading:
 
 
 def _side(price: msgspec.Raw, amount: msgspec.Raw) -> Decimal | None:
-    """The best price of a side; an empty side is null, or was written as price 0.0 and amount 0.0."""
+    """The best price of a side, None for an empty side: null, or price 0.0 with amount 0.0."""
     value = number(price)
     return None if value == 0 and not number(amount) else value
 
 
 def _check(ticker: str, named: str, timestamp: int) -> None:
     if named != ticker:
-        raise UnreadableMessage("the data is of another ticker than the channel")
+        raise UnreadableMessage("the data names another ticker than the channel")
     if not EARLIEST_MS <= timestamp <= LATEST_MS:
-        raise UnreadableMessage("a time stamp that cannot be")
+        raise UnreadableMessage("a timestamp out of range")

@@ -175,7 +175,7 @@ class ExchangeSession:
                 return [event] if event.request.purpose is Purpose.CALL else []
             case Undecodable():
                 return self._skipped(event.reason)
-            case _:  # a heartbeat, or an answer that nobody waits for any more
+            case _:  # a heartbeat, or an answer to no pending request
                 return []
 
     def _skipped(self, reason: str) -> list[Effect]:

@@ -1,7 +1,7 @@
 """Opens the WebSocket, through a proxy if one was given, trusting an extra authority if one was given.
 
-No environment variable counts but ours: a proxy for something else must not see prices or logins. Redirects are
-refused, and no error tells the proxy's address, which may hold a password.
+The usual proxy variables of the environment are ignored: a proxy for something else must not see prices or logins.
+Redirects are refused. No error contains the address of the proxy, which can contain a password.
 """
 
 import ssl
@@ -16,12 +16,12 @@ from ..errors import StartError
 
 __all__ = ["Opener", "Socket", "checked_proxy", "opener", "trust"]
 
-#: The largest messages seen are full order books of some 20 kB; a megabyte is an attack or a mistake.
+#: The largest messages seen are order books of 20 kB; a larger one than this would only fill the memory.
 MAX_BYTES = 4 * 2**20
 
 
 class Socket(Protocol):
-    """What a connection needs of a WebSocket."""
+    """The part of a WebSocket that a connection uses."""
 
     async def recv(self) -> str | bytes: ...
 
@@ -32,14 +32,14 @@ Opener = Callable[[], AbstractAsyncContextManager[Socket]]
 
 
 class _Connect(connect):
-    """The library's connect, which follows no redirect."""
+    """The library's connect, without following redirects."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
 
 
 def checked_proxy(proxy: str | None) -> str | None:
-    """The proxy if it can be used; raises StartError without repeating it."""
+    """The address of the proxy, or None for an empty one; raises StartError for one that cannot be used."""
     if not proxy:
         return None
     try:
@@ -50,12 +50,12 @@ def checked_proxy(proxy: str | None) -> str | None:
         usable = False
     if not usable:
         raise StartError("the proxy to the exchange must be http://, https://, socks5:// or socks5h:// host:port")
-    # The proxy resolves names as well: a look-up of ours would be a direct connection by another door.
+    # The proxy resolves names as well: a local look-up would reveal the destination outside the proxy.
     return proxy.replace("socks5://", "socks5h://", 1)
 
 
 def trust(ca_file: str | None) -> ssl.SSLContext:
-    """What certificates we believe: the system's authorities, and one more if a file names it."""
+    """A TLS context that trusts the system's authorities and those in the file; raises StartError for a bad file."""
     context = ssl.create_default_context()
     if ca_file:
         try:
@@ -66,7 +66,7 @@ def trust(ca_file: str | None) -> ssl.SSLContext:
 
 
 def opener(url: str, *, proxy: str | None = None, ca_file: str | None = None, connect_seconds: float = 10.0) -> Opener:
-    """How to open the WebSocket at the address; raises StartError for an address or proxy that cannot be used."""
+    """A function that opens the WebSocket; raises StartError for an address or proxy that cannot be used."""
     proxy = checked_proxy(proxy)
     if urlsplit(url).scheme not in ("ws", "wss"):
         raise StartError(f"the exchange's address must start with ws:// or wss://, not {url[:60]!r}")
@@ -82,13 +82,13 @@ def opener(url: str, *, proxy: str | None = None, ca_file: str | None = None, co
             ping_interval=20,
             ping_timeout=20,
             max_size=MAX_BYTES,
-            compression=None,  # the messages are small, and an inflater is one more thing to bomb
+            compression=None,  # the messages are small, and a decompressor can be attacked with a bomb
             ssl=context,
         )
         try:
             yield socket
         finally:
-            # A half-open connection would let a polite close wait; the exchange ends the session either way.
+            # A polite close of a half-open connection would wait; the exchange ends its session either way.
             socket.transport.abort()
             await socket.wait_closed()
 
