@@ -143,19 +143,19 @@ def of_streams(found: StreamStatistics) -> list[Metric]:
     timers = {f"{timer:g}": float(count) for timer, count in found.by_timer.items()}
     return [
         gauge("streams", "Open streams by their timer in seconds", timers, "timer"),
-        gauge("stream_cohorts", "Groups of streams that get the same bytes at the same moment", found.cohorts),
-        gauge("streams_blocked", "Open streams whose reader is behind", found.blocked_now),
+        gauge("stream_cohorts", "Groups of streams that receive the same bytes at the same moment", found.cohorts),
+        gauge("streams_blocked", "Open streams whose reader is blocked", found.blocked_now),
         gauge("tickers_wanted", "Tickers followed because streams ask for them", found.tickers_wanted),
         counter("streams_joined", "Streams opened", found.joined),
         counter("streams_left", "Streams ended", found.left),
         counter("events_delivered", "Price events written to streams", found.delivered),
-        counter("frames_encoded", "Deliveries put together, each for a whole cohort", found.frames),
-        counter("events_conflated", "Ticks a stream did not get because a newer one replaced them", found.conflated),
-        counter("readers_blocked", "Times that a reader fell behind", found.blocked),
-        counter("streams_shed", "Streams turned away or closed by us", found.shed, "reason"),
+        counter("frames_encoded", "Frames built, each for a whole cohort", found.frames),
+        counter("events_conflated", "Ticks not written to a stream because a newer one replaced them", found.conflated),
+        counter("readers_blocked", "Times that a reader became blocked", found.blocked),
+        counter("streams_shed", "Streams turned away or closed by the gateway", found.shed, "reason"),
         histogram(
             "event_age_seconds",
-            "Age of a price event when written, since its arrival here",
+            "Age of a price event when written, since its arrival at this node",
             AGE_BOUNDS,
             found.age_counts,
             found.age_sum_seconds,
@@ -165,7 +165,7 @@ def of_streams(found: StreamStatistics) -> list[Metric]:
 
 def of_loop_lag(found: LoopLagStatistics) -> list[Metric]:
     """How busy the process is."""
-    help_text = "How late the event loop wakes a sleeper, in seconds"
+    help_text = "How late the event loop resumes a sleeping task, in seconds"
     return [histogram("loop_lag_seconds", help_text, LoopLag.BOUNDS, found.counts, found.total_seconds)]
 
 
@@ -175,18 +175,22 @@ def of_latest_values(latest: LatestValues) -> list[Metric]:
     states = {str(state): float(state is shown) for state in UpstreamState}
     ages = {ticker: age / 1000 for ticker, age in latest.ages().items()}
     return [
-        gauge("upstream_state", "1 for the state that browsers are told", states, "state"),
+        gauge("upstream_state", "1 for the state of upstream that browsers receive", states, "state"),
         gauge("ticker_age_seconds", "Seconds since the last tick of a ticker arrived", ages, "ticker"),
-        gauge("epoch", "The leader's number as seen here", latest.epoch),
+        gauge("epoch", "The epoch of the newest tick at this node", latest.epoch),
     ]
 
 
 def of_cluster(found: ClusterStatistics) -> list[Metric]:
     """This node among the others; a single process leads and is connected."""
     return [
-        gauge("leads", "1 while this node leads: exactly one of a cluster should", float(found.leads)),
-        gauge("nodes", "Nodes that are there, as far as this one knows", len(found.nodes)),
-        gauge("bus_connected", "1 while Redis takes what this node says, or none is needed", float(found.connected)),
+        gauge("leads", "1 while this node is the leader; exactly one node of a cluster should be", float(found.leads)),
+        gauge("nodes", "Nodes of the cluster that are alive, as far as this node knows", len(found.nodes)),
+        gauge(
+            "bus_connected",
+            "1 while Redis takes the messages of this node, or is not used",
+            float(found.connected),
+        ),
     ]
 
 
@@ -195,7 +199,7 @@ def of_recorder(found: RecorderStatistics) -> list[Metric]:
     return [
         gauge("slots_queued", "Slots that wait to be written", found.queued),
         counter("slots_written", "Slots written", found.written),
-        counter("slots_dropped", "Slots given up because the database was away too long", found.dropped),
+        counter("slots_dropped", "Slots dropped because the database was unavailable for too long", found.dropped),
         gauge("database_down", "1 while the database does not take writes", float(found.database_down)),
     ]
 
@@ -214,10 +218,10 @@ def of_upstream(found: DeribitClientStatistics) -> list[Metric]:
 def of_persons(found: Mapping[str, int]) -> list[Metric]:
     """Log-ins, tokens and browser sessions."""
     return [
-        gauge("persons", "Persons whose tokens are kept fresh by this node", found["persons"]),
+        gauge("persons", "Persons whose tokens this node refreshes", found["persons"]),
         gauge("person_sessions", "Browser sessions with a stream here that are logged in", found["sessions"]),
-        counter("logins", "Log-ins that ended well", found["logged_in"]),
-        counter("logins_failed", "Log-ins that came to nothing", found["failed"]),
-        counter("tokens_refreshed", "Tokens of persons renewed", found["refreshed"]),
+        counter("logins", "Logins that succeeded", found["logged_in"]),
+        counter("logins_failed", "Logins that failed", found["failed"]),
+        counter("tokens_refreshed", "Tokens of persons refreshed", found["refreshed"]),
         counter("logins_ended", "Logins that the exchange ended", found["ended"]),
     ]
