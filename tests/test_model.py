@@ -21,7 +21,7 @@ from cryptomarket.model import Rhythm, Tick, exact_price, is_index, plain
         ("1e30", "1" + "0" * 30),
     ],
 )
-def test_a_wire_number_keeps_its_exact_value(text: str, written: str) -> None:
+def test_a_number_of_the_exchange_keeps_its_exact_value(text: str, written: str) -> None:
     """Every digit of the exchange's number is kept, and no exponent is written."""
     price = exact_price(text)
     assert plain(price) == written

@@ -62,7 +62,7 @@ def test_queries_fit_the_kind_of_their_metric() -> None:
             assert ("histogram_quantile" in query) == name.endswith("_bucket"), query
 
 
-def test_panels_do_not_lie_on_each_other() -> None:
+def test_panels_do_not_overlap() -> None:
     """Panels do not overlap, and each has a title and an id of its own."""
     panels = dashboard()["panels"]
     places = Counter(
@@ -110,7 +110,7 @@ async def log_lines(program: Program) -> list[dict[str, Any]]:
 
 
 @pytest.mark.system
-async def test_nobody_writes_into_the_log(tmp_path: Path) -> None:
+async def test_clients_cannot_forge_log_lines(tmp_path: Path) -> None:
     """Any bytes in paths, queries and headers: each line is one JSON object, and names its node."""
     async with running_program(tmp_path, "demo", log_level="debug", node="n1") as program:
         parts = urlsplit(await program.url())

@@ -36,7 +36,7 @@ async def test_the_demo_shows_moving_prices_without_network(tmp_path: Path) -> N
     assert not list(tmp_path.glob("cryptomarket-demo-*"))
 
 
-async def test_without_the_exchange_it_says_so_once_and_keeps_serving(tmp_path: Path) -> None:
+async def test_without_the_exchange_it_logs_one_line_and_keeps_serving(tmp_path: Path) -> None:
     """Without a network each change of state is one log line that names the demo; stream and page work."""
     with bound_socket("127.0.0.1", 0) as closed:
         port = closed.getsockname()[1]
@@ -143,7 +143,7 @@ async def test_tail_prints_the_stream_as_json_lines(tmp_path: Path) -> None:
         assert "Traceback" not in tail.log
 
 
-async def test_tail_without_a_gateway_says_so(tmp_path: Path) -> None:
+async def test_tail_without_a_gateway_is_an_error(tmp_path: Path) -> None:
     """A wrong address is a sentence, with exit code 1."""
     code, _, log = await run_program(tmp_path, "tail", "--url", "http://127.0.0.1:1")
     assert code == 1

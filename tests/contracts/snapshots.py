@@ -26,7 +26,7 @@ from cryptomarket.model import Gap, Tick, Upstream, UpstreamState
 from cryptomarket.settings import PREFIX, Settings
 from tests.processes import run_program, running_program
 from tests.reader import reading
-from tests.stream.reader import Reader, Room
+from tests.stream.reader import Harness, Reader
 
 __all__ = ["FOLDER", "SNAPSHOTS", "normalised"]
 
@@ -174,7 +174,7 @@ def schema() -> str:
 
 def stream() -> str:
     """The bytes that each of several readers of `/sse/` gets, under a fixed clock and fixed draws."""
-    room = Room()
+    harness = Harness()
     lines: list[str] = []
     readers: dict[str, Reader] = {}
 
@@ -186,35 +186,35 @@ def stream() -> str:
                 lines.append(write.decode())
             reader.clear()
 
-    readers["early, timer=5"], _ = room.join(5)
+    readers["early, timer=5"], _ = harness.join(5)
     step("join before any tick")
-    room.live()
-    room.publish(1, 2)
-    room.publish(3, ticker="eth_usd")
-    room.advance(6)
+    harness.live()
+    harness.publish(1, 2)
+    harness.publish(3, ticker="eth_usd")
+    harness.advance(6)
     step("upstream live, three ticks, six seconds")
-    readers["resuming, timer=0"], _ = room.join(0, "btc_usd", last_event_id="7-1")
-    readers["lost, timer=60"], _ = room.join(60, last_event_id="6-911")
-    readers["forging, timer=60"], _ = room.join(60, last_event_id="nonsense")
+    readers["resuming, timer=0"], _ = harness.join(0, "btc_usd", last_event_id="7-1")
+    readers["lost, timer=60"], _ = harness.join(60, last_event_id="6-911")
+    readers["forging, timer=60"], _ = harness.join(60, last_event_id="nonsense")
     step("join with a Last-Event-ID")
-    room.publish(4, 5)
-    room.turn()
-    room.publish(6, ticker="sol_usd")
-    room.bus.publish(Gap("btc_usd"))
-    room.advance(5)
+    harness.publish(4, 5)
+    harness.turn()
+    harness.publish(6, ticker="sol_usd")
+    harness.bus.publish(Gap("btc_usd"))
+    harness.advance(5)
     step("two ticks, then a refused ticker")
-    readers["instrument, timer=0"], _ = room.join(0, "BTC-PERPETUAL")
-    room.bus.publish(
+    readers["instrument, timer=0"], _ = harness.join(0, "BTC-PERPETUAL")
+    harness.bus.publish(
         Tick("BTC-PERPETUAL", Decimal("64000.50"), 1_763_668_800_007, last=Decimal(64001), bid=Decimal("1E+3"))
     )
-    room.turn()
+    harness.turn()
     step("an instrument")
-    room.advance(20)
+    harness.advance(20)
     step("silence")
-    room.bus.publish(Upstream(UpstreamState.STALE, 1_763_669_036_000, "no ticks"))
-    room.advance(1)
+    harness.bus.publish(Upstream(UpstreamState.STALE, 1_763_669_036_000, "no ticks"))
+    harness.advance(1)
     step("upstream stale")
-    anyio.run(room.manager.drain, 0)
+    anyio.run(harness.manager.drain, 0)
     step("stop")
     return "\n".join(lines) + "\n"
 

@@ -31,7 +31,7 @@ def tick(ticker: str = "btc_usd", price: str = "1", sequence: int = 1, epoch: in
     return Tick(ticker, Decimal(price), ms, epoch=epoch, sequence=sequence)
 
 
-def speak(latest: LatestValues, clock: Clock, *tickers: str, seconds: int = 10) -> None:
+def arrive(latest: LatestValues, clock: Clock, *tickers: str, seconds: int = 10) -> None:
     for _ in range(seconds):
         clock.now += 1
         for ticker in tickers:
@@ -56,18 +56,18 @@ def test_a_lower_epoch_is_refused(latest: LatestValues) -> None:
     assert newest.price == 1
 
 
-def test_live_while_every_ticker_speaks(latest: LatestValues, clock: Clock) -> None:
+def test_live_while_every_ticker_has_ticks(latest: LatestValues, clock: Clock) -> None:
     """While no ticker is silent, the state is that of the connection."""
     latest.on_message(Upstream(UpstreamState.LIVE, 1_000_000))
-    speak(latest, clock, "btc_usd", "eth_usd")
+    arrive(latest, clock, "btc_usd", "eth_usd")
     assert latest.upstream().state is UpstreamState.LIVE
 
 
-def test_one_silent_ticker_makes_it_stale_and_its_tick_heals_it(latest: LatestValues, clock: Clock) -> None:
+def test_one_silent_ticker_makes_upstream_stale_until_its_next_tick(latest: LatestValues, clock: Clock) -> None:
     """A ticker silent for five of its usual pauses is stale until its next tick."""
     latest.on_message(Upstream(UpstreamState.LIVE, 1_000_000))
-    speak(latest, clock, "btc_usd", "eth_usd")
-    speak(latest, clock, "btc_usd", seconds=6)
+    arrive(latest, clock, "btc_usd", "eth_usd")
+    arrive(latest, clock, "btc_usd", seconds=6)
     shown = latest.upstream()
     assert shown.state is UpstreamState.STALE
     assert "eth_usd" in shown.reason
@@ -76,18 +76,18 @@ def test_one_silent_ticker_makes_it_stale_and_its_tick_heals_it(latest: LatestVa
     assert latest.upstream().state is UpstreamState.LIVE
 
 
-def test_a_configured_ticker_never_heard_is_silent(latest: LatestValues, clock: Clock) -> None:
+def test_a_configured_ticker_without_a_first_tick_is_stale(latest: LatestValues, clock: Clock) -> None:
     """A live connection without a first tick of a configured ticker is stale after a while."""
     latest.on_message(Upstream(UpstreamState.LIVE, 1_000_000))
-    speak(latest, clock, "btc_usd", seconds=4)
+    arrive(latest, clock, "btc_usd", seconds=4)
     assert latest.silent() == ["eth_usd"]
 
 
-def test_a_refused_ticker_is_no_silence(latest: LatestValues, clock: Clock) -> None:
+def test_a_refused_ticker_is_not_stale(latest: LatestValues, clock: Clock) -> None:
     """A ticker that the exchange refuses does not make upstream stale."""
     latest.on_message(Upstream(UpstreamState.LIVE, 1_000_000))
     latest.on_message(Gap("eth_usd"))
-    speak(latest, clock, "btc_usd", seconds=6)
+    arrive(latest, clock, "btc_usd", seconds=6)
     assert latest.upstream().state is UpstreamState.LIVE
 
 
@@ -104,10 +104,10 @@ def test_the_silence_of_a_released_ticker_is_not_stale(latest: LatestValues, clo
     """A ticker that is followed no more is dropped with its value; the configured ones stay."""
     latest.on_message(Upstream(UpstreamState.LIVE, 1_000_000))
     latest.follow(frozenset({"sol_usdc"}), frozenset())
-    speak(latest, clock, "btc_usd", "eth_usd", "sol_usdc")
+    arrive(latest, clock, "btc_usd", "eth_usd", "sol_usdc")
     assert latest.tick("sol_usdc") is not None
     latest.follow(frozenset(), frozenset({"sol_usdc"}))
     assert latest.tick("sol_usdc") is None
-    speak(latest, clock, "btc_usd", "eth_usd", seconds=8)
+    arrive(latest, clock, "btc_usd", "eth_usd", seconds=8)
     assert latest.upstream().state is UpstreamState.LIVE
     assert latest.tick("btc_usd") is not None

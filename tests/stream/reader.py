@@ -1,4 +1,4 @@
-"""A manager under clocks of the test's own, and readers that can be as slow as the test wants."""
+"""A manager under a simulated clock, and readers that can stall."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -12,18 +12,18 @@ from cryptomarket.stream.manager import ServerSSEManager
 from cryptomarket.stream.subscribers import Stream, Subscription
 from tests.eventsource import Event, EventSourceParser
 
-__all__ = ["Reader", "Room", "tick"]
+__all__ = ["Harness", "Reader", "tick"]
 
 EVERYTHING = frozenset({"btc_usd", "eth_usd"})
 
 
 def tick(ticker: str = "btc_usd", price: int = 1) -> Tick:
-    """A tick that is known by its price."""
+    """A tick that its price identifies."""
     return Tick(ticker, Decimal(price), 1_763_668_800_000 + price)
 
 
 class Reader:
-    """A sink whose reader parses at once, or, while stalled, not at all."""
+    """A sink whose reader parses each write at once, or refuses it while stalled."""
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
@@ -36,11 +36,11 @@ class Reader:
 
     @staticmethod
     def framed(data: bytes) -> bytes:
-        """Each write carries this much."""
+        """The data unchanged."""
         return data
 
     def write(self, frame: bytes) -> bool:
-        """Read it, unless stalled."""
+        """Parse the frame, or refuse it while stalled."""
         assert not self.closed, "written to after the end"
         if self.stalled:
             return False
@@ -52,42 +52,42 @@ class Reader:
         self.events += self.parser.feed(frame)
 
     def when_drained(self, resume: Callable[[], None]) -> None:
-        """Remember whom to tell."""
+        """Keep the callback."""
         assert self.resume is None, "asked twice"
         self.resume = resume
 
     def wake(self) -> None:
-        """Read again."""
+        """Read again, and report it."""
         self.stalled = False
         if (resume := self.resume) is not None:
             self.resume = None
             resume()
 
     def close(self, farewell: bytes) -> None:
-        """The end, with a last frame."""
+        """End with a last frame."""
         self._read(farewell)
         self.closed = True
 
     def abort(self) -> None:
-        """The end without one."""
+        """End without a last frame."""
         self.closed = self.aborted = True
 
     def prices(self, ticker: str | None = None) -> list[int]:
-        """The prices it saw, in order."""
+        """The prices received, in order."""
         return [int(e.json["price"]) for e in self.events if e.event != "connection" and ticker in (None, e.event)]
 
-    def news(self, kind: str | None = None) -> list[dict[str, Any]]:
-        """The events of the connection channel it saw, in order."""
+    def channel_events(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """The events of the connection channel received, in order."""
         return [e.json for e in self.events if e.event == "connection" and kind in (None, e.json["kind"])]
 
     def clear(self) -> None:
-        """Forget what was seen so far."""
+        """Forget what was received so far."""
         self.events.clear()
         self.writes.clear()
 
 
-class Room:
-    """A bus, a board and a manager, and a clock that moves when told."""
+class Harness:
+    """A bus, latest values, a demand, a manager, and a clock that `advance` moves."""
 
     def __init__(self, *channels: str, epoch: int = 7, max_tickers: int = 200, **options: Any) -> None:
         self.now = 1000.0
@@ -116,21 +116,21 @@ class Room:
         return 1_763_668_000.0 + self.now
 
     def live(self) -> None:
-        """Upstream is up."""
+        """Publish that upstream is live."""
         self.bus.publish(Upstream(UpstreamState.LIVE, int(self.wall() * 1000)))
 
     def publish(self, *prices: int, ticker: str = "btc_usd") -> None:
-        """Ticks of these prices."""
+        """Publish ticks of these prices."""
         for price in prices:
             self.bus.publish(tick(ticker, price))
 
     def turn(self) -> None:
-        """Everything due now."""
+        """Do everything that is due now."""
         for _ in self.manager.turn():
             pass
 
     def advance(self, seconds: float, step: float = 0.05) -> None:
-        """Let time pass, with a turn of the wheel every step."""
+        """Let time pass, with a turn of the manager after every step."""
         begin = self.now
         for i in range(1, round(seconds / step) + 1):
             self.now = round(begin + i * step, 6)
@@ -145,7 +145,7 @@ class Room:
         session: str | None = None,
         address: str | None = None,
     ) -> tuple[Reader, Stream]:
-        """A reader, and its stream."""
+        """Join a reader; returns it and its stream."""
         reader = reader or Reader()
         subscription = Subscription(round(timer * 10), frozenset(tickers) or EVERYTHING, session, address)
         return reader, self.manager.join(reader, subscription, last_event_id)

@@ -215,7 +215,7 @@ async def test_a_reader_that_leaves_is_forgotten(serving: Serving) -> None:
             await site.streams(0)
 
 
-async def test_the_visitor_is_identified_by_the_request(serving: Serving) -> None:
+async def test_the_browser_session_is_identified_by_the_request(serving: Serving) -> None:
     """Personal events go to the browser session of the cookie, and a header may begin a session."""
 
     def identify(request: Request) -> tuple[str | None, Mapping[str, str]]:

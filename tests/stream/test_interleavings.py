@@ -6,7 +6,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from cryptomarket.model import Gap, Upstream, UpstreamState
 
-from .reader import Reader, Room
+from .reader import Harness, Reader
 
 TICKERS = ("btc_usd", "eth_usd", "BTC-PERPETUAL")
 
@@ -36,7 +36,7 @@ class Streams(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.room = Room(kept_ticks=40, blocked_seconds=30)
+        self.harness = Harness(kept_ticks=40, blocked_seconds=30)
         self.log: list[tuple[str, int, str]] = []
         self.open: dict[Witness, object] = {}
         self.price = 0
@@ -54,7 +54,7 @@ class Streams(RuleBasedStateMachine):
         event_id = self.log[resumed][2] if resumed is not None and known else None
         reader = Witness(timer, tickers, len(self.log), self.log[resumed][1] if known and resumed is not None else -1)
         reader.stalled = stalled
-        _, stream = self.room.join(timer, *tickers, last_event_id=event_id, reader=reader)
+        _, stream = self.harness.join(timer, *tickers, last_event_id=event_id, reader=reader)
         self.open[reader] = stream
         return reader
 
@@ -63,19 +63,19 @@ class Streams(RuleBasedStateMachine):
         """Ticks are published."""
         for _ in range(times):
             self.price += 1
-            self.room.publish(self.price, ticker=ticker)
-            self.log.append((ticker, self.price, f"{self.room.bus.epoch}-{self.room.bus.sequence}"))
+            self.harness.publish(self.price, ticker=ticker)
+            self.log.append((ticker, self.price, f"{self.harness.bus.epoch}-{self.harness.bus.sequence}"))
 
     @rule(seconds=st.sampled_from((0, 0.02, 0.5, 3, 20)))
     def time(self, seconds: float) -> None:
         """Time passes."""
-        self.room.now += seconds
-        self.room.turn()
+        self.harness.now += seconds
+        self.harness.turn()
 
     @rule()
     def part_of_a_turn(self) -> None:
         """A turn is interrupted, as when the event loop runs another task."""
-        next(self.room.manager.turn(), None)
+        next(self.harness.manager.turn(), None)
 
     @rule(witness=witnesses)
     def stall(self, witness: Witness) -> None:
@@ -91,26 +91,26 @@ class Streams(RuleBasedStateMachine):
     def leave(self, witness: Witness) -> None:
         """A reader leaves."""
         if (stream := self.open.pop(witness, None)) is not None:
-            self.room.manager.leave(stream)  # type: ignore[arg-type]
+            self.harness.manager.leave(stream)  # type: ignore[arg-type]
             witness.closed = True
 
     @rule(state=st.sampled_from(UpstreamState), ticker=st.sampled_from(TICKERS))
-    def news(self, state: UpstreamState, ticker: str) -> None:
+    def change_state(self, state: UpstreamState, ticker: str) -> None:
         """Upstream changes its state, or a ticker is refused."""
-        self.room.bus.publish(Upstream(state, 1))
-        self.room.bus.publish(Gap(ticker))
+        self.harness.bus.publish(Upstream(state, 1))
+        self.harness.bus.publish(Gap(ticker))
 
     @rule(unheard=st.sampled_from((0, 0, 2, 1_000)))
     def new_leader(self, unheard: int) -> None:
         """Another leader takes over after the last tick it has seen, or counts from one."""
-        bus = self.room.bus
+        bus = self.harness.bus
         bus.after = bus.epoch, max(0, bus.sequence - unheard)
         bus.epoch, bus.sequence = bus.epoch + 1, bus.after[1]
 
     @rule(count=st.integers(1, 3))
     def lose(self, count: int) -> None:
         """Ticks are published that do not reach this node."""
-        self.room.bus.sequence += count
+        self.harness.bus.sequence += count
 
     @invariant()
     def each_reader_sees_a_subsequence_in_order(self) -> None:
@@ -119,7 +119,7 @@ class Streams(RuleBasedStateMachine):
         for reader in self.open:
             prices = reader.prices()
             assert prices == sorted(set(prices))
-            assert all(price > reader.last_seen or reader.news("gap") or reader.timer for price in prices)
+            assert all(price > reader.last_seen or reader.channel_events("gap") or reader.timer for price in prices)
             for event in reader.events:
                 if event.event != "connection":
                     assert event.event in reader.tickers
@@ -136,22 +136,22 @@ class Streams(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """In the end every reader has received the newest of each of its tickers, and the statistics agree."""
-        self.room.turn()
+        self.harness.turn()
         for reader in self.open:
             if not reader.closed:
                 reader.wake()
         for _ in range(0 if not self.open else 70):
-            self.room.now += 1
-            self.room.turn()
+            self.harness.now += 1
+            self.harness.turn()
         newest = {ticker: price for ticker, price, _ in self.log}
         for reader, stream in self.open.items():
             if reader.closed:
                 continue
             for ticker, price in newest.items():
-                if ticker in reader.tickers and (ticker in self.room.manager.tickers or reader.prices(ticker)):
+                if ticker in reader.tickers and (ticker in self.harness.manager.tickers or reader.prices(ticker)):
                     assert reader.last_seen >= price or reader.prices(ticker)[-1:] == [price]
-            self.room.manager.leave(stream)  # type: ignore[arg-type]
-        statistics = self.room.manager.statistics()
+            self.harness.manager.leave(stream)  # type: ignore[arg-type]
+        statistics = self.harness.manager.statistics()
         assert (statistics.streams, statistics.cohorts, statistics.blocked_now) == (0, 0, 0)
         assert statistics.joined == statistics.left
 

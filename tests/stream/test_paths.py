@@ -92,7 +92,7 @@ async def test_nothing_of_the_request_stays_behind() -> None:
         gc.enable()
 
 
-async def test_a_stalled_reader_costs_little_and_gets_the_newest_when_it_wakes() -> None:
+async def test_a_stalled_reader_takes_little_memory_and_receives_the_newest() -> None:
     """After ten thousand ticks it receives the old ones in its kernel's buffer, then the newest."""
     async with served(HandoverProtocol) as site:
         stalled = await site.connect(receive_buffer=4096)

@@ -64,7 +64,7 @@ def test_an_empty_bucket_is_never_due() -> None:
     assert repr(schedule) == "<PhaseSchedule 0 timers, 0 buckets>"
 
 
-def test_visitors_of_long_timers_leave_nothing_behind() -> None:
+def test_short_streams_of_long_timers_leave_nothing_behind() -> None:
     """A hundred thousand joins and leaves at an hour's timer do not fill the queue for an hour."""
     schedule = PhaseSchedule()
     for i in range(100_000):

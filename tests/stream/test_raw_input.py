@@ -80,7 +80,7 @@ async def test_a_second_request_in_the_same_packet_is_not_answered(serving: Serv
 
 
 @pytest.mark.parametrize("more", [REQUEST + "\r\n", "x", "hello", "0\r\n\r\n"])
-async def test_a_stream_that_is_talked_to_is_ended(more: str) -> None:
+async def test_a_stream_that_receives_bytes_is_ended(more: str) -> None:
     """A second request or a late body on the connection of a stream closes it."""
     async with hasty() as site:
         stream = await site.get("/sse/?timer=0", Content_Length="5" if more == "hello" else "0")
