@@ -6,6 +6,7 @@ A tick comes from the supervisor onto the bus; the bus feeds the board, the stre
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -39,9 +40,8 @@ from ..market.latest import LatestValues
 from ..model import Message
 from ..persons.cache.memory import MemoryCache
 from ..persons.cache.redis import RedisCache
-from ..persons.keys import file_keys, key_file, split_keys
+from ..persons.keys import key_file, operator_keys
 from ..persons.last_seen import LastSeen
-from ..persons.office import Office
 from ..persons.seen_repository import SeenRepository
 from ..persons.vault import Vault
 from ..settings import Settings
@@ -54,6 +54,7 @@ from . import metrics
 from .health import database_check, login_check, redis_check, upstream_check
 from .leader import BackgroundTask, LeaderTasks
 from .metrics import CONTENT_TYPE, LoopLag, exposition, of_workers
+from .persons import Persons
 from .server import GRACE_SECONDS, Server, bound_socket, http_protocol, streams_allowed
 from .workers import until_orphaned
 
@@ -90,7 +91,7 @@ class Gateway:
             "connection",
             latest=self.latest,
             demand=self.demand,
-            arrived=lambda session: self.office.notifier.arrived(session),
+            arrived=lambda session: self.persons.notifier.stream_opened(session),
         )
         self._redis = redis_client(settings.redis_url.get_secret_value()) if settings.redis_url else None
         self.cluster: Cluster = SingleNode(self.store.take_epoch)
@@ -98,9 +99,18 @@ class Gateway:
             self.cluster = RedisCluster(self._redis, settings.node, self.store)
         self.demand.subscribe(self.cluster.follow)
         self.worker_metrics = WorkerMetrics(self._redis, group, settings.node) if self._redis and group else None
-        self.office = self._new_office()
+        self.vault = Vault(_keys(settings))
+        self.persons = Persons(
+            RedisCache(self._redis) if self._redis else MemoryCache(),
+            self.vault,
+            request_leader=self.cluster.request,
+            publish=self.cluster.publish,
+            has_leader=self.cluster.has_leader,
+            streams=self.manager,
+            logins_per_minute=settings.logins_per_minute,
+        )
         self.last_seen = LastSeen(
-            self.office.sessions.persons,
+            self.persons.sessions.logged_in,
             SeenRepository(self.store.database),
             keep_days=settings.keep_persons_days,
         )
@@ -114,7 +124,7 @@ class Gateway:
             health=self.health,
             allowed_origins=settings.allowed_origins,
             routes=[Route("/metrics", self._metrics)],
-            office=self.office,
+            persons=self.persons.services,
             statistics=self.statistics,
             bars=self._bars,
         )
@@ -137,24 +147,7 @@ class Gateway:
             allowed_origins=self.settings.allowed_origins,
             max_streams=self.settings.max_streams or streams_allowed(),
             max_streams_per_address=self.settings.max_streams_per_address,
-            identify=self.office.front.browser,
-        )
-
-    def _new_office(self) -> Office:
-        settings = self.settings
-        keys = settings.secret_key
-        fixed = split_keys(keys.get_secret_value()) if keys else None
-        place = Path(settings.secret_key_file or key_file(settings.database_url.get_secret_value()))
-        return Office(
-            RedisCache(self._redis) if self._redis else MemoryCache(),
-            Vault((lambda: fixed) if fixed else file_keys(place)),
-            ask=self.cluster.request,
-            publish=self.cluster.publish,
-            send=self.manager.send,
-            present=self.manager.has_session,
-            everybody=self.manager.sessions,
-            logins_per_minute=settings.logins_per_minute,
-            led=self.cluster.has_leader,
+            identify=self.persons.services.authenticator.browser_session,
         )
 
     def _bars(self, ticker: str) -> Sequence[MinuteBar]:
@@ -168,7 +161,7 @@ class Gateway:
         self.memory.on_message(message)
         if self._leader_tasks:
             self._leader_tasks.on_message(message)
-        self.office.notifier.on_message(message)
+        self.persons.notifier.on_message(message)
 
     @contextlib.asynccontextmanager
     async def running(
@@ -182,15 +175,15 @@ class Gateway:
         self._crashed = crashed
         async with self.store, self.exchange:
             await self.store.migrate()
-            self.office.vault.load()
+            self.vault.load()
             self.cluster.subscribe(self._on_message)
             async with anyio.create_task_group() as tasks:
                 own: list[BackgroundTask] = [
                     self.manager.run,
                     self.catalogue.run,
                     self.lag.run,
-                    self.office.front.run,
-                    self.office.notifier.run,
+                    self.persons.login_queue.run,
+                    self.persons.notifier.run,
                     self.cluster.run,
                     partial(self.cluster.lead, self._lead),
                     *([self._post_metrics] if self.worker_metrics else []),
@@ -216,7 +209,7 @@ class Gateway:
         )
         try:
             async with anyio.create_task_group() as tasks:
-                for part in leader.parts(self.office.service(leader.call, met=self.last_seen.record)):
+                for part in leader.parts(self.persons.leader_worker(leader.call, [self.last_seen.record])):
                     await tasks.start(self._guarded, part)
                 task_status.started()
         finally:
@@ -279,15 +272,18 @@ class Gateway:
     def statistics(self) -> dict[str, object]:
         """The counters of each part of this node, by its name."""
         found: dict[str, object] = {"streams": self.manager.statistics(), "maintenance": self._daily()}
-        found["persons"] = self.office.notifier.statistics()
+        found["persons"] = self.persons.notifier.statistics()
         if self._redis:
             found["cluster"] = self.cluster.statistics()
         if term := self._leader_tasks:
             found["upstream"] = term.deribit_client.statistics()
             if term.recorder:
                 found["recorder"] = term.recorder.statistics()
-            if term.service:
-                found["persons"] = term.service.statistics() | self.office.notifier.statistics()
+            if term.leader_worker:
+                found["persons"] = {
+                    **asdict(term.leader_worker.statistics()),
+                    **asdict(self.persons.notifier.statistics()),
+                }
         return found
 
     def _daily(self) -> dict[str, object]:
@@ -306,8 +302,8 @@ class Gateway:
             families += metrics.of_upstream(term.deribit_client.statistics())
             if term.recorder:
                 families += metrics.of_recorder(term.recorder.statistics())
-            if term.service:
-                families += metrics.of_persons(term.service.statistics() | self.office.notifier.statistics())
+            if term.leader_worker:
+                families += metrics.of_persons(term.leader_worker.statistics(), self.persons.notifier.statistics())
         return families
 
     async def _metrics(self, _: Request) -> Response:
@@ -323,6 +319,11 @@ class Gateway:
         while self.worker_metrics:
             await self.worker_metrics.store(exposition(self.families()))
             await anyio.sleep(POST_SECONDS)
+
+
+def _keys(settings: Settings) -> Callable[[], Sequence[str]]:
+    place = settings.secret_key_file or key_file(settings.database_url.get_secret_value())
+    return operator_keys(settings.secret_key.get_secret_value() if settings.secret_key else None, Path(place))
 
 
 async def serve(

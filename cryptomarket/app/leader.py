@@ -44,7 +44,7 @@ class LeaderTasks:
     ) -> None:
         self.deribit_client = deribit_client
         self.recorder = recorder
-        self.service: LeaderWorker | None = None
+        self.leader_worker: LeaderWorker | None = None
         self._backfill = backfill
         self._maintenance = maintenance
         self._cluster = cluster
@@ -54,17 +54,17 @@ class LeaderTasks:
         priority = Priority.NEWCOMER if method == "public/auth" else Priority.PERSON
         return await self.deribit_client.call(method, dict(params), priority=priority)
 
-    def parts(self, service: LeaderWorker) -> list[BackgroundTask]:
+    def parts(self, leader_worker: LeaderWorker) -> list[BackgroundTask]:
         """What runs for as long as the term, in the order in which it starts."""
-        self.service = service
+        self.leader_worker = leader_worker
         return [
             *([self.recorder.run] if self.recorder else []),
             self.deribit_client.run,
             self._follow_demand,
             self._backfill.run,
             self._maintenance.run,
-            service.run,
-            partial(self._cluster.serve, service.handle),
+            leader_worker.run,
+            partial(self._cluster.serve, leader_worker.handle),
         ]
 
     def on_message(self, message: Message) -> None:

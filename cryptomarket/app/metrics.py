@@ -21,6 +21,8 @@ from ..deribit.client import DeribitClientStatistics
 from ..history.recorder import RecorderStatistics
 from ..market.latest import LatestValues
 from ..model import UpstreamState
+from ..persons.leader_worker import PersonStatistics
+from ..persons.notifications import NotifierStatistics
 from ..stream.statistics import AGE_BOUNDS, StreamStatistics
 
 __all__ = [
@@ -215,13 +217,13 @@ def of_upstream(found: DeribitClientStatistics) -> list[Metric]:
     ]
 
 
-def of_persons(found: Mapping[str, int]) -> list[Metric]:
+def of_persons(found: PersonStatistics, notifier: NotifierStatistics) -> list[Metric]:
     """Log-ins, tokens and browser sessions."""
     return [
-        gauge("persons", "Persons whose tokens this node refreshes", found["persons"]),
-        gauge("person_sessions", "Browser sessions with a stream here that are logged in", found["sessions"]),
-        counter("logins", "Logins that succeeded", found["logged_in"]),
-        counter("logins_failed", "Logins that failed", found["failed"]),
-        counter("tokens_refreshed", "Tokens of persons refreshed", found["refreshed"]),
-        counter("logins_ended", "Logins that the exchange ended", found["ended"]),
+        gauge("persons", "Persons whose tokens this node refreshes", found.persons),
+        gauge("person_sessions", "Browser sessions with a stream here that are logged in", notifier.sessions),
+        counter("logins", "Logins that succeeded", found.logged_in),
+        counter("logins_failed", "Logins that failed", found.failed),
+        counter("tokens_refreshed", "Tokens of persons refreshed", found.refreshed),
+        counter("logins_ended", "Logins that the exchange ended", found.ended),
     ]

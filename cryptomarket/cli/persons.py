@@ -83,7 +83,7 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
     Example: cryptomarket persons forget ada@example.com
     """
     from ..history.synchronous import synchronously
-    from ..persons.admin import forget
+    from ..persons.admin import end_logins
     from ..persons.browser_sessions import BrowserSessions
     from ..persons.seen_repository import delete_person
     from ..persons.vault import Vault
@@ -97,7 +97,7 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
         if redis is None:
             return []
         async with _redis_cache(redis) as cache:
-            return await forget(BrowserSessions(cache, Vault(_keys(settings))), who)
+            return await end_logins(BrowserSessions(cache, Vault(_keys(settings))), who)
 
     ended = run_async(run)
     if not erased and not ended:
@@ -121,7 +121,6 @@ def _key_place(settings: Settings) -> Path:
 
 
 def _keys(settings: Settings) -> Callable[[], Sequence[str]]:
-    from ..persons.keys import file_keys, split_keys
+    from ..persons.keys import operator_keys
 
-    fixed = revealed(settings.secret_key)
-    return (lambda: split_keys(fixed)) if fixed else file_keys(_key_place(settings))
+    return operator_keys(revealed(settings.secret_key), _key_place(settings))

@@ -1,41 +1,41 @@
-"""What an operator does to the cache from outside: wrap everything with the newest key, forget a person."""
+"""What an operator does to the cache from outside the gateway: wrap keys anew, end a person's login."""
 
 from .browser_sessions import PERSON, SESSION, BrowserSessions
 from .cache import Cache
 from .vault import CannotOpen, Vault
 
-__all__ = ["forget", "rewrap_all"]
+__all__ = ["end_logins", "rewrap_all"]
 
-#: A record that changes while it is rewrapped is read again, so often at most.
-TRIES = 10
+#: Attempts at a record that gateways change meanwhile.
+MAX_ATTEMPTS = 10
 
 
 async def rewrap_all(cache: Cache, vault: Vault) -> tuple[int, int]:
-    """Wrap the key of every record with the newest of the operator's keys, while gateways read and write.
+    """Wrap the key of every record with the newest operator key, while gateways read and write.
 
-    Gives how many were wrapped anew, and how many do not open with any of the keys; those are left as they are.
+    Returns how many records were wrapped, and how many cannot be opened with any key; those stay unchanged.
     """
-    done = refused = 0
+    wrapped = unreadable = 0
     for prefix in (PERSON % "", SESSION % ""):
         async for name in cache.names(prefix):
-            for _ in range(TRIES):
+            for _ in range(MAX_ATTEMPTS):
                 (record,) = await cache.get(name)
                 if record is None:
-                    break  # it ended meanwhile
+                    break  # it expired or was deleted
                 try:
-                    again = vault.rewrap(record)
+                    rewrapped = vault.rewrap(record)
                 except CannotOpen:
-                    refused += 1
+                    unreadable += 1
                     break
-                if await cache.swap(name, record, again):
-                    done += 1
+                if await cache.swap(name, record, rewrapped):
+                    wrapped += 1
                     break
-    return done, refused
+    return wrapped, unreadable
 
 
-async def forget(sessions: BrowserSessions, who: str) -> list[str]:
-    """End the logins of everybody with this id, username or e-mail; the ids. Their streams are told within a minute."""
-    found = [one.person_id async for one in sessions.persons() if who in (one.person_id, one.username, one.email)]
-    for person_id in found:
-        await sessions.end(person_id)
-    return found
+async def end_logins(sessions: BrowserSessions, identifier: str) -> list[str]:
+    """Log out the persons with this id, username or e-mail; return their ids. Their streams receive it in a minute."""
+    persons = [one async for one in sessions.logged_in() if identifier in (one.person_id, one.username, one.email)]
+    for person in persons:
+        await sessions.log_out(person.person_id)
+    return [person.person_id for person in persons]

@@ -1,7 +1,8 @@
-"""Who is logged in where: the person's record and the browser sessions bound to it, sealed, in the cache.
+"""Which person is logged in where: encrypted records of persons and of browser sessions, in the cache.
 
-Only the leader writes persons; any node reads them, and any node may end them. A session is known by its fingerprint,
-and bound in two places that must agree: its own record names the person, the person's record names the session.
+A session here is a browser session, named by the fingerprint of its cookie. A login is recorded twice, and both
+records must agree: the session's names the person, the person's names the session. Only the leader writes logins;
+every node reads and ends them.
 """
 
 import time
@@ -16,26 +17,26 @@ from ..errors import CacheUnavailable
 from .cache import Cache
 from .vault import CannotOpen, Vault
 
-__all__ = ["LIFE_SECONDS", "MOST_SESSIONS", "PERSON", "BrowserSessions", "Person", "Tokens"]
+__all__ = ["LIFE_SECONDS", "MAX_SESSIONS", "PERSON", "SESSION", "BrowserSessions", "Claims", "Person", "Tokens"]
 
 T = TypeVar("T")
 
-#: 27 hours: who comes once a day stays logged in.
+#: 27 hours: a person who comes once a day stays logged in.
 LIFE_SECONDS = 97_200
 PERSON = "deribit:person:%s"
 SESSION = "deribit:session:%s"
 SEEN = "deribit:seen:%s"
-#: That a login is used is noted so often at most.
-NOTE_SECONDS = 600.0
-#: How long after a cache that took no note it is asked again.
-NOTE_AGAIN_SECONDS = 10.0
-#: Browser sessions a person is logged in from at once; the one bound longest ago goes first.
-MOST_SESSIONS = 32
+#: The shortest interval between two writes that a person uses the login.
+USE_SECONDS = 600.0
+#: The delay before such a write is tried again after the cache failed.
+RETRY_USE_SECONDS = 10.0
+#: Browser sessions in which one person can be logged in; the oldest login is dropped. Bounds the person's record.
+MAX_SESSIONS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What the exchange gave, carried by the calls of this person alone, and never shown."""
+    """The exchange's tokens of one person; its representation shows neither."""
 
     access: str
     refresh: str
@@ -46,10 +47,10 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who is logged in; times are UNIX seconds.
+    """A person who is logged in; times are UNIX seconds.
 
-    ``issued`` is when the tokens came, ``first`` when the person logged in; ``sessions`` are the browser sessions that
-    are logged in, each with the login that bound it.
+    ``issued`` is when the tokens came, ``first`` when the person logged in. ``sessions`` maps each browser session that
+    is logged in to the id of its login.
     """
 
     person_id: str
@@ -66,28 +67,34 @@ class Person:
         return f"<Person {self.person_id}>"
 
 
-@dataclass(frozen=True, slots=True)
-class _Bound:
-    """The record of a browser session: whose it is."""
+class Claims(msgspec.Struct, frozen=True, array_like=True):
+    """What a session token asserts: the person, the browser session, the login."""
 
+    person_id: str
+    session: str
+    login_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _SessionRecord:
     person_id: str
 
 
 class BrowserSessions:
-    """Reads and writes persons and their browser sessions; what does not open counts as not there."""
+    """Reads and writes logins. A record that cannot be opened counts as absent. Raises CacheUnavailable."""
 
     def __init__(
-        self, cache: Cache, vault: Vault, *, wall: Callable[[], float] = time.time, note_seconds: float = NOTE_SECONDS
+        self, cache: Cache, vault: Vault, *, wall: Callable[[], float] = time.time, use_seconds: float = USE_SECONDS
     ) -> None:
         self._cache = cache
         self._vault = vault
         self._wall = wall
-        self._note_seconds = note_seconds
-        self._noted: dict[str, float] = {}
-        #: Held by the leader while it reads a person and writes it back.
-        self.writing = anyio.Lock()
+        self._use_seconds = use_seconds
+        self._last_use: dict[str, float] = {}
+        #: Held while a person is read and written back; only the leader writes, so a lock of the process is enough.
+        self._writing = anyio.Lock()
 
-    def _read(self, name: str, record: bytes | None, kind: type[T]) -> T | None:
+    def _decode(self, name: str, record: bytes | None, kind: type[T]) -> T | None:
         if record is None:
             return None
         try:
@@ -97,91 +104,145 @@ class BrowserSessions:
 
     async def _get(self, names: Sequence[str], kind: type[T]) -> list[T | None]:
         records = await self._cache.get(*names)
-        return [self._read(name, record, kind) for name, record in zip(names, records, strict=True)]
+        return [self._decode(name, record, kind) for name, record in zip(names, records, strict=True)]
 
     # Reading
 
     async def person(self, person_id: str) -> Person | None:
-        """The person, unless it is not logged in, or not any more."""
+        """Return the person; None when not logged in, or expired."""
         (found,) = await self._get([PERSON % person_id], Person)
         return found if found is not None and found.expires_at > self._wall() else None
 
-    async def of_sessions(self, sessions: Sequence[str]) -> list[Person | None]:
-        """The person of each browser session, None for those that are not logged in; two commands in all."""
+    async def persons_of(self, sessions: Sequence[str]) -> list[Person | None]:
+        """Return the person of each session, None where nobody is logged in; two commands to the cache in all."""
         if not sessions:
             return []
-        bound = await self._get([SESSION % session for session in sessions], _Bound)
-        ids = sorted({one.person_id for one in bound if one})
-        found = dict(zip(ids, await self._get([PERSON % one for one in ids], Person), strict=True))
+        records = await self._get([SESSION % session for session in sessions], _SessionRecord)
+        ids = sorted({one.person_id for one in records if one})
+        persons = dict(zip(ids, await self._get([PERSON % one for one in ids], Person), strict=True))
         return [
-            self._agreed(session, found.get(one.person_id)) if one else None
-            for session, one in zip(sessions, bound, strict=True)
+            self._confirmed(session, persons.get(one.person_id)) if one else None
+            for session, one in zip(sessions, records, strict=True)
         ]
 
-    def _agreed(self, session: str, person: Person | None) -> Person | None:
+    def _confirmed(self, session: str, person: Person | None) -> Person | None:
         if person is None or session not in person.sessions or person.expires_at <= self._wall():
             return None
         return person
 
-    async def persons(self) -> AsyncIterator[Person]:
-        """Everybody who is logged in."""
+    async def logged_in(self) -> AsyncIterator[Person]:
+        """Iterate over all persons who are logged in."""
         async for name in self._cache.names(PERSON % ""):
             person = await self.person(name.removeprefix(PERSON % ""))
             if person is not None:
                 yield person
 
+    # Session tokens, which a browser holds
+
+    def token(self, person: Person, session: str) -> str:
+        """Return a new token with which the session makes requests as the person."""
+        return self._vault.token(msgspec.json.encode(Claims(person.person_id, session, person.sessions[session])))
+
+    async def person_of_token(self, token: str) -> Person | None:
+        """Return the person; None for a token that is not ours or whose login has ended."""
+        try:
+            claims = msgspec.json.decode(self._vault.claims(token, seconds=LIFE_SECONDS), type=Claims)
+        except (CannotOpen, msgspec.DecodeError):
+            return None
+        (person,) = await self.persons_of([claims.session])
+        return person if person is not None and person.sessions[claims.session] == claims.login_id else None
+
     # Writing
 
-    async def write(self, person: Person, *, only_over: bool = False) -> bool:
-        """Keep the person until it expires; with ``only_over`` not where the person was ended meanwhile."""
-        name = PERSON % person.person_id
-        record = self._vault.seal(name, msgspec.json.encode(person))
-        return await self._cache.put(name, record, max(0.001, person.expires_at - self._wall()), only_over=only_over)
+    async def log_in(self, person: Person, session: str, login_id: str) -> Person:
+        """Log the person in at the session, in addition to its other sessions; return the person as stored.
 
-    async def bind(self, session: str, person_id: str) -> None:
-        """Enter the person, which names the session already, into the record of the session."""
-        name = SESSION % session
-        record = self._vault.seal(name, msgspec.json.encode(_Bound(person_id)))
-        await self._cache.put(name, record, LIFE_SECONDS)
+        A person who was logged in there before is logged out there.
+        """
+        async with self._writing:
+            (before,) = await self.persons_of([session])
+            known = await self.person(person.person_id)
+            others = [item for item in known.sessions.items() if item[0] != session] if known else []
+            sessions = dict([*others[-(MAX_SESSIONS - 1) :], (session, login_id)])
+            stored = replace(person, sessions=sessions, first=known.first if known else person.first)
+            await self._write(stored)
+            await self._bind(session, stored.person_id)
+            if before is not None and before.person_id != stored.person_id:
+                await self._leave(before, session)
+        return stored
 
-    async def leave(self, person: Person, session: str) -> None:
-        """Somebody else logged in there: the person is logged in one session less, and forgotten after the last."""
-        rest = {one: by for one, by in person.sessions.items() if one != session}
-        if rest:
-            await self.write(replace(person, sessions=rest), only_over=True)
-        else:
-            await self.end(person.person_id)
+    async def renew(self, person_id: str, tokens: Tokens, scope: str, life_seconds: float) -> Person | None:
+        """Store new tokens and extend the login in all its sessions; None when the person was logged out meanwhile."""
+        now = int(self._wall())
+        async with self._writing:
+            person = await self.person(person_id)
+            if person is None:
+                return None
+            expires_at = now + int(min(life_seconds, LIFE_SECONDS))
+            person = replace(person, scope=scope, tokens=tokens, issued=now, expires_at=expires_at)
+            if not await self._write(person, only_over=True):
+                return None
+            for session in person.sessions:
+                await self._bind(session, person_id)
+        return person
 
-    async def end(self, person_id: str) -> tuple[str, ...]:
-        """Forget everything kept of the person; the browser sessions that were logged in until now."""
+    async def log_out(self, person_id: str, *, only_with: Tokens | None = None) -> tuple[str, ...]:
+        """Delete everything stored of the person; return the sessions that were logged in until now.
+
+        ``only_with`` keeps a person who has other tokens by now, because of a later login.
+        """
+        async with self._writing:
+            return await self._log_out(person_id, only_with)
+
+    async def _log_out(self, person_id: str, only_with: Tokens | None = None) -> tuple[str, ...]:
         (person,) = await self._get([PERSON % person_id], Person)
-        # The person first: from here on no session of it is logged in any more.
+        if only_with is not None and (person is None or person.tokens != only_with):
+            return ()
+        # The person first: from here on none of its sessions is logged in.
         await self._cache.delete(PERSON % person_id, SEEN % person_id)
-        self._noted.pop(person_id, None)
+        self._last_use.pop(person_id, None)
         sessions = tuple(person.sessions) if person else ()
         names = [SESSION % session for session in sessions]
         ended = []
         for session, name, record in zip(sessions, names, await self._cache.get(*names), strict=True):
-            bound = self._read(name, record, _Bound)
+            found = self._decode(name, record, _SessionRecord)
             # Another person may have logged in there since.
-            if record is not None and bound is not None and bound.person_id == person_id:
+            if record is not None and found is not None and found.person_id == person_id:
                 await self._cache.swap(name, record, None)
                 ended.append(session)
         return tuple(ended)
 
-    # Whether anybody still uses a login
+    async def _write(self, person: Person, *, only_over: bool = False) -> bool:
+        name = PERSON % person.person_id
+        record = self._vault.seal(name, msgspec.json.encode(person))
+        return await self._cache.put(name, record, max(0.001, person.expires_at - self._wall()), only_over=only_over)
 
-    async def note(self, person_id: str) -> None:
-        """The person is here: the tokens are worth refreshing. A cache that takes no writes gets the note later."""
+    async def _bind(self, session: str, person_id: str) -> None:
+        name = SESSION % session
+        record = self._vault.seal(name, msgspec.json.encode(_SessionRecord(person_id)))
+        await self._cache.put(name, record, LIFE_SECONDS)
+
+    async def _leave(self, person: Person, session: str) -> None:
+        rest = {one: login_id for one, login_id in person.sessions.items() if one != session}
+        if rest:
+            await self._write(replace(person, sessions=rest), only_over=True)
+        else:
+            await self._log_out(person.person_id)
+
+    # Whether a login is still used
+
+    async def record_use(self, person_id: str) -> None:
+        """Note that the person is here, so that its tokens are renewed; a write that fails is made up for later."""
         now = self._wall()
-        if now - self._noted.get(person_id, 0.0) >= self._note_seconds:
-            if len(self._noted) > 10_000:
-                self._noted.clear()
-            self._noted[person_id] = now
-            try:
-                await self._cache.put(SEEN % person_id, str(int(now)).encode(), LIFE_SECONDS)
-            except CacheUnavailable:
-                self._noted[person_id] = now - self._note_seconds + NOTE_AGAIN_SECONDS
+        if now - self._last_use.get(person_id, 0.0) < self._use_seconds:
+            return
+        if len(self._last_use) > 10_000:
+            self._last_use.clear()
+        self._last_use[person_id] = now
+        try:
+            await self._cache.put(SEEN % person_id, str(int(now)).encode(), LIFE_SECONDS)
+        except CacheUnavailable:
+            self._last_use[person_id] = now - self._use_seconds + RETRY_USE_SECONDS
 
     async def used_since(self, person_id: str, moment: int) -> bool:
         """Whether the person was here since the moment (UNIX seconds)."""

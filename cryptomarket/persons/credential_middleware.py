@@ -1,12 +1,12 @@
-"""The intake: the one reader of the body of a log-in, which keeps the secret sealed and passes on the name of where.
+"""The only reader of a login's request body: it encrypts the secret and passes on the login id.
 
-It decides by `scope["path"]`, which is what routes decide by. The body stays in memory that is overwritten as soon as
-the secret is sealed; nothing of it is ever part of an answer, a log line or an exception.
+It matches `scope["path"]`, as the routes do. The body is read into memory that is overwritten as soon as the secret is
+encrypted; no part of it appears in a response, a log line or an exception.
 """
 
 import math
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import anyio
 import msgspec
@@ -16,102 +16,94 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..deribit.auth import wipe
 from ..errors import CacheUnavailable, RequestRefused
-from .cache import Cache
-from .limits import Limits, counted
-from .vault import Vault
+from .authenticator import same_site
+from .limits import LoginLimits, failure_key
+from .login_secrets import LoginSecrets
 
-__all__ = ["LOGIN_PATH", "SECRET_SECONDS", "STATE", "CredentialMiddleware", "same_site"]
+__all__ = ["LOGIN_PATH", "STATE", "AcceptedLogin", "CredentialMiddleware"]
 
 LOGIN_PATH = "/api/v1/persons/login"
-#: The names under which ciphertext and key wait, and for how long.
-CIPHERTEXT, KEY = "deribit:login:%s:secret", "deribit:login:%s:key"
-SECRET_SECONDS = 15
+#: The key of the request's scope under which the route finds the AcceptedLogin.
+STATE = "cryptomarket.login"
+#: Bounds what a client can make the server hold, and for how long.
 BODY_BYTES = 8_192
 BODY_SECONDS = 10.0
-#: Under which key of the scope the handler finds the login and what its failures are counted by.
-STATE = "cryptomarket.login"
 
-_ID = 256
-_ALLOWED = frozenset(range(0x21, 0x7F)) - {ord('"'), ord("\\")}
+_MAX_LENGTH = 256
+_SECRET_BYTES = frozenset(range(0x21, 0x7F)) - {ord('"'), ord("\\")}
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedLogin:
+    """The id under which the secret is stored, and the key under which failures are counted."""
+
+    login_id: str
+    failure_key: str
 
 
 class _Body(msgspec.Struct):
-    """``Raw`` is a view into the body: the secret becomes no text object."""
+    """``Raw`` is a view into the body, so that the secret does not become a `str`, which cannot be overwritten."""
 
     client_id: str
     client_secret: msgspec.Raw
 
 
-def same_site(headers: Mapping[str, str]) -> bool:
-    """Whether the request comes from a page of ours, or from no page at all.
-
-    https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
-    """
-    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return False
-    origin = headers.get("origin")
-    return origin is None or origin.partition("://")[2] == headers.get("host")
-
-
 class CredentialMiddleware:
-    """ASGI middleware in front of the log-in; everything else passes untouched.
+    """ASGI middleware before the login route; every other request passes unchanged.
 
-    ``problem`` makes the answer to a request that cannot be taken; ``address`` what a client is counted by.
+    ``problem`` makes the response to a refused request; ``address`` returns what a client's address is counted by.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        cache: Cache,
-        vault: Vault,
-        limits: Limits,
+        login_secrets: LoginSecrets,
+        limits: LoginLimits,
         problem: Callable[[Request, Exception], Response],
         address: Callable[[str], str] = str,
         body_seconds: float = BODY_SECONDS,
     ) -> None:
         self._app = app
-        self._cache = cache
-        self._vault = vault
+        self._login_secrets = login_secrets
         self._limits = limits
         self._problem = problem
         self._address = address
         self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take the body of a log-in, pass everything else on."""
+        """Store the credentials of a login and call the route with an empty body."""
         if scope["type"] != "http" or scope["path"] != LOGIN_PATH or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
         request = Request(scope)
         try:
-            scope[STATE] = await self._take(request, receive)
+            scope[STATE] = await self._accept(request, receive)
         except (RequestRefused, CacheUnavailable) as exc:
             response = self._problem(request, exc)
-            response.headers["Connection"] = "close"  # what was not read is not the next request
+            response.headers["Connection"] = "close"  # the unread rest of the body must not become the next request
             await response(scope, receive, send)
             return
-        await self._app(scope, _nothing_more, send)
+        await self._app(scope, _empty_body, send)
 
-    async def _take(self, request: Request, receive: Receive) -> tuple[str, str]:
-        """Read, check and seal; the name of the login and what its failures are counted by."""
+    async def _accept(self, request: Request, receive: Receive) -> AcceptedLogin:
         _check_head(request)
         address = self._address(request.client.host if request.client else "")
-        _wait(await self._limits.of_address(address))
+        _check_delay(await self._limits.count_login(address))
         body = await self._read(receive)
         try:
             client_id, secret = _parse(body)
             try:
-                who = counted(client_id, address)
-                _wait(await self._limits.of_key(who))
-                return await self._seal(client_id, secret), who
+                key = failure_key(client_id, address)
+                _check_delay(await self._limits.delay(key))
+                return AcceptedLogin(await self._login_secrets.put(client_id, secret), key)
             finally:
                 wipe(secret)
         finally:
-            body[:] = bytes(len(body))
+            wipe(body)
 
     async def _read(self, receive: Receive) -> bytearray:
-        """The whole body in memory of ours; the server's pieces of it are overwritten."""
+        """Return the whole body; the server's chunks of it are overwritten."""
         body = bytearray(BODY_BYTES)
         size, more = 0, True
         try:
@@ -120,37 +112,28 @@ class CredentialMiddleware:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise RequestRefused(400, "the body ended early")
-                    piece, more = message.get("body", b""), message.get("more_body", False)
-                    fits = size + len(piece) <= BODY_BYTES
+                    chunk, more = message.get("body", b""), message.get("more_body", False)
+                    fits = size + len(chunk) <= BODY_BYTES
                     if fits:
-                        with memoryview(body) as view:  # a slice of the bytearray itself would copy the piece first
-                            view[size : size + len(piece)] = piece
-                        size += len(piece)
+                        with memoryview(body) as view:  # assigning to a slice of the bytearray copies the chunk first
+                            view[size : size + len(chunk)] = chunk
+                        size += len(chunk)
                     message.clear()
-                    wipe(piece)
+                    wipe(chunk)
                     if not fits:
                         raise RequestRefused(413, f"a log-in of at most {BODY_BYTES} bytes")
         except TimeoutError:
-            body[:] = bytes(len(body))
+            wipe(body)
             raise RequestRefused(408, f"the whole body within {self._body_seconds:g} seconds") from None
         except RequestRefused:
-            body[:] = bytes(len(body))
+            wipe(body)
             raise
         del body[size:]
         return body
 
-    async def _seal(self, client_id: str, secret: bytearray) -> str:
-        login = secrets.token_urlsafe(16)
-        ciphertext, key = self._vault.close_secret(secret)
-        # What belongs to the key travels with it, sealed: who holds the ciphertext alone does not know whose it is.
-        wrapped = self._vault.seal(KEY % login, msgspec.json.encode((client_id, key)))
-        await self._cache.put(CIPHERTEXT % login, ciphertext, SECRET_SECONDS)
-        await self._cache.put(KEY % login, wrapped, SECRET_SECONDS)
-        return login
-
 
 def _check_head(request: Request) -> None:
-    """Refuse, unread, what no page of ours sends."""
+    """Raise RequestRefused, before the body is read, for what no page of this site sends."""
     headers = request.headers
     if not same_site(headers):
         raise RequestRefused(403, "a log-in from a page of this site")
@@ -164,7 +147,7 @@ def _check_head(request: Request) -> None:
 
 
 def _parse(body: bytearray) -> tuple[str, bytearray]:
-    """The key's id and its secret; the sentence of an error names the field and never shows it."""
+    """Return client id and secret. Raises RequestRefused, which names the field and never its value."""
     expected = 'an object {"client_id": "...", "client_secret": "..."}'
     try:
         found = msgspec.json.decode(body, type=_Body)
@@ -175,18 +158,19 @@ def _parse(body: bytearray) -> tuple[str, bytearray]:
     view = memoryview(found.client_secret)
     secret = bytearray(view[1:-1]) if view[:1].tobytes() == b'"' else bytearray()
     view.release()
-    if not 0 < len(found.client_id) <= _ID or not found.client_id.isascii() or not found.client_id.isprintable():
-        raise RequestRefused(422, f"client_id: 1 to {_ID} printable letters")
-    if not 0 < len(secret) <= _ID or not _ALLOWED.issuperset(secret):
+    client_id = found.client_id
+    if not 0 < len(client_id) <= _MAX_LENGTH or not client_id.isascii() or not client_id.isprintable():
+        raise RequestRefused(422, f"client_id: 1 to {_MAX_LENGTH} printable letters")
+    if not 0 < len(secret) <= _MAX_LENGTH or not _SECRET_BYTES.issuperset(secret):
         wipe(secret)
-        raise RequestRefused(422, f"client_secret: a text of 1 to {_ID} letters, as the exchange shows it")
-    return found.client_id, secret
+        raise RequestRefused(422, f"client_secret: a text of 1 to {_MAX_LENGTH} letters, as the exchange shows it")
+    return client_id, secret
 
 
-def _wait(seconds: float) -> None:
+def _check_delay(seconds: float) -> None:
     if seconds > 0:
         raise RequestRefused(429, "fewer log-ins; wait before the next", retry_after=math.ceil(seconds))
 
 
-async def _nothing_more() -> Message:
+async def _empty_body() -> Message:
     return {"type": "http.request", "body": b"", "more_body": False}

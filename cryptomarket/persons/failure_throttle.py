@@ -1,4 +1,4 @@
-"""Patience with failures: log-ins that fail may spend only so much of the budget that prices live on."""
+"""Slows logins down while many fail: failed logins must not spend the request budget that prices need."""
 
 import time
 from collections.abc import Callable
@@ -7,39 +7,39 @@ import anyio
 
 __all__ = ["FailureThrottle"]
 
-#: Failures in a row that nobody waits for, and how many a second are forgiven.
+#: Failures in a row that delay nothing, and how many are forgotten a second.
 BURST = 60.0
-FORGIVEN_PER_SECOND = 1.0
+REFILL_PER_SECOND = 1.0
 
 
 class FailureThrottle:
-    """A bucket of failures: while it is empty, each log-in waits until one is forgiven."""
+    """A token bucket from which each failure takes one; while it is empty, logins wait for its refill."""
 
     def __init__(
         self,
         *,
         burst: float = BURST,
-        forgiven_per_second: float = FORGIVEN_PER_SECOND,
+        refill_per_second: float = REFILL_PER_SECOND,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._burst = self._left = burst
-        self._forgiven = forgiven_per_second
+        self._refill_per_second = refill_per_second
         self._monotonic = monotonic
-        self._filled = monotonic()
+        self._refilled = monotonic()
 
-    def _fill(self) -> None:
+    def _refill(self) -> None:
         now = self._monotonic()
-        self._left = min(self._burst, self._left + (now - self._filled) * self._forgiven)
-        self._filled = now
+        self._left = min(self._burst, self._left + (now - self._refilled) * self._refill_per_second)
+        self._refilled = now
 
     async def wait(self) -> None:
-        """Return when a log-in may be tried; it costs nothing unless it fails."""
-        self._fill()
+        """Return when a login may be tried; this takes nothing from the bucket."""
+        self._refill()
         while self._left < 1.0:
-            await anyio.sleep((1.0 - self._left) / self._forgiven)
-            self._fill()
+            await anyio.sleep((1.0 - self._left) / self._refill_per_second)
+            self._refill()
 
-    def failed(self) -> None:
-        """One more failed."""
-        self._fill()
+    def record_failure(self) -> None:
+        """Take one from the bucket."""
+        self._refill()
         self._left -= 1.0

@@ -1,4 +1,4 @@
-"""The operator's keys: from the setting, else from a file beside the database that only its owner can read."""
+"""The operator's encryption keys: from the setting, else from a file that only its owner can read."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -9,20 +9,28 @@ from cryptography.fernet import Fernet
 
 from ..errors import StartError
 
-__all__ = ["add_key", "file_keys", "key_file", "split_keys"]
+__all__ = ["add_key", "file_keys", "key_file", "operator_keys", "split_keys"]
 
 log = structlog.get_logger(__name__)
 
 
 def key_file(database: str) -> Path:
-    """Where the keys are kept if nobody says where: beside the file of SQLite, else in the working directory."""
+    """Return the default place of the key file: beside the SQLite file of the URL, else the working directory."""
     scheme, _, path = database.partition(":///")
     beside = Path(path.partition("?")[0]) if scheme.startswith("sqlite") and path else Path()
     return beside.with_name("cryptomarket.key") if beside.name else Path("cryptomarket.key")
 
 
+def operator_keys(setting: str | None, path: Path) -> Callable[[], Sequence[str]]:
+    """Return a function that returns the keys of the setting, or without one those of the file; see `file_keys`."""
+    if not setting:
+        return file_keys(path)
+    keys = split_keys(setting)
+    return lambda: keys
+
+
 def split_keys(text: str) -> tuple[str, ...]:
-    """The keys of a list with commas, the newest first; raises ValueError when one is no Fernet key."""
+    """Return the keys of a text separated by commas or lines, in its order. Raises ValueError for a wrong key."""
     keys = tuple(word.strip() for word in text.replace("\n", ",").split(",") if word.strip())
     for key in keys:
         try:
@@ -35,9 +43,9 @@ def split_keys(text: str) -> tuple[str, ...]:
 
 
 def file_keys(path: Path) -> Callable[[], Sequence[str]]:
-    """Reads the keys of the file whenever asked; the first time makes the file if there is none, and says so.
+    """Return a function that reads the keys of the file, creating the file if it is missing.
 
-    What it gives raises StartError when the file cannot be made or read, holds no key, or can be read by others.
+    That function raises StartError when the file cannot be created or read, has no key, or is readable by others.
     """
 
     def keys() -> Sequence[str]:
@@ -52,21 +60,21 @@ def _make(path: Path) -> None:
     fresh = _write(path, [Fernet.generate_key().decode()])
     try:
         os.link(fresh, path)
-        log.warning("no CRYPTOMARKET_SECRET_KEY: made one, keep this file as safe as the database", file=path.name)
+        log.warning("key file created, keep it as safe as the database", file=path.name)
     except FileExistsError:
-        pass  # another process was faster
+        pass  # another process created it first
     finally:
         fresh.unlink()
 
 
 def add_key(path: Path) -> None:
-    """Put a new key before those of the file; it wraps from now on, and the others still open."""
+    """Put a new key before those of the file: it encrypts from now on, and the others still decrypt."""
     keys = [Fernet.generate_key().decode(), *_read(path)]
-    _write(path, keys).replace(path)  # readers see the old file or the new one, never half
+    _write(path, keys).replace(path)  # atomic: a reader sees the old file or the new one
 
 
 def _write(path: Path, keys: Sequence[str]) -> Path:
-    """The keys in a file beside the given one, that nobody else could ever read."""
+    """Write the keys to a new file beside the given one, which was never readable by others; return its path."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:

@@ -1,28 +1,33 @@
-"""The leader's part of a log-in: take the secret, sign with it, forget it, and learn who has come.
+"""The leader's part of a login: take the secret, sign with it, overwrite it, learn who the person is, publish.
 
-The secret is in memory for as long as a signature takes. What waits for the budget of the exchange is the signature,
-which is good for a minute, and the secret itself never travels.
+The secret is in memory only while a signature is made. The signature, valid for a minute, waits for the exchange's
+budget and travels; the secret does not.
 """
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+import structlog
 
 from ..deribit.auth import READ_ONLY_SCOPE, Grant, excess_rights, missing_rights, signed_params, wipe
 from ..deribit.error_codes import error_code
-from ..errors import CryptomarketError, ExchangeError, ExchangeRefused
-from .browser_sessions import LIFE_SECONDS, MOST_SESSIONS, BrowserSessions, Person, Tokens
-from .cache import Cache
-from .credential_middleware import CIPHERTEXT, KEY, SECRET_SECONDS
-from .limits import Limits
-from .vault import CannotOpen, Vault
+from ..errors import CacheUnavailable, CryptomarketError, ExchangeError, ExchangeRefused, InternalError
+from ..model import SessionChanged
+from .browser_sessions import LIFE_SECONDS, BrowserSessions, Person, Tokens
+from .failure_throttle import FailureThrottle
+from .leader_requests import LoginRequest
+from .limits import LoginLimits
+from .login_secrets import LoginSecrets
+from .notifications import PERSON_CHANGED, LoginFailures
 
-__all__ = ["Call", "LoginFailed", "LoginFlow", "reason_of"]
+__all__ = ["NO_ANSWER", "OUR_FAULT", "Call", "LoginFailed", "LoginFlow", "login_ended", "reason_of"]
 
-#: A call over the one connection to the exchange: the method, its parameters, the raw result.
+log = structlog.get_logger(__name__)
+
+#: A call over the one connection to the exchange: method and parameters in, raw result out; raises ExchangeError.
 Call = Callable[[str, Mapping[str, Any]], Awaitable[msgspec.Raw]]
 
 OUR_FAULT = "this server failed by an error of its own, which was logged: try again later"
@@ -33,7 +38,7 @@ TOO_WIDE = "the exchange granted more than reading, so nothing was kept: use a k
 
 
 class LoginFailed(CryptomarketError):
-    """A log-in that came to nothing; ``str()`` is the sentence for the person."""
+    """A login that failed; ``str()`` is the sentence that the person reads."""
 
 
 class _Identity(msgspec.Struct):
@@ -46,60 +51,112 @@ class _Identity(msgspec.Struct):
 
 
 def reason_of(error: ExchangeError) -> str:
-    """The sentence for the person."""
-    if isinstance(error, ExchangeRefused):
-        return error_code(error.code).sentence
-    return NO_ANSWER
+    """Return the sentence that the person reads."""
+    return error_code(error.code).sentence if isinstance(error, ExchangeRefused) else NO_ANSWER
+
+
+def login_ended(error: ExchangeError) -> bool:
+    """Whether the exchange no longer accepts the tokens that were sent."""
+    return isinstance(error, ExchangeRefused) and error_code(error.code).ends_tokens
 
 
 class LoginFlow:
-    """Logs persons in; ``call`` reaches the exchange."""
+    """Logs persons in; calls each of ``on_login`` with a person who logged in, then ``publish``."""
 
     def __init__(
         self,
         call: Call,
-        cache: Cache,
-        vault: Vault,
+        login_secrets: LoginSecrets,
         sessions: BrowserSessions,
-        limits: Limits,
+        limits: LoginLimits,
+        failures: LoginFailures,
         *,
+        publish: Callable[[SessionChanged], None],
+        on_login: Sequence[Callable[[Person], None]] = (),
+        monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._call = call
-        self._cache = cache
-        self._vault = vault
+        self._login_secrets = login_secrets
         self._sessions = sessions
         self._limits = limits
+        self._failures = failures
+        self._publish = publish
+        self._on_login = on_login
         self._wall = wall
+        self._throttle = FailureThrottle(monotonic=monotonic)
+        self.logged_in = 0
+        self.failed = 0
 
-    async def log_in(self, login: str, session: str, who: str) -> Person:
-        """The person of a log-in, bound to the browser session; raises Failed with a sentence for the person.
+    async def log_in(self, request: LoginRequest) -> None:
+        """Log the person in, or notify the browser session why not; never raises an expected error."""
+        try:
+            await self._throttle.wait()
+            person = await self._person(request)
+        except (LoginFailed, CacheUnavailable) as exc:
+            if (done := await self._done_before(request)) is not None:
+                self._announce(done, request.session)
+                return
+            await self._fail(request, str(exc) if isinstance(exc, LoginFailed) else NO_ANSWER)
+            return
+        except InternalError:
+            log.exception("login failed, internal error")
+            await self._fail(request, OUR_FAULT)
+            return
+        self.logged_in += 1
+        log.info("person logged in", person=person.person_id)
+        self._announce(person, request.session)
 
-        Raises CacheUnavailable when Redis is not there.
-        """
-        params = await self._signed(login, session)
+    def _announce(self, person: Person, session: str) -> None:
+        for notify in self._on_login:
+            notify(person)
+        self._publish(SessionChanged((session,), PERSON_CHANGED))
+
+    async def _done_before(self, request: LoginRequest) -> Person | None:
+        """The person whom this very login logged in: a request may arrive again when its reply was lost."""
+        try:
+            (person,) = await self._sessions.persons_of([request.session])
+        except CacheUnavailable:
+            return None
+        return person if person is not None and person.sessions[request.session] == request.login_id else None
+
+    async def _fail(self, request: LoginRequest, reason: str) -> None:
+        self._throttle.record_failure()
+        self.failed += 1
+        log.info("login failed", reason=reason)
+        await self._failures.notify(request.session, reason)
+
+    async def _person(self, request: LoginRequest) -> Person:
+        """Log in at the exchange and store the person. Raises LoginFailed and CacheUnavailable."""
+        params = await self._signed(request)
         try:
             grant = await self._granted(params)
             identity = await self._identity(grant)
         except ExchangeError as exc:
             if isinstance(exc, ExchangeRefused) and error_code(exc.code).wrong_key:
-                await self._limits.failed(who)
+                await self._limits.record_failure(request.failure_key)
             raise LoginFailed(reason_of(exc)) from None
-        return await self._enter(grant, identity, session, login)
+        person_id, now = str(identity.id), int(self._wall())
+        person = Person(
+            person_id,
+            identity.username or identity.system_name or person_id,
+            identity.email or "",
+            grant.scope,
+            expires_at=now + int(min(grant.expires_in, LIFE_SECONDS)),
+            issued=now,
+            first=now,
+            tokens=Tokens(grant.access_token, grant.refresh_token),
+        )
+        return await self._sessions.log_in(person, request.session, request.login_id)
 
-    async def _signed(self, login: str, session: str) -> dict[str, Any]:
-        """Take the secret out of the cache, and make of it the parameters of the call; from here on it is gone."""
-        ciphertext = await self._cache.take(CIPHERTEXT % login)
-        record = await self._cache.take(KEY % login)
-        if ciphertext is None or record is None:
+    async def _signed(self, request: LoginRequest) -> dict[str, Any]:
+        """Take the secret, return the signed parameters of the call, and overwrite the secret."""
+        taken = await self._login_secrets.take(request.login_id)
+        if taken is None:
             raise LoginFailed(GONE)
-        try:
-            client_id, key = msgspec.json.decode(self._vault.open(KEY % login, record), type=tuple[str, bytes])
-            secret = self._vault.open_secret(ciphertext, key, seconds=SECRET_SECONDS)
-        except (CannotOpen, msgspec.DecodeError):
-            raise LoginFailed(GONE) from None
+        client_id, secret = taken
         # One exchange session a browser: a login that is repeated replaces it instead of using up the key's 16.
-        scope = f"session:cryptomarket-{session[:16]} {READ_ONLY_SCOPE} expires:{LIFE_SECONDS}"
+        scope = f"session:cryptomarket-{request.session[:16]} {READ_ONLY_SCOPE} expires:{LIFE_SECONDS}"
         timestamp, nonce = int(self._wall() * 1000), secrets.token_hex(8)
         try:
             return signed_params(client_id, secret, scope, timestamp=timestamp, nonce=nonce)
@@ -119,33 +176,9 @@ class LoginFlow:
         return grant
 
     async def _identity(self, grant: Grant) -> _Identity:
-        asked = {"currency": "BTC", "extended": True, "access_token": grant.access_token}
-        raw = await self._call("private/get_account_summary", asked)
+        params = {"currency": "BTC", "extended": True, "access_token": grant.access_token}
+        raw = await self._call("private/get_account_summary", params)
         try:
             return msgspec.json.decode(raw, type=_Identity)
         except msgspec.DecodeError:
             raise LoginFailed(NO_ANSWER) from None
-
-    async def _enter(self, grant: Grant, identity: _Identity, session: str, login: str) -> Person:
-        person_id, now = str(identity.id), int(self._wall())
-        async with self._sessions.writing:
-            (before,) = await self._sessions.of_sessions([session])
-            known = await self._sessions.person(person_id)
-            others = [one for one in (known.sessions if known else {}) if one != session]
-            sessions = {one: known.sessions[one] for one in others[-(MOST_SESSIONS - 1) :]} if known else {}
-            person = Person(
-                person_id,
-                identity.username or identity.system_name or person_id,
-                identity.email or "",
-                grant.scope,
-                expires_at=now + int(min(grant.expires_in, LIFE_SECONDS)),
-                issued=now,
-                first=known.first if known else now,
-                tokens=Tokens(grant.access_token, grant.refresh_token),
-                sessions={**sessions, session: login},
-            )
-            await self._sessions.write(person)
-            await self._sessions.bind(session, person_id)
-            if before is not None and before.person_id != person_id:
-                await self._sessions.leave(before, session)
-        return person

@@ -1,12 +1,13 @@
-"""News for persons: what one browser session is told on its streams, and nobody else.
+"""Sends to browser sessions what concerns their person: events of the channel `connection`.
 
-The bus says only that there is something; each node looks for itself what is true of the sessions whose streams it
-has, and makes their tokens. A session without a stream finds its news when it comes.
+A message between nodes names only the sessions that changed. Each node reads the state of those that have streams
+here and makes their tokens. The failure of a login is kept for a minute for a session without a stream.
 """
 
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import anyio
 import msgspec
@@ -17,185 +18,192 @@ from ..errors import CacheUnavailable
 from ..model import Message, SessionChanged
 from .browser_sessions import BrowserSessions, Person
 from .cache import Cache
-from .vault import Vault
 
-__all__ = ["LOGGED_OUT", "LOGIN_FAILED", "PERSON_CHANGED", "Claims", "Notifier", "keep_word"]
+__all__ = ["LOGGED_OUT", "LOGIN_FAILED", "PERSON_CHANGED", "LoginFailures", "Notifier", "NotifierStatistics"]
 
 log = structlog.get_logger(__name__)
 
 PERSON_CHANGED, LOGIN_FAILED, LOGGED_OUT = "person", "login_failed", "logged_out"
 EXPIRED = "expired: log in again"
 
-#: The last word to a session that had no stream, and how long it waits for one.
-WORD = "deribit:word:%s"
-WORD_SECONDS = 60
-#: Sessions looked up with one command.
+#: The failure of a login whose session had no stream, and how long it is kept.
+FAILURE = "deribit:word:%s"
+FAILURE_SECONDS = 60
+#: Sessions read with one command.
 BATCH = 500
-#: How often those who stay are looked at: expiry is told within this.
-LOOK_SECONDS = 0.5
-#: How often everybody is looked up again, in case a word of the bus was lost.
-CHECK_SECONDS = 30.0
+#: The interval between looks at logins that are over; the longest delay before an expiry is sent.
+POLL_SECONDS = 0.5
+#: The interval between reads of all logins shown here, in case a message about one was lost.
+RECHECK_SECONDS = 30.0
 
 
-class Claims(msgspec.Struct, frozen=True, array_like=True):
-    """What a session token says: whose, of which browser session, by which log-in."""
+class LoginFailures:
+    """Tells a browser session why its login failed, now or when its next stream opens."""
 
-    person_id: str
-    session: str
-    login: str
+    def __init__(self, cache: Cache, *, publish: Callable[[SessionChanged], None]) -> None:
+        self._cache = cache
+        self._publish = publish
+
+    async def notify(self, session: str, reason: str) -> None:
+        """Publish the failure and keep it for a minute; ``reason`` is the sentence that the person reads."""
+        self._publish(SessionChanged((session,), LOGIN_FAILED, reason))
+        with contextlib.suppress(CacheUnavailable):  # open streams receive it all the same
+            await self._cache.put(FAILURE % session, reason.encode(), FAILURE_SECONDS)
+
+    async def kept(self, sessions: list[str]) -> list[str | None]:
+        """Return the reason kept for each session. Raises CacheUnavailable."""
+        reasons = await self._cache.get(*(FAILURE % session for session in sessions))
+        return [reason.decode() if reason else None for reason in reasons]
+
+    async def forget(self, session: str) -> None:
+        """Delete the reason kept for the session."""
+        with contextlib.suppress(CacheUnavailable):  # it expires
+            await self._cache.delete(FAILURE % session)
 
 
-async def keep_word(cache: Cache, session: str, reason: str) -> None:
-    """Keep the outcome of a log-in for a stream that comes later."""
-    await cache.put(WORD % session, reason.encode(), WORD_SECONDS)
+@dataclass(frozen=True, slots=True)
+class NotifierStatistics:
+    """``sessions``: browser sessions with a stream here that are logged in."""
 
-
-def _json(**fields: object) -> str:
-    return msgspec.json.encode(fields).decode()
+    sessions: int
 
 
 class Notifier:
-    """Tells the streams of this node what concerns their person.
+    """Sends events to the streams of this node.
 
-    ``send`` gives a text to all streams of a session and says how many they are; ``present`` says whether it has any,
-    ``everybody`` which sessions have.
+    ``send`` writes a text to all streams of a session and returns how many they are; ``has_streams`` returns whether a
+    session has any, ``open_sessions`` which have.
     """
 
     def __init__(
         self,
-        cache: Cache,
-        vault: Vault,
         sessions: BrowserSessions,
+        failures: LoginFailures,
         *,
         send: Callable[[str, str], int],
-        present: Callable[[str], bool],
-        everybody: Callable[[], list[str]] = list,
+        has_streams: Callable[[str], bool],
+        open_sessions: Callable[[], list[str]],
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        self._cache = cache
-        self._vault = vault
+        self._poll_seconds = poll_seconds
         self._sessions = sessions
-        self._send = send
-        self._present = present
-        self._everybody = everybody
+        self._failures = failures
+        self._send_text = send
+        self._has_streams = has_streams
+        self._open_sessions = open_sessions
         self._monotonic = monotonic
         self._wall = wall
-        self._checked = monotonic()
-        #: Sessions to look up, and whether they were told already how a log-in ended.
-        self._news: dict[str, bool] = {}
-        self._told: dict[str, Person] = {}
+        self._rechecked = monotonic()
+        #: Sessions to read, and whether the end of their login was sent already.
+        self._pending: dict[str, bool] = {}
+        #: The person last sent to each session that is logged in.
+        self._shown: dict[str, Person] = {}
         self._wake_up = anyio.Event()
-        self._trouble = False
+        self._delayed = False
 
     def on_message(self, message: Message) -> None:
-        """Take what the bus delivers; sessions without a stream here are no business of this node.
+        """Queue the sessions of the message that have streams here.
 
-        An end is told at once, whether the cache answers or not; who is logged in has to be looked up.
+        The end of a login is sent at once, whether the cache answers or not; a person has to be read first. A message
+        without sessions says that messages may have been lost.
         """
         if not isinstance(message, SessionChanged):
             return
         if not message.sessions:
-            self._doubt()
+            for session in self._open_sessions():
+                if session not in self._shown:  # of those shown as logged in, every recheck finds the end
+                    self.stream_opened(session)
         for session in message.sessions:
-            if not self._present(session):
+            if not self._has_streams(session):
                 continue
             ended = message.kind != PERSON_CHANGED
             if ended:
-                self._send(session, _json(kind=message.kind, reason=message.reason))
-            self._news[session] = ended or self._news.get(session, False)
+                self._send(session, kind=message.kind, reason=message.reason)
+            self._pending[session] = ended or self._pending.get(session, False)
             self._wake_up.set()
 
-    def _doubt(self) -> None:
-        """News may have been lost: look up all who are not known to be logged in; of the others the end is checked."""
-        for session in self._everybody():
-            if session not in self._told:
-                self._news.setdefault(session, False)
+    def stream_opened(self, session: str) -> None:
+        """Queue the session of a new stream, which receives the state of its person."""
+        self._pending.setdefault(session, False)
         self._wake_up.set()
 
-    def arrived(self, session: str) -> None:
-        """A stream of the session opened: it gets the present state of its person."""
-        self._news.setdefault(session, False)
-        self._wake_up.set()
-
-    def statistics(self) -> dict[str, int]:
-        """How many sessions with a stream here are logged in."""
-        return {"sessions": len(self._told)}
+    def statistics(self) -> NotifierStatistics:
+        """How many sessions are logged in."""
+        return NotifierStatistics(len(self._shown))
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Tell the news until cancelled; a cache that does not answer delays them."""
+        """Send queued events until cancelled; while the cache does not answer they wait."""
         task_status.started()
         while True:
             try:
-                while self._news:
-                    await self._tell(list(self._news)[:BATCH])
-                await self._look()
-                self._say(False)
+                while self._pending:
+                    await self._send_pending(list(self._pending)[:BATCH])
+                await self._send_expired()
+                self._log_delay(None)
             except CacheUnavailable as exc:
-                self._say(True, str(exc))
-                await anyio.sleep(LOOK_SECONDS)
-            with anyio.move_on_after(LOOK_SECONDS if self._told or self._news else None):
+                self._log_delay(exc)
+                await anyio.sleep(self._poll_seconds)
+            with anyio.move_on_after(self._poll_seconds if self._shown or self._pending else None):
                 await self._wake_up.wait()
             self._wake_up = anyio.Event()
 
-    def _say(self, trouble: bool, why: str = "") -> None:
-        if trouble is not self._trouble:
-            self._trouble = trouble
-            if trouble:
-                log.warning("news for persons wait for the cache", reason=why)
-            else:
-                log.info("news for persons flow again")
+    def _log_delay(self, error: CacheUnavailable | None) -> None:
+        if error is not None and not self._delayed:
+            log.warning("session notifications delayed", reason=str(error))
+        elif error is None and self._delayed:
+            log.info("session notifications restored")
+        self._delayed = error is not None
 
-    async def _tell(self, sessions: list[str]) -> None:
-        # Taken out first: what arrives while the cache is asked is told with the next look.
-        taken = {session: self._news.pop(session) for session in sessions}
+    async def _send_pending(self, sessions: list[str]) -> None:
+        # Taken out before the reads, so that a change during them is read again.
+        taken = {session: self._pending.pop(session) for session in sessions}
         try:
-            persons = await self._sessions.of_sessions(sessions)
-            words = await self._cache.get(*(WORD % session for session in sessions))
+            persons = await self._sessions.persons_of(sessions)
+            failures = await self._failures.kept(sessions)
         except CacheUnavailable:
-            self._news = taken | self._news
+            self._pending = taken | self._pending
             raise
-        for (session, told), person, word in zip(taken.items(), persons, words, strict=True):
-            self._found(session, person)
-            if word is not None and self._present(session):
-                with contextlib.suppress(CacheUnavailable):  # it ends by itself
-                    await self._cache.delete(WORD % session)
-                if not told:
-                    self._send(session, _json(kind=LOGIN_FAILED, reason=word.decode()))
+        for (session, end_sent), person, failure in zip(taken.items(), persons, failures, strict=True):
+            if person is None:
+                self._shown.pop(session, None)
+            else:
+                self._send_person(session, person)
+            if failure is not None and self._has_streams(session):
+                await self._failures.forget(session)
+                if not end_sent:
+                    self._send(session, kind=LOGIN_FAILED, reason=failure)
 
-    def _found(self, session: str, person: Person | None) -> None:
-        if person is None:
-            self._told.pop(session, None)
-        else:
-            self._greet(session, person)
-
-    def _greet(self, session: str, person: Person) -> None:
-        """Who is logged in, and a fresh token for it."""
-        claims = Claims(person.person_id, session, person.sessions[session])
-        event = _json(
+    def _send_person(self, session: str, person: Person) -> None:
+        """Send who is logged in, with a new token."""
+        if self._send(
+            session,
             kind=PERSON_CHANGED,
             person_id=person.person_id,
             username=person.username,
             email=person.email,
-            token=self._vault.token(msgspec.json.encode(claims)),
+            token=self._sessions.token(person, session),
             expires_at=person.expires_at,
             scope=person.scope,
-        )
-        if self._send(session, event):
-            self._told[session] = person
+        ):
+            self._shown[session] = person
 
-    async def _look(self) -> None:
-        """Note who is still here, and tell those whose login has ended without news of it."""
+    def _send(self, session: str, **fields: object) -> int:
+        return self._send_text(session, msgspec.json.encode(fields).decode())
+
+    async def _send_expired(self) -> None:
+        """Record who is still here, and send the end of logins that ended without a message."""
         now = self._wall()
-        self._told = {session: person for session, person in self._told.items() if self._present(session)}
-        for person in list(self._told.values()):
-            await self._sessions.note(person.person_id)
-        due = self._monotonic() - self._checked >= CHECK_SECONDS
-        doubtful = [session for session, person in self._told.items() if due or person.expires_at <= now]
-        if due:
-            self._checked = self._monotonic()
-        for session, found in zip(doubtful, await self._sessions.of_sessions(doubtful), strict=True):
-            if found is None and self._told.pop(session, None) is not None:
-                self._send(session, _json(kind=LOGGED_OUT, reason=EXPIRED))
+        self._shown = {session: person for session, person in self._shown.items() if self._has_streams(session)}
+        for person in list(self._shown.values()):
+            await self._sessions.record_use(person.person_id)
+        recheck = self._monotonic() - self._rechecked >= RECHECK_SECONDS
+        if recheck:
+            self._rechecked = self._monotonic()
+        doubtful = [session for session, person in self._shown.items() if recheck or person.expires_at <= now]
+        for session, found in zip(doubtful, await self._sessions.persons_of(doubtful), strict=True):
+            if found is None and self._shown.pop(session, None) is not None:
+                self._send(session, kind=LOGGED_OUT, reason=EXPIRED)
             elif found is not None:
-                self._told[session] = found
+                self._shown[session] = found

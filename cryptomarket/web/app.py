@@ -15,14 +15,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..market.latest import LatestValues
 from ..persons.credential_middleware import CredentialMiddleware
-from ..persons.office import Office
 from ..stream.endpoint import address_group, anonymous
 from .api.candles import RecentBars, candle_router, no_bars
 from .api.completeness import Completeness
 from .api.dependencies import PriceStore, TickerCatalogue, TickerNames
 from .api.described import MORE_SCHEMAS, OPERATION_PATHS
 from .api.exports import export_router
-from .api.persons import person_router
+from .api.persons import PersonServices, person_router
 from .api.prices import price_router
 from .api.problems import HANDLERS, problem_response
 from .api.schemas import SCHEMAS
@@ -54,7 +53,7 @@ def create_app(
     lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None,
     allowed_origins: Sequence[str] = (),
     routes: Sequence[BaseRoute] = (),
-    office: Office | None = None,
+    persons: PersonServices | None = None,
     bars: RecentBars = no_bars,
     statistics: Callable[[], Mapping[str, object]] = dict,
     wall: Callable[[], float] = time.time,
@@ -62,7 +61,7 @@ def create_app(
     """The application over the given parts.
 
     ``routes`` are further ones that need nothing from here; ``bars`` gives the minutes of a ticker not stored yet,
-    ``statistics`` the counters of each part of this node by its name. Without an ``office`` nobody can log in.
+    ``statistics`` the counters of each part of this node by its name. Without ``persons`` nobody can log in.
     """
     app = FastAPI(
         title="cryptomarket",
@@ -79,8 +78,8 @@ def create_app(
     app.include_router(candle_router(store, names, bars, completeness))
     app.include_router(export_router(store, names, completeness))
     app.include_router(udf_router(store, names, latest, bars, wall))
-    if office is not None:
-        app.include_router(person_router(office.front))
+    if persons is not None:
+        app.include_router(person_router(persons))
     app.include_router(status_router(Watched(latest, health, statistics, wall)))
     app.router.routes += [
         Route("/sse/", stream),  # answered before, see below; here it is found without its last slash
@@ -91,18 +90,17 @@ def create_app(
             latest,
             version("cryptomarket"),
             interval,
-            office.front.browser if office else anonymous,
-            persons=office is not None,
+            persons.authenticator.browser_session if persons else anonymous,
+            persons=persons is not None,
         ),
     ]
     _describe(app)
     inner: ASGIApp = CrossOrigin(app, allowed_origins)
-    if office is not None:
+    if persons is not None:
         inner = CredentialMiddleware(
             inner,
-            cache=office.cache,
-            vault=office.vault,
-            limits=office.limits,
+            login_secrets=persons.login_secrets,
+            limits=persons.limits,
             problem=problem_response,
             address=address_group,
         )

@@ -7,7 +7,7 @@ import anyio
 import httpx2
 import pytest
 
-from tests.persons.site import ADA, told
+from tests.persons.site import ADA, connection_event
 
 from .nodes import Cluster, Node, running_cluster, tick, tick_of
 
@@ -121,14 +121,14 @@ async def test_a_person_is_the_same_on_every_node(tmp_path: Path) -> None:
                 headers = {"cookie": cookie}
                 answer = await client.post(f"{follower.url}/api/v1/persons/login", json=body, headers=headers)
                 assert answer.status_code == 202
-                persons = [await told(stream, "person") for stream in (far, near)]
+                persons = [await connection_event(stream, "person") for stream in (far, near)]
                 assert {one["username"] for one in persons} == {"ada"}
                 for node in cluster.nodes:
                     me = await client.get(f"{node.url}/api/v1/persons/me/account", headers=headers)
                     assert me.json()["person_id"] == persons[0]["person_id"]
                 assert (await client.delete(f"{leader.url}/api/v1/persons/me", headers=headers)).status_code == 204
                 for stream in (far, near):
-                    await told(stream, "logged_out")
+                    await connection_event(stream, "logged_out")
                 assert (await client.get(f"{follower.url}/api/v1/persons/me", headers=headers)).status_code == 401
         logs = "".join(node.program.log for node in cluster.nodes)
         assert ADA.client_secret not in logs

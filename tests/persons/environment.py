@@ -1,14 +1,15 @@
-"""A house of several nodes with many persons and browsers, and the truth beside it: who may be told what.
+"""A cluster of several nodes with many persons and browsers, and a record of what each browser may receive.
 
-Everything between the errand of a log-in and the bytes of a stream is the real thing; the bus of one process joins the
-nodes, and the exchange is a table of persons.
+Everything between the leader's request and the bytes of a stream is real. One message bus joins the nodes, and the
+exchange is a table of persons.
 """
 
 import itertools
 import json
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,25 +18,25 @@ import msgspec
 from cryptography.fernet import Fernet
 from starlette.requests import Request
 
+from cryptomarket.app.persons import Persons
 from cryptomarket.cluster.single import SingleNode
 from cryptomarket.errors import ExchangeRefused, NotLoggedIn
+from cryptomarket.persons.authenticator import COOKIE
+from cryptomarket.persons.browser_sessions import Claims
 from cryptomarket.persons.cache.memory import MemoryCache
-from cryptomarket.persons.credential_middleware import CIPHERTEXT, KEY
-from cryptomarket.persons.front import COOKIE
-from cryptomarket.persons.leader_worker import LeaderRequest
-from cryptomarket.persons.notifications import Claims
-from cryptomarket.persons.office import Office
+from cryptomarket.persons.leader_requests import LoginRequest
+from cryptomarket.persons.login_secrets import LoginSecrets
 from cryptomarket.persons.vault import Vault, fingerprint
 from cryptomarket.stream.manager import ServerSSEManager
 from cryptomarket.stream.subscribers import Stream, Subscription
 
-__all__ = ["House"]
+__all__ = ["PersonCluster"]
 
 _DATA = re.compile(rb"event: connection\ndata: ([^\n]+)")
 
 
-class Exchange:
-    """Who has which key: ``key-7`` is person 7; a token says whose it is."""
+class ExchangeTable:
+    """Answers the calls of the leader: ``key-7`` is the key of person 7, whose tokens contain its number."""
 
     async def __call__(self, method: str, params: Mapping[str, Any]) -> msgspec.Raw:
         await anyio.lowlevel.checkpoint()
@@ -55,10 +56,10 @@ class Exchange:
 
 
 @dataclass
-class Sink:
-    """A reader that checks every personal event when it comes."""
+class CheckingSink:
+    """The reader of one stream, which checks every personal event."""
 
-    house: "House"
+    cluster: "PersonCluster"
     session: str
 
     @staticmethod
@@ -67,11 +68,11 @@ class Sink:
 
     def write(self, frame: bytes) -> bool:
         for data in _DATA.findall(frame):
-            self.house.heard(self.session, json.loads(data))
+            self.cluster.check(self.session, json.loads(data))
         return True
 
     def when_drained(self, resume: Any) -> None:
-        raise AssertionError("this reader is never behind")
+        raise AssertionError("this reader is never slow")
 
     def close(self, farewell: bytes) -> None:
         """Nothing to close."""
@@ -81,122 +82,127 @@ class Sink:
 
 
 class Node:
-    """One node: its streams, and its office over the cache of all."""
+    """One node: its streams and its parts of persons, over the cache of all nodes."""
 
     def __init__(self, cache: MemoryCache, vault: Vault, bus: SingleNode) -> None:
         ticks = itertools.count()
-        self.manager = ServerSSEManager("connection", arrived=lambda session: self.office.notifier.arrived(session))
-        self.office = Office(
+        self.manager = ServerSSEManager(
+            "connection", arrived=lambda session: self.persons.notifier.stream_opened(session)
+        )
+        self.persons = Persons(
             cache,
             vault,
-            ask=self._ask,
+            request_leader=self._request_leader,
             publish=bus.publish,
-            send=lambda session, data: self.manager.send(session, data),
-            present=self.manager.has_session,
+            has_leader=lambda: True,
+            streams=self.manager,
             logins_per_minute=1_000,
-            monotonic=lambda: float(next(ticks)),  # failures are forgiven before the next
+            monotonic=lambda: float(next(ticks)),  # refills the failure throttle before every login
         )
-        bus.subscribe(self.office.notifier.on_message)
+        bus.subscribe(self.persons.notifier.on_message)
 
-    async def _ask(self, body: bytes, *, seconds: float) -> bytes:
-        raise AssertionError("errands go to the leader directly")
+    async def _request_leader(self, body: bytes, /, *, seconds: float) -> bytes:
+        raise AssertionError("requests go to the leader directly")
 
 
 @dataclass
-class House:
-    """The nodes, the streams that are open, and who is logged in where."""
+class PersonCluster:
+    """The nodes, their open streams, and who is logged in where."""
 
-    nodes: int = 3
-    told: int = 0
+    size: int = 3
+    received: int = 0
     wrong: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         key = Fernet.generate_key().decode()
         self.vault, self.cache, self.bus = Vault(lambda: (key,)), MemoryCache(), SingleNode(epoch=1)
-        self.at = [Node(self.cache, self.vault, self.bus) for _ in range(self.nodes)]
-        self.leader = self.at[0].office.service(Exchange())
+        self.nodes = [Node(self.cache, self.vault, self.bus) for _ in range(self.size)]
+        self.leader = self.nodes[0].persons.leader_worker(ExchangeTable())
         self.streams: list[tuple[Node, Stream]] = []
-        self.here: dict[str, str] = {}  # the person of each browser session
-        self.owed: set[tuple[str, str]] = set()  # endings and failures that may be told
-        self.logins = itertools.count()
+        self.person_of: dict[str, str] = {}  # by browser session
+        self.allowed: set[tuple[str, str]] = set()  # the ends and failures that a session may receive
 
-    def heard(self, session: str, event: dict[str, Any]) -> None:
-        """A stream of the session was told something: was it for it?"""
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the notifiers of all nodes."""
+        async with anyio.create_task_group() as tasks:
+            for node in self.nodes:
+                await tasks.start(node.persons.notifier.run)
+            yield
+            tasks.cancel_scope.cancel()
+        for node in self.nodes:
+            node.persons.login_queue.close()
+
+    def check(self, session: str, event: dict[str, Any]) -> None:
+        """Count an event that a stream of the session received; note it in ``wrong`` if it is not the session's own."""
         kind = event["kind"]
         if kind == "person":
-            self.told += 1
+            self.received += 1
             claims = msgspec.json.decode(self.vault.claims(event["token"], seconds=60), type=Claims)
-            whose = {event["person_id"], claims.person_id}
-            if whose != {self.here.get(session)} or claims.session != session:
-                self.wrong.append(f"{session[:8]} of {self.here.get(session)} was told of {event['person_id']}")
+            persons = {event["person_id"], claims.person_id}
+            if persons != {self.person_of.get(session)} or claims.session != session:
+                self.wrong.append(f"{session[:8]} of {self.person_of.get(session)} received {event['person_id']}")
         elif kind in ("login_failed", "logged_out"):
-            self.told += 1
-            if (session, kind) not in self.owed:
-                self.wrong.append(f"{session[:8]} was told {kind}")
-
-    # What happens in a house
+            self.received += 1
+            if (session, kind) not in self.allowed:
+                self.wrong.append(f"{session[:8]} received {kind}")
 
     async def open(self, browser: int, node: int) -> None:
-        """A tab of the browser opens at a node."""
-        place, session = self.at[node % self.nodes], fingerprint(cookie(browser))
-        self.streams.append((place, place.manager.join(Sink(self, session), Subscription(session=session))))
-        await self._settled()
+        """Open a stream of the browser at a node."""
+        place, session = self.nodes[node % self.size], fingerprint(cookie(browser))
+        self.streams.append((place, place.manager.join(CheckingSink(self, session), Subscription(session=session))))
+        await anyio.wait_all_tasks_blocked()
 
     async def close(self, number: int) -> None:
-        """A tab closes."""
+        """Close a stream."""
         if self.streams:
             place, stream = self.streams.pop(number % len(self.streams))
             place.manager.leave(stream)
 
     async def log_in(self, browser: int, person: int, *, right: bool = True) -> None:
-        """A person logs in from a browser, or fails to."""
-        login, session = f"login-{next(self.logins)}", fingerprint(cookie(browser))
-        ciphertext, key = self.vault.close_secret(bytearray(b"secret"))
-        await self.cache.put(CIPHERTEXT % login, ciphertext, 15)
-        sealed = msgspec.json.encode((f"key-{person}" if right else "none", key))
-        await self.cache.put(KEY % login, self.vault.seal(KEY % login, sealed), 15)
+        """Log a person in from a browser; with ``right`` false the exchange does not know the key."""
+        session = fingerprint(cookie(browser))
+        client_id = f"key-{person}" if right else "none"
+        login_id = await LoginSecrets(self.cache, self.vault).put(client_id, bytearray(b"secret"))
         if right:
-            self.here[session] = str(person)
+            self.person_of[session] = str(person)
         else:
-            self.owed.add((session, "login_failed"))
-        await self.leader.handle(msgspec.json.encode(LeaderRequest("login", login=login, session=session, who="w")))
-        await self._settled()
-
-    async def log_out(self, browser: int, node: int) -> None:
-        """The person of a browser logs out at a node, and with it in all its browsers."""
-        office = self.at[node % self.nodes].office
-        headers = [(b"host", b"here.example"), (b"cookie", f"{COOKIE}={cookie(browser)}".encode())]
-        scope = {"type": "http", "method": "DELETE", "path": "/", "scheme": "http", "headers": headers}
-        expected = self.here.get(fingerprint(cookie(browser)))
-        try:
-            person = await office.front.person(Request(scope))
-        except NotLoggedIn:
-            if expected is not None:
-                self.wrong.append(f"{expected} is not known any more")
-            return
-        if person.person_id != expected:
-            self.wrong.append(f"{person.person_id} answers for {expected}")
-        ended = [session for session, one in self.here.items() if one == person.person_id]
-        for session in ended:
-            del self.here[session]
-            self.owed.add((session, "logged_out"))
-        await office.front.log_out(person)
-        await self._settled()
-
-    async def _settled(self) -> None:
+            self.allowed.add((session, "login_failed"))
+        await self.leader.handle(msgspec.json.encode(LoginRequest(login_id, session, "failures")))
         await anyio.wait_all_tasks_blocked()
 
-    async def play(self, dice: random.Random, browsers: int, persons: int) -> None:
-        """Let one thing happen."""
-        browser, person, node = dice.randrange(browsers), dice.randrange(persons), dice.randrange(self.nodes)
-        what = dice.random()
-        if what < 0.35:
+    async def log_out(self, browser: int, node: int) -> None:
+        """Log out, at a node, the person of a browser, who is logged out in all browsers."""
+        authenticator = self.nodes[node % self.size].persons.services.authenticator
+        headers = [(b"host", b"here.example"), (b"cookie", f"{COOKIE}={cookie(browser)}".encode())]
+        scope = {"type": "http", "method": "DELETE", "path": "/", "scheme": "http", "headers": headers}
+        expected = self.person_of.get(fingerprint(cookie(browser)))
+        try:
+            person = await authenticator.person(Request(scope))
+        except NotLoggedIn:
+            if expected is not None:
+                self.wrong.append(f"{expected} is no longer logged in")
+            return
+        if person.person_id != expected:
+            self.wrong.append(f"{person.person_id} is the person of the request instead of {expected}")
+        ended = [session for session, one in self.person_of.items() if one == person.person_id]
+        for session in ended:
+            del self.person_of[session]
+            self.allowed.add((session, "logged_out"))
+        await authenticator.log_out(person)
+        await anyio.wait_all_tasks_blocked()
+
+    async def step(self, dice: random.Random, browsers: int, persons: int) -> None:
+        """Do one random thing."""
+        browser, person, node = dice.randrange(browsers), dice.randrange(persons), dice.randrange(self.size)
+        draw = dice.random()
+        if draw < 0.35:
             await self.open(browser, node)
-        elif what < 0.5 or len(self.streams) > 3 * browsers:
+        elif draw < 0.5 or len(self.streams) > 3 * browsers:
             await self.close(dice.randrange(10_000))
-        elif what < 0.85:
+        elif draw < 0.85:
             await self.log_in(browser, person)
-        elif what < 0.9:
+        elif draw < 0.9:
             await self.log_in(browser, person, right=False)
         else:
             await self.log_out(browser, node)

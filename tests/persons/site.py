@@ -1,4 +1,4 @@
-"""Persons as browsers meet them: a gateway and its exchange over real sockets, and a browser with cookies."""
+"""A gateway with persons and its exchange over real sockets, and browsers with cookies."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from tests.processes import eventually
 from tests.reader import Reader, reading
 from tests.web.site import running_server
 
-__all__ = ["ADA", "BOB", "Browser", "Persons", "running_persons", "told"]
+__all__ = ["ADA", "BOB", "Browser", "PersonSite", "connection_event", "running_persons"]
 
 ADA = SimulatedAccount("ada-key", "kQ3vX9-secret-of-ada_7Zp", "ada@example.com", "ada")
 BOB = SimulatedAccount("bob-key", "wW8tY2-secret-of-bob_4Rm", "bob@example.com", "bob")
@@ -27,30 +27,30 @@ BOB = SimulatedAccount("bob-key", "wW8tY2-secret-of-bob_4Rm", "bob@example.com",
 
 @dataclass
 class Browser:
-    """One browser: its cookies, and the calls that its pages make."""
+    """A browser with its cookies."""
 
     url: str
     client: httpx2.AsyncClient
 
     async def log_in(self, account: SimulatedAccount, secret: str | None = None, **headers: str) -> httpx2.Response:
-        """Post the key of the account, or the account's id with another secret."""
+        """Post the credentials of the account, with another secret if one is given."""
         body = {"client_id": account.client_id, "client_secret": secret or account.client_secret}
         return await self.client.post("/api/v1/persons/login", json=body, headers=headers)
 
     async def me(self, **headers: str) -> httpx2.Response:
-        """Ask who is logged in."""
+        """Request who is logged in."""
         return await self.client.get("/api/v1/persons/me", headers=headers)
 
     @contextlib.asynccontextmanager
     async def stream(self) -> AsyncIterator[Reader]:
-        """A tab: an open stream with the cookies of the browser."""
+        """An open stream with the cookies of the browser."""
         cookies = "; ".join(f"{name}={value}" for name, value in self.client.cookies.items())
         async with reading(f"{self.url}/sse/?timer=3600", cookie=cookies) as reader:
             yield reader
 
 
-async def told(reader: Reader, *kinds: str, seconds: float = 20.0) -> dict[str, Any]:
-    """The next event of the connection channel that is of one of the kinds."""
+async def connection_event(reader: Reader, *kinds: str, seconds: float = 20.0) -> dict[str, Any]:
+    """Return the next event of the channel `connection` that is of one of the kinds."""
     with anyio.fail_after(seconds):
         while True:
             event = json.loads((await reader.next("connection")).data)
@@ -59,8 +59,8 @@ async def told(reader: Reader, *kinds: str, seconds: float = 20.0) -> dict[str, 
 
 
 @dataclass
-class Persons:
-    """A gateway with its exchange, and the browsers in front of it."""
+class PersonSite:
+    """A gateway with its exchange and its browsers."""
 
     gateway: Gateway
     exchange: Exchange
@@ -68,7 +68,7 @@ class Persons:
     stack: contextlib.AsyncExitStack = field(repr=False)
 
     async def browser(self) -> Browser:
-        """A browser that has opened the page."""
+        """A new browser that has opened the page."""
         client = await self.stack.enter_async_context(httpx2.AsyncClient(base_url=self.url, timeout=60))
         await client.get("/")
         assert client.cookies.get("cryptomarket_session")
@@ -82,8 +82,8 @@ async def running_persons(
     accounts: Sequence[SimulatedAccount] = (ADA, BOB),
     exchange: Mapping[str, Any] | None = None,
     **settings: object,
-) -> AsyncIterator[Persons]:
-    """The whole gateway on real sockets, connected; settings are those of the gateway."""
+) -> AsyncIterator[PersonSite]:
+    """Run a gateway that is connected to a simulated exchange; ``settings`` are the gateway's."""
     async with running_exchange(accounts=accounts, **(exchange or {})) as upstream:
         values = {
             "database_url": f"sqlite+aiosqlite:///{folder / 'x.db'}",
@@ -96,5 +96,5 @@ async def running_persons(
         async with gateway.running(), running_server(gateway.app, http=HandoverProtocol) as url:
             await eventually(lambda: gateway.latest.tick("btc_usd"), "prices flow")
             async with contextlib.AsyncExitStack() as stack:
-                yield Persons(gateway, upstream, url, stack)
+                yield PersonSite(gateway, upstream, url, stack)
                 await gateway.drain()

@@ -1,4 +1,4 @@
-"""What operators do: rotate keys under load, list and forget persons; and what happens when Redis is away."""
+"""What operators do: rotate keys, list and forget persons; and persons while Redis or the leader is away."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 from cryptomarket.errors import NoLeader
 from cryptomarket.history.store import Store
 from cryptomarket.model import SessionChanged
-from cryptomarket.persons.admin import forget, rewrap_all
+from cryptomarket.persons.admin import end_logins, rewrap_all
 from cryptomarket.persons.browser_sessions import BrowserSessions, Person, Tokens
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.last_seen import LastSeen
@@ -21,65 +21,62 @@ from tests.processes import run_program
 from tests.redis_server import running_redis
 
 from .caches import redis_cache
-from .site import ADA, BOB, running_persons, told
+from .site import ADA, BOB, connection_event, running_persons
 
 
 def person(number: int) -> Person:
-    """Somebody who is logged in from two browsers."""
+    """A person with the number."""
     now = int(time.time())
     name = f"p{number}"
-    sessions = {f"s{number}a": "l", f"s{number}b": "l"}
-    return Person(name, name, f"{name}@example.com", "account:read", now + 900, now, now, Tokens("a", "r"), sessions)
+    return Person(name, name, f"{name}@example.com", "account:read", now + 900, now, now, Tokens("a", "r"))
 
 
-async def enter(sessions: BrowserSessions, number: int) -> None:
-    """Log somebody in."""
-    one = person(number)
-    await sessions.write(one)
-    for session in one.sessions:
-        await sessions.bind(session, one.person_id)
+async def log_in(sessions: BrowserSessions, number: int) -> None:
+    """Log the person with the number in from two browsers."""
+    for session in (f"s{number}a", f"s{number}b"):
+        await sessions.log_in(person(number), session, "login")
 
 
 async def test_keys_rotate_under_load(tmp_path: Path) -> None:
-    """While persons are read and written all the time, no read fails; afterwards the new key alone opens everything."""
+    """No read fails while persons are read and written, and afterwards the new key alone opens every record."""
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
-    held = [old]
+    keys = [old]
     async with running_redis(tmp_path) as server, redis_cache(server.url) as cache:
-        running = BrowserSessions(cache, Vault(lambda: tuple(held)))
+        running = BrowserSessions(cache, Vault(lambda: tuple(keys)))
         for number in range(100):
-            await enter(running, number)
+            await log_in(running, number)
         reads, going = 0, True
 
         async def read() -> None:
             nonlocal reads
             while going:
                 number = reads % 100
-                assert await running.of_sessions([f"s{number}a"]) == [await running.person(f"p{number}")]
+                assert await running.persons_of([f"s{number}a"]) == [await running.person(f"p{number}")]
                 assert await running.person(f"p{number}") is not None
-                await running.write(person(number))
+                await log_in(running, number)
                 reads += 1
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(read)
-            held.insert(0, new)
-            done, refused = await rewrap_all(cache, Vault(lambda: (new, old)))
+            keys.insert(0, new)
+            wrapped, unreadable = await rewrap_all(cache, Vault(lambda: (new, old)))
             going = False
-        assert (done >= 300, refused) == (True, 0)
+        assert (wrapped >= 300, unreadable) == (True, 0)
         assert reads > 0
-        await rewrap_all(cache, Vault(lambda: (new, old)))  # what a vault with the old key wrote meanwhile
+        await rewrap_all(cache, Vault(lambda: (new, old)))  # records written with the old key meanwhile
         only = BrowserSessions(cache, Vault(lambda: (new,)))
-        assert len([one async for one in only.persons()]) == 100
+        assert len([one async for one in only.logged_in()]) == 100
         await cache.put("deribit:person:junk", b"junk", 60)
         assert (await rewrap_all(cache, Vault(lambda: (new,))))[1] == 1
 
 
 async def test_rotate_keys_from_the_command_line(tmp_path: Path) -> None:
-    """A new key goes before the others of the file, and everything in Redis opens with it alone."""
+    """A new key is put first in the file, and every record in Redis opens with it alone."""
     async with running_redis(tmp_path) as server, redis_cache(server.url) as cache:
         code, out, log = await run_program(tmp_path, "rotate-keys", redis_url=server.url)
         assert (code, out) == (0, "0 records sealed with the newest key\n"), log
         path = tmp_path / "cryptomarket.key"
-        await enter(BrowserSessions(cache, Vault(lambda: tuple(path.read_text().split()))), 1)
+        await log_in(BrowserSessions(cache, Vault(lambda: tuple(path.read_text().split()))), 1)
         code, out, log = await run_program(tmp_path, "rotate-keys", redis_url=server.url)
         assert (code, out) == (0, "3 records sealed with the newest key\n"), log
         newest = path.read_text().split()[0]
@@ -91,16 +88,16 @@ async def test_rotate_keys_from_the_command_line(tmp_path: Path) -> None:
     assert newest not in log
 
 
-async def test_the_roster_writes_who_was_seen(database_url: str) -> None:
-    """Id, name, e-mail, first and last time; once more later keeps the first; old ones go after their days."""
+async def test_last_seen_writes_the_persons_table(database_url: str) -> None:
+    """A later write keeps the first moment and updates the last; persons not seen for long are pruned."""
     key = (Fernet.generate_key().decode(),)
     sessions = BrowserSessions(MemoryCache(), Vault(lambda: key))
     now = 1_000_000.0
     async with Store(database_url, interval=60) as store:
         await store.migrate()
 
-        last_seen = LastSeen(sessions.persons, SeenRepository(store.database), wall=lambda: now)
-        await enter(sessions, 1)
+        last_seen = LastSeen(sessions.logged_in, SeenRepository(store.database), wall=lambda: now)
+        await log_in(sessions, 1)
         last_seen.record(person(2))
         await last_seen.write()
         now += 86_400
@@ -111,13 +108,13 @@ async def test_the_roster_writes_who_was_seen(database_url: str) -> None:
                 return {one.person_id: (one.first, one.last) for one in await reader.ask(list_seen)}
 
         found = await seen()
-        assert {one: last for one, (_, last) in found.items()} == {"p1": 1_086_400, "p2": 1_000_000}
+        assert {person_id: last for person_id, (_, last) in found.items()} == {"p1": 1_086_400, "p2": 1_000_000}
         await SeenRepository(store.database).prune(1_050_000)
         assert list(await seen()) == ["p1"]
 
 
 async def test_forgetting_erases_everywhere(tmp_path: Path) -> None:
-    """By e-mail: out of the database and out of Redis; nobody by that name is said."""
+    """A person is deleted from the database and from Redis by e-mail; an unknown one is an error."""
     key = Fernet.generate_key().decode()
     url = f"sqlite+aiosqlite:///{tmp_path / 'history.db'}"
     async with running_redis(tmp_path) as server, redis_cache(server.url) as cache, Store(url, interval=60) as store:
@@ -126,28 +123,28 @@ async def test_forgetting_erases_everywhere(tmp_path: Path) -> None:
             [SeenPerson("p1", "p1", "p1@example.com", 1, 2), SeenPerson("p2", "p2", "p2@example.com", 1, 2)]
         )
         sessions = BrowserSessions(cache, Vault(lambda: (key,)))
-        await enter(sessions, 1)
-        await enter(sessions, 2)
+        await log_in(sessions, 1)
+        await log_in(sessions, 2)
         given = {"redis_url": server.url, "secret_key": key}
         code, out, log = await run_program(tmp_path, "persons", "forget", "p1@example.com", **given)
         assert (code, out) == (0, "1 erased from the database, 1 logins ended\n"), log
-        assert await sessions.of_sessions(["s1a", "s2a"]) == [None, await sessions.person("p2")]
+        assert await sessions.persons_of(["s1a", "s2a"]) == [None, await sessions.person("p2")]
         _, out, _ = await run_program(tmp_path, "persons", "list", "--json", **given)
         assert [json.loads(line)["person_id"] for line in out.splitlines()] == ["p2"]
         assert (await run_program(tmp_path, "persons", "forget", "p1@example.com", **given))[0] == 1
-        assert await forget(sessions, "nobody") == []
+        assert await end_logins(sessions, "nobody") == []
 
 
-async def test_without_redis_the_feed_goes_on_and_log_ins_wait(tmp_path: Path) -> None:
-    """Redis dies: prices flow, a log-in answers 503 with when to come back; it returns: log-ins work by themselves."""
+async def test_without_redis_prices_flow_and_logins_wait(tmp_path: Path) -> None:
+    """While Redis is away a login gets 503 with the seconds to wait; when it is back, logins work again."""
     async with running_redis(tmp_path) as server, running_persons(tmp_path, redis_url=server.url) as site:
         browser, other = await site.browser(), await site.browser()
         async with browser.stream() as tab, other.stream() as second:
             await browser.log_in(ADA)
-            await told(tab, "person")
+            await connection_event(tab, "person")
             await server.kill()
-            answer = await browser.log_in(BOB)
-            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            response = await browser.log_in(BOB)
+            assert (response.status_code, response.headers["retry-after"]) == (503, "5")
             assert (await browser.me()).status_code == 503
             before = site.gateway.latest.tick("btc_usd")
             with anyio.fail_after(60):
@@ -156,59 +153,59 @@ async def test_without_redis_the_feed_goes_on_and_log_ins_wait(tmp_path: Path) -
             await server.start()
             assert (await browser.me()).status_code == 401  # it came back empty
             await other.log_in(BOB)
-            assert (await told(second, "person"))["username"] == "bob"
+            assert (await connection_event(second, "person"))["username"] == "bob"
 
 
-async def test_a_log_in_that_nobody_takes_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No leader within the time ends in a sentence, not in silence."""
+async def test_a_login_without_a_reply_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A login to which no leader replies in time ends with a failure on the stream."""
 
-    async def nobody(body: bytes, *, seconds: float) -> bytes:
-        raise NoLeader("nobody serves the desk")
+    async def no_leader(body: bytes, /, *, seconds: float) -> bytes:
+        raise NoLeader("no reply")
 
     async with running_persons(tmp_path) as site:
-        monkeypatch.setattr(site.gateway.office.front, "_ask", nobody)
+        monkeypatch.setattr(site.gateway.persons.login_queue, "_request_leader", no_leader)
         browser = await site.browser()
         async with browser.stream() as tab:
             await browser.log_in(ADA)
-            assert "try again" in (await told(tab, "login_failed"))["reason"]
+            assert "try again" in (await connection_event(tab, "login_failed"))["reason"]
 
 
-async def test_news_that_were_lost_are_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bus lost the word of a log-in, and says so later: who waits is told, who has no login hears nothing."""
+async def test_a_lost_message_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a notice of lost messages a session that logged in meanwhile receives its person."""
     async with running_persons(tmp_path) as site:
         browser, other = await site.browser(), await site.browser()
-        notifier = site.gateway.office.notifier
+        notifier = site.gateway.persons.notifier
         async with browser.stream() as tab, other.stream() as second:
-            with monkeypatch.context() as deaf:
-                deaf.setattr(notifier, "receive", lambda _: None)
+            with monkeypatch.context() as patched:
+                patched.setattr(notifier, "on_message", lambda _: None)
                 await browser.log_in(ADA)
                 with anyio.fail_after(30):
                     while (await browser.me()).status_code != 200:
                         await anyio.sleep(0.02)
             notifier.on_message(SessionChanged((), "missed"))
-            assert (await told(tab, "person"))["username"] == "ada"
+            assert (await connection_event(tab, "person"))["username"] == "ada"
             await other.log_in(BOB)
-            assert (await told(second, "person"))["username"] == "bob"
+            assert (await connection_event(second, "person"))["username"] == "bob"
 
 
-async def test_without_a_leader_a_log_in_is_asked_to_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """503 with when to come back, instead of a promise that nobody could keep."""
+async def test_without_a_leader_a_login_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets 503 with the seconds to wait."""
     async with running_persons(tmp_path) as site:
-        monkeypatch.setattr(site.gateway.office.front, "_led", lambda: False)
-        answer = await (await site.browser()).log_in(ADA)
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        monkeypatch.setattr(site.gateway.persons.login_queue, "_has_leader", lambda: False)
+        response = await (await site.browser()).log_in(ADA)
+        assert (response.status_code, response.headers["retry-after"]) == (503, "5")
 
 
 @pytest.mark.system
-async def test_an_outcome_is_told_without_redis(tmp_path: Path) -> None:
-    """Redis dies while a log-in is under way: the streams here are told how it ended all the same."""
+async def test_an_outcome_is_sent_without_redis(tmp_path: Path) -> None:
+    """When Redis dies during a login, the streams of this node receive the failure all the same."""
     async with running_redis(tmp_path) as server, running_persons(tmp_path, redis_url=server.url) as site:
         browser = await site.browser()
         async with browser.stream() as tab:
             site.exchange.inject("unanswered", "public/auth")
             await browser.log_in(ADA)
             with anyio.fail_after(30):
-                while [name async for name in site.gateway.office.cache.names("deribit:login:")]:
+                while [name async for name in site.gateway.persons.sessions._cache.names("deribit:login:")]:
                     await anyio.sleep(0.02)
             await server.kill()
-            assert "try again" in (await told(tab, "login_failed", seconds=60))["reason"]
+            assert "try again" in (await connection_event(tab, "login_failed", seconds=60))["reason"]

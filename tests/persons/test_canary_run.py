@@ -185,7 +185,7 @@ async def broken_redis(run: Run, tab: Tab, account: SimulatedAccount) -> None:
             return [chunk]
 
         async def try_it(number: int = count, done: anyio.Event = done) -> None:
-            with anyio.move_on_after(20):  # what was to be told while the line was cut may be lost
+            with anyio.move_on_after(20):  # an outcome published while the line is cut may be lost
                 await log_in(run, tab, account, run.made_up(f"cut {number}") if number % 2 else None)
             done.set()
 

@@ -1,14 +1,12 @@
-"""Nobody ever hears what is meant for somebody else, whatever happens in whatever order.
+"""No person receives what belongs to another, in any order of events.
 
-CRYPTOMARKET_ISOLATION=1000000 plays until so many personal events were delivered; CRYPTOMARKET_ANSWERS=100000 asks so
-many times for balances.
+CRYPTOMARKET_ISOLATION: personal events to deliver. CRYPTOMARKET_ANSWERS: balances to read.
 """
 
 import json
 import os
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -29,66 +27,56 @@ from tests.tcp_proxy import tcp_proxy
 
 from .caches import redis_cache
 from .crowd import accounts
-from .environment import House
+from .environment import PersonCluster
 
 DELIVERIES = int(os.environ.get("CRYPTOMARKET_ISOLATION", "3000"))
 ANSWERS = int(os.environ.get("CRYPTOMARKET_ANSWERS", "300"))
 
 
-@asynccontextmanager
-async def living(house: House) -> AsyncIterator[House]:
-    """The house with its announcers at work."""
-    async with anyio.create_task_group() as tasks:
-        for node in house.at:
-            await tasks.start(node.office.notifier.run)
-        yield house
-        tasks.cancel_scope.cancel()
-    for node in house.at:
-        node.office.front._send.close()
-        node.office.front._receive.close()
-
-
 async def test_threat_05_events_reach_their_own_session_alone() -> None:
-    """Hundreds of persons and browsers on three nodes: log-ins, log-outs, failures, tabs that come and go."""
+    """On three nodes hundreds of persons log in, fail to, log out, and open and close streams."""
     dice = random.Random(5)
-    async with living(House()) as house:
-        while house.told < DELIVERIES and not house.wrong:
-            await house.play(dice, browsers=300, persons=200)
-    assert not house.wrong
+    cluster = PersonCluster()
+    async with cluster.running():
+        while cluster.received < DELIVERIES and not cluster.wrong:
+            await cluster.step(dice, browsers=300, persons=200)
+    assert not cluster.wrong
 
 
 @settings(max_examples=40)
 @given(st.lists(st.integers(0, 2**32), min_size=1, max_size=60))
 def test_threat_05_no_order_of_events_mixes_persons(seeds: list[int]) -> None:
-    """Few browsers and few persons, so that everything meets everything."""
+    """With few browsers and few persons every combination of them occurs."""
 
-    async def play() -> None:
-        async with living(House(nodes=2)) as house:
+    async def run() -> None:
+        cluster = PersonCluster(size=2)
+        async with cluster.running():
             for seed in seeds:
-                await house.play(random.Random(seed), browsers=3, persons=2)
-        assert not house.wrong
+                await cluster.step(random.Random(seed), browsers=3, persons=2)
+        assert not cluster.wrong
 
-    anyio.run(play)
+    anyio.run(run)
 
 
-async def test_threat_05_a_mixed_up_delivery_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With events sent to every stream of a node the same game finds them at the wrong session."""
-    right = ServerSSEManager.send
+async def test_threat_05_an_event_at_the_wrong_session_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that sends each event to all its streams is reported by the checks of the tests above."""
+    send = ServerSSEManager.send
 
-    def everybody(self: ServerSSEManager, session: str, data: str) -> int:
+    def send_to_all(self: ServerSSEManager, session: str, data: str) -> int:
         sessions = {stream.session for cohort in self._subscribers for stream in cohort.members() if stream.session}
-        return sum(right(self, one, data) for one in sessions)
+        return sum(send(self, one, data) for one in sessions)
 
-    monkeypatch.setattr(ServerSSEManager, "send", everybody)
+    monkeypatch.setattr(ServerSSEManager, "send", send_to_all)
     dice = random.Random(5)
-    async with living(House()) as house:
+    cluster = PersonCluster()
+    async with cluster.running():
         for _ in range(300):
-            await house.play(dice, browsers=10, persons=10)
-    assert house.wrong
+            await cluster.step(dice, browsers=10, persons=10)
+    assert cluster.wrong
 
 
-async def test_threat_06_answers_are_the_askers_own() -> None:
-    """The exchange adopts whoever logged in last, and all ask at once over the one connection: each gets its own."""
+async def test_threat_06_each_call_receives_its_own_answer() -> None:
+    """Over one connection, whose last login the exchange takes for all calls, the tokens keep persons apart."""
     persons = accounts(24)
     plenty = dict.fromkeys(BUDGETS, Plenty(1, 10**9, 10**9))
     dice, answered = random.Random(6), 0
@@ -107,26 +95,28 @@ async def test_threat_06_answers_are_the_askers_own() -> None:
             grant = await follower.deribit_client.call("public/auth", params, priority=Priority.PERSON)
             return str(json.loads(bytes(grant))["access_token"])
 
-        async def ask(account: SimulatedAccount) -> None:
+        async def read_balances(account: SimulatedAccount) -> None:
             nonlocal answered
             token = await log_in(account)
             for _ in range(ANSWERS // len(persons)):
                 if dice.random() < 0.1:
                     token = await log_in(account)
-                asked = {"currency": dice.choice(("BTC", "ETH")), "extended": True, "access_token": token}
-                raw = await follower.deribit_client.call("private/get_account_summary", asked, priority=Priority.PERSON)
+                params = {"currency": dice.choice(("BTC", "ETH")), "extended": True, "access_token": token}
+                raw = await follower.deribit_client.call(
+                    "private/get_account_summary", params, priority=Priority.PERSON
+                )
                 assert json.loads(bytes(raw))["id"] == account.identity
                 answered += 1
 
         assert exchange.state.switches.adopts_last_login
         async with anyio.create_task_group() as tasks:
             for account in persons:
-                tasks.start_soon(ask, account)
+                tasks.start_soon(read_balances, account)
     assert answered == ANSWERS // len(persons) * len(persons)
 
 
-async def test_threat_07_a_cancelled_command_answers_nobody_else(tmp_path: Path) -> None:
-    """Redis is slow, and commands are cancelled at every moment: who gets an answer gets its own."""
+async def test_threat_07_a_cancelled_command_answers_no_other(tmp_path: Path) -> None:
+    """Redis is slow and commands are cancelled at any moment: every answer is that of its own command."""
     dice = random.Random(7)
     async with (
         running_redis(tmp_path) as server,
@@ -136,16 +126,16 @@ async def test_threat_07_a_cancelled_command_answers_nobody_else(tmp_path: Path)
         for number in range(20):
             await cache.put(f"k{number}", f"v{number}".encode(), 600)
         line.delay_seconds = 0.005
-        got: list[bool] = []
+        own: list[bool] = []
 
         async def get(number: int) -> None:
             with anyio.move_on_after(dice.random() * 0.03):
                 with suppress(CacheUnavailable):
-                    got.append(await cache.get(f"k{number}") == [f"v{number}".encode()])
+                    own.append(await cache.get(f"k{number}") == [f"v{number}".encode()])
 
         for _ in range(20):
             async with anyio.create_task_group() as tasks:
                 for number in range(20):
                     tasks.start_soon(get, number)
         line.mend()
-    assert all(got)
+    assert all(own)

@@ -1,7 +1,7 @@
-"""The threats to persons, by their number: each attack fails, and succeeds once its defence is taken away.
+"""The threats to persons by their number: each attack fails, and succeeds once the test removes its defence.
 
-An attack gives what it got, nothing if it failed. The defence is taken away by the test, there is no switch for it.
-What is proved by tests elsewhere is listed with their names, so that none of them goes missing.
+An attack returns what it got, something false if it failed. Threats that other tests answer are listed with the names
+of those tests, which must exist.
 """
 
 import ast
@@ -9,7 +9,7 @@ import base64
 import contextlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,16 @@ from starlette.requests import Request
 
 from cryptomarket import logs
 from cryptomarket.errors import NotLoggedIn
-from cryptomarket.persons import credential_middleware as intake
-from cryptomarket.persons import front as fronts
-from cryptomarket.persons import vault
+from cryptomarket.persons import authenticator, credential_middleware, vault
+from cryptomarket.persons.accounts import AccountReader
+from cryptomarket.persons.authenticator import COOKIE, Authenticator
 from cryptomarket.persons.browser_sessions import LIFE_SECONDS, PERSON, BrowserSessions
-from cryptomarket.persons.front import COOKIE, Front
-from cryptomarket.persons.leader_worker import LeaderWorker
-from cryptomarket.persons.limits import Limits
+from cryptomarket.persons.limits import LoginLimits
 from cryptomarket.persons.vault import Vault, fingerprint
 
 from .canary import Canary
-from .test_credential_middleware import SECRET, Counter, body
-from .test_leader_worker import World
+from .test_credential_middleware import SECRET, MiddlewareSetup, body
+from .test_leader_worker import Leader
 
 CANARY = Canary({"secret": SECRET.encode()})
 EVIL = {"origin": "https://evil.example", "sec_fetch_site": "cross-site"}
@@ -40,26 +38,19 @@ MINE = "c" * 43
 
 
 def request(**headers: str) -> Request:
-    """A request with the headers, as a server hands it over."""
+    """A request with the headers, as a server makes it."""
     given = {"host": "here.example", **headers}
     listed = [(name.replace("_", "-").encode(), value.encode()) for name, value in given.items()]
     return Request({"type": "http", "method": "GET", "path": "/", "scheme": "http", "headers": listed})
 
 
-@contextlib.contextmanager
-def front_of(world: World) -> Iterator[Front]:
-    """The counter of a node over the same cache."""
-
-    async def nobody(body: bytes, *, seconds: float) -> bytes:
-        raise AssertionError("nothing is asked of the leader here")
-
-    front = Front(world.cache, world.vault, world.sessions, ask=nobody, publish=world.news.append)
-    with front._send, front._receive:
-        yield front
+def authenticator_of(leader: Leader) -> Authenticator:
+    """The authenticator of a node over the same cache."""
+    return Authenticator(leader.sessions, publish=leader.published.append)
 
 
 def values(cache: Any) -> list[bytes]:
-    """Everything in the cache, as its reader sees it."""
+    """Every value in the cache."""
     return [value for value, _ in cache._values.values()]
 
 
@@ -67,30 +58,30 @@ def values(cache: Any) -> list[bytes]:
 
 
 async def read_the_cache() -> object:
-    """1: a dump of the cache while a log-in waits in it."""
-    counter = Counter()
-    await counter.post(body())
-    return CANARY.scan(b" ".join(values(counter.cache)), "the cache")
+    """1: dump the cache while it holds the secret of a login."""
+    setup = MiddlewareSetup()
+    await setup.post(body())
+    return CANARY.scan(b" ".join(values(setup.cache)), "the cache")
 
 
 async def read_the_log() -> object:
-    """2: a line of the log that was given a secret by mistake."""
+    """2: read a log line to which a secret was passed by mistake."""
     line = logs._without_secrets(None, "info", {"event": "x", "client_secret": SECRET})
     return CANARY.scan(json.dumps(dict(line)).encode(), "the log")
 
 
 async def read_the_memory() -> object:
-    """3: what the server read, after the log-in was taken."""
+    """3: read the server's copy of the body after the login was accepted."""
     piece = bytes(bytearray(body()))
-    await Counter().post(piece)
+    await MiddlewareSetup().post(piece)
     return CANARY.scan(piece, "memory")
 
 
 async def open_with_what_lies_beside() -> object:
-    """4: a value of the cache that decrypts another one."""
-    counter = Counter()
-    await counter.post(body())
-    held = values(counter.cache)
+    """4: decrypt one value of the cache with another."""
+    setup = MiddlewareSetup()
+    await setup.post(body())
+    held = values(setup.cache)
     keys = {key for value in held for key in re.findall(rb"[A-Za-z0-9_-]{43}=", _bare(value))}
     return [value for key in keys for value in held if _opens(key, value)]
 
@@ -121,76 +112,77 @@ def _opens(key: bytes, value: bytes) -> bool:
 
 
 async def take_a_session_from_the_cache() -> object:
-    """5: the name of a session, read in the cache, as one's own cookie."""
-    world = World()
-    await world.log_in(session=fingerprint(MINE))
-    names = [name.removeprefix("deribit:session:") async for name in world.cache.names("deribit:session:")]
-    with front_of(world) as front, contextlib.suppress(NotLoggedIn):
-        return await front.person(request(cookie=f"{COOKIE}={names[0][:43]}"))
+    """5: use the name of a session in the cache as a cookie."""
+    leader = Leader()
+    session, _ = authenticator_of(leader).browser_session(request(cookie=f"{COOKIE}={MINE}"))
+    assert session
+    await leader.log_in(session)
+    names = [name.removeprefix("deribit:session:") async for name in leader.cache.names("deribit:session:")]
+    with contextlib.suppress(NotLoggedIn):
+        return await authenticator_of(leader).person(request(cookie=f"{COOKIE}={names[0][:43]}"))
     return None
 
 
 async def act_without_a_token() -> object:
-    """6: a private call that carries no token of its person, so that the connection's last login answers."""
-    world = World()
-    await world.log_in()
-    await world.account()
-    asked = [params for method, params in world.exchange.calls if method.startswith("private/")]
-    assert asked
-    return [params for params in asked if not params.get("access_token")]
+    """6: make a private call without a token, which acts for the connection's last login."""
+    leader = Leader()
+    await leader.log_in()
+    await leader.account()
+    calls = [params for method, params in leader.exchange.calls if method.startswith("private/")]
+    assert calls
+    return [params for params in calls if not params.get("access_token")]
 
 
 async def answer_with_another_person() -> object:
-    """7: the cache gives the record of somebody else."""
-    world = World()
-    await world.log_in()
-    world.exchange.person_id = 8
-    await world.log_in("s2", "l2")
-    (other,) = await world.cache.get(PERSON % "8")
+    """7: put the record of another person into a person's place in the cache."""
+    leader = Leader()
+    await leader.log_in()
+    leader.exchange.person_id = 8
+    await leader.log_in("s2")
+    (other,) = await leader.cache.get(PERSON % "8")
     assert other is not None
-    await world.cache.put(PERSON % "7", other, 60)
-    return await world.sessions.person("7")
+    await leader.cache.put(PERSON % "7", other, 60)
+    return await leader.sessions.person("7")
 
 
 async def log_in_from_another_site() -> object:
-    """8: a page of another site logs the browser in."""
-    status, _, _ = await Counter().post(body(), **EVIL)
+    """8: log the browser in from a page of another site."""
+    status, _, _ = await MiddlewareSetup().post(body(), **EVIL)
     return status == 202
 
 
 async def listen_from_another_site() -> object:
-    """9: a page of another site opens a stream with the person's cookie."""
-    with front_of(World()) as front:
-        return front.browser(request(cookie=f"{COOKIE}={MINE}", **EVIL))[0]
+    """9: open a stream with the person's cookie from a page of another site."""
+    return authenticator_of(Leader()).browser_session(request(cookie=f"{COOKIE}={MINE}", **EVIL))[0]
 
 
 async def flood() -> object:
-    """15: more log-ins from one address than it may try."""
-    counter = Counter(per_minute=3)
-    taken = [(await counter.post(body(f"key{number}")))[0] == 202 for number in range(12)]
+    """15: try more logins from one address than are allowed."""
+    setup = MiddlewareSetup(per_minute=3)
+    taken = [(await setup.post(body(f"key{number}")))[0] == 202 for number in range(12)]
     return sum(taken) > 6  # a minute may end in between
 
 
 async def guess_on() -> object:
-    """16: the next guess after some wrong ones."""
-    limits = Limits(Counter().cache, per_minute=1_000)
+    """16: guess again at once after some wrong guesses."""
+    limits = LoginLimits(MiddlewareSetup().cache, per_minute=1_000)
     for _ in range(8):
-        await limits.failed("who")
-    return await limits.of_key("who") == 0
+        await limits.record_failure("key")
+    return await limits.delay("key") == 0
 
 
 async def send_a_form() -> object:
-    """19: what a form of another site may send without being asked."""
-    status, _, _ = await Counter().post(body(), **{"content-type": "text/plain"})
+    """19: send what a form of another site can send without a preflight."""
+    status, _, _ = await MiddlewareSetup().post(body(), **{"content-type": "text/plain"})
     return status == 202
 
 
 async def come_back_too_late() -> object:
-    """28: a login whose tokens have ended, in a cache that forgot to forget."""
-    world = World()
-    await world.log_in()
-    world.clock.now += LIFE_SECONDS + 1
-    return (await world.sessions.of_sessions(["s1"]))[0]
+    """28: use a login whose tokens have expired, in a cache that did not delete it."""
+    leader = Leader()
+    await leader.log_in()
+    leader.clock.now += LIFE_SECONDS + 1
+    return (await leader.sessions.persons_of(["s1"]))[0]
 
 
 # The defences
@@ -201,7 +193,7 @@ def _beside(self: Vault, secret: bytearray) -> tuple[bytes, bytes]:
     return Fernet(key).encrypt(bytes(secret)), key
 
 
-async def _without_token(self: LeaderWorker, person: Any) -> Any:
+async def _without_token(self: AccountReader, person: Any) -> Any:
     raw = await self._call("private/get_account_summaries", {})
     return msgspec.json.decode(raw)["summaries"] and []
 
@@ -212,13 +204,13 @@ def _open_any(self: Vault, name: str, record: bytes) -> bytes:
     return msgspec.json.decode(inner, type=vault._Named).data
 
 
-async def _never(*_: object) -> float:
+async def _no_delay(*_: object) -> float:
     return 0.0
 
 
 @dataclass(frozen=True)
 class Threat:
-    """A row of the threat table: the attack, and what is put in place of the defence: object, name, value."""
+    """A threat: the attack, and the replacements that remove its defence, each as object, attribute, value."""
 
     number: int
     attack: Callable[[], Awaitable[object]]
@@ -226,102 +218,101 @@ class Threat:
 
 
 THREATS = [
-    Threat(1, read_the_cache, ((Vault, "close_secret", lambda self, secret: (bytes(secret), b"key")),)),
+    Threat(1, read_the_cache, ((Vault, "seal_secret", lambda self, secret: (bytes(secret), b"key")),)),
     Threat(2, read_the_log, ((logs, "_SECRET_WORDS", ()),)),
-    Threat(3, read_the_memory, ((intake, "_overwrite", lambda piece: None),)),
+    Threat(3, read_the_memory, ((credential_middleware, "wipe", lambda data: None),)),
     Threat(
         4,
         open_with_what_lies_beside,
-        ((Vault, "close_secret", _beside), (Vault, "seal", lambda self, name, data: data)),
+        ((Vault, "seal_secret", _beside), (Vault, "seal", lambda self, name, data: data)),
     ),
-    Threat(5, take_a_session_from_the_cache, ((fronts, "fingerprint", lambda cookie: cookie),)),
-    Threat(6, act_without_a_token, ((LeaderWorker, "_summaries", _without_token),)),
+    Threat(5, take_a_session_from_the_cache, ((authenticator, "fingerprint", lambda cookie: cookie),)),
+    Threat(6, act_without_a_token, ((AccountReader, "_read", _without_token),)),
     Threat(7, answer_with_another_person, ((Vault, "open", _open_any),)),
-    Threat(8, log_in_from_another_site, ((intake, "same_site", lambda headers: True),)),
-    Threat(9, listen_from_another_site, ((fronts, "same_site", lambda headers: True),)),
-    Threat(15, flood, ((Limits, "of_address", _never),)),
-    Threat(16, guess_on, ((Limits, "of_key", _never),)),
-    Threat(19, send_a_form, ((intake, "_check_head", lambda request: None),)),
-    Threat(28, come_back_too_late, ((BrowserSessions, "_agreed", lambda self, session, person: person),)),
+    Threat(8, log_in_from_another_site, ((credential_middleware, "same_site", lambda headers: True),)),
+    Threat(9, listen_from_another_site, ((authenticator, "same_site", lambda headers: True),)),
+    Threat(15, flood, ((LoginLimits, "count_login", _no_delay),)),
+    Threat(16, guess_on, ((LoginLimits, "delay", _no_delay),)),
+    Threat(19, send_a_form, ((credential_middleware, "_check_head", lambda request: None),)),
+    Threat(28, come_back_too_late, ((BrowserSessions, "_confirmed", lambda self, session, person: person),)),
 ]
 
-#: The tests that hold a row of the table beside the above.
+#: The tests elsewhere that answer a threat.
 ELSEWHERE = {
     1: "persons/test_canary_run.py::test_threat_01_02_03_no_secret_is_anywhere",
-    2: "persons/test_intake.py::test_a_wrong_shape_is_refused_without_an_echo",
+    2: "persons/test_credential_middleware.py::test_a_wrong_shape_is_refused_without_an_echo",
     3: "persons/test_vault.py::test_fernet_never_sees_the_secret",
     4: "persons/test_vault.py::test_a_secret_comes_back_from_its_two_halves",
-    5: "persons/test_login.py::test_two_persons_never_see_each_other",
+    5: "persons/test_login_flow.py::test_two_persons_never_see_each_other",
     6: "deribit/test_calls.py::test_a_call_that_would_act_for_everybody_is_refused_at_once",
-    7: "persons/test_cache.py::test_a_hung_redis_is_bounded",
-    8: "persons/test_intake.py::test_a_wrong_head_is_refused_unread",
+    7: "persons/test_cache.py::test_a_hung_redis_fails_a_command_in_time",
+    8: "persons/test_credential_middleware.py::test_a_wrong_head_is_refused_before_the_body",
     9: "stream/test_endpoint.py::test_only_allowed_origins_may_read",
     10: "persons/test_threats.py::test_threat_10_a_token_in_an_address_opens_nothing",
-    11: "stream/test_event.py::test_no_text_forges_a_field",
+    11: "stream/test_encoding.py::test_no_text_forges_a_field",
     12: "web/test_app.py::test_a_page_carries_a_policy_without_inline_anything",
     13: "stream/test_raw_input.py::test_a_dripping_body_is_cut_off",
     14: "stream/test_endpoint.py::test_overload_is_answered_with_200_a_long_retry_and_the_end",
-    15: "persons/test_intake.py::test_too_many_from_one_address_wait",
-    16: "persons/test_login.py::test_a_wrong_secret_and_an_unknown_key_read_alike",
-    17: "persons/test_intake.py::test_strange_paths_never_reach_past_the_intake",
-    18: "persons/test_intake.py::test_other_methods_are_not_taken",
-    19: "persons/test_intake.py::test_a_wrong_head_is_refused_unread",
+    15: "persons/test_credential_middleware.py::test_too_many_logins_from_one_address_wait",
+    16: "persons/test_login_flow.py::test_a_wrong_secret_and_an_unknown_key_read_alike",
+    17: "persons/test_credential_middleware.py::test_strange_paths_do_not_bypass_the_middleware",
+    18: "persons/test_credential_middleware.py::test_other_methods_are_refused",
+    19: "persons/test_credential_middleware.py::test_a_wrong_head_is_refused_before_the_body",
     20: "deribit/test_faults.py::test_fault_3_a_redirect_is_not_followed",
-    21: "persons/test_threats.py::test_threat_21_nobody_chooses_what_is_asked_upstream",
+    21: "persons/test_threats.py::test_threat_21_no_request_chooses_the_call_upstream",
     22: "deribit/test_fuzz.py::test_mutated_frames_crash_nothing_and_forge_no_price",
     23: "persons/test_vault.py::test_a_broken_record_is_refused",
     24: "test_logs.py::test_a_json_line_parses_and_cannot_be_forged",
-    25: "test_trusted_proxies.py::test_only_a_named_proxy_speaks_for_a_browser",
+    25: "app/test_trusted_proxies.py::test_only_a_named_proxy_speaks_for_a_browser",
     26: "test_packaging.py::test_every_locked_package_has_hashes",
     27: "test_image.py::test_the_image_does_not_run_as_root",
-    28: "persons/test_service.py::test_a_revoked_token_ends_the_login_at_the_next_call",
+    28: "persons/test_leader_worker.py::test_a_revoked_token_ends_the_login_at_the_next_call",
 }
 
 
 @pytest.mark.parametrize("threat", THREATS, ids=lambda threat: f"{threat.number:02}-{threat.attack.__name__}")
 async def test_threat_is_answered(threat: Threat) -> None:
-    """The attack gets nothing."""
+    """The attack returns nothing."""
     assert not await threat.attack()
 
 
 @pytest.mark.parametrize("threat", THREATS, ids=lambda threat: f"{threat.number:02}-{threat.attack.__name__}")
 async def test_threat_is_real_without_its_defence(threat: Threat, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the defence taken away the same attack gets what it wants: the test above can fail."""
+    """Without its defence the same attack succeeds, so the test above can fail."""
     for place, name, instead in threat.without:
         monkeypatch.setattr(place, name, instead)
     assert await threat.attack()
 
 
 async def test_threat_10_a_token_in_an_address_opens_nothing() -> None:
-    """The token that opens everything in a header opens nothing in the address."""
-    world = World()
-    await world.log_in(session=fingerprint(MINE))
-    claims = msgspec.json.encode(["7", fingerprint(MINE), "l1"])
-    token = world.vault.token(claims)
-    with front_of(world) as front:
-        assert (await front.person(request(authorization=f"Bearer {token}"))).person_id == "7"
-        asked = request()
-        for name in ("token", "access_token", "authorization", COOKIE):
-            asked.scope["query_string"] = f"{name}={token}".encode()
-            with pytest.raises(NotLoggedIn):
-                await front.person(asked)
+    """A token that is valid in a header is ignored in the address."""
+    leader = Leader()
+    await leader.log_in(session=fingerprint(MINE))
+    token = leader.sessions.token(await leader.person(), fingerprint(MINE))
+    tested = authenticator_of(leader)
+    assert (await tested.person(request(authorization=f"Bearer {token}"))).person_id == "7"
+    with_token = request()
+    for name in ("token", "access_token", "authorization", COOKIE):
+        with_token.scope["query_string"] = f"{name}={token}".encode()
+        with pytest.raises(NotLoggedIn):
+            await tested.person(with_token)
 
 
-async def test_threat_21_nobody_chooses_what_is_asked_upstream() -> None:
-    """Whatever an errand says, upstream is asked for nothing but the balances of a person who is logged in."""
-    world = World()
-    await world.log_in()
-    before = len(world.exchange.calls)
+async def test_threat_21_no_request_chooses_the_call_upstream() -> None:
+    """Whatever a request contains, the only call upstream reads the balances of a person who is logged in."""
+    leader = Leader()
+    await leader.log_in()
+    before = len(leader.exchange.calls)
     for kind in ("private/logout", "private/buy", "public/auth", "", "account"):
         for person_id in ("7", "8", "*", "7?x=1"):
             request = {"kind": kind, "person_id": person_id, "method": "private/buy", "access_token": "mine"}
-            await world.service.handle(msgspec.json.encode(request))
-    asked = {method for method, _ in world.exchange.calls[before:]}
-    assert asked == {"private/get_account_summaries"}
+            await leader.worker.handle(msgspec.json.encode(request))
+    called = {method for method, _ in leader.exchange.calls[before:]}
+    assert called == {"private/get_account_summaries"}
 
 
 def test_every_threat_has_its_test() -> None:
-    """All 28 rows of the table name a test that exists."""
+    """All 28 threats name a test that exists."""
     assert sorted(ELSEWHERE) == list(range(1, 29))
     tests = Path(__file__).parents[1]
     for number, node in ELSEWHERE.items():

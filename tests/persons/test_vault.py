@@ -1,4 +1,4 @@
-"""What is sealed opens only here, only under its own name, only in its time."""
+"""What the vault seals opens with its keys, under its own name and in its time only; the key file."""
 
 import contextlib
 import gc
@@ -27,35 +27,35 @@ class Clock:
 
 
 def keys(*given: str) -> Vault:
-    """A vault of the given keys, with the real clock."""
+    """A vault of the given keys."""
     return Vault(lambda: given)
 
 
 def new_key() -> str:
-    """A fresh key."""
+    """A new operator key."""
     return Fernet.generate_key().decode()
 
 
 @given(st.binary(min_size=1, max_size=256))
 def test_a_secret_comes_back_from_its_two_halves(secret: bytes) -> None:
-    """Ciphertext and wrapped key give the secret; neither holds it, and neither opens without the vault."""
+    """Ciphertext and wrapped key open to the secret, with the vault's own key only."""
     vault = keys(new_key())
-    ciphertext, wrapped = vault.close_secret(bytearray(secret))
+    ciphertext, wrapped = vault.seal_secret(bytearray(secret))
     assert vault.open_secret(ciphertext, wrapped, seconds=15) == secret
     with pytest.raises(CannotOpen):
         keys(new_key()).open_secret(ciphertext, wrapped, seconds=15)
 
 
-def test_halves_of_two_log_ins_do_not_open() -> None:
-    """The key of one log-in does not open the ciphertext of another."""
+def test_the_halves_of_two_logins_do_not_open() -> None:
+    """The key of one login does not open the ciphertext of another."""
     vault = keys(new_key())
-    (first, _), (_, other) = vault.close_secret(bytearray(b"one")), vault.close_secret(bytearray(b"two"))
+    (first, _), (_, other) = vault.seal_secret(bytearray(b"one")), vault.seal_secret(bytearray(b"two"))
     with pytest.raises(CannotOpen):
         vault.open_secret(first, other, seconds=15)
 
 
 def test_fernet_never_sees_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the library copies while it encrypts and decrypts is the secret under a mask."""
+    """The library, which copies its input, encrypts and decrypts the secret under a mask."""
     seen: list[bytes] = []
     encrypt, decrypt = Fernet.encrypt_at_time, Fernet.decrypt_at_time
 
@@ -70,18 +70,18 @@ def test_fernet_never_sees_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Fernet, "encrypt_at_time", spied_encrypt)
     monkeypatch.setattr(Fernet, "decrypt_at_time", spied_decrypt)
     vault, secret = keys(new_key()), b"kQ3vX9-a-secret-of-32-characters"
-    assert vault.open_secret(*vault.close_secret(bytearray(secret)), seconds=15) == secret
+    assert vault.open_secret(*vault.seal_secret(bytearray(secret)), seconds=15) == secret
     assert len(seen) >= 3
     assert not any(secret in one for one in seen)
     gc.collect()
 
 
 def test_a_secret_is_too_old_after_its_seconds() -> None:
-    """The cache forgets it; if it did not, the vault would not open it all the same."""
+    """The vault does not open an old secret, even if the cache still has it."""
     clock = Clock()
     held = (new_key(),)
     vault = Vault(lambda: held, wall=clock)
-    ciphertext, wrapped = vault.close_secret(bytearray(b"secret"))
+    ciphertext, wrapped = vault.seal_secret(bytearray(b"secret"))
     clock.now += 15
     vault.open_secret(ciphertext, wrapped, seconds=15)
     clock.now += 1
@@ -94,13 +94,13 @@ def test_a_moved_record_is_refused() -> None:
     vault = keys(new_key())
     record = vault.seal("deribit:person:1", b"ada")
     assert vault.open("deribit:person:1", record) == b"ada"
-    with pytest.raises(CannotOpen, match="moved"):
+    with pytest.raises(CannotOpen, match="another name"):
         vault.open("deribit:person:2", record)
 
 
 @given(st.integers(min_value=0), st.binary(max_size=64))
 def test_a_broken_record_is_refused(place: int, junk: bytes) -> None:
-    """Cut, changed and foreign records are refused cleanly, whatever is in them."""
+    """A cut, changed or foreign record raises CannotOpen, whatever it contains."""
     vault = keys(new_key())
     record = bytearray(vault.seal("name", b"data"))
     place %= len(record)
@@ -108,12 +108,12 @@ def test_a_broken_record_is_refused(place: int, junk: bytes) -> None:
         with pytest.raises(CannotOpen):
             vault.open("name", broken)
     record[place] ^= 1
-    with contextlib.suppress(CannotOpen):  # a bit may mean nothing, such as base64's last
+    with contextlib.suppress(CannotOpen):  # a bit may be without meaning, as the last of base64
         assert vault.open("name", bytes(record)) == b"data"
 
 
-def test_tokens_keep_to_the_clock() -> None:
-    """A token is good for its seconds; from the future, or after the clock stepped back 61 s, it is refused."""
+def test_a_token_is_valid_for_its_seconds() -> None:
+    """It is refused afterwards, and from a clock more than 60 s ahead."""
     clock = Clock()
     held = (new_key(),)
     vault = Vault(lambda: held, wall=clock)
@@ -130,8 +130,8 @@ def test_tokens_keep_to_the_clock() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "x", "gAAAA", "\udcff", "п" * 100])
-def test_what_is_no_token_is_refused(wrong: str) -> None:
-    """Nonsense is no token, whatever its letters."""
+def test_a_damaged_token_is_refused(wrong: str) -> None:
+    """A text that is not a whole token raises CannotOpen."""
     vault = keys(new_key())
     good = vault.token(b"claims")
     for text in (wrong, good[:-4], good[4:], good[:50] + good[51:]):
@@ -140,21 +140,21 @@ def test_what_is_no_token_is_refused(wrong: str) -> None:
 
 
 def test_rotation_fails_no_reader() -> None:
-    """Records of the old key open beside the new one, are wrapped anew, and then open without the old one."""
+    """Records of the old key open while both keys are given, and after a rewrap with the new key alone."""
     old, new = new_key(), new_key()
     record = keys(old).seal("name", b"data")
     both = keys(new, old)
     assert both.open("name", record) == b"data"
-    again = both.rewrap(record)
-    assert keys(new).open("name", again) == b"data"
+    rewrapped = both.rewrap(record)
+    assert keys(new).open("name", rewrapped) == b"data"
     with pytest.raises(CannotOpen):
-        keys(old).open("name", again)
+        keys(old).open("name", rewrapped)
     with pytest.raises(CannotOpen):
         keys(new).open("name", record)
 
 
 def test_keys_that_change_are_read_again() -> None:
-    """A vault that runs meets a record of a key it does not know, reads the keys anew, and opens it."""
+    """A running vault that finds a record of an unknown key reads the keys again and opens it."""
     old, new = new_key(), new_key()
     held = [old]
     running = Vault(lambda: tuple(held))
@@ -163,8 +163,8 @@ def test_keys_that_change_are_read_again() -> None:
     assert running.open("name", keys(new, old).rewrap(record)) == b"data"
 
 
-def test_a_key_file_is_made_for_its_owner_alone(tmp_path: Path) -> None:
-    """Made once, mode 600; a second reader gets the same keys; a new key comes first and the old one stays."""
+def test_a_key_file_is_created_for_its_owner_only(tmp_path: Path) -> None:
+    """It is created once with mode 600; a new key comes first and the old one stays."""
     path = tmp_path / "cryptomarket.key"
     read = file_keys(path)
     first = read()
@@ -176,8 +176,8 @@ def test_a_key_file_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["cryptomarket.key"]
 
 
-def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
-    """The sentence names the file and what to do, and nothing of what is in it."""
+def test_a_key_file_readable_by_others_is_refused(tmp_path: Path) -> None:
+    """The error names the file and what to do, and contains no key."""
     path = tmp_path / "cryptomarket.key"
     secret = file_keys(path)()[0]
     path.chmod(0o640)
@@ -201,13 +201,13 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
         ("postgresql+asyncpg://u:p@h/d", "cryptomarket.key"),
     ],
 )
-def test_the_key_file_stands_beside_the_database(url: str, expected: str) -> None:
-    """Beside SQLite's file, else in the working directory."""
+def test_the_key_file_is_beside_the_database(url: str, expected: str) -> None:
+    """The key file of PostgreSQL is in the working directory."""
     assert str(key_file(url)) == expected
 
 
 def test_a_list_of_keys_is_checked() -> None:
-    """Commas or lines; what is no key is refused without being shown."""
+    """Commas or lines separate keys; the error about a wrong one does not contain any."""
     one, two = new_key(), new_key()
     assert split_keys(f"{one}, {two}\n") == (one, two)
     for wrong in ("", f"{one},short", "x" * 44):
@@ -216,7 +216,7 @@ def test_a_list_of_keys_is_checked() -> None:
         assert one not in str(caught.value)
 
 
-def test_a_fingerprint_says_nothing_of_its_cookie() -> None:
-    """Equal for equal cookies, different for different ones, and without their letters."""
+def test_a_fingerprint_does_not_reveal_its_cookie() -> None:
+    """It is equal for equal cookies, different for different ones, and does not contain them."""
     assert fingerprint("cookie") == fingerprint("cookie") != fingerprint("cookie2")
     assert "cookie" not in fingerprint("cookie")

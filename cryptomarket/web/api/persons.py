@@ -1,4 +1,6 @@
-"""The routes of persons: log in, who I am, what I have, log out. The body of a log-in never comes this far."""
+"""The routes of persons: log in, who is logged in, balances, log out. The middleware has read a login's body before."""
+
+from dataclasses import dataclass
 
 import msgspec
 from fastapi import APIRouter
@@ -6,18 +8,36 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...errors import RequestRefused
-from ...persons.browser_sessions import Person
-from ...persons.credential_middleware import same_site
-from ...persons.front import Front
+from ...persons.accounts import AccountClient
+from ...persons.authenticator import Authenticator, same_site
+from ...persons.credential_middleware import STATE, AcceptedLogin
+from ...persons.leader_requests import LoginRequest
+from ...persons.limits import LoginLimits
+from ...persons.login_queue import LoginQueue
+from ...persons.login_secrets import LoginSecrets
 from .dependencies import json_response
 from .described import ACCOUNT, LOGIN_BODY, LOGIN_TAKEN, PERSON, person_problems
 
-__all__ = ["person_router"]
+__all__ = ["PersonServices", "person_router"]
+
+_PUBLIC_FIELDS = ("person_id", "username", "email", "scope", "expires_at")
 
 
-def person_router(front: Front) -> APIRouter:
-    """The routes over one node's counter for persons."""
+@dataclass(frozen=True, slots=True)
+class PersonServices:
+    """What requests of persons need; the last two are for the middleware before the login."""
+
+    authenticator: Authenticator
+    login_queue: LoginQueue
+    accounts: AccountClient
+    login_secrets: LoginSecrets
+    limits: LoginLimits
+
+
+def person_router(services: PersonServices) -> APIRouter:
+    """The routes over one node's services."""
     router = APIRouter(prefix="/api/v1/persons", tags=["persons"])
+    authenticator = services.authenticator
 
     @router.post(
         "/login",
@@ -29,18 +49,23 @@ def person_router(front: Front) -> APIRouter:
     )
     async def login(request: Request) -> Response:
         """Taken: the outcome comes on the channel `connection` of this browser's streams within 15 seconds."""
-        name, headers = front.take_login(request)
-        answer = json_response(msgspec.json.encode({"login": name}).decode())
-        answer.status_code = 202
-        answer.headers.update(headers)
-        return answer
+        accepted: AcceptedLogin = request.scope[STATE]
+        session, headers = authenticator.browser_session(request)
+        if session is None:
+            raise RequestRefused(403, "a log-in from a page of this site")
+        services.login_queue.submit(LoginRequest(accepted.login_id, session, accepted.failure_key))
+        response = json_response(msgspec.json.encode({"login": accepted.login_id}).decode())
+        response.status_code = 202
+        response.headers.update(headers)
+        return response
 
     @router.get(
         "/me", summary="Who is logged in", response_class=Response, responses={200: PERSON, **person_problems(401, 503)}
     )
     async def me(request: Request) -> Response:
         """The person of the cookie or of the bearer token."""
-        return _answer(await front.person(request))
+        person = await authenticator.person(request)
+        return json_response(msgspec.json.encode({name: getattr(person, name) for name in _PUBLIC_FIELDS}).decode())
 
     @router.get(
         "/me/account",
@@ -50,8 +75,8 @@ def person_router(front: Front) -> APIRouter:
     )
     async def account(request: Request) -> Response:
         """Balances by currency, asked of the exchange with the person's own token; a few seconds old at most."""
-        person = await front.person(request)
-        accounts = await front.accounts(person)
+        person = await authenticator.person(request)
+        accounts = await services.accounts.balances(person)
         return json_response(msgspec.json.encode({"person_id": person.person_id, "accounts": accounts}).decode())
 
     @router.delete(
@@ -65,12 +90,7 @@ def person_router(front: Front) -> APIRouter:
         """Forget the person, its tokens and all its browser sessions, on every node."""
         if not same_site(request.headers):
             raise RequestRefused(403, "a request from a page of this site")
-        await front.log_out(await front.person(request))
+        await authenticator.log_out(await authenticator.person(request))
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
     return router
-
-
-def _answer(person: Person) -> Response:
-    shown = ("person_id", "username", "email", "scope", "expires_at")
-    return json_response(msgspec.json.encode({name: getattr(person, name) for name in shown}).decode())

@@ -1,0 +1,84 @@
+"""Builds the parts of persons: those of every node, and those of the leader."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from ..model import SessionChanged
+from ..persons.accounts import AccountClient, AccountReader
+from ..persons.authenticator import Authenticator
+from ..persons.browser_sessions import BrowserSessions, Person
+from ..persons.cache import Cache
+from ..persons.leader_requests import RequestLeader
+from ..persons.leader_worker import LeaderWorker
+from ..persons.limits import LoginLimits
+from ..persons.login_flow import Call, LoginFlow
+from ..persons.login_queue import LoginQueue
+from ..persons.login_secrets import LoginSecrets
+from ..persons.notifications import LoginFailures, Notifier
+from ..persons.token_renewal import TokenRenewal
+from ..persons.vault import Vault
+from ..stream.manager import ServerSSEManager
+from ..web.api.persons import PersonServices
+
+__all__ = ["Persons"]
+
+
+class Persons:
+    """One node's parts over a cache, the way to the leader and the way to all nodes.
+
+    ``services`` is what requests need; ``login_queue`` and ``notifier`` run in the background.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        vault: Vault,
+        *,
+        request_leader: RequestLeader,
+        publish: Callable[[SessionChanged], None],
+        has_leader: Callable[[], bool],
+        streams: ServerSSEManager,
+        logins_per_minute: int,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._publish = publish
+        self._monotonic, self._wall = monotonic, wall
+        self.sessions = BrowserSessions(cache, vault, wall=wall)
+        self._failures = LoginFailures(cache, publish=publish)
+        self._login_secrets = LoginSecrets(cache, vault)
+        self._limits = LoginLimits(cache, per_minute=logins_per_minute, wall=wall)
+        self.login_queue = LoginQueue(request_leader, self._failures, has_leader=has_leader)
+        self.notifier = Notifier(
+            self.sessions,
+            self._failures,
+            send=streams.send,
+            has_streams=streams.has_session,
+            open_sessions=streams.sessions,
+            monotonic=monotonic,
+            wall=wall,
+        )
+        self.services = PersonServices(
+            Authenticator(self.sessions, publish=publish),
+            self.login_queue,
+            AccountClient(request_leader),
+            self._login_secrets,
+            self._limits,
+        )
+
+    def leader_worker(self, call: Call, on_login: Sequence[Callable[[Person], None]] = ()) -> LeaderWorker:
+        """Return what the leader runs, over its connection to the exchange; a login calls each of ``on_login``."""
+        renewal = TokenRenewal(call, self.sessions, publish=self._publish, wall=self._wall)
+        accounts = AccountReader(call, self.sessions, end=renewal.end, monotonic=self._monotonic)
+        login_flow = LoginFlow(
+            call,
+            self._login_secrets,
+            self.sessions,
+            self._limits,
+            self._failures,
+            publish=self._publish,
+            on_login=(renewal.add, accounts.forget, *on_login),
+            monotonic=self._monotonic,
+            wall=self._wall,
+        )
+        return LeaderWorker(login_flow, accounts, renewal)

@@ -1,0 +1,104 @@
+"""A person's balances: every node requests them of the leader, which requests them of the exchange."""
+
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import structlog
+
+from ..errors import CacheUnavailable, ExchangeError, ExchangeUnreachable, InternalError, NotLoggedIn, RequestRefused
+from .browser_sessions import BrowserSessions, Person
+from .leader_requests import AccountBalance, AccountRequest, LeaderReply, RequestLeader
+from .login_flow import NO_ANSWER, OUR_FAULT, Call, login_ended, reason_of
+
+__all__ = ["AccountClient", "AccountReader"]
+
+log = structlog.get_logger(__name__)
+
+#: How long the leader may take for a reply.
+REPLY_SECONDS = 10.0
+#: Several tabs of one person must not spend several requests of the exchange's budget.
+REUSE_SECONDS = 5.0
+MAX_REUSED = 1_000
+
+
+class AccountClient:
+    """Any node's side."""
+
+    def __init__(self, request_leader: RequestLeader) -> None:
+        self._request_leader = request_leader
+
+    async def balances(self, person: Person) -> list[AccountBalance]:
+        """Return the balances by currency, a few seconds old at most.
+
+        Raises NotLoggedIn when the exchange ended the login, NoLeader, and RequestRefused when the exchange failed.
+        """
+        body = msgspec.json.encode(AccountRequest(person.person_id))
+        reply = msgspec.json.decode(await self._request_leader(body, seconds=REPLY_SECONDS), type=LeaderReply)
+        if reply.gone:
+            raise NotLoggedIn("the exchange ended this login")
+        if reply.accounts is None:
+            raise RequestRefused(503, f"an answer of the exchange, but {reply.failed}", retry_after=10)
+        return reply.accounts
+
+
+class _Summaries(msgspec.Struct):
+    summaries: list[AccountBalance]
+
+
+class AccountReader:
+    """The leader's side; ``end`` ends the login of a person whose token the exchange no longer accepts."""
+
+    def __init__(
+        self,
+        call: Call,
+        sessions: BrowserSessions,
+        *,
+        end: Callable[[Person], Awaitable[None]],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._call = call
+        self._sessions = sessions
+        self._end = end
+        self._monotonic = monotonic
+        self._recent: dict[str, tuple[float, list[AccountBalance]]] = {}
+
+    def forget(self, person: Person) -> None:
+        """Read the balances anew at the next request: the person logged in again."""
+        self._recent.pop(person.person_id, None)
+
+    async def reply(self, request: AccountRequest) -> LeaderReply:
+        """Return the balances, or why there are none; never raises."""
+        try:
+            return await self._reply(request.person_id)
+        except CacheUnavailable:
+            return LeaderReply(failed=NO_ANSWER)
+        except InternalError:
+            log.exception("account request failed, internal error", person=request.person_id)
+            return LeaderReply(failed=OUR_FAULT)
+
+    async def _reply(self, person_id: str) -> LeaderReply:
+        person = await self._sessions.person(person_id)
+        if person is None:
+            return LeaderReply(gone=True)
+        read_at, balances = self._recent.get(person_id, (float("-inf"), []))
+        if self._monotonic() - read_at < REUSE_SECONDS:
+            return LeaderReply(balances)
+        try:
+            balances = await self._read(person)
+        except ExchangeError as exc:
+            if login_ended(exc):
+                await self._end(person)
+                return LeaderReply(gone=True)
+            return LeaderReply(failed=reason_of(exc))
+        if len(self._recent) > MAX_REUSED:
+            self._recent.clear()
+        self._recent[person_id] = self._monotonic(), balances
+        return LeaderReply(balances)
+
+    async def _read(self, person: Person) -> list[AccountBalance]:
+        raw = await self._call("private/get_account_summaries", {"access_token": person.tokens.access})
+        try:
+            return msgspec.json.decode(raw, type=_Summaries).summaries
+        except msgspec.DecodeError:
+            raise ExchangeUnreachable("an unreadable reply to private/get_account_summaries") from None

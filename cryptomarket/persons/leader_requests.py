@@ -1,0 +1,56 @@
+"""What a node requests of the leader for persons, and the reply, as bytes on the cluster's request channel.
+
+No request contains a secret: a login names the place of its secret in the cache.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+__all__ = ["AccountBalance", "AccountRequest", "LeaderReply", "LeaderRequest", "LoginRequest", "RequestLeader"]
+
+
+class LoginRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="login"):
+    """Log in with the secret stored under ``login_id``, for the browser session with the fingerprint ``session``.
+
+    ``failure_key`` is what failures are counted under, see `limits.failure_key`.
+    """
+
+    login_id: str = msgspec.field(name="login")
+    session: str
+    failure_key: str = msgspec.field(name="who")
+
+
+class AccountRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="account"):
+    """Return the balances of the person."""
+
+    person_id: str
+
+
+LeaderRequest = LoginRequest | AccountRequest
+
+
+class AccountBalance(msgspec.Struct, frozen=True):
+    """A person's balance in one currency, in the exchange's own digits."""
+
+    currency: str
+    equity: msgspec.Raw
+    balance: msgspec.Raw
+    available_funds: msgspec.Raw
+
+
+class LeaderReply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Balances, or in ``failed`` the reason why there are none; ``gone``: the person is no longer logged in.
+
+    The reply to a login is empty, because its outcome is published to the browser session.
+    """
+
+    accounts: list[AccountBalance] | None = None
+    failed: str = ""
+    gone: bool = False
+
+
+class RequestLeader(Protocol):
+    """Sends a request to the leader and returns its reply; raises NoLeader when none comes in time."""
+
+    async def __call__(self, body: bytes, /, *, seconds: float) -> bytes: ...
