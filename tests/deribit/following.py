@@ -1,4 +1,4 @@
-"""A supervisor that runs within a block, and what it published, so that a test can wait for things."""
+"""A client that runs within a block, and what it published, so that a test can wait for conditions."""
 
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +15,7 @@ from cryptomarket.model import Gap, Message, Tick, Upstream, UpstreamState
 
 __all__ = ["QUICK", "WATCHFUL", "Clock", "Follower", "Noting", "following", "held_up"]
 
-#: What we do ourselves comes sooner than in earnest; what others are allowed stays long: a busy machine is no fault.
+#: Our own pauses are short; timeouts of the peer stay long, because a busy machine is no failure.
 QUICK = Timeouts(
     connect=20,
     greeting=20,
@@ -31,7 +31,7 @@ QUICK = Timeouts(
     refused=0.2,
     stopped=0.5,
 )
-#: For tests of silence: channels and lines that say nothing are noticed at once.
+#: For tests of silence: silent channels and connections are noticed at once.
 WATCHFUL = replace(QUICK, probe=0.3, rhythm=0.3, first=0.5, starvation=3)
 
 
@@ -63,7 +63,7 @@ class Noting(RateLimiter):
 
 @asynccontextmanager
 async def held_up() -> AsyncIterator[Callable[[], float]]:
-    """Tells for how many seconds this process could not run, which are nobody's fault: subtract them from a time."""
+    """Yields a function that returns for how many seconds this process could not run: subtract them from a time."""
     lost = 0.0
 
     async def watch() -> None:
@@ -80,7 +80,7 @@ async def held_up() -> AsyncIterator[Callable[[], float]]:
 
 
 class Follower:
-    """Keeps what a supervisor published."""
+    """Keeps what a client published."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -131,7 +131,7 @@ class Follower:
 
 @asynccontextmanager
 async def following(url: str, *tickers: str, **options: Any) -> AsyncIterator[Follower]:
-    """A supervisor of the tickers against a server, and what it publishes."""
+    """A client of the tickers against a server, and what it publishes."""
     follower = Follower()
     options.setdefault("timeouts", QUICK)
     follower.deribit_client = DeribitClient(url, tickers=tickers or ("btc_usd",), publish=follower.receive, **options)

@@ -1,4 +1,4 @@
-"""Calls of other parts over the one connection."""
+"""Calls of other parts of the program over the one connection."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from .scripted import SILENT, Refuse, scripted_exchange
 
 
 async def test_equal_calls_in_flight_are_asked_once() -> None:
-    """Ten who want the same get the one answer."""
+    """Ten equal calls share one request and its answer."""
     async with scripted_exchange() as exchange, following(exchange.url) as follower:
         exchange.answers["public/get_time"] = lambda _: 17
         await follower.tick_of("btc_usd")
@@ -31,7 +31,7 @@ async def test_equal_calls_in_flight_are_asked_once() -> None:
 
 
 async def test_a_call_waits_for_the_connection() -> None:
-    """Asked while nobody is connected, answered when somebody is."""
+    """A call made while there is no connection is answered on the next one."""
     async with scripted_exchange() as exchange:
         exchange.answers["public/get_time"] = lambda _: 17
         async with following(exchange.url) as follower:
@@ -40,7 +40,7 @@ async def test_a_call_waits_for_the_connection() -> None:
 
 
 async def test_a_reading_call_survives_a_broken_connection() -> None:
-    """What only reads is asked again on the next connection."""
+    """A call that only reads is sent again on the next connection."""
     async with scripted_exchange() as exchange, following(exchange.url) as follower:
         await follower.tick_of("btc_usd")
 
@@ -57,7 +57,7 @@ async def test_a_reading_call_survives_a_broken_connection() -> None:
 
 
 async def test_a_writing_call_fails_with_its_connection() -> None:
-    """Nobody knows whether it was done, so it is not done twice."""
+    """A call that may have been carried out is not sent twice."""
     async with scripted_exchange() as exchange, following(exchange.url) as follower:
         await follower.tick_of("btc_usd")
 
@@ -72,7 +72,7 @@ async def test_a_writing_call_fails_with_its_connection() -> None:
 
 
 async def test_a_crowded_exchange_gets_fewer_calls_at_once_and_all_are_answered() -> None:
-    """10066 loses no call and halves how many may wait."""
+    """10066 loses no call and halves the number of calls in flight."""
     async with scripted_exchange() as exchange, following(exchange.url) as follower:
         await follower.tick_of("btc_usd")
 
@@ -88,7 +88,7 @@ async def test_a_crowded_exchange_gets_fewer_calls_at_once_and_all_are_answered(
 
 
 async def test_a_refusal_reaches_the_caller_with_its_code() -> None:
-    """What is wrong stays wrong and is not repeated."""
+    """A wrong request is not repeated."""
     async with scripted_exchange() as exchange, following(exchange.url) as follower:
 
         def refuse(_: dict[str, Any]) -> int:
@@ -105,7 +105,7 @@ async def test_a_refusal_reaches_the_caller_with_its_code() -> None:
     ("method", "params"), [("private/get_positions", {}), ("private/logout", {"access_token": "x"})]
 )
 async def test_a_call_that_would_act_for_everybody_is_refused_at_once(method: str, params: dict[str, Any]) -> None:
-    """By our own code, before anything is sent."""
+    """UnsafeCall is raised before anything is sent."""
     async with scripted_exchange() as exchange, following(exchange.url) as follower:
         with pytest.raises(UnsafeCall):
             await follower.deribit_client.call(method, params)
@@ -113,7 +113,7 @@ async def test_a_call_that_would_act_for_everybody_is_refused_at_once(method: st
 
 
 async def test_the_more_urgent_call_goes_first() -> None:
-    """A login overtakes the backfill that waits for credits, and every one is answered."""
+    """A login overtakes backfill calls that wait for credits, and every call is answered."""
     async with scripted_exchange() as exchange, following(exchange.url) as follower:
         await follower.tick_of("btc_usd")
         exchange.answers["public/get_time"] = lambda params: params["n"]

@@ -1,10 +1,12 @@
-"""The supervisor against the simulated exchange: prices arrive, and come back after everything."""
+"""The client against the simulated exchange: prices arrive, and arrive again after every failure."""
 
 from decimal import Decimal
 
+import anyio
 import pytest
 
 from cryptomarket.deribit.auth import Credentials, GrantType, Secret
+from cryptomarket.deribit.protocol import TRANSITIONS, ConnectionState, IllegalTransition, Step
 from cryptomarket.model import UpstreamState
 from cryptomarket.simulator.exchange import running_exchange
 
@@ -100,3 +102,13 @@ async def test_keeps_trying_without_an_exchange_and_says_so_once(capsys: pytest.
     lines = [line for line in capsys.readouterr().out.splitlines() if "down" in line]
     assert len(lines) == 1
     assert "try the demo" in lines[0]
+
+
+async def test_a_bug_in_the_connection_ends_the_program_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An InternalError is no failure of the exchange: it is not classified, retried or hidden."""
+    monkeypatch.setitem(TRANSITIONS, (ConnectionState.GREETING, Step.SET_HEARTBEAT), ConnectionState.CLOSED)
+    async with running_exchange() as exchange:
+        with pytest.raises(BaseExceptionGroup) as caught:
+            async with following(exchange.ws_url):
+                await anyio.sleep(30)
+        assert caught.group_contains(IllegalTransition)

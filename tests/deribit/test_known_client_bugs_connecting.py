@@ -29,7 +29,7 @@ ETH = "deribit_price_index.eth_usd"
 
 
 async def chatter(exchange: Scripted, follower: Follower, clock: Clock, until: Callable[[], Any]) -> None:
-    """The bitcoin index speaks ten times a second, on a clock that waits for it to be heard, until something holds."""
+    """Send a bitcoin price and set the clock forward by a tenth of a second, until the condition holds."""
     with anyio.fail_after(30):
         while not until():
             heard = follower.ticks_of("btc_usd")
@@ -39,7 +39,7 @@ async def chatter(exchange: Scripted, follower: Follower, clock: Clock, until: C
 
 
 async def test_thread_01_refused_raw_channels_fall_back_and_are_said(capsys: pytest.CaptureFixture[str]) -> None:
-    """A whole subscribe refused for its raw channels (13778) costs no price and is not silent."""
+    """A subscribe refused for its raw channels (13778) costs no price, and a warning is logged."""
     async with scripted_exchange() as exchange:
 
         def subscribe(params: dict[str, Any]) -> list[str]:
@@ -57,7 +57,7 @@ async def test_thread_01_refused_raw_channels_fall_back_and_are_said(capsys: pyt
 
 
 async def test_thread_02_too_many_requests_slows_the_reconnects_down() -> None:
-    """10028 ends the session; what follows is a pause and a slower pace, not a loop that makes it worse."""
+    """10028 ends the connection; the next attempt follows after a pause, at half the pace."""
     async with scripted_exchange() as exchange:
         refusals = iter(range(2))
         times: list[float] = []
@@ -99,7 +99,7 @@ async def test_thread_04_no_request_is_larger_than_the_exchange_takes() -> None:
 
 
 async def test_thread_05_a_ticker_wanted_by_many_is_subscribed_once() -> None:
-    """Demand is a set: wanting again what is wanted asks for nothing."""
+    """Wanting the same tickers again sends no request."""
     async with scripted_exchange() as exchange, following(exchange.url) as follower:
         await follower.tick_of("btc_usd")
         for _ in range(20):
@@ -125,7 +125,7 @@ async def test_thread_06_one_wrong_name_spoils_no_other() -> None:
 
 
 async def test_thread_07_an_empty_answer_to_subscribe_is_a_refusal() -> None:
-    """The exchange drops unknown channels without an error; those who asked are told, once."""
+    """The exchange omits unknown channels without an error; each is published as a gap, once."""
     async with scripted_exchange() as exchange:
         exchange.answers["public/subscribe"] = lambda _: []
         async with following(exchange.url) as follower:
@@ -145,7 +145,7 @@ async def test_thread_14_two_clients_of_one_key_have_two_session_names() -> None
 
 
 async def test_thread_15_a_price_may_come_before_the_answer_that_allowed_it() -> None:
-    """It is delivered, and counts as the confirmation if the answer never comes."""
+    """It is delivered, and confirms the subscription if the answer never arrives."""
     async with scripted_exchange() as exchange:
 
         async def early(method: str, params: dict[str, Any]) -> None:
@@ -166,7 +166,7 @@ async def test_thread_16_an_instrument_nobody_announced_is_delivered() -> None:
 
 
 async def test_thread_17_the_first_index_price_after_demand_is_delivered() -> None:
-    """No registration stands between a subscription and its readers."""
+    """Prices of a subscription are published without a further registration."""
     async with running_exchange(time_scale=10) as exchange, following(exchange.ws_url) as follower:
         await follower.tick_of("btc_usd")
         follower.deribit_client.want(["eth_usd"])
@@ -174,7 +174,7 @@ async def test_thread_17_the_first_index_price_after_demand_is_delivered() -> No
 
 
 async def test_thread_18_authenticated_is_never_stale() -> None:
-    """Between two connections nobody is logged in, and the next one logs in before anything else."""
+    """Between two connections the client is not authenticated, and the next one logs in first."""
     async with scripted_exchange() as exchange, following(exchange.url, credentials=KEY) as follower:
         await follower.tick_of("btc_usd")
         assert follower.deribit_client.authenticated
@@ -196,7 +196,7 @@ async def test_thread_18_authenticated_is_never_stale() -> None:
 
 
 async def test_thread_19_the_heartbeat_is_set_and_answered_so_that_nobody_hangs_up() -> None:
-    """An exchange that closes on an unanswered test_request keeps us for many intervals."""
+    """An exchange that closes on an unanswered test_request keeps the connection for many intervals."""
     switches = Switches(test_request_seconds=10)
     async with running_exchange(time_scale=10, switches=switches) as exchange, following(exchange.ws_url) as follower:
         await follower.tick_of("btc_usd")
@@ -216,12 +216,12 @@ async def test_thread_19_the_heartbeat_is_set_and_answered_so_that_nobody_hangs_
 
 
 async def test_thread_20_a_name_that_does_not_resolve_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No failure of the resolver ends in a state without a way out."""
+    """After a failure of the resolver the client connects again."""
 
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    # The resolver of the machine may take its time to say so.
+    # The resolver of the machine may be slow to fail.
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     async with following("ws://exchange.invalid/ws/api/v2") as follower:
         await follower.until(lambda: len(follower.deribit_client.attempts) >= 3)
@@ -244,7 +244,7 @@ async def test_thread_21_tokens_are_renewed_before_they_end() -> None:
 
 
 async def test_thread_22_the_login_names_its_scope() -> None:
-    """Without one a token is accepted and useless; ours asks for a session of our own and for little else."""
+    """Without a scope a token is accepted and useless; the login requests its own session and read-only rights."""
     async with scripted_exchange() as exchange, following(exchange.url, credentials=KEY) as follower:
         await follower.tick_of("btc_usd")
         (params,) = exchange.asked("public/auth")
@@ -253,7 +253,7 @@ async def test_thread_22_the_login_names_its_scope() -> None:
 
 
 async def test_thread_25_an_outage_is_said_and_not_hidden() -> None:
-    """What was lost while disconnected shows as a change of state between the ticks."""
+    """An outage is published as a change of state between the ticks."""
     async with scripted_exchange() as exchange, following(exchange.url) as follower:
         await follower.tick_of("btc_usd")
         await exchange.peers[0].close(1011)
@@ -272,7 +272,7 @@ async def test_thread_26_a_line_that_looks_open_and_carries_nothing_is_replaced(
 
 
 async def test_thread_27_one_silent_channel_is_subscribed_again_alone() -> None:
-    """Its sibling ticks on, on the same connection, undisturbed."""
+    """The other channel keeps ticking on the same connection."""
     clock = Clock()
     options = {"timeouts": replace(WATCHFUL, probe=20), "monotonic": clock}
     async with scripted_exchange() as exchange, following(exchange.url, "btc_usd", "eth_usd", **options) as follower:
@@ -298,7 +298,7 @@ async def test_thread_28_watching_many_tickers_leaves_nothing_behind() -> None:
 
 
 async def test_thread_29_a_confirmed_channel_that_never_speaks_is_asked_again() -> None:
-    """The first event has a deadline of its own."""
+    """A confirmed channel without data is subscribed again after a deadline of its own."""
     async with scripted_exchange() as exchange:
         exchange.first_values = False
         clock = Clock()
@@ -312,7 +312,7 @@ async def test_thread_29_a_confirmed_channel_that_never_speaks_is_asked_again() 
 
 
 async def test_thread_30_a_caller_who_leaves_leaves_nothing_behind() -> None:
-    """The slot of a call is free when the one who asked has gone, before or after it was sent."""
+    """The place of a call is free once its caller has left, before or after it was sent."""
     async with scripted_exchange() as exchange, following(exchange.url) as follower:
         exchange.answers["public/get_time"] = lambda _: SILENT
         await follower.tick_of("btc_usd")

@@ -1,4 +1,4 @@
-"""Silence that the exchange intends is told apart from failure, and shown as what it is."""
+"""An announced rest of the exchange is not treated as a failure, and is shown with its reason."""
 
 from dataclasses import replace
 
@@ -25,12 +25,12 @@ def last(follower: Follower) -> Upstream:
     return [m for m in follower.messages if isinstance(m, Upstream)][-1]
 
 
-#: Silence of a channel is noticed at once, on a clock that tests set forward; the line itself is given time.
+#: Silence of a channel is noticed at once, on a clock that tests set forward; probes have a long timeout.
 NOTICING = replace(WATCHFUL, probe=20, starvation=20)
 
 
 async def silence(exchange: Scripted, follower: Follower, clock: Clock) -> None:
-    """Two minutes in which nothing comes, far beyond any patience; each ends with the question whether we are alone."""
+    """Two minutes without any frame, far beyond any timeout; each ends with a probe."""
     for _ in range(2):
         asked = len(exchange.asked("public/test"))
         await follower.until(lambda: follower.deribit_client.session.protocol.in_flight == 0)
@@ -40,7 +40,7 @@ async def silence(exchange: Scripted, follower: Follower, clock: Clock) -> None:
 
 
 async def test_maintenance_is_shown_as_such_and_nothing_is_asked_again() -> None:
-    """The line stays, no channel is subscribed anew, and prices make it live again."""
+    """The connection stays open, no channel is subscribed again, and prices make it live again."""
     options = {"timeouts": NOTICING, "monotonic": (clock := Clock())}
     async with scripted_exchange() as exchange, following(exchange.url, **options) as follower:
         await follower.tick_of("btc_usd")
@@ -56,7 +56,7 @@ async def test_maintenance_is_shown_as_such_and_nothing_is_asked_again() -> None
 
 
 async def test_maintenance_that_is_announced_late_ends_no_connection() -> None:
-    """The silence before it had already been asked about; what follows is rest, not starvation."""
+    """Channels that were already subscribed again before the announcement do not end the connection."""
     options = {"timeouts": NOTICING, "monotonic": (clock := Clock())}
     async with scripted_exchange() as exchange:
         async with following(exchange.url, **options) as follower:
@@ -70,7 +70,7 @@ async def test_maintenance_that_is_announced_late_ends_no_connection() -> None:
 
 
 async def test_a_disconnect_during_maintenance_is_explained_by_it() -> None:
-    """Until prices flow again the reason is the announcement, not the broken line."""
+    """Until prices arrive again the reason is the announcement, not the broken connection."""
     async with scripted_exchange() as exchange, following(exchange.url) as follower:
         await follower.tick_of("btc_usd")
         await exchange.notify("platform_state", {"maintenance": True})
@@ -89,7 +89,7 @@ async def test_a_disconnect_during_maintenance_is_explained_by_it() -> None:
 
 @pytest.mark.parametrize("locked", ["btc_usd", "sol_usdc"])
 async def test_a_lock_counts_for_those_who_follow_the_index(locked: str) -> None:
-    """A locked index of ours is said; one that nobody follows is none of our news."""
+    """The lock of a followed index is published; the lock of another one is not."""
     options = {"timeouts": NOTICING, "monotonic": (clock := Clock())}
     async with scripted_exchange() as exchange, following(exchange.url, **options) as follower:
         await follower.tick_of("btc_usd")
@@ -104,7 +104,7 @@ async def test_a_lock_counts_for_those_who_follow_the_index(locked: str) -> None
 
 
 async def test_a_settling_instrument_rests() -> None:
-    """The state in its own ticker says so; the next open one ends it."""
+    """The state in its own ticker shows the rest; the next open state ends it."""
     options = {"timeouts": NOTICING, "monotonic": (clock := Clock())}
     async with scripted_exchange() as exchange, following(exchange.url, "BTC-PERPETUAL", **options) as follower:
         await follower.tick_of("BTC-PERPETUAL")
@@ -119,7 +119,7 @@ async def test_a_settling_instrument_rests() -> None:
 
 
 async def test_an_instrument_that_appears_is_asked_for_again() -> None:
-    """A refusal is not for ever: instrument.state says when it makes sense to ask again."""
+    """A refused ticker is subscribed again when instrument.state announces it."""
     heard: list[InstrumentChanged] = []
     async with scripted_exchange() as exchange:
         exchange.answers["public/subscribe"] = lambda params: exchange.accept(
@@ -135,7 +135,7 @@ async def test_an_instrument_that_appears_is_asked_for_again() -> None:
 
 
 async def test_unauthenticated_requests_switched_off_is_said() -> None:
-    """An anonymous gateway goes blind then; a person can act on that."""
+    """A client without credentials receives no prices then; the reason shows what to do."""
     async with scripted_exchange() as exchange, following(exchange.url) as follower:
         await follower.tick_of("btc_usd")
         state = {"allow_unauthenticated_public_requests": False}
@@ -144,7 +144,7 @@ async def test_unauthenticated_requests_switched_off_is_said() -> None:
 
 
 async def test_an_exchange_that_answers_but_sends_no_price_is_left_in_the_end() -> None:
-    """Resubscribing did not help: a new connection may."""
+    """When subscribing again brings no price, the connection is replaced."""
     patience = replace(WATCHFUL, probe=20, starvation=1.5)
     async with scripted_exchange() as exchange, following(exchange.url, timeouts=patience) as follower:
         await follower.tick_of("btc_usd")
@@ -154,7 +154,7 @@ async def test_an_exchange_that_answers_but_sends_no_price_is_left_in_the_end() 
 
 
 async def test_a_login_that_never_answers_keeps_no_price_waiting() -> None:
-    """Prices flow without it, and it is tried again later."""
+    """Prices arrive without a login, and the login is tried again later."""
     key = Credentials("demo", Secret("demo-secret"))
     async with scripted_exchange() as exchange:
         exchange.answers["public/auth"] = lambda _: SILENT
@@ -164,7 +164,7 @@ async def test_a_login_that_never_answers_keeps_no_price_waiting() -> None:
 
 
 async def test_a_wider_grant_than_asked_for_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    """A key that may trade where we asked only to read is worth a line."""
+    """A grant of more rights than requested is logged."""
     key = Credentials("demo", Secret("demo-secret"))
     async with scripted_exchange() as exchange:
         exchange.answers["public/auth"] = lambda params: {
