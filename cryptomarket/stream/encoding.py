@@ -8,8 +8,10 @@ import re
 from collections.abc import Mapping
 
 import msgspec
+from msgspec import UNSET
 
 from ..model import GapReason, Tick, Upstream
+from .events import GapEvent, HeartbeatEvent, UpstreamEvent
 
 __all__ = [
     "CONNECTION",
@@ -56,22 +58,17 @@ def retry(milliseconds: int) -> bytes:
 
 def state_data(upstream: Upstream, ages: Mapping[str, int]) -> str:
     """The data of a state event: the state of upstream, since when (UNIX ms), and the age of each price (ms)."""
-    return _json(kind="upstream", state=upstream.state, since=upstream.since, ages=ages)
+    return msgspec.json.encode(UpstreamEvent(upstream.state, upstream.since, ages)).decode()
 
 
 def heartbeat_data(time_ms: int, ages: Mapping[str, int]) -> str:
     """The data of a heartbeat: an event, because a page cannot see comments."""
-    return _json(kind="heartbeat", time=time_ms, ages=ages)
+    return msgspec.json.encode(HeartbeatEvent(time_ms, ages)).decode()
 
 
 def gap_data(reason: GapReason, *, since: str | None = None, ticker: str | None = None) -> str:
     """The data of a gap: the events after the id ``since``, or those of a ticker, cannot be delivered."""
-    optional = {} if ticker is None else {"ticker": ticker}
-    return _json(kind="gap", **{"from": since}, reason=reason, **optional)
-
-
-def _json(**fields: object) -> str:
-    return msgspec.json.encode(fields).decode()
+    return msgspec.json.encode(GapEvent(since, reason, UNSET if ticker is None else ticker)).decode()
 
 
 def _one_line(text: str) -> str:

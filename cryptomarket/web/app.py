@@ -19,14 +19,12 @@ from ..stream.endpoint import address_group, anonymous
 from .api.candles import RecentBars, candle_router, no_bars
 from .api.completeness import Completeness
 from .api.dependencies import PriceStore, TickerCatalogue, TickerNames
-from .api.described import MORE_SCHEMAS, OPERATION_PATHS
 from .api.exports import export_router
+from .api.openapi import describe
 from .api.persons import PersonServices, person_router
 from .api.prices import price_router
 from .api.problems import HANDLERS, problem_response
-from .api.schemas import SCHEMAS
-from .api.status import Watched, status_router
-from .api.streaming import STREAM_PATHS, STREAM_SCHEMAS
+from .api.status import status_router
 from .api.udf import udf_router
 from .health import Health, health_routes
 from .pages.routes import page_routes
@@ -80,7 +78,7 @@ def create_app(
     app.include_router(udf_router(store, names, latest, bars, wall))
     if persons is not None:
         app.include_router(person_router(persons))
-    app.include_router(status_router(Watched(latest, health, statistics, wall)))
+    app.include_router(status_router(latest, health, statistics, wall))
     app.router.routes += [
         Route("/sse/", stream),  # answered before, see below; here it is found without its last slash
         *health_routes(health),
@@ -94,7 +92,7 @@ def create_app(
             persons=persons is not None,
         ),
     ]
-    _describe(app)
+    describe(app)
     inner: ASGIApp = CrossOrigin(app, allowed_origins)
     if persons is not None:
         inner = CredentialMiddleware(
@@ -117,25 +115,3 @@ class _First:
         """Pass the request to the one or to the others."""
         first = scope["type"] == "http" and scope["path"] == self._path
         await (self._first if first else self._others)(scope, receive, send)
-
-
-def _present(app: FastAPI, paths: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the paths that the application answers."""
-    answered = {route.path for route in app.router.routes if isinstance(route, Route)}
-    return {path: operation for path, operation in paths.items() if path in answered}
-
-
-def _describe(app: FastAPI) -> None:
-    """Complete the OpenAPI document with the schemas that our own codec writes, and with the stream."""
-    written = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = written()
-        document.setdefault("components", {}).setdefault("schemas", {}).update(
-            {**SCHEMAS, **MORE_SCHEMAS, **STREAM_SCHEMAS}
-        )
-        document["paths"] = {**STREAM_PATHS, **document["paths"], **_present(app, OPERATION_PATHS)}
-        return document
-
-    app.openapi_version = "3.2.0"  # the first that can describe the events of a stream
-    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,18 +1,19 @@
 """The routes /healthz and /readyz, and the values they show. What is checked is not known here."""
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Literal
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-__all__ = ["Check", "Health", "health_routes"]
+__all__ = ["Check", "Health", "HealthStatus", "ReadinessResponse", "health_routes"]
+
+HealthStatus = Literal["ready", "degraded", "unavailable"]
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """Whether one dependency works, with a sentence for operators.
 
     A node without a ``needed`` dependency should get no traffic; without another it serves in part.
@@ -23,24 +24,30 @@ class Check:
     needed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class ReadinessResponse(msgspec.Struct, frozen=True):
+    """Whether this node should get traffic, and why not."""
+
+    status: HealthStatus
+    degraded: Sequence[str]
+    checks: Mapping[str, Check]
+
+
+class Health(msgspec.Struct, frozen=True):
     """The checks of this node by name: ``process``, ``database``, ``upstream``, ..."""
 
     checks: Mapping[str, Check]
 
     @property
-    def status(self) -> str:
+    def status(self) -> HealthStatus:
         """``unavailable`` when something needed fails, ``degraded`` when only something else fails, else ``ready``."""
         if any(check.needed and not check.ok for check in self.checks.values()):
             return "unavailable"
         return "ready" if all(check.ok for check in self.checks.values()) else "degraded"
 
-    def json(self) -> str:
-        """The body of /readyz."""
-        checks = {name: {"ok": c.ok, "needed": c.needed, "detail": c.detail} for name, c in self.checks.items()}
-        degraded = [f"{name}: {c.detail}" for name, c in self.checks.items() if not c.ok]
-        return json.dumps({"status": self.status, "degraded": degraded, "checks": checks}, ensure_ascii=False)
+    def readiness(self) -> ReadinessResponse:
+        """The body of /readyz: ``degraded`` names each check that fails."""
+        degraded = [f"{name}: {check.detail}" for name, check in self.checks.items() if not check.ok]
+        return ReadinessResponse(self.status, degraded, self.checks)
 
 
 def health_routes(health: Callable[[], Awaitable[Health]]) -> list[Route]:
@@ -50,8 +57,9 @@ def health_routes(health: Callable[[], Awaitable[Health]]) -> list[Route]:
         return PlainTextResponse("alive\n", headers={"Cache-Control": "no-store"})
 
     async def ready(_: Request) -> Response:
-        found = await health()
-        status = 503 if found.status == "unavailable" else 200
-        return Response(found.json(), status, {"Cache-Control": "no-store"}, media_type="application/json")
+        readiness = (await health()).readiness()
+        status = 503 if readiness.status == "unavailable" else 200
+        body = msgspec.json.encode(readiness)
+        return Response(body, status, {"Cache-Control": "no-store"}, media_type="application/json")
 
     return [Route("/healthz", alive), Route("/readyz", ready)]

@@ -1,10 +1,10 @@
 """The REST API of candles and of coverage: what a chart draws, and which parts of it are missing."""
 
-import json
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends
+from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,12 +14,16 @@ from ...history.reading import TextPage
 from .caching import history_response, next_link
 from .completeness import Completeness
 from .dependencies import HistoryReader, PriceStore, TickerNames, json_response, known_ticker
+from .models import CandleListResponse, CoverageInterval, CoverageResponse
+from .openapi import NOT_MODIFIED, PRICE_PROBLEMS, response
 from .pagination import PageParameters, format_cursor, page_json
 from .parameters import Page, Resolution, Within
-from .schemas import CANDLES, COVERAGE, PROBLEMS
 from .time_range import TimeRange
 
 __all__ = ["RecentBars", "candle_page", "candle_router", "no_bars"]
+
+_CANDLES = response("A page of candles.", CandleListResponse) | NOT_MODIFIED
+_COVERAGE = response("The intervals, oldest first.", CoverageResponse)
 
 #: Returns the minute bars of a ticker that are not stored yet.
 RecentBars = Callable[[str], Sequence[MinuteBar]]
@@ -32,11 +36,11 @@ def no_bars(_: str) -> Sequence[MinuteBar]:
 
 def candle_router(store: PriceStore, names: TickerNames, bars: RecentBars, completeness: Completeness) -> APIRouter:
     """The routes of candles and coverage."""
-    router = APIRouter(prefix="/api/v1", tags=["charts"], responses=PROBLEMS)
+    router = APIRouter(prefix="/api/v1", tags=["charts"], responses=PRICE_PROBLEMS)
     Reader = Annotated[HistoryReader, Depends(store.session)]  # noqa: N806 - a type
     KnownTicker = Annotated[str, Depends(known_ticker(names, store))]  # noqa: N806 - a type
 
-    @router.get("/candles", summary="Open, high, low, close", responses=CANDLES, response_class=Response)
+    @router.get("/candles", summary="Open, high, low, close", responses=_CANDLES, response_class=Response)
     async def candles(
         request: Request, ticker: KnownTicker, reader: Reader, page: Page, resolution: Resolution = "1m"
     ) -> Response:
@@ -52,7 +56,7 @@ def candle_router(store: PriceStore, names: TickerNames, bars: RecentBars, compl
         policy = completeness.cache_policy(covered, complete)
         return history_response(request, text, policy, link=next_link(request, cursor))
 
-    @router.get("/coverage", summary="What is known, and what is missing", responses=COVERAGE, response_class=Response)
+    @router.get("/coverage", summary="What is known, and what is missing", responses=_COVERAGE, response_class=Response)
     async def coverage(ticker: KnownTicker, reader: Reader, within: Within) -> Response:
         """The intervals of the range: observed live, backfilled with their source, or missing with their reason.
 
@@ -65,7 +69,7 @@ def candle_router(store: PriceStore, names: TickerNames, bars: RecentBars, compl
             span = await reader.span(ticker)
             first = span[0] if span else last
         found = await reader.coverage(ticker, first, last) if first < last else Coverage(first, max(first, last), ())
-        return json_response(_coverage_json(ticker, found))
+        return json_response(_coverage(ticker, found))
 
     return router
 
@@ -129,20 +133,15 @@ def _unstored(bars: Sequence[MinuteBar], seconds: int, page: PageParameters) -> 
     return [bar for bar in bars if wanted(bar.timestamp - bar.timestamp % seconds)]
 
 
-def _coverage_json(ticker: str, found: Coverage) -> str:
-    intervals = []
-    for interval in found.intervals:
-        entry: dict[str, Any] = {"start": interval.start, "end": interval.end, "kind": str(interval.kind)}
-        if interval.source is not None:
-            entry["source"] = str(interval.source)
-        if interval.reason is not None:
-            entry["reason"] = str(interval.reason)
-        intervals.append(entry)
-    answer = {
-        "ticker": ticker,
-        "start": found.start,
-        "end": found.end,
-        "complete": found.complete,
-        "intervals": intervals,
-    }
-    return json.dumps(answer)
+def _coverage(ticker: str, found: Coverage) -> CoverageResponse:
+    intervals = [
+        CoverageInterval(
+            interval.start,
+            interval.end,
+            interval.kind,
+            UNSET if interval.source is None else str(interval.source),
+            UNSET if interval.reason is None else str(interval.reason),
+        )
+        for interval in found.intervals
+    ]
+    return CoverageResponse(ticker, found.start, found.end, found.complete, intervals)

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
+import msgspec
 from fastapi import Depends
 from starlette.responses import Response
 
@@ -106,6 +107,7 @@ def known_ticker(names: TickerNames, store: PriceStore) -> Callable[..., Corouti
     return checked
 
 
-def json_response(text: str | bytes, status: int = 200) -> Response:
-    """A response of JSON that is already encoded; caches must not store it."""
+def json_response(body: str | msgspec.Struct | Sequence[msgspec.Struct], status: int = 200) -> Response:
+    """A response of a model, or of JSON that is already encoded; caches must not store it."""
+    text = body if isinstance(body, str) else msgspec.json.encode(body, enc_hook=str)
     return Response(text, status, headers={"Cache-Control": "no-store"}, media_type="application/json")

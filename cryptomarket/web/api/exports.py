@@ -20,14 +20,26 @@ from ...history.reading import TextPage
 from ...history.synchronous import CSV_HEADER
 from .completeness import Completeness
 from .dependencies import PriceStore, TickerNames
+from .openapi import PRICE_PROBLEMS, problems, text_response
 from .parameters import SortOrder, Ticker, Within
-from .schemas import CSV, NDJSON, PARQUET, PROBLEMS
 from .time_range import TimeRange
 
 __all__ = ["export_router"]
 
 #: Rows of a page: some hundred kilobytes, a few milliseconds of the database's time.
 PAGE_ROWS = 10_000
+
+_CSV = text_response(
+    "A header and one line per price.",
+    "text/csv",
+    f"{CSV_HEADER}btc_usd,1763668800,64250.13,1763668859123\n",
+)
+_NDJSON = text_response(
+    "One JSON price per line.",
+    "application/x-ndjson",
+    '{"ticker":"btc_usd","price":64250.13,"timestamp":1763668800,"exchange_timestamp":1763668859123}\n',
+)
+_PARQUET = text_response("A Parquet file.", "application/vnd.apache.parquet") | problems(501)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +110,7 @@ class Export:
 
 def export_router(store: PriceStore, names: TickerNames, completeness: Completeness) -> APIRouter:
     """The routes of exports."""
-    router = APIRouter(prefix="/api/v1", tags=["exports"], responses=PROBLEMS)
+    router = APIRouter(prefix="/api/v1", tags=["exports"], responses=PRICE_PROBLEMS)
 
     async def export(ticker: Ticker, within: Within, order: SortOrder = "asc") -> Export:
         async with store.reading() as reader:
@@ -108,17 +120,17 @@ def export_router(store: PriceStore, names: TickerNames, completeness: Completen
 
     Requested = Annotated[Export, Depends(export)]  # noqa: N806 - a type
 
-    @router.get("/export.csv", summary="Prices as CSV", responses=CSV, response_class=Response)
+    @router.get("/export.csv", summary="Prices as CSV", responses=_CSV, response_class=Response)
     async def as_csv(export: Requested) -> Response:
         """A header and one line per price, with every digit; `X-History-Complete` is false when any is missing."""
         return await export.download(export.text("csv", CSV_HEADER), "text/csv; charset=utf-8; header=present", "csv")
 
-    @router.get("/export.ndjson", summary="Prices as NDJSON", responses=NDJSON, response_class=Response)
+    @router.get("/export.ndjson", summary="Prices as NDJSON", responses=_NDJSON, response_class=Response)
     async def as_ndjson(export: Requested) -> Response:
         """One JSON price per line, in the same form as in every other response."""
         return await export.download(export.text("ndjson"), "application/x-ndjson", "ndjson")
 
-    @router.get("/export.parquet", summary="Prices as Parquet", responses=PARQUET, response_class=Response)
+    @router.get("/export.parquet", summary="Prices as Parquet", responses=_PARQUET, response_class=Response)
     async def as_parquet(export: Requested) -> Response:
         """Exact decimals and UTC timestamps in a compressed Parquet file; needs the extra `parquet`."""
         try:

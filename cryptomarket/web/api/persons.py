@@ -16,11 +16,12 @@ from ...persons.limits import LoginLimits
 from ...persons.login_queue import LoginQueue
 from ...persons.login_secrets import LoginSecrets
 from .dependencies import json_response
-from .described import ACCOUNT, LOGIN_BODY, LOGIN_TAKEN, PERSON, person_problems
+from .models import AccountResponse, LoginAccepted, LoginBody, PersonResponse
+from .openapi import problems, request_body, response
 
 __all__ = ["PersonServices", "person_router"]
 
-_PUBLIC_FIELDS = ("person_id", "username", "email", "scope", "expires_at")
+_ACCEPTED = response("Accepted; the result arrives on the stream.", LoginAccepted, status=202)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,8 @@ def person_router(services: PersonServices) -> APIRouter:
         status_code=202,
         summary="Log in with a Deribit key",
         response_class=Response,
-        openapi_extra=LOGIN_BODY,
-        responses={202: LOGIN_TAKEN, **person_problems(400, 403, 408, 413, 415, 422, 429, 503)},
+        openapi_extra=request_body(LoginBody),
+        responses=_ACCEPTED | problems(400, 403, 408, 413, 415, 422, 429, 503),
     )
     async def login(request: Request) -> Response:
         """Taken: the outcome comes on the channel `connection` of this browser's streams within 15 seconds."""
@@ -54,24 +55,28 @@ def person_router(services: PersonServices) -> APIRouter:
         if session is None:
             raise RequestRefused(403, "a log-in from a page of this site")
         services.login_queue.submit(LoginRequest(accepted.login_id, session, accepted.failure_key))
-        response = json_response(msgspec.json.encode({"login": accepted.login_id}).decode())
-        response.status_code = 202
-        response.headers.update(headers)
-        return response
+        answer = json_response(LoginAccepted(accepted.login_id), 202)
+        answer.headers.update(headers)
+        return answer
 
     @router.get(
-        "/me", summary="Who is logged in", response_class=Response, responses={200: PERSON, **person_problems(401, 503)}
+        "/me",
+        summary="Who is logged in",
+        response_class=Response,
+        responses=response("The person.", PersonResponse) | problems(401, 503),
     )
     async def me(request: Request) -> Response:
         """The person of the cookie or of the bearer token."""
         person = await authenticator.person(request)
-        return json_response(msgspec.json.encode({name: getattr(person, name) for name in _PUBLIC_FIELDS}).decode())
+        return json_response(
+            PersonResponse(person.person_id, person.username, person.email, person.scope, person.expires_at)
+        )
 
     @router.get(
         "/me/account",
         summary="What the person has",
         response_class=Response,
-        responses={200: ACCOUNT, **person_problems(401, 503)},
+        responses=response("Balances by currency.", AccountResponse) | problems(401, 503),
     )
     async def account(request: Request) -> Response:
         """Balances by currency, asked of the exchange with the person's own token; a few seconds old at most."""
@@ -84,7 +89,7 @@ def person_router(services: PersonServices) -> APIRouter:
         status_code=204,
         summary="Log out everywhere",
         response_class=Response,
-        responses=person_problems(401, 403, 503),
+        responses=problems(401, 403, 503),
     )
     async def log_out(request: Request) -> Response:
         """Forget the person, its tokens and all its browser sessions, on every node."""

@@ -1,6 +1,5 @@
 """The REST API of prices: the newest price, stored prices by range or date, and the names of tickers."""
 
-import json
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -12,17 +11,22 @@ from ...model import is_index
 from .caching import history_response, next_link
 from .completeness import Completeness
 from .dependencies import HistoryReader, PriceStore, TickerNames, json_response, known_ticker
+from .models import PriceListResponse, PriceResponse, TickerEntry, TickerListResponse
+from .openapi import NOT_MODIFIED, PRICE_PROBLEMS, response
 from .pagination import PageParameters, format_cursor, page_json
 from .parameters import NameLimit, Page, PageByDate, Search
 from .problems import NoPriceYet
-from .schemas import LIST, NAMES, ONE, PROBLEMS
 
 __all__ = ["price_router"]
+
+_LIST = response("A page of prices.", PriceListResponse) | NOT_MODIFIED
+_LATEST = response("The price.", PriceResponse)
+_TICKERS = response("The names.", TickerListResponse)
 
 
 def price_router(store: PriceStore, names: TickerNames, latest: LatestValues, completeness: Completeness) -> APIRouter:
     """The routes of prices and tickers."""
-    router = APIRouter(prefix="/api/v1", tags=["prices"], responses=PROBLEMS)
+    router = APIRouter(prefix="/api/v1", tags=["prices"], responses=PRICE_PROBLEMS)
     Reader = Annotated[HistoryReader, Depends(store.session)]  # noqa: N806 - a type
     KnownTicker = Annotated[str, Depends(known_ticker(names, store))]  # noqa: N806 - a type
 
@@ -43,7 +47,7 @@ def price_router(store: PriceStore, names: TickerNames, latest: LatestValues, co
         policy = completeness.cache_policy(within, complete)
         return history_response(request, text, policy, link=next_link(request, cursor))
 
-    @router.get("/prices", summary="Stored prices", responses=LIST, response_class=Response)
+    @router.get("/prices", summary="Stored prices", responses=_LIST, response_class=Response)
     async def prices(request: Request, ticker: KnownTicker, reader: Reader, page: Page) -> Response:
         """One price per slot, page by page: `next` is the `cursor` of the next page, `null` on the last.
 
@@ -51,12 +55,12 @@ def price_router(store: PriceStore, names: TickerNames, latest: LatestValues, co
         """
         return await price_list(request, ticker, page, reader)
 
-    @router.get("/prices/filter", summary="Stored prices by date", responses=LIST, response_class=Response)
+    @router.get("/prices/filter", summary="Stored prices by date", responses=_LIST, response_class=Response)
     async def prices_by_date(request: Request, ticker: KnownTicker, reader: Reader, page: PageByDate) -> Response:
         """The same list, from `start_date` to the end of `end_date`; without `end_date`, until now."""
         return await price_list(request, ticker, page, reader)
 
-    @router.get("/prices/latest", summary="The newest price", responses=ONE, response_class=Response)
+    @router.get("/prices/latest", summary="The newest price", responses=_LATEST, response_class=Response)
     async def latest_price(ticker: KnownTicker, reader: Reader) -> Response:
         """The newest tick in the form of the stream; the newest stored price if no tick arrived since the start."""
         newest = latest.tick(ticker) or await reader.latest(ticker)
@@ -64,18 +68,14 @@ def price_router(store: PriceStore, names: TickerNames, latest: LatestValues, co
             raise NoPriceYet(ticker)
         return json_response(newest.json())
 
-    @router.get("/tickers", summary="The catalogue", responses=NAMES, response_class=Response)
+    @router.get("/tickers", summary="The catalogue", responses=_TICKERS, response_class=Response)
     async def tickers(search: Search = "", limit: NameLimit = 10_000) -> Response:
         """Every ticker that can be streamed. The configured ones come first; they are always streamed and recorded."""
         found = names.search(search)
-        data = [
-            {
-                "ticker": name,
-                "kind": "index" if is_index(name) else "instrument",
-                "configured": name in names.configured,
-            }
+        entries = [
+            TickerEntry(name, "index" if is_index(name) else "instrument", name in names.configured)
             for name in found[:limit]
         ]
-        return json_response(json.dumps({"complete": len(found) <= limit, "data": data}))
+        return json_response(TickerListResponse(len(found) <= limit, entries))
 
     return router

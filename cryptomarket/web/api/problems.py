@@ -1,16 +1,16 @@
-"""Every refusal as an RFC 9457 problem document; one table says which error is which status.
+"""Every error response is an RFC 9457 problem document; one table maps errors to statuses.
 
-It names the parameter and what was expected, and never repeats a value that could be a secret.
+A document names the parameter and what was expected; it never repeats a value, which may be a secret.
 https://www.rfc-editor.org/rfc/rfc9457
 """
 
-import json
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 from fastapi.exceptions import RequestValidationError
+from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,17 +25,20 @@ from ...errors import (
     RequestRefused,
     UnknownTicker,
 )
+from .models import ExpectedParameter, ProblemResponse
 
-__all__ = ["HANDLERS", "PROBLEM_SCHEMA", "NoPriceYet", "Problem", "problem", "problem_response"]
+__all__ = ["HANDLERS", "NoPriceYet", "problem_response"]
 
 MEDIA_TYPE = "application/problem+json"
+_TYPE = "urn:cryptomarket:problem:"
 
-#: Long enough for a database to come back from a restart, short enough that nobody gives up.
+#: A database usually restarts within this time, and clients still wait.
 RETRY_AFTER_SECONDS = 5
+_RETRY = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
 class NoPriceYet(RequestError):
-    """A ticker that is known but of which no price ever arrived."""
+    """The ticker is known, but no price of it has arrived."""
 
     def __init__(self, ticker: str) -> None:
         super().__init__(ticker)
@@ -45,84 +48,63 @@ class NoPriceYet(RequestError):
         return f"no price of {self.ticker!r} has arrived yet"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One problem document and the headers that travel with it."""
+class _Problem(NamedTuple):
+    """A problem document without its instance, and the headers of its response."""
 
-    status: int
-    name: str
-    title: str
-    detail: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    def json(self, instance: str) -> bytes:
-        """The document; ``instance`` is the path asked for, without its query."""
-        known = {
-            "type": f"urn:cryptomarket:problem:{self.name}",
-            "title": self.title,
-            "status": self.status,
-            "detail": self.detail,
-            "instance": instance,
-        }
-        return json.dumps({**known, **self.facts}, ensure_ascii=False).encode()
+    document: ProblemResponse
+    headers: Mapping[str, str] = {}
 
 
-#: Error -> status, name of the problem, title. The nearest ancestor in the tree of errors decides.
+#: Error -> status, name of the problem, title. The nearest base class in the table decides.
 TABLE: dict[type[Exception], tuple[int, str, str]] = {
     InvalidParameter: (422, "invalid-parameter", "A parameter is missing or wrong"),
     RequestValidationError: (422, "invalid-parameter", "A parameter is missing or wrong"),
-    UnknownTicker: (404, "unknown-ticker", "Nobody knows this ticker"),
+    UnknownTicker: (404, "unknown-ticker", "Unknown ticker"),
     NoPriceYet: (404, "no-price-yet", "No price has arrived yet"),
-    NotLoggedIn: (401, "not-logged-in", "Nobody is logged in here"),
-    RequestError: (400, "bad-request", "The request cannot be answered"),
+    NotLoggedIn: (401, "not-logged-in", "Not logged in"),
+    RequestError: (400, "bad-request", "Bad request"),
     DatabaseUnavailable: (503, "database-unavailable", "The database does not answer"),
     CacheUnavailable: (503, "cache-unavailable", "Redis does not answer"),
-    NoLeader: (503, "no-leader", "No node reaches the exchange now"),
-    Exception: (500, "internal-error", "Something here is broken"),
+    NoLeader: (503, "no-leader", "No node is connected to the exchange"),
+    Exception: (500, "internal-error", "Internal error"),
 }
 
 
-def problem(error: Exception) -> Problem:
-    """The problem document of an error; what is no error of ours says nothing about its cause."""
+def _problem(error: Exception) -> _Problem:
+    """The problem of an error; an unexpected one reveals nothing about its cause."""
     if isinstance(error, HTTPException):
         return _http_problem(error)
     status, name, title = next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
+    document = ProblemResponse(f"{_TYPE}{name}", title, status, str(error), "")
     match error:
         case InvalidParameter():
-            return Problem(status, name, title, str(error), _invalid([(error.parameter, error.expected)]))
+            return _Problem(_with_parameters(document, [ExpectedParameter(error.parameter, error.expected)]))
         case RequestValidationError():
-            invalid = [(_parameter(entry), _expected(entry)) for entry in error.errors()]
-            detail = "; ".join(f"{parameter}: expected {expected}" for parameter, expected in invalid)
-            return Problem(status, name, title, detail, _invalid(invalid))
+            invalid = [ExpectedParameter(_parameter(entry), _expected(entry)) for entry in error.errors()]
+            detail = "; ".join(f"{entry.parameter}: expected {entry.expected}" for entry in invalid)
+            return _Problem(_with_parameters(replace(document, detail=detail), invalid))
         case UnknownTicker():
-            return Problem(status, name, title, str(error), {"parameter": "ticker", "nearest": list(error.nearest)})
+            return _Problem(replace(document, parameter="ticker", nearest=error.nearest))
         case RequestRefused():
-            return _refused(error)
+            headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+            return _Problem(_by_status(error.status, str(error)), headers)
         case NotLoggedIn():
-            return Problem(status, name, title, str(error), headers={"WWW-Authenticate": "Bearer"})
+            return _Problem(document, {"WWW-Authenticate": "Bearer"})
         case RequestError():
-            return Problem(status, name, title, str(error))
+            return _Problem(document)
         case DatabaseUnavailable():
-            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-            return Problem(status, name, title, "stored prices cannot be read now; ask again later", headers=headers)
+            return _Problem(replace(document, detail="stored prices cannot be read now; try again later"), _RETRY)
         case CacheUnavailable() | NoLeader():
-            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-            return Problem(status, name, title, "persons cannot be served now; prices flow; try again", headers=headers)
-    return Problem(status, name, title, "the request was fine; the log of the server says more")
-
-
-def _refused(error: RequestRefused) -> Problem:
-    phrase = HTTPStatus(error.status).phrase
-    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    return Problem(error.status, phrase.lower().replace(" ", "-"), phrase, str(error), headers=headers)
+            detail = "logins do not work now, prices do; try again later"
+            return _Problem(replace(document, detail=detail), _RETRY)
+    return _Problem(replace(document, detail="the request was correct; the log of the server has the cause"))
 
 
 def problem_response(request: Request, error: Exception) -> Response:
-    """The answer for an error that ended a request."""
-    found = problem(error)
-    headers = {"Cache-Control": "no-store", **found.headers}
-    return Response(found.json(request.url.path), found.status, headers, media_type=MEDIA_TYPE)
+    """The response to an error that ended a request; its instance is the path, without the query."""
+    document, headers = _problem(error)
+    body = msgspec.json.encode(replace(document, instance=request.url.path))
+    return Response(body, document.status, {"Cache-Control": "no-store", **headers}, media_type=MEDIA_TYPE)
 
 
 async def _handle(request: Request, error: Exception) -> Response:
@@ -135,36 +117,41 @@ HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, An
 )
 
 
-def _http_problem(error: HTTPException) -> Problem:
-    phrase = HTTPStatus(error.status_code).phrase
+def _http_problem(error: HTTPException) -> _Problem:
     headers = error.headers or {}
     match error.status_code:
         case 404:
-            detail = "there is nothing at this address; /docs lists what is"
+            detail = "there is nothing at this address; /docs lists the addresses"
         case 405:
             detail = f"this address answers {headers.get('Allow', 'other methods')} only"
         case _:
             detail = error.detail
-    return Problem(error.status_code, phrase.lower().replace(" ", "-"), phrase, detail, headers=headers)
+    return _Problem(_by_status(error.status_code, detail), headers)
 
 
-def _invalid(invalid: list[tuple[str, str]]) -> dict[str, Any]:
-    errors = [{"parameter": parameter, "expected": expected} for parameter, expected in invalid]
-    return {**errors[0], "errors": errors}
+def _by_status(status: int, detail: str) -> ProblemResponse:
+    """A problem that is named like its status."""
+    phrase = HTTPStatus(status).phrase
+    return ProblemResponse(f"{_TYPE}{phrase.lower().replace(' ', '-')}", phrase, status, detail, "")
+
+
+def _with_parameters(document: ProblemResponse, invalid: Sequence[ExpectedParameter]) -> ProblemResponse:
+    first = invalid[0]
+    return replace(document, parameter=first.parameter, expected=first.expected, errors=invalid)
 
 
 def _parameter(entry: Mapping[str, Any]) -> str:
-    """``limit`` of ("query", "limit"); of a body the path into it."""
+    """The name of the parameter: ``limit`` for ("query", "limit"), for a body the path into it."""
     _, *path = entry["loc"]
     return ".".join(str(step) for step in path) or "body"
 
 
 def _expected(entry: Mapping[str, Any]) -> str:
-    """What was expected, in words that hold without the value that was sent."""
+    """What was expected, without the value that was sent."""
     context = entry.get("ctx", {})
     match entry["type"]:
         case "missing":
-            return "a value, it is mandatory"
+            return "a value; it is mandatory"
         case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
             return "a whole number"
         case "greater_than_equal":
@@ -182,41 +169,3 @@ def _expected(entry: Mapping[str, Any]) -> str:
         case "json_invalid":
             return "a JSON object"
     return str(entry["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
-
-
-PROBLEM_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "title": "Problem",
-    "description": "A refusal, as RFC 9457 says.",
-    "required": ["type", "title", "status", "detail", "instance"],
-    "properties": {
-        "type": {"type": "string", "format": "uri", "examples": ["urn:cryptomarket:problem:unknown-ticker"]},
-        "title": {"type": "string", "examples": ["Nobody knows this ticker"]},
-        "status": {"type": "integer", "examples": [404]},
-        "detail": {"type": "string", "examples": ["unknown ticker 'btc_usdd'; did you mean btc_usd?"]},
-        "instance": {"type": "string", "description": "the path asked for", "examples": ["/api/v1/prices"]},
-        "parameter": {"type": "string", "description": "the parameter at fault", "examples": ["ticker"]},
-        "expected": {"type": "string", "description": "what was expected of it"},
-        "nearest": {"type": "array", "items": {"type": "string"}, "description": "known names near to the one asked"},
-        "errors": {
-            "type": "array",
-            "description": "every parameter at fault",
-            "items": {
-                "type": "object",
-                "required": ["parameter", "expected"],
-                "properties": {"parameter": {"type": "string"}, "expected": {"type": "string"}},
-            },
-        },
-    },
-    "examples": [
-        {
-            "type": "urn:cryptomarket:problem:unknown-ticker",
-            "title": "Nobody knows this ticker",
-            "status": 404,
-            "detail": "unknown ticker 'btc_usdd'; did you mean btc_usd?",
-            "instance": "/api/v1/prices",
-            "parameter": "ticker",
-            "nearest": ["btc_usd"],
-        }
-    ],
-}

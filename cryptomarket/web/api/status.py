@@ -1,10 +1,7 @@
-"""What this node is doing, as numbers: for the page /status, and for whoever asks /api/v1/status."""
+"""The state and the counters of this node: /api/v1/status, which the page /status shows."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
-from typing import Any
 
-import msgspec
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -12,50 +9,35 @@ from ...market.latest import LatestValues
 from ...stream.statistics import AGE_BOUNDS
 from ..health import Health
 from .dependencies import json_response
-from .schemas import STATUS
+from .models import StatusResponse, UpstreamStatus
+from .openapi import response
 
-__all__ = ["Watched", "status_router"]
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """What is looked at: ``statistics`` gives the counters of each part by its name, as dataclasses or mappings."""
-
-    latest: LatestValues
-    health: Callable[[], Awaitable[Health]]
-    statistics: Callable[[], Mapping[str, object]]
-    wall: Callable[[], float]
+__all__ = ["status_router"]
 
 
-def status_router(watched: Watched) -> APIRouter:
-    """The route of the status."""
+def status_router(
+    latest: LatestValues,
+    health: Callable[[], Awaitable[Health]],
+    statistics: Callable[[], Mapping[str, object]],
+    wall: Callable[[], float],
+) -> APIRouter:
+    """The route of the status. ``statistics`` returns the counters of each part by its name."""
     router = APIRouter(prefix="/api/v1", tags=["operation"])
+    responses = response("The status.", StatusResponse)
 
-    @router.get("/status", summary="What this node is doing", responses=STATUS, response_class=Response)
+    @router.get("/status", summary="The state of this node", responses=responses, response_class=Response)
     async def status() -> Response:
-        """Its health, the way to the exchange, and the counters of its parts; they count from its start."""
-        health = await watched.health()
-        upstream = watched.latest.upstream()
-        found = {
-            "time": int(watched.wall() * 1000),
-            "status": health.status,
-            "checks": {
-                name: {"ok": check.ok, "needed": check.needed, "detail": check.detail}
-                for name, check in health.checks.items()
-            },
-            "upstream": {
-                "state": str(upstream.state),
-                "since": upstream.since,
-                "reason": upstream.reason,
-                "ages": watched.latest.ages(),
-            },
-            "age_bounds": AGE_BOUNDS,
-            "statistics": {name: _plain(part) for name, part in watched.statistics().items()},
-        }
-        return json_response(msgspec.json.encode(found, enc_hook=str).decode())
+        """The node's health, its connection to the exchange, and the counters of its parts since its start."""
+        found, upstream = await health(), latest.upstream()
+        return json_response(
+            StatusResponse(
+                int(wall() * 1000),
+                found.status,
+                found.checks,
+                UpstreamStatus(upstream.state, upstream.since, upstream.reason, latest.ages()),
+                AGE_BOUNDS,
+                statistics(),
+            )
+        )
 
     return router
-
-
-def _plain(part: object) -> Any:
-    return asdict(part) if is_dataclass(part) and not isinstance(part, type) else part

@@ -4,12 +4,12 @@ Errors have the form of that protocol, not that of problem documents, because it
 https://www.tradingview.com/charting-library-docs/latest/connecting_data/UDF/
 """
 
-import json
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
+from msgspec import UNSET
 from starlette.responses import PlainTextResponse, Response
 
 from ...errors import UnknownTicker
@@ -17,9 +17,17 @@ from ...history.candles import CandleText
 from ...market.latest import LatestValues
 from ...model import is_index
 from .candles import RecentBars, candle_page
-from .dependencies import HistoryReader, PriceStore, TickerNames
+from .dependencies import HistoryReader, PriceStore, TickerNames, json_response
+from .models import (
+    BarsResponse,
+    DatafeedExchange,
+    DatafeedResponse,
+    DatafeedType,
+    SymbolMatch,
+    SymbolResponse,
+)
+from .openapi import PRICE_PROBLEMS, response, text_response
 from .pagination import PageParameters
-from .schemas import BARS, FEED, FOUND, PROBLEMS, SYMBOL, TIME
 from .time_range import LATEST_MS, TimeRange
 
 __all__ = ["udf_router"]
@@ -33,6 +41,15 @@ MOST_CANDLES = 10_000
 #: More decimals do not fit into a client's numbers.
 MOST_DECIMALS = 12
 
+UNKNOWN_SYMBOL = BarsResponse("error", errmsg="unknown_symbol")
+
+_CONFIG = response("What the datafeed supports.", DatafeedResponse)
+_TIME = text_response("UNIX seconds.", "text/plain", "1763668800")
+_SYMBOL = response("The symbol.", SymbolResponse)
+_SYMBOL |= response("An unknown symbol, in the protocol's own form.", BarsResponse, status=404)
+_SEARCH = response("The symbols.", list[SymbolMatch])
+_HISTORY = response("Columns, or the reason why there are none.", BarsResponse)
+
 Symbol = Annotated[str, Query(description="A ticker name.", min_length=1, max_length=80, examples=["btc_usd"])]
 Seconds = Annotated[int, Query(description="UNIX seconds.", ge=0, le=LATEST_MS // 1000)]
 
@@ -41,42 +58,42 @@ def udf_router(
     store: PriceStore, names: TickerNames, latest: LatestValues, bars: RecentBars, wall: Callable[[], float]
 ) -> APIRouter:
     """The routes of the datafeed. ``wall`` returns UNIX seconds."""
-    router = APIRouter(prefix="/udf", tags=["udf"], responses=PROBLEMS)
+    router = APIRouter(prefix="/udf", tags=["udf"], responses=PRICE_PROBLEMS)
     Reader = Annotated[HistoryReader, Depends(store.session)]  # noqa: N806 - a type
 
-    @router.get("/config", summary="What the datafeed can do", responses=FEED, response_class=Response)
+    @router.get("/config", summary="What the datafeed can do", responses=_CONFIG, response_class=Response)
     async def config() -> Response:
         """The datafeed supports search, single symbols, and resolutions from a minute to a day."""
-        return _json(
-            {
-                "supports_search": True,
-                "supports_group_request": False,
-                "supports_marks": False,
-                "supports_timescale_marks": False,
-                "supports_time": True,
-                "supported_resolutions": SUPPORTED,
-                "exchanges": [{"value": "Deribit", "name": "Deribit", "desc": "Deribit"}],
-                "symbols_types": [{"name": "All", "value": ""}, *({"name": t.title(), "value": t} for t in TYPES)],
-            }
+        return json_response(
+            DatafeedResponse(
+                supports_search=True,
+                supports_group_request=False,
+                supports_marks=False,
+                supports_timescale_marks=False,
+                supports_time=True,
+                supported_resolutions=SUPPORTED,
+                exchanges=[DatafeedExchange("Deribit", "Deribit", "Deribit")],
+                symbols_types=[DatafeedType("All", ""), *(DatafeedType(kind.title(), kind) for kind in TYPES)],
+            )
         )
 
-    @router.get("/time", summary="The server's time", responses=TIME, response_class=PlainTextResponse)
+    @router.get("/time", summary="The server's time", responses=_TIME, response_class=PlainTextResponse)
     async def time() -> Response:
         """UNIX seconds, as text."""
         return PlainTextResponse(str(int(wall())), headers={"Cache-Control": "no-store"})
 
-    @router.get("/symbols", summary="One symbol", responses=SYMBOL, response_class=Response)
+    @router.get("/symbols", summary="One symbol", responses=_SYMBOL, response_class=Response)
     async def symbols(symbol: Symbol, reader: Reader) -> Response:
         """The facts that a chart needs about a ticker."""
         ticker = _ticker(symbol)
         try:
             await names.check(ticker, reader)
         except UnknownTicker:
-            return _json({"s": "error", "errmsg": "unknown_symbol"}, status=404)
+            return json_response(UNKNOWN_SYMBOL, 404)
         newest = latest.tick(ticker) or await reader.latest(ticker)
-        return _json(_symbol(ticker, newest.price if newest else None))
+        return json_response(_symbol(ticker, newest.price if newest else None))
 
-    @router.get("/search", summary="Search symbols", responses=FOUND, response_class=Response)
+    @router.get("/search", summary="Search symbols", responses=_SEARCH, response_class=Response)
     async def search(
         query: Annotated[str, Query(description="Part of a name.", max_length=80, examples=["btc"])] = "",
         type: Annotated[str, Query(description="A type of the config.", max_length=20)] = "",  # noqa: A002
@@ -86,9 +103,9 @@ def udf_router(
         """Tickers whose name contains the query, the configured ones first."""
         elsewhere = exchange.casefold() not in ("", "deribit")
         matching = [] if elsewhere else [name for name in names.search(_ticker(query)) if type in ("", _type(name))]
-        return _json([_found(name) for name in matching[:limit]])
+        return json_response([_match(name) for name in matching[:limit]])
 
-    @router.get("/history", summary="Candles of a symbol", responses=BARS, response_class=Response)
+    @router.get("/history", summary="Candles of a symbol", responses=_HISTORY, response_class=Response)
     async def history(
         symbol: Symbol,
         resolution: Annotated[str, Query(description="One of the config.", max_length=8, examples=["60"])],
@@ -103,20 +120,20 @@ def udf_router(
         ticker = _ticker(symbol)
         ours = RESOLUTIONS.get(resolution)
         if ours is None:
-            return _json({"s": "error", "errmsg": f"resolution must be one of {', '.join(SUPPORTED)}"})
+            return json_response(BarsResponse("error", errmsg=f"resolution must be one of {', '.join(SUPPORTED)}"))
         try:
             await names.check(ticker, reader)
         except UnknownTicker:
-            return _json({"s": "error", "errmsg": "unknown_symbol"})
+            return json_response(UNKNOWN_SYMBOL)
         within = TimeRange(None if countback else start, end)
         recent = bars(ticker)
         page = PageParameters(within, "desc", countback or MOST_CANDLES)
         candles, _ = await candle_page(reader, recent, ticker, ours, page)
         if candles:
-            return _columns(candles[::-1])
+            return json_response(_columns(candles[::-1]))
         # `nextTime` lets a client continue with older candles at once.
         older, _ = await candle_page(reader, recent, ticker, ours, PageParameters(TimeRange(None, end), "desc", 1))
-        return _json({"s": "no_data", **({"nextTime": older[0].timestamp} if older else {})})
+        return json_response(BarsResponse("no_data", nextTime=older[0].timestamp if older else UNSET))
 
     return router
 
@@ -137,57 +154,25 @@ def _ticker(symbol: str) -> str:
     return symbol.removeprefix("Deribit:").removeprefix("DERIBIT:")
 
 
-def _symbol(ticker: str, price: Decimal | None) -> dict[str, Any]:
+def _symbol(ticker: str, price: Decimal | None) -> SymbolResponse:
     exponent = 0 if price is None else int(price.as_tuple().exponent)
     decimals = min(max(2, -exponent), MOST_DECIMALS)
-    return {
-        "name": ticker,
-        "ticker": ticker,
-        "full_name": f"Deribit:{ticker}",
-        "description": f"{ticker} on Deribit",
-        "type": _type(ticker),
-        "session": "24x7",
-        "exchange": "Deribit",
-        "listed_exchange": "Deribit",
-        "timezone": "Etc/UTC",
-        "format": "price",
-        "minmov": 1,
-        "pricescale": 10**decimals,
-        "has_intraday": True,
-        "has_daily": True,
-        "has_weekly_and_monthly": False,
-        "intraday_multipliers": ["1", "5", "15", "60", "240"],
-        "supported_resolutions": SUPPORTED,
-        "has_empty_bars": False,
-        "visible_plots_set": "ohlc",
-        "data_status": "streaming",
-    }
+    full_name, description = f"Deribit:{ticker}", f"{ticker} on Deribit"
+    return SymbolResponse(ticker, ticker, full_name, description, _type(ticker), 10**decimals, SUPPORTED)
 
 
-def _found(name: str) -> dict[str, str]:
-    return {
-        "symbol": name,
-        "full_name": f"Deribit:{name}",
-        "description": f"{name} on Deribit",
-        "exchange": "Deribit",
-        "ticker": name,
-        "type": _type(name),
-    }
+def _match(ticker: str) -> SymbolMatch:
+    return SymbolMatch(ticker, f"Deribit:{ticker}", f"{ticker} on Deribit", ticker, _type(ticker))
 
 
-def _columns(candles: Sequence[CandleText]) -> Response:
-    """The candles as columns of exact prices."""
+def _columns(candles: Sequence[CandleText]) -> str:
+    """The JSON of the candles as columns of exact prices."""
 
     def column(value: Callable[[CandleText], str]) -> str:
         return f"[{','.join(map(value, candles))}]"
 
-    text = (
+    return (
         f'{{"s":"ok","t":{column(lambda c: str(c.timestamp))},"o":{column(lambda c: c.open)},'
         f'"h":{column(lambda c: c.high)},"l":{column(lambda c: c.low)},'
         f'"c":{column(lambda c: c.close)}}}'
     )
-    return Response(text, headers={"Cache-Control": "no-store"}, media_type="application/json")
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(json.dumps(value), status, {"Cache-Control": "no-store"}, media_type="application/json")

@@ -1,0 +1,32 @@
+"""The data of the `connection` events that one person's browser sessions receive, and nobody else's."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+__all__ = ["LoggedOutEvent", "LoginFailedEvent", "PersonEvent"]
+
+Sentence = Annotated[str, Meta(description="a sentence for the person")]
+
+
+class PersonEvent(Struct, frozen=True, tag_field="kind", tag="person", forbid_unknown_fields=True):
+    """Who is logged in: sent on logging in and on joining."""
+
+    person_id: str
+    username: str
+    email: str
+    token: Annotated[str, Meta(description="for `Authorization: Bearer`; a page is known by its cookie")]
+    expires_at: Annotated[int, Meta(description="UNIX seconds")]
+    scope: Annotated[str, Meta(description="what the exchange granted: reading the account, and nothing else")]
+
+
+class LoginFailedEvent(Struct, frozen=True, tag_field="kind", tag="login_failed", forbid_unknown_fields=True):
+    """Why the login failed."""
+
+    reason: Sentence
+
+
+class LoggedOutEvent(Struct, frozen=True, tag_field="kind", tag="logged_out", forbid_unknown_fields=True):
+    """Why the person is no longer logged in."""
+
+    reason: Sentence
