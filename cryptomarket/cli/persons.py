@@ -1,4 +1,4 @@
-"""Commands on persons: new keys for what is sealed, who was seen, forgetting one."""
+"""Commands for persons: rotate the encryption keys, list persons, forget one."""
 
 import contextlib
 import dataclasses
@@ -23,10 +23,10 @@ __all__ = ["persons", "rotate_keys"]
 
 
 def rotate_keys() -> None:
-    """Seal the logins in Redis with a new key, while gateways run; nobody is logged out.
+    """Encrypt the logins in Redis with a new key, while gateways run; nobody is logged out.
 
-    With a key file a new key is put before the others; gateways read it by themselves. With CRYPTOMARKET_SECRET_KEY put
-    the new key before the old one first, and restart the gateways. Keep the old key for 27 hours: browsers hold tokens.
+    A key file gets a new first key, which gateways read without a restart. With CRYPTOMARKET_SECRET_KEY first put the
+    new key before the old one and restart the gateways. Keep the old key for 27 hours: browsers have tokens of it.
 
     Example: cryptomarket rotate-keys
     """
@@ -38,22 +38,25 @@ def rotate_keys() -> None:
     configure_logs("WARNING", settings.log_format, node=settings.node)
     keys, redis = _keys(settings), revealed(settings.redis_url)
     if settings.secret_key is None:
-        file_keys(_key_place(settings))()  # the first one, where there is none yet
+        file_keys(_key_place(settings))()  # creates the file if it is missing
         add_key(_key_place(settings))
     elif len(keys()) < 2:
         raise StartError("CRYPTOMARKET_SECRET_KEY holds one key: put the new one before it, with a comma")
     if redis is None:
-        print("a new key is in force from the next start; logins are in the memory of the gateway", file=sys.stderr)
+        print(
+            "the new key is used from the next start; without Redis no logins are stored",
+            file=sys.stderr,
+        )
         return
 
     async def run() -> tuple[int, int]:
         async with _redis_cache(redis) as cache:
             return await rewrap_all(cache, Vault(keys))
 
-    done, refused = run_async(run)
-    print(f"{done} records sealed with the newest key")
-    if refused:
-        raise StartError(f"{refused} records do not open with any of the keys and were left alone")
+    wrapped, unreadable = run_async(run)
+    print(f"{wrapped} records sealed with the newest key")
+    if unreadable:
+        raise StartError(f"{unreadable} records cannot be opened with any of the keys and were not changed")
 
 
 persons = typer.Typer(help="Persons who logged in: list them, forget one.", no_args_is_help=True)
@@ -61,7 +64,7 @@ persons = typer.Typer(help="Persons who logged in: list them, forget one.", no_a
 
 @persons.command("list")
 def list_persons(as_json: Json = False) -> None:
-    """Print who was seen, and when first and last; the table is written once a day.
+    """Print the persons who logged in, with the first and the last time; the table is written once a day.
 
     Example: cryptomarket persons list --json
     """
@@ -78,7 +81,7 @@ def list_persons(as_json: Json = False) -> None:
 
 @persons.command("forget")
 def forget_person(who: Annotated[str, typer.Argument(help="The person's id, username or e-mail.")]) -> None:
-    """Erase a person from the database, and end its logins in Redis; exit code 1 when nobody is known by that name.
+    """Delete a person from the database and end its logins in Redis; exit code 1 when no person matches.
 
     Example: cryptomarket persons forget ada@example.com
     """
@@ -91,7 +94,7 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
     settings = read_settings()
     configure_logs("WARNING", settings.log_format, node=settings.node)
     redis = revealed(settings.redis_url)
-    erased = synchronously(revealed(settings.database_url) or "", delete_person, who, writes=True)
+    deleted = synchronously(revealed(settings.database_url) or "", delete_person, who, writes=True)
 
     async def run() -> list[str]:
         if redis is None:
@@ -100,9 +103,9 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
             return await end_logins(BrowserSessions(cache, Vault(_keys(settings))), who)
 
     ended = run_async(run)
-    if not erased and not ended:
-        raise StartError("nobody is known by that id, username or e-mail")
-    print(f"{len(erased)} erased from the database, {len(ended)} logins ended")
+    if not deleted and not ended:
+        raise StartError("no person has that id, username or e-mail")
+    print(f"{len(deleted)} erased from the database, {len(ended)} logins ended")
 
 
 @contextlib.asynccontextmanager

@@ -1,8 +1,8 @@
-"""The canary scanner: finds known secrets, in whatever form they were written, wherever they may have leaked to.
+"""Finds known secrets in memory, files, Redis and text, in any of many encodings.
 
-It looks for fragments too. Every form of every secret is cut into all its windows of eight bytes; the data is read in
-aligned words of eight, which are looked up in the set of windows by one pass in C. So a fragment of 15 bytes or more
-cannot be missed, and 200 secrets cost what one costs: some hundred megabytes take seconds.
+Fragments are found as well. Every form of every secret is cut into all its windows of eight bytes, and the data into
+aligned words of eight, which one set operation in C compares. A fragment of 15 bytes or more contains a whole word, so
+it cannot be missed; the time does not depend on the number of secrets.
 """
 
 import base64
@@ -19,14 +19,14 @@ from redis.asyncio import Redis
 __all__ = ["Canary", "Find", "Memory", "forms"]
 
 WORD = 8
-#: So many bytes of a secret, in whatever form, are a leak; fewer may be chance.
+#: The shortest fragment of a form that counts as a leak; a shorter match may be chance.
 LEAST = 12
-#: How much of something large is looked at with one call, and what is kept of it for the next: more than any form.
+#: Bytes searched in one step, and the bytes carried over to the next, more than the longest form.
 CHUNK, CARRY = 2**20, 2**12
 
 
 def forms(secret: bytes) -> dict[str, bytes]:
-    """The secret as it may stand somewhere, by the name of the form."""
+    """Return the secret in each encoding, by its name."""
     hexed = [f"{byte:02x}" for byte in secret]
     found = {
         "raw": secret,
@@ -43,7 +43,7 @@ def forms(secret: bytes) -> dict[str, bytes]:
         "four bytes a letter": secret.decode("latin-1").encode("utf-32-le"),
     }
     for offset in range(3):
-        # Letters at both ends hold bits of the neighbours: only those in between are the secret's alone.
+        # Characters at both ends contain bits of the neighbours; only those between depend on the secret alone.
         padded = base64.b64encode(bytes(offset) + secret)
         text = padded[(0, 2, 3)[offset] : (offset + len(secret)) * 8 // 6]
         found[f"base64, offset {offset}"] = text
@@ -53,7 +53,7 @@ def forms(secret: bytes) -> dict[str, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """A secret, or a fragment of one, where it should not be; ``around`` is what stands there."""
+    """A secret or a fragment of one in a place; ``around`` is the data around it."""
 
     secret: str
     form: str
@@ -65,7 +65,7 @@ class Find:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Form:
-    """One form of one secret, with the windows at each of its bytes."""
+    """One form of one secret, with the window at each of its bytes."""
 
     secret: str
     name: str
@@ -74,9 +74,9 @@ class _Form:
     windows: list[int]
 
     def may_be_in(self, words: Set[int], within: int) -> bool:
-        """Whether enough of its windows in a row, the one given among them, are among the words of the data.
+        """Whether enough consecutive windows, including the given one, are words of the data.
 
-        Two letters of a wide form fill a word, and every two letters stand somewhere.
+        One alone may be chance: a word of a wide form has only two letters.
         """
         needed = max(1, (self.least - WORD + 1) // WORD)
         first = last = within
@@ -87,7 +87,7 @@ class _Form:
         return (last - first) // WORD + 1 >= needed
 
     def extent(self, data: bytes, at: int, within: int) -> tuple[int, int]:
-        """As far as the data agrees with the form on both sides of a window: from where to where."""
+        """Return start and end of the match in the data around a window."""
         text, start, end = self.text, within, within + WORD
         shift = at - within
         while start > 0 and shift + start > 0 and data[shift + start - 1] == text[start - 1]:
@@ -99,7 +99,7 @@ class _Form:
 
 @dataclass
 class Memory:
-    """What was read of a process: the mappings by kind, those that could not be read, and the finds."""
+    """The result of a search of a process: mappings by kind, those that are unreadable, and the finds."""
 
     mappings: Counter[str] = field(default_factory=Counter)
     unreadable: Counter[str] = field(default_factory=Counter)
@@ -112,12 +112,12 @@ class Memory:
 
 
 class Canary:
-    """Looks for the given secrets, each of at least 15 bytes, by their names."""
+    """Searches for the given secrets, each of at least 15 bytes, by name."""
 
     def __init__(self, secrets: Mapping[str, bytes]) -> None:
         self._windows: dict[int, list[tuple[_Form, int]]] = {}
         for name, secret in secrets.items():
-            assert len(secret) >= 2 * WORD - 1, f"{name} is too short to be looked for"
+            assert len(secret) >= 2 * WORD - 1, f"{name} is too short to be found"
             for form, text in forms(secret).items():
                 if text == secret and form != "raw":
                     continue
@@ -131,7 +131,7 @@ class Canary:
             self._windows.setdefault(window, []).append((made, at))
 
     def scan(self, data: bytes, place: str, *, base: int = 0) -> list[Find]:
-        """Every fragment in the data; ``base`` is where the data begins in its place."""
+        """Return every fragment in the data; ``base`` is the offset of the data in its place."""
         data = bytes(data) + bytes(-len(data) % WORD)
         with memoryview(data) as view, view.cast("Q") as words:
             hits = self._words.intersection(words)
@@ -149,7 +149,7 @@ class Canary:
         return sorted(found.values(), key=lambda find: find.offset)
 
     def scan_pieces(self, pieces: Iterable[bytes], place: str, *, base: int = 0) -> list[Find]:
-        """The same over pieces of something large, whose borders may lie within a secret."""
+        """The same over consecutive chunks, whose borders may split a secret."""
         found: dict[tuple[str, str, int], Find] = {}
         carry = b""
         for piece in pieces:
@@ -165,7 +165,7 @@ class Canary:
     # Places
 
     def in_files(self, *paths: Path) -> list[Find]:
-        """In the files, and in all files of the folders, their names included."""
+        """Search files and folders, including the names of files."""
         found: list[Find] = []
         for path in paths:
             inside = [path, *sorted(path.rglob("*"))] if path.is_dir() else [path]
@@ -177,14 +177,14 @@ class Canary:
         return found
 
     def in_process(self, pid: int) -> list[Find]:
-        """In what everybody with a shell sees of a process: its arguments and its environment."""
+        """Search the arguments and the environment of a process."""
         found = []
         for name in ("cmdline", "environ"):
             found += self.scan(Path(f"/proc/{pid}/{name}").read_bytes(), name)
         return found
 
     def in_memory(self, pid: int) -> Memory:
-        """In everything that the live process can read of its own memory; raises PermissionError if we may not."""
+        """Search all readable memory of a live process. Raises PermissionError."""
         memory = Memory()
         lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
         with open(f"/proc/{pid}/mem", "rb", buffering=0) as file:
@@ -205,7 +205,7 @@ class Canary:
         return memory
 
     async def in_redis(self, url: str) -> list[Find]:
-        """In the names, the values of every type, the dumps, and the commands that Redis remembers as slow."""
+        """Search the names, values of every type, dumps, and the slow log of Redis."""
         found: list[Find] = []
         async with Redis.from_url(url) as redis:
             async for name in redis.scan_iter(count=1_000):
@@ -229,7 +229,7 @@ def _pieces(file: IO[bytes], start: int, end: int) -> Iterator[bytes]:
 
 
 async def _parts(redis: Redis, name: bytes) -> list[bytes]:
-    """All byte strings in a value, of whatever type."""
+    """Return all byte strings in a value of any type."""
     reading: dict[bytes, Callable[[], Any]] = {
         b"string": lambda: redis.get(name),
         b"hash": lambda: redis.hgetall(name),

@@ -1,4 +1,4 @@
-"""Browsers that keep every byte they ever received, so that all of it can be searched."""
+"""Browsers that keep every byte they received, so that it can be searched."""
 
 import json
 import random
@@ -26,7 +26,7 @@ def _secret(dice: random.Random) -> str:
 
 
 def accounts(count: int, seed: int = 5) -> list[SimulatedAccount]:
-    """So many persons, each with a secret of 43 random letters."""
+    """Return ``count`` accounts, each with a secret of 43 random letters."""
     dice = random.Random(seed)
     return [
         SimulatedAccount(f"key-{number:03}", _secret(dice), f"person{number}@example.com", f"person{number}")
@@ -36,14 +36,14 @@ def accounts(count: int, seed: int = 5) -> list[SimulatedAccount]:
 
 @dataclass
 class Tab:
-    """A browser session with one open stream; ``received`` is all that came on it."""
+    """A browser session with one open stream; ``received`` has every byte of it."""
 
     cookie: str
     received: bytearray = field(default_factory=bytearray)
     seen: int = 0
 
     async def outcome(self, seconds: float = 40.0) -> dict[str, object]:
-        """The next outcome of a log-in on the stream."""
+        """Return the next outcome of a login on the stream."""
         with anyio.fail_after(seconds):
             while (found := _OUTCOME.search(self.received, self.seen)) is None:
                 await anyio.sleep(0.01)
@@ -52,7 +52,7 @@ class Tab:
 
 
 class Crowd:
-    """Raw HTTP against one gateway; ``received`` holds all answers but those of the streams."""
+    """Raw HTTP to one gateway; ``received`` has all responses except streams."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -63,7 +63,7 @@ class Crowd:
         self.tabs: list[Tab] = []
 
     def everything(self) -> list[bytes]:
-        """Every byte that came from the gateway."""
+        """Every byte received from the gateway."""
         return [bytes(self.received), *(bytes(tab.received) for tab in self.tabs)]
 
     def _head(self, verb: str, path: str, headers: dict[str, str]) -> bytes:
@@ -71,7 +71,7 @@ class Crowd:
         return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "", ""]).encode()
 
     async def ask(self, verb: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
-        """Status and whole answer of one request on a connection of its own."""
+        """Send a request on a new connection; return its status and the whole response."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         given = {"Connection": "close", "Content-Length": str(len(body)), **given}
         async with await anyio.connect_tcp(self.host, self.port) as stream:
@@ -81,14 +81,14 @@ class Crowd:
         return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/") else 0, answer
 
     async def post(self, cookie: str, client_id: str, secret: str, **headers: str) -> int:
-        """Log in; the status."""
+        """Post a login; return the status."""
         body = json.dumps({"client_id": client_id, "client_secret": secret}).encode()
         given = {"Content_Type": "application/json", "Cookie": cookie, **headers}
         return (await self.ask("POST", "/api/v1/persons/login", body, **given))[0]
 
     @asynccontextmanager
     async def half_a_login(self, cookie: str, account: SimulatedAccount) -> AsyncIterator[None]:
-        """Send a log-in but for its last letters, and hang up at the end of the block."""
+        """Send a login without its last two bytes, and close the connection at the end of the block."""
         body = json.dumps({"client_id": account.client_id, "client_secret": account.client_secret}).encode()
         given = {"Content-Type": "application/json", "Cookie": cookie, "Content-Length": str(len(body))}
         async with await anyio.connect_tcp(self.host, self.port) as stream:
@@ -97,7 +97,7 @@ class Crowd:
 
     @asynccontextmanager
     async def tab(self) -> AsyncIterator[Tab]:
-        """A new browser session with a stream that is read all the time."""
+        """Open a new browser session with a stream, which is read in the background."""
         _, page = await self.ask("GET", "/status")
         found = _COOKIE.search(page)
         assert found, page[:500]
@@ -118,7 +118,7 @@ async def _read_into(stream: SocketStream, buffer: bytearray) -> None:
         async for piece in stream:
             buffer += piece
     except (anyio.BrokenResourceError, ConnectionError):
-        pass  # the gateway was stopped, or took the stream away
+        pass  # the gateway stopped or closed the stream
 
 
 async def _rest(stream: SocketStream) -> bytes:

@@ -1,4 +1,4 @@
-"""One suite over the cache in memory and the cache in a real Redis, and what happens when Redis fails."""
+"""The same tests over the cache in memory and the cache in a real Redis, and a Redis that fails."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from .caches import redis_cache
 
 @pytest.fixture(params=["memory", "redis"])
 async def cache(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cache]:
-    """An empty cache of each kind."""
+    """An empty cache of each implementation."""
     if request.param == "memory":
         yield MemoryCache()
         return
@@ -24,8 +24,8 @@ async def cache(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield shared
 
 
-async def test_values_are_kept_and_forgotten(cache: Cache) -> None:
-    """What was put is got, several at once and in order, until it is deleted."""
+async def test_values_are_stored_and_deleted(cache: Cache) -> None:
+    """Values are returned in the order of their names until they are deleted."""
     assert await cache.put("a", b"1", 60)
     assert await cache.put("b", b"2", 60)
     assert await cache.get("b", "none", "a") == [b"2", None, b"1"]
@@ -34,8 +34,8 @@ async def test_values_are_kept_and_forgotten(cache: Cache) -> None:
     assert await cache.get() == []
 
 
-async def test_values_end_by_themselves(cache: Cache) -> None:
-    """After its time a value is not there, and not among the names."""
+async def test_values_expire(cache: Cache) -> None:
+    """An expired value is neither returned nor among the names."""
     await cache.put("short", b"1", 0.05)
     await cache.put("long", b"1", 60)
     with anyio.fail_after(60):
@@ -44,23 +44,23 @@ async def test_values_end_by_themselves(cache: Cache) -> None:
     assert [name async for name in cache.names("")] == ["long"]
 
 
-async def test_only_one_takes(cache: Cache) -> None:
-    """Of many who take a value at once, one gets it."""
+async def test_only_one_caller_takes_a_value(cache: Cache) -> None:
+    """Of many concurrent callers one receives the value."""
     await cache.put("once", b"secret", 60)
-    got: list[bytes | None] = []
+    taken: list[bytes | None] = []
 
     async def take() -> None:
-        got.append(await cache.take("once"))
+        taken.append(await cache.take("once"))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(20):
             tasks.start_soon(take)
-    assert sorted(filter(None, got)) == [b"secret"]
-    assert len(got) == 20
+    assert sorted(filter(None, taken)) == [b"secret"]
+    assert len(taken) == 20
 
 
-async def test_only_over_does_not_bring_back(cache: Cache) -> None:
-    """What was deleted meanwhile is not written again."""
+async def test_a_deleted_value_is_not_restored(cache: Cache) -> None:
+    """With `only_over` a deleted value is not written again."""
     assert not await cache.put("gone", b"1", 60, only_over=True)
     assert await cache.get("gone") == [None]
     await cache.put("there", b"1", 60)
@@ -68,8 +68,8 @@ async def test_only_over_does_not_bring_back(cache: Cache) -> None:
     assert await cache.get("there") == [b"2"]
 
 
-async def test_swap_needs_the_old_value(cache: Cache) -> None:
-    """A value is replaced or removed only by who knows it; it ends when it would have."""
+async def test_a_swap_needs_the_old_value(cache: Cache) -> None:
+    """A value is replaced or deleted only when the old one is given, and keeps its lifetime."""
     await cache.put("k", b"old", 0.3)
     assert not await cache.swap("k", b"other", b"new")
     assert not await cache.swap("none", b"old", b"new")
@@ -83,8 +83,8 @@ async def test_swap_needs_the_old_value(cache: Cache) -> None:
     assert await cache.get("k") == [None]
 
 
-async def test_counting_begins_anew_after_its_time(cache: Cache) -> None:
-    """The time runs from the first count, not from the last."""
+async def test_a_count_restarts_after_its_time(cache: Cache) -> None:
+    """The time runs from the first call, not from the last."""
     assert [await cache.count("n", 0.3) for _ in range(3)] == [1, 2, 3]
     with anyio.fail_after(60):
         while await cache.get("n") != [None]:
@@ -92,8 +92,8 @@ async def test_counting_begins_anew_after_its_time(cache: Cache) -> None:
     assert await cache.count("n", 60) == 1
 
 
-async def test_names_are_found_by_their_beginning(cache: Cache) -> None:
-    """All of them, also more than one page; signs of patterns in a prefix are letters."""
+async def test_names_are_found_by_their_prefix(cache: Cache) -> None:
+    """More than one page is returned, and pattern characters in a prefix are literal."""
     for number in range(1_200):
         await cache.put(f"deribit:person:{number}", b"x", 60)
     await cache.put("deribit:*:1", b"x", 60)

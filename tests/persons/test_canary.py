@@ -1,4 +1,4 @@
-"""The scanner finds what was planted, in every form and in every place, and nothing where nothing is."""
+"""The scanner finds planted secrets in every form and place, and nothing else."""
 
 import base64
 import random
@@ -20,14 +20,14 @@ CANARY = Canary({"one": SECRET, "other": OTHER})
 
 
 def noise(size: int) -> bytes:
-    """Bytes without meaning, the same each time."""
+    """Random bytes, the same in every run."""
     return random.Random(size).randbytes(size)
 
 
 @pytest.mark.parametrize("form", forms(SECRET))
 @pytest.mark.parametrize("before", range(9))
 def test_every_form_is_found_wherever_it_begins(form: str, before: int) -> None:
-    """Among noise, at every distance from a border of words, with its place and its whole length."""
+    """It is found in random bytes at every offset to a word, with its place and length."""
     text = forms(SECRET)[form]
     data = noise(1_000 + before) + text + noise(997)
     found = CANARY.scan(data, "here")
@@ -38,20 +38,20 @@ def test_every_form_is_found_wherever_it_begins(form: str, before: int) -> None:
 @pytest.mark.parametrize("name", ["base64", "urlsafe_b64"])
 @pytest.mark.parametrize("offset", range(3))
 def test_base64_of_a_larger_text_is_found(name: str, offset: int) -> None:
-    """The secret in the middle of something that was encoded as a whole, as in an Authorization header."""
+    """A secret inside a longer text is found when the whole text was encoded, as in an Authorization header."""
     encode = base64.b64encode if name == "base64" else base64.urlsafe_b64encode
     assert CANARY.scan(encode(b"x" * offset + b"id:" + SECRET + b"tail"), "here")
 
 
 def test_a_fragment_is_found() -> None:
-    """Half of a secret is a leak, a few letters of it are chance."""
+    """Half of a secret is found; a few letters of it are not."""
     found = CANARY.scan(noise(77) + SECRET[5:20] + noise(77), "here")
     assert [(find.secret, find.offset, find.length) for find in found] == [("one", 77, 15)]
     assert CANARY.scan(noise(77) + SECRET[5:15] + noise(77), "here") == []
 
 
 def test_nothing_is_found_in_nothing() -> None:
-    """Noise, text, and the forms of another secret are no leak."""
+    """Random bytes, text and the forms of another secret are not reported."""
     assert CANARY.scan(noise(1_000_000), "here") == []
     assert CANARY.scan(b"\\u0041\\u0042%41%42 the quick brown fox " * 1_000, "here") == []
     assert CANARY.scan(b"".join(forms(b"zz9-quite-a-different-one-QQ").values()), "here") == []
@@ -59,7 +59,7 @@ def test_nothing_is_found_in_nothing() -> None:
 
 
 def test_what_lies_across_two_pieces_is_found_once() -> None:
-    """Whole and once, wherever the border cuts it, also in pieces smaller than itself."""
+    """It is found once and whole at any border, also in chunks smaller than itself."""
     for cut in range(1, len(SECRET)):
         pieces = [noise(CARRY + 5) + SECRET[:cut], SECRET[cut:] + noise(CARRY + 3)]
         whole = [find for find in CANARY.scan_pieces(pieces, "here") if find.length == len(SECRET)]
@@ -69,7 +69,7 @@ def test_what_lies_across_two_pieces_is_found_once() -> None:
 
 
 def test_files_of_a_folder_are_searched(tmp_path: Path) -> None:
-    """The database, its log of writes, what lies deeper, and names."""
+    """A secret is found in files, in subfolders and in names of files."""
     for name in ("x.db", "x.db-wal", "x.db-shm", "deep/down.tmp"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -83,7 +83,7 @@ def test_files_of_a_folder_are_searched(tmp_path: Path) -> None:
 
 
 async def test_redis_is_searched(tmp_path: Path) -> None:
-    """Values of every type, names, and remembered commands: a leak in each of them is found, and none before."""
+    """A secret in a value of any type, a name or the slow log is found, and none before it is written."""
     async with running_redis(tmp_path) as server, Redis.from_url(server.url) as redis:
         await redis.config_set("slowlog-log-slower-than", 0)
         await redis.set("plain", noise(500))
@@ -104,7 +104,7 @@ async def test_redis_is_searched(tmp_path: Path) -> None:
 
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that holds a secret nobody else gave it: it puts two halves together."""
+    """A process with a secret in its memory that it received in two halves."""
     code = (
         "import sys\nhalves = sys.stdin.readline().split()\nkept = bytes.fromhex(halves[0] + halves[1])\n"
         "print('ready', flush=True)\nsys.stdin.readline()\ndel kept\nprint('on', flush=True)\nsys.stdin.readline()"
@@ -115,7 +115,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_the_memory_of_a_live_process_is_searched(sleeper: subprocess.Popen[bytes]) -> None:
-    """What it holds is found, with the mapping where it lies; another secret is not."""
+    """Its secret is found with the mapping that contains it; another secret is not."""
     assert sleeper.stdin is not None
     assert sleeper.stdout is not None
     sleeper.stdin.write(f"{SECRET[:14].hex()} {SECRET[14:].hex()}\n".encode())
@@ -134,7 +134,7 @@ def test_the_memory_of_a_live_process_is_searched(sleeper: subprocess.Popen[byte
 
 
 def test_arguments_and_environment_are_searched() -> None:
-    """What a process was started with."""
+    """A secret in the arguments or the environment of a process is found."""
     sleep = [sys.executable, "-c", "print(1, flush=True); input()", SECRET.decode()]
     pipe = subprocess.PIPE
     with subprocess.Popen(sleep, stdin=pipe, stdout=pipe, env={"KEY": OTHER.decode()}) as process:

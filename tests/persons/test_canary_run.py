@@ -1,4 +1,4 @@
-"""Persons log in with known secrets while things break, and then everything that exists is searched for them.
+"""Persons log in with known secrets while parts fail; then memory, Redis, files, logs and responses are searched.
 
 The gateway is a process of its own with DEBUG logs; Redis is a real one behind a proxy; the exchange is the simulator
 over real sockets. CRYPTOMARKET_CANARY=200 says how many persons take part, 18 when it is not set.
@@ -39,7 +39,7 @@ Work = Callable[["Run", Tab, SimulatedAccount], Coroutine[Any, Any, object]]
 
 @dataclass
 class Run:
-    """The gateway with everything around it, the crowd in front of it, and all secrets that were ever sent."""
+    """The gateway, the services around it, its browsers, and all secrets that were sent."""
 
     program: Program
     exchange: Exchange
@@ -50,13 +50,13 @@ class Run:
     secrets: dict[str, bytes] = field(default_factory=dict)
 
     def made_up(self, name: str) -> str:
-        """A secret that opens nothing, to be looked for all the same."""
+        """A secret that is not valid and is searched for all the same."""
         text = random.Random(name).randbytes(24).hex()
         self.secrets[name] = text.encode()
         return text
 
     def grants(self) -> dict[str, bytes]:
-        """A piece of every token that the exchange gave out and still knows."""
+        """A part of every token that the exchange issued and still accepts."""
         given = self.exchange.state.accounts._by_access.values()
         pairs = [(grant.access, grant.refresh) for grant in given]
         return {f"token {number}": token[40:80].encode() for number, token in enumerate(sum(pairs, ()))}
@@ -64,7 +64,7 @@ class Run:
 
 @contextlib.asynccontextmanager
 async def running(folder: Path, persons: list[SimulatedAccount]) -> AsyncIterator[Run]:
-    """A gateway whose Redis, exchange and files are all at hand."""
+    """Run a gateway with a Redis, an exchange and a folder of its own."""
     away = folder / "redis"
     away.mkdir()
     home = folder / "gateway"
@@ -94,7 +94,7 @@ async def running(folder: Path, persons: list[SimulatedAccount]) -> AsyncIterato
 
 
 async def log_in(run: Run, tab: Tab, account: SimulatedAccount, secret: str | None = None) -> str:
-    """Log in until the outcome; its kind, or the status where the log-in was not taken."""
+    """Log in; return the kind of the outcome, or the status of a login that was refused."""
     status = await run.crowd.post(tab.cookie, account.client_id, secret or account.client_secret)
     return str((await tab.outcome())["kind"]) if status == 202 else str(status)
 
@@ -103,7 +103,7 @@ async def log_in(run: Run, tab: Tab, account: SimulatedAccount, secret: str | No
 
 
 async def succeed(run: Run, tab: Tab, account: SimulatedAccount) -> None:
-    """A log-in, what one does with it, and sometimes a log-out."""
+    """A login, requests with it, and for every second person a log-out."""
     assert await log_in(run, tab, account) == "person"
     assert (await run.crowd.ask("GET", "/api/v1/persons/me", Cookie=tab.cookie))[0] == 200
     assert (await run.crowd.ask("GET", "/api/v1/persons/me/account", Cookie=tab.cookie))[0] in (200, 503)  # a queue
@@ -112,12 +112,12 @@ async def succeed(run: Run, tab: Tab, account: SimulatedAccount) -> None:
 
 
 async def wrong(run: Run, tab: Tab, account: SimulatedAccount) -> None:
-    """A secret that is not the key's."""
+    """A login with a wrong secret."""
     assert await log_in(run, tab, account, run.made_up(f"wrong {account.client_id}")) == "login_failed"
 
 
 async def mistake(run: Run, tab: Tab, account: SimulatedAccount) -> None:
-    """Every shape in which the right secret can be sent wrongly; the exchange has no part in it."""
+    """The right secret in every malformed request; none reaches the exchange."""
     secret = account.client_secret
     whole = json.dumps({"client_id": account.client_id, "client_secret": secret})
     long = json.dumps({"client_id": account.client_id, "client_secret": secret * 20})
@@ -135,14 +135,14 @@ async def mistake(run: Run, tab: Tab, account: SimulatedAccount) -> None:
 
 
 async def all_at_once(run: Run, tabs: list[Tab], persons: list[SimulatedAccount], work: Work) -> None:
-    """Everybody does the same."""
+    """Run the work for all persons at once."""
     async with anyio.create_task_group() as tasks:
         for tab, account in zip(tabs, persons, strict=True):
             tasks.start_soon(work, run, tab, account)
 
 
 async def broken_exchange(run: Run, tabs: list[Tab], persons: list[SimulatedAccount]) -> None:
-    """Log-ins while the exchange errs or breaks the line; each ends with an outcome."""
+    """Logins while the exchange returns errors or closes the connection; each has an outcome."""
     for orders in (
         [("error", "private/get_account_summary:13021")],
         [("error", "private/get_account_summary:0"), ("drop", "")],
@@ -159,7 +159,7 @@ async def broken_exchange(run: Run, tabs: list[Tab], persons: list[SimulatedAcco
 
 
 async def hung_exchange(run: Run, tabs: list[Tab], persons: list[SimulatedAccount]) -> None:
-    """Log-ins that are never answered; few persons wait for a broken line, not for the end of patience."""
+    """Logins that the exchange does not answer; in a short run a closed connection ends them, not the timeout."""
     run.exchange.inject("unanswered", "public/auth")
     before = len(run.exchange.state.accounts._by_access)
     async with anyio.create_task_group() as tasks:
@@ -173,7 +173,7 @@ async def hung_exchange(run: Run, tabs: list[Tab], persons: list[SimulatedAccoun
 
 
 async def broken_redis(run: Run, tab: Tab, account: SimulatedAccount) -> None:
-    """Log-ins while the line to Redis is cut after each number of answers, and while Redis hangs."""
+    """Logins while the connection to Redis is cut after each number of replies, and while Redis hangs."""
     for count in CUTS:
         left, done = count, anyio.Event()
 
@@ -214,7 +214,7 @@ async def back(run: Run, tab: Tab) -> None:
 
 
 async def memory_of(run: Run, canary: Canary) -> Memory:
-    """What is in the memory of the gateway now; in a thread, as the line to Redis runs in this loop."""
+    """Search the gateway's memory, in a thread because the proxy to Redis runs in this loop."""
     try:
         return await anyio.to_thread.run_sync(canary.in_memory, run.program.process.pid)
     except PermissionError:
@@ -222,7 +222,7 @@ async def memory_of(run: Run, canary: Canary) -> Memory:
 
 
 async def half_sent(run: Run, canary: Canary, tab: Tab, account: SimulatedAccount) -> None:
-    """While a log-in is half read its secret is in memory: the proof that one would be found there."""
+    """Find the secret of a half-read login in memory, which proves that the search finds secrets there."""
     with anyio.fail_after(60):
         while True:
             async with run.crowd.half_a_login(tab.cookie, account):
@@ -232,19 +232,19 @@ async def half_sent(run: Run, canary: Canary, tab: Tab, account: SimulatedAccoun
 
 
 def kept_by_browsers(run: Run) -> dict[str, bytes]:
-    """What only browsers may keep: their cookies and session tokens."""
+    """What only browsers may have: their cookies and session tokens."""
     cookies = {f"cookie {number}": tab.cookie.partition("=")[2].encode() for number, tab in enumerate(run.crowd.tabs)}
     found = {token for tab in run.crowd.tabs for token in re.findall(rb'"token":"([^"]+)"', tab.received)}
     return cookies | {f"session token {number}": token[40:80] for number, token in enumerate(sorted(found))}
 
 
 def leaks(finds: list[Find]) -> list[str]:
-    """What to say of finds: whose, how and where, without the secret itself."""
+    """Describe finds by name, form and place, without the secret."""
     return sorted({f"{find.secret} as {find.form} in {find.place}" for find in finds})
 
 
 async def everything_happens(run: Run, tabs: list[Tab], persons: list[SimulatedAccount]) -> None:
-    """Log-ins that succeed, fail, break at every step and hang, and one more for everybody at the end."""
+    """Logins that succeed, fail, break at every step and hang; at the end all persons log in."""
     third = len(persons) // 3
     first, second, last = slice(0, third), slice(third, 2 * third), slice(2 * third, None)
     await all_at_once(run, tabs[first], persons[first], succeed)
@@ -258,14 +258,14 @@ async def everything_happens(run: Run, tabs: list[Tab], persons: list[SimulatedA
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs /proc")
 async def test_threat_01_02_03_no_secret_is_anywhere(tmp_path: Path) -> None:
-    """After log-ins that succeed, fail, break and hang: not in memory, Redis, files, logs, answers or streams."""
+    """After logins of every kind no secret is in memory, Redis, files, logs, responses or streams."""
     persons = accounts(PERSONS)
     async with running(tmp_path, persons) as run, contextlib.AsyncExitStack() as stack:
         tabs = [await stack.enter_async_context(run.crowd.tab()) for _ in persons]
         await everything_happens(run, tabs, persons)
         secrets = Canary(run.secrets)
         await half_sent(run, secrets, tabs[0], persons[0])
-        await anyio.sleep(1)  # as long as the promise says
+        await anyio.sleep(1)  # the secret must be gone from memory within a second
         memory = await memory_of(run, secrets)
         print(f"{len(run.secrets)} secrets of {len(persons)} persons, {len(memory.finds)} copies in {memory}")
         assert not leaks(memory.finds)
@@ -279,7 +279,7 @@ async def test_threat_01_02_03_no_secret_is_anywhere(tmp_path: Path) -> None:
         assert not leaks(secrets.in_memory(run.redis.process.pid).finds)
         assert (run.folder / "history.db-wal").exists()
         assert not leaks(everything.in_files(tmp_path))
-        assert run.program.logged("logged in")
-        assert run.program.logged("log-in failed")
+        assert run.program.logged("person logged in")
+        assert run.program.logged("login failed")
         assert await run.program.stop() == 0
         assert not leaks(everything.in_files(tmp_path))
