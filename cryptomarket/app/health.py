@@ -187,10 +187,10 @@ class Doctor:
             await tasks.start(client.run)
             while not (client.authenticated or client.login.problem or time.monotonic() > ends):  # noqa: ASYNC110
                 await anyio.sleep(0.05)
-            authenticated, trouble = client.authenticated, client.login.problem
+            authenticated, problem = client.authenticated, client.login.problem
             tasks.cancel_scope.cancel()
-        if trouble or not authenticated:
-            raise CryptomarketError(trouble or f"{self.ws_url} does not answer: {reason or 'no connection'}")
+        if problem or not authenticated:
+            raise CryptomarketError(problem or f"{self.ws_url} does not answer: {reason or 'no connection'}")
         return f"the API key {self.credentials.client_id} logs in"
 
     async def _redis(self) -> str:
