@@ -18,7 +18,16 @@ FEATURES = frozenset({"market", "deribit", "stream", "persons", "history", "clus
 PLAIN_TABLES = frozenset({"deribit.error_codes", "deribit.auth", "deribit.doors"})
 #: What reads the environment: the command line and the places where a program begins.
 READS_SETTINGS = frozenset(
-    {"cli", "cli.history", "cli.persons", "app.gateway", "tasks.celery", "database.migrations.env"}
+    {
+        "cli",
+        "cli.history",
+        "cli.persons",
+        "app.backend",
+        "app.gateway",
+        "app.leader",
+        "tasks.celery",
+        "database.migrations.env",
+    }
 )
 
 #: Each part and what it may import of ours beside itself and, where allowed above, the settings.

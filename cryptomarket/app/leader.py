@@ -1,79 +1,241 @@
-"""A term: what only the leader does, from the connection to the exchange to the rows of the database.
+"""All that only the leader runs: the connection to the exchange, the recorder, the backfill, the daily jobs, and the
+work for persons.
 
-A single process has one term, as long as itself. Of many nodes the one that holds the lease has a term, until it loses
-the lease; the next one's begins with a higher epoch.
+A `Leader` is built for each epoch. While this node follows, `NoRole` stands in for it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any, Protocol
 
 import anyio
 from anyio.abc import TaskStatus
 from msgspec import Raw
+from prometheus_client.core import Metric
 
 from ..cluster.cluster import Cluster
+from ..deribit.auth import Credentials, Secret
 from ..deribit.client import DeribitClient
-from ..deribit.rate_limit import Priority
+from ..deribit.effects import InstrumentChanged
+from ..deribit.http_client import HttpClient
+from ..deribit.rate_limit import Priority, RateLimiter
 from ..history.backfill import Backfill
+from ..history.candles import MinuteBar
 from ..history.daily_jobs import DailyJobs
+from ..history.recent_slots import RecentSlots
 from ..history.recorder import Recorder
+from ..history.store import Store
+from ..market.catalogue import Catalogue
 from ..model import Message
-from ..persons.leader_worker import LeaderWorker
+from ..persons.last_seen import LastSeen
+from ..settings import Settings
+from ..web.health import Check
+from . import metrics
+from .health import login_check
+from .persons import Persons
+from .tasks import BackgroundTask, TaskRunner
 
-__all__ = ["BackgroundTask", "LeaderTasks"]
+__all__ = ["Leader", "Leadership"]
 
 
-class BackgroundTask(Protocol):
-    """Something that runs in the background until cancelled; it says when it has begun."""
+class Role(Protocol):
+    """What a node runs, and adds to its answers, because it leads."""
 
-    async def __call__(self, *, task_status: TaskStatus[None]) -> None: ...
+    def tasks(self) -> list[BackgroundTask]:
+        """What runs, in the order of starting."""
+
+    def on_message(self, message: Message) -> None:
+        """Apply a message of the bus."""
+
+    def bars(self, ticker: str) -> Sequence[MinuteBar]:
+        """The minutes of a ticker that are not stored yet, as far as this node knows them."""
+
+    def statistics(self) -> Mapping[str, object]:
+        """The statistics of each part, by its name in /status."""
+
+    def families(self) -> Sequence[Metric]:
+        """The metrics of each part."""
+
+    def checks(self) -> Mapping[str, Check]:
+        """The health of each part, by name."""
 
 
-class LeaderTasks:
-    """The leader's parts; ``recorder`` is None where another process stores the prices."""
+class NoRole:
+    """Does and reports nothing: a node that follows, or a recorder where another process stores the prices."""
+
+    def tasks(self) -> list[BackgroundTask]:
+        """None."""
+        return []
+
+    def on_message(self, message: Message) -> None:
+        """Ignored."""
+
+    def bars(self, ticker: str) -> Sequence[MinuteBar]:
+        """None."""
+        return ()
+
+    def statistics(self) -> Mapping[str, object]:
+        """None."""
+        return {}
+
+    def families(self) -> Sequence[Metric]:
+        """None."""
+        return ()
+
+    def checks(self) -> Mapping[str, Check]:
+        """None."""
+        return {}
+
+
+class Recording:
+    """The recorder's part of a leader's role."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.on_message, self.bars = recorder.on_message, recorder.bars
+
+    def tasks(self) -> list[BackgroundTask]:
+        """The recorder."""
+        return [self._recorder.run]
+
+    def statistics(self) -> Mapping[str, object]:
+        """Of the recorder."""
+        return {"recorder": self._recorder.statistics()}
+
+    def families(self) -> Sequence[Metric]:
+        """Of the recorder."""
+        return metrics.of_recorder(self._recorder.statistics())
+
+    def checks(self) -> Mapping[str, Check]:
+        """None: the database has its own."""
+        return {}
+
+
+class Leader:
+    """The leader's parts for one epoch. Without ``settings.recorder`` another process stores the prices."""
 
     def __init__(
         self,
+        epoch: int,
         *,
-        deribit_client: DeribitClient,
-        recorder: Recorder | None,
-        backfill: Backfill,
-        maintenance: DailyJobs,
+        settings: Settings,
         cluster: Cluster,
+        store: Store,
+        http_client: HttpClient,
+        rate_limiter: RateLimiter,
+        catalogue: Catalogue,
+        recent_slots: RecentSlots,
+        daily_jobs: DailyJobs,
+        persons: Persons,
+        last_seen: LastSeen,
     ) -> None:
-        self.deribit_client = deribit_client
-        self.recorder = recorder
-        self.leader_worker: LeaderWorker | None = None
-        self._backfill = backfill
-        self._maintenance = maintenance
         self._cluster = cluster
+        self._daily_jobs = daily_jobs
+        self._notifier = persons.notifier
+        self._backfill = Backfill(store, http_client, memory=recent_slots)
+        self._recording: Role = NoRole()
+        if settings.recorder:
+            interval, configured = settings.snapshot_interval, settings.tickers
+            self._recording = Recording(
+                Recorder(store, interval=interval, epoch=epoch, configured=configured, wrote=self._backfill.look)
+            )
+        self.on_message, self.bars = self._recording.on_message, self._recording.bars
+        credentials = _credentials(settings)
+        self._has_key = bool(settings.deribit_client_id)
 
-    async def call(self, method: str, params: Mapping[str, Any]) -> Raw:
-        """A call for a person over the one connection: after everything that prices need, before the history."""
-        priority = Priority.NEWCOMER if method == "public/auth" else Priority.PERSON
-        return await self.deribit_client.call(method, dict(params), priority=priority)
+        def on_instrument(change: InstrumentChanged) -> None:
+            catalogue.changed(change.ticker, change.state)
 
-    def parts(self, leader_worker: LeaderWorker) -> list[BackgroundTask]:
-        """What runs for as long as the term, in the order in which it starts."""
-        self.leader_worker = leader_worker
+        self._client = DeribitClient(
+            settings.deribit_ws_url,
+            tickers=settings.tickers,
+            publish=cluster.publish,
+            credentials=credentials,
+            proxy=settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None,
+            ca_file=settings.deribit_ca_file,
+            budget=rate_limiter,
+            on_instrument=on_instrument,
+            raw=credentials is not None,
+            hint="without the exchange: `cryptomarket demo` shows simulated prices",
+        )
+        self._worker = persons.leader_worker(self._call, on_login=[last_seen.record])
+
+    def tasks(self) -> list[BackgroundTask]:
+        """What runs during the epoch, in the order of starting."""
         return [
-            *([self.recorder.run] if self.recorder else []),
-            self.deribit_client.run,
+            *self._recording.tasks(),
+            self._client.run,
             self._follow_demand,
             self._backfill.run,
-            self._maintenance.run,
-            leader_worker.run,
-            partial(self._cluster.serve, leader_worker.handle),
+            self._daily_jobs.run,
+            self._worker.run,
+            partial(self._cluster.serve, self._worker.handle),
         ]
 
-    def on_message(self, message: Message) -> None:
-        """Take what the bus delivers: the recorder does."""
-        if self.recorder:
-            self.recorder.on_message(message)
+    def statistics(self) -> Mapping[str, object]:
+        """See Role."""
+        return {
+            "upstream": self._client.statistics(),
+            "persons": {**asdict(self._worker.statistics()), **asdict(self._notifier.statistics())},
+            **self._recording.statistics(),
+        }
 
-    async def _follow_demand(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Follow the tickers that streams of all nodes want."""
+    def families(self) -> Sequence[Metric]:
+        """See Role."""
+        return [
+            *metrics.of_upstream(self._client.statistics()),
+            *self._recording.families(),
+            *metrics.of_persons(self._worker.statistics(), self._notifier.statistics()),
+        ]
+
+    def checks(self) -> Mapping[str, Check]:
+        """Whether the application's key works, if there is one."""
+        return {"login": login_check(self._client)} if self._has_key else {}
+
+    async def _call(self, method: str, params: Mapping[str, Any]) -> Raw:
+        """A person's call over the one connection: after everything that prices need, before the backfill."""
+        priority = Priority.NEWCOMER if method == "public/auth" else Priority.PERSON
+        return await self._client.call(method, dict(params), priority=priority)
+
+    async def _follow_demand(self, *, task_status: TaskStatus[None]) -> None:
+        """Subscribe to the tickers that streams of all nodes want."""
         task_status.started()
         async for tickers in self._cluster.demand():
-            self.deribit_client.want(tickers)
+            self._client.want(tickers)
+
+
+class Leadership:
+    """This node's role: a leader's parts while `run` is running, else none."""
+
+    def __init__(self, new_leader: Callable[[int], Leader], runner: TaskRunner) -> None:
+        self._new_leader = new_leader
+        self._runner = runner
+        self.role: Role = NoRole()
+
+    async def run(self, epoch: int, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Run a leader for the epoch until cancelled."""
+        leader = self._new_leader(epoch)
+        self.role = leader
+        try:
+            async with anyio.create_task_group() as tasks:
+                for task in leader.tasks():
+                    await tasks.start(self._runner.run, task)
+                task_status.started()
+        finally:
+            self.role = NoRole()
+
+    def on_message(self, message: Message) -> None:
+        """See Role."""
+        self.role.on_message(message)
+
+    def bars(self, ticker: str) -> Sequence[MinuteBar]:
+        """See Role."""
+        return self.role.bars(ticker)
+
+
+def _credentials(settings: Settings) -> Credentials | None:
+    secret = settings.deribit_client_secret
+    if settings.deribit_client_id and secret:
+        return Credentials(settings.deribit_client_id, Secret(secret.get_secret_value()))
+    return None

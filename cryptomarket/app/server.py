@@ -1,7 +1,7 @@
-"""The HTTP server: uvicorn, but the streams end before it waits for connections, and a stop leaves nothing behind.
+"""The HTTP server: uvicorn with another order of stopping.
 
-uvicorn waits for open responses before it tells the application to stop, so a stream would hold it for ever: streams
-are ended first. And it raises the signal again after `serve()`, so that nothing after it would run: that is left out.
+uvicorn waits for open responses before it stops the application, and a stream never ends by itself: streams are ended
+first. uvicorn also raises the signal again after `serve()`, so that no clean-up after it would run: that is left out.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import gc
 import importlib
 import resource
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
@@ -19,28 +19,27 @@ import uvicorn
 
 from ..errors import StartError
 
-__all__ = ["GRACE_SECONDS", "Server", "bound_socket", "http_protocol", "streams_allowed"]
+__all__ = ["Server", "bound_socket", "http_protocol", "streams_allowed", "uvicorn_config"]
 
 log = structlog.get_logger(__name__)
 
-#: Streams are gone by then; what is left are REST answers, and no client is worth waiting longer for.
+#: How long a stop waits for REST responses; the streams have ended by then.
 GRACE_SECONDS = 5
-#: A client that vanished without a word is noticed by the kernel after this: what it does not acknowledge is not kept
-#: for longer. A stream that is behind is closed just before.
+#: The kernel closes a connection whose client acknowledges nothing for so long. A blocked stream is closed just before.
 UNACKNOWLEDGED_MS = 75_000
 
 
 def bound_socket(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """A listening socket on the address; port 0 takes a free one. Raises StartError naming the address.
+    """A listening socket on the address; port 0 takes a free one. Raises StartError with the address.
 
-    A ``shared`` port may be listened on by other processes as well, and the kernel spreads connections over them.
+    Other processes may listen on a ``shared`` port as well; the kernel distributes the connections.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if shared:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # each accepted connection inherits it
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # inherited by each accepted connection
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
     try:
         listener.bind((host, port))
@@ -54,31 +53,47 @@ def bound_socket(host: str, port: int, *, shared: bool = False) -> socket.socket
 
 
 def streams_allowed() -> int:
-    """How many streams the file limit of this process allows, with a reserve for everything else."""
+    """How many streams the file limit of this process allows, less a reserve for other files."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = soft if soft != resource.RLIM_INFINITY else 1_000_000
     return max(files - min(files // 10 + 50, 1_000), 1)
 
 
 def http_protocol() -> Any:
-    """What to give uvicorn as ``http``: our protocol, which hands streams their connection, or its choice.
+    """The value for uvicorn's ``http``: HandoverProtocol, or "auto" where the installed uvicorn does not support it.
 
-    Ours leans on inner parts of uvicorn; where they are not as expected, the log says so, and streams work as on any
-    ASGI server, at a higher cost.
+    Without it streams work as on any ASGI server and use more memory; the log has a warning.
     """
     try:
         protocol = importlib.import_module(".uvicorn_protocol", __package__)
-        if protocol.fits():
+        if protocol.supported():
             return protocol.HandoverProtocol
-        reason = "its parts have changed"
+        reason = "uvicorn's internal names have changed"
     except ImportError as exc:
         reason = str(exc)
     log.warning("streams_stay_asgi", reason=reason, uvicorn=uvicorn.__version__)
     return "auto"
 
 
+def uvicorn_config(app: Any, trusted_proxies: Sequence[str]) -> uvicorn.Config:
+    """How uvicorn serves the application; only ``trusted_proxies`` may name a client's address in a header."""
+    return uvicorn.Config(
+        app,
+        http=http_protocol(),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
 class Server(uvicorn.Server):
-    """uvicorn with our order of stopping: no new connections, the streams' end, the rest."""
+    """uvicorn that stops in this order: no new connections, ``drain``, the open requests."""
 
     def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
         super().__init__(config)
@@ -86,18 +101,18 @@ class Server(uvicorn.Server):
         self._draining = anyio.CancelScope()
 
     def stop(self) -> None:
-        """Stop as after a signal."""
+        """Stop as on a signal."""
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve, with everything that stays for good out of the garbage collector's way."""
+        """Begin to serve, and exempt all objects that exist now from garbage collection."""
         await super().startup(sockets)
-        # Else each full collection looks through the whole program, and everybody waits for tens of milliseconds.
+        # Otherwise each full collection visits the whole program and stops it for tens of milliseconds.
         gc.collect()
         gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, end the streams over their window, then let uvicorn finish the open requests."""
+        """Stop accepting, drain, then let uvicorn finish the open requests."""
         for listener in self.servers:
             listener.close()
         with self._draining:
@@ -106,14 +121,14 @@ class Server(uvicorn.Server):
         gc.unfreeze()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop; asked a second time from the keyboard, stop without waiting for anybody."""
+        """Stop; on a second Ctrl-C stop without draining."""
         super().handle_exit(sig, frame)
         if self.force_exit:
             self._draining.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle signals while serving, and do not raise them again: what stands around `serve()` closes its things."""
+        """Handle signals while serving and do not raise them again, so that callers of `serve()` can clean up."""
         with super().capture_signals():
             try:
                 yield

@@ -67,7 +67,7 @@ async def test_the_daily_work_is_made_up_at_the_start(tmp_path: Path) -> None:
         async with gateway.running():
 
             def done() -> bool:
-                jobs = json.loads(json.dumps(gateway.statistics()["maintenance"], default=asdict))
+                jobs = json.loads(json.dumps(gateway.status.statistics()["maintenance"], default=asdict))
                 wanted = {"roll-ups", "retention", "upkeep", "persons", "catalogue"}
                 return wanted <= {name for name, job in jobs.items() if job["finished"] and not job["failure"]}
 
@@ -84,10 +84,10 @@ async def test_readiness_follows_the_exchange(tmp_path: Path) -> None:
         gateway = Gateway(settings_for(tmp_path, exchange))
         async with gateway.running():
             await eventually(lambda: gateway.latest.upstream().state is UpstreamState.LIVE, "upstream is live")
-            assert (await gateway.health()).status == "ready"
+            assert (await gateway.status.health()).status == "ready"
             await exchange.close()
             await eventually(lambda: gateway.latest.upstream().state is not UpstreamState.LIVE, "upstream is gone")
-            health = await gateway.health()
+            health = await gateway.status.health()
             assert health.status == "unavailable"
             assert not health.checks["upstream"].ok
 
@@ -99,7 +99,7 @@ async def test_a_wrong_key_degrades_and_nothing_more(tmp_path: Path) -> None:
         gateway = Gateway(settings_for(tmp_path, exchange, **key))
         async with gateway.running():
             await eventually(lambda: gateway.latest.upstream().state is UpstreamState.LIVE, "upstream is live")
-            health = await gateway.health()
+            health = await gateway.status.health()
             assert health.status == "degraded"
             assert not health.checks["login"].ok
 
@@ -112,7 +112,7 @@ async def test_a_right_key_is_ready(tmp_path: Path) -> None:
         gateway = Gateway(settings_for(tmp_path, exchange, **key))
         async with gateway.running():
             await eventually(lambda: gateway.latest.upstream().state is UpstreamState.LIVE, "upstream is live")
-            assert (await gateway.health()).checks["login"].ok
+            assert (await gateway.status.health()).checks["login"].ok
 
 
 async def test_redis_that_is_away_degrades(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ async def test_redis_that_is_away_degrades(tmp_path: Path) -> None:
         gateway = Gateway(settings_for(tmp_path, exchange, redis_url="redis://127.0.0.1:1"))
         async with gateway.running():
             await eventually(lambda: gateway.latest.upstream().state is UpstreamState.LIVE, "upstream is live")
-            health = await gateway.health()
+            health = await gateway.status.health()
             assert health.status == "degraded"
             assert not health.checks["redis"].ok
 

@@ -74,7 +74,7 @@ async def test_every_metric_is_documented(tmp_path: Path) -> None:
         gateway = Gateway(settings_for(tmp_path, exchange))
         async with gateway.running():
             await eventually(lambda: gateway.latest.tick("btc_usd"), "a tick arrives")
-            families = list(text_string_to_metric_families(exposition(gateway.families()).decode()))
+            families = list(text_string_to_metric_families(gateway.status.exposition().decode()))
     served = {
         (f"{family.name}{'_total' if family.type == 'counter' else ''}", family.type, family.documentation)
         for family in families

@@ -60,7 +60,7 @@ async def test_a_failure_is_kept_for_a_stream(tmp_path: Path) -> None:
         browser = await site.browser()
         await browser.log_in(ADA, "wrong")
         with anyio.fail_after(60):
-            while site.gateway.statistics()["persons"]["failed"] == 0:  # type: ignore[index]
+            while site.gateway.status.statistics()["persons"]["failed"] == 0:  # type: ignore[index]
                 await anyio.sleep(0.02)
         async with browser.stream() as tab:
             assert "check the client id" in (await connection_event(tab, "login_failed"))["reason"]

@@ -167,5 +167,5 @@ def test_an_unexpected_uvicorn_is_served_by_its_own_protocol(monkeypatch: pytest
     """The server starts without the extension and logs a warning."""
     assert server.http_protocol() is HandoverProtocol
     monkeypatch.delattr(HttpToolsProtocol, "on_headers_complete")
-    assert not handover.fits()
+    assert not handover.supported()
     assert server.http_protocol() == "auto"

@@ -1,0 +1,96 @@
+"""What nodes share: in the memory of one process, or in Redis for many.
+
+No other module asks which of the two it is.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from ..cluster.cluster import Cluster
+from ..cluster.election import Lease
+from ..cluster.redis.client import redis_client
+from ..cluster.redis.cluster import RedisCluster
+from ..cluster.single import SingleNode
+from ..persons.cache import Cache
+from ..persons.cache.memory import MemoryCache
+from ..persons.cache.redis import RedisCache
+from ..settings import Settings
+from ..web.health import Check
+from .health import redis_check
+from .worker_metrics import OwnMetrics, SharedMetrics, WorkerMetrics
+
+__all__ = ["Backend", "new_backend"]
+
+
+class EpochLease(Lease, Protocol):
+    """The lease in the database, and the epochs of a process that needs no election."""
+
+    async def take_epoch(self) -> int: ...
+
+
+class Backend(Protocol):
+    """The shared parts of one node."""
+
+    cluster: Cluster
+    cache: Cache
+    metrics: SharedMetrics
+
+    def statistics(self) -> Mapping[str, object]:
+        """What /status shows of the cluster, by name."""
+
+    async def checks(self) -> Mapping[str, Check]:
+        """The health of what nodes share, by name."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+class MemoryBackend:
+    """One process: nothing is shared."""
+
+    def __init__(self, lease: EpochLease) -> None:
+        self.cluster: Cluster = SingleNode(lease.take_epoch)
+        self.cache: Cache = MemoryCache()
+        self.metrics: SharedMetrics = OwnMetrics()
+
+    def statistics(self) -> Mapping[str, object]:
+        """Nothing: there is no cluster."""
+        return {}
+
+    async def checks(self) -> Mapping[str, Check]:
+        """Nothing: there is no Redis."""
+        return {}
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class RedisBackend:
+    """Many nodes on one Redis, over one connection pool. ``group`` names the workers behind one port, if any."""
+
+    def __init__(self, url: str, node: str, lease: EpochLease, group: str) -> None:
+        self._redis = redis = redis_client(url)
+        self.cluster: Cluster = RedisCluster(redis, node, lease)
+        self.cache: Cache = RedisCache(redis)
+        self.metrics: SharedMetrics = OwnMetrics()
+        if group:
+            self.metrics = WorkerMetrics(redis, group, node, self.cluster.members)
+
+    def statistics(self) -> Mapping[str, object]:
+        """This node among the others."""
+        return {"cluster": self.cluster.statistics()}
+
+    async def checks(self) -> Mapping[str, Check]:
+        """Whether Redis works."""
+        return {"redis": await redis_check(self._redis)}
+
+    async def close(self) -> None:
+        """Close the connection pool."""
+        await self._redis.aclose()
+
+
+def new_backend(settings: Settings, lease: EpochLease, group: str) -> Backend:
+    """The backend of the settings; nothing is connected yet."""
+    if settings.redis_url:
+        return RedisBackend(settings.redis_url.get_secret_value(), settings.node, lease, group)
+    return MemoryBackend(lease)
