@@ -85,12 +85,12 @@ class Follower:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.deribit_client: DeribitClient
-        self._news = anyio.Event()
+        self._arrived = anyio.Event()
 
     def receive(self, message: Message) -> None:
         self.messages.append(message)
-        self._news.set()
-        self._news = anyio.Event()
+        self._arrived.set()
+        self._arrived = anyio.Event()
 
     @property
     def ticks(self) -> list[Tick]:
@@ -117,7 +117,7 @@ class Follower:
         with anyio.fail_after(within):
             while not holds():
                 with anyio.move_on_after(0.02):
-                    await self._news.wait()
+                    await self._arrived.wait()
 
     async def tick_of(self, ticker: str, within: float = 30.0) -> Tick:
         """The next tick of the ticker from now on."""

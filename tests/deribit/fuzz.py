@@ -106,7 +106,7 @@ def not_json(text: str) -> None:
 
 
 def told(frame: bytes) -> Any:
-    """What the frame says to Python's reader: its params, or None when it is no JSON-RPC notification."""
+    """The params of the frame as Python's JSON reader sees them; None when it is no JSON-RPC notification."""
     try:
         read = json.loads(frame.decode(), parse_float=exactly, parse_int=exactly, parse_constant=not_json)
         if read["jsonrpc"] == "2.0" and read["method"] == "subscription":
@@ -117,7 +117,7 @@ def told(frame: bytes) -> Any:
 
 
 def agrees(tick: Tick, params: Any) -> bool:
-    """Whether the tick is what the frame says."""
+    """Whether the tick equals the content of the frame."""
     if params is None:
         return False
     data, index = params["data"], params["channel"].startswith("deribit_price_index")
@@ -141,7 +141,7 @@ def new_session() -> ExchangeSession:
 
 
 def fuzz(count: int, seed: int) -> Action:
-    """Feed so many mutated frames to sessions; raises AssertionError for a price that no frame said."""
+    """Feed so many mutated frames to sessions; raises AssertionError for a price that no frame contained."""
     chance, frames, action = random.Random(seed), recorded_frames(), Action()
     process, session, started = psutil.Process(), new_session(), time.monotonic()
     settled = 0.0

@@ -27,7 +27,7 @@ USER, PASSWORD = "traveller", "proxy-canary"
 
 
 class Proxy:
-    """What passed through: every target that was asked for by name, and how many were turned away."""
+    """What passed through: every requested target by name, and the number of refused requests."""
 
     def __init__(self) -> None:
         self.targets: list[tuple[str, int]] = []

@@ -1,4 +1,4 @@
-"""An exchange that does what a test says: every method has an answer that can be replaced, and all it heard is kept.
+"""An exchange that a test scripts: the answer to every method can be replaced, and every request is recorded.
 
 It is for misbehaviour that no honest simulator shows. It writes its own JSON and knows nothing of our code.
 """
@@ -28,7 +28,7 @@ class Refuse(Exception):
 
 
 class Scripted:
-    """The state of a scripted exchange: who asked what, and who is connected now."""
+    """The state of a scripted exchange: its requests so far and its present connections."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, Any]]] = []
@@ -51,7 +51,7 @@ class Scripted:
         self.url = ""
 
     def auth(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Tokens of the scope that was asked for."""
+        """Tokens of the requested scope."""
         scope = params.get("scope", "session:refreshed account:read")
         return {"access_token": "at", "refresh_token": "rt", "expires_in": 900, "scope": scope, "token_type": "bearer"}
 

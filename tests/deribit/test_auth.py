@@ -47,12 +47,12 @@ def test_the_secret_is_in_no_representation() -> None:
 
 
 def test_a_smaller_grant_is_seen() -> None:
-    """The exchange gives less without saying so; read_write includes read."""
+    """The exchange narrows a scope without an error; read_write includes read."""
     assert missing_rights("connection mainaccount account:read_write", "account:read trade:read") == ["trade:read"]
 
 
 def test_a_wider_grant_is_seen() -> None:
-    """What was not asked for counts, an unknown level as the widest; bookkeeping words do not."""
+    """A right that was not requested counts, an unknown level as the widest; bookkeeping words do not."""
     granted = "session:x mainaccount expires:5 account:read trade:read_write block_rfq:everything"
     assert excess_rights(granted, "account:read trade:none") == ["block_rfq:read_write", "trade:read_write"]
 
@@ -90,7 +90,7 @@ def test_a_rejected_key_is_tried_rarely_even_on_new_connections() -> None:
 
 
 def test_authenticated_dies_with_the_connection() -> None:
-    """After a disconnect nobody believes to be logged in, and the next connection logs in afresh."""
+    """After a disconnect the client is not authenticated, and the next connection logs in again."""
     one = login()
     one.granted(Grant("a", "r", 1000.0, "account:read"), 0.0)
     one.connection_lost()

@@ -55,7 +55,7 @@ LEGAL = {
 
 
 class Troubled:
-    """A scripted exchange that speaks all the time, counts like the real one, and is broken on purpose."""
+    """A scripted exchange that sends prices all the time, limits requests as the real one, and injects faults."""
 
     def __init__(self, exchange: Scripted, seed: int) -> None:
         self.exchange = exchange
@@ -135,7 +135,7 @@ class Troubled:
 
 
 async def run(seed: int, faults: int, kinds: Counter[str]) -> None:
-    """One link under so many faults; asserts everything that must hold."""
+    """Run one client under so many faults; assert everything that must hold."""
     budget, attempts = Noting(time_scale=HURRY), AttemptLimiter(max_attempts=10_000)
     async with scripted_exchange() as exchange, anyio.create_task_group() as tasks:
         troubled = Troubled(exchange, seed)
@@ -161,7 +161,7 @@ async def run(seed: int, faults: int, kinds: Counter[str]) -> None:
 
 
 async def _all_tick(follower: Follower) -> None:
-    """Every wanted ticker speaks from here on."""
+    """Wait until every wanted ticker has ticked from now on."""
     start = len(follower.messages)
     await follower.until(lambda: {t.ticker for t in follower.ticks_since(start)} == set(TICKERS), within=60)
 

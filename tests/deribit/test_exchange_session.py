@@ -190,7 +190,7 @@ class Upstream(RuleBasedStateMachine):
 
     @invariant()
     def what_is_asked_is_in_flight(self) -> None:
-        """A channel that counts as asked has a request that will be answered or expire."""
+        """A requested channel has a request that will be answered or expire."""
         phases = self.subscriptions._phases
         waiting = {
             channel for r in self.session.protocol._pending.values() for channel in r.params.get("channels", ())

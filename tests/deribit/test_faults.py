@@ -27,7 +27,7 @@ from .proxies import authority, swallowing_relay
 from .scripted import scripted_exchange
 
 LIVE, CONNECTING, DOWN = UpstreamState.LIVE, UpstreamState.CONNECTING, UpstreamState.DOWN
-#: Where a line spoilt in the middle of a greeting is given up soon.
+#: A connection that is damaged during its greeting is given up soon.
 HASTY = replace(QUICK, connect=1, greeting=1, probe=0.5)
 
 
@@ -52,7 +52,7 @@ async def test_fault_1_a_reset_costs_less_than_a_second() -> None:
 
 @pytest.mark.system
 async def test_fault_2_half_open_is_noticed_within_ten_seconds() -> None:
-    """Pongs go on, everything else is swallowed; with the real patience."""
+    """Pongs still arrive, everything else is swallowed; with the default timeouts."""
     async with running_exchange() as exchange, swallowing_relay(exchange.ws_url) as line:
         async with following(line.url, timeouts=Timeouts()) as follower, held_up() as lost:
             await follower.tick_of("btc_usd")
@@ -117,7 +117,7 @@ async def test_fault_4_frames_cut_into_bytes_are_read_the_same() -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 async def test_fault_4_corrupted_bytes_give_no_price(seed: int, tmp_path: Path) -> None:
-    """Flipped bits and cut streams on the encrypted line: only prices that were sent come out, and no crash."""
+    """Flipped bits and cut streams on the encrypted connection: only sent prices are published, nothing crashes."""
     chance, (context, ca_file) = random.Random(seed), authority(tmp_path)
     async with scripted_exchange(ssl=context) as exchange, tcp_proxy(int(urlsplit(exchange.url).port or 0)) as line:
         url, quick = (
@@ -219,7 +219,7 @@ async def test_fault_5_a_test_request_is_answered_within_a_second_at_full_load()
 
 
 def test_the_numbers_in_earnest_keep_the_promises() -> None:
-    """Half-open within ten seconds, and at most six attempts a minute where we were refused."""
+    """A half-open connection ends within ten seconds; a refused client makes at most six attempts a minute."""
     timeouts = Timeouts()
     assert timeouts.silence + timeouts.probe + 2 * timeouts.check < 10
     assert 60 / timeouts.refused <= 6

@@ -8,7 +8,7 @@ FRAMES = int(os.environ.get("CRYPTOMARKET_FUZZ", "100000"))
 
 
 def test_mutated_frames_crash_nothing_and_forge_no_price() -> None:
-    """Whatever happens to a recorded frame, only prices that it still says come out, and memory stays flat."""
+    """Of a mutated frame only prices that it still contains are published, and the use of memory stays flat."""
     action = fuzz(FRAMES, seed=3)
     assert action.frames == FRAMES
     assert action.ticks > FRAMES / 100

@@ -36,7 +36,7 @@ async def test_the_newest_price_has_the_exchanges_time(ticker: str) -> None:
 
 
 async def test_an_error_answer_is_a_refusal_with_its_code() -> None:
-    """HTTP 400 with a JSON error is the exchange's word, not a broken line."""
+    """HTTP 400 with a JSON error is an answer of the exchange, not a broken connection."""
     async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         with pytest.raises(ExchangeRefused) as caught:
             await api.index_chart("nope_usd")

@@ -1,4 +1,4 @@
-"""One test per bug thread of other clients, numbered as in our study of them: those about reading what was sent."""
+"""One test per bug thread of other clients, numbered as in our study of them: those about reading messages."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -74,7 +74,7 @@ async def test_thread_10_a_null_settlement_currency_is_listed() -> None:
 
 
 async def test_thread_11_unknown_words_are_carried_and_ruins_are_left_out() -> None:
-    """A kind and a state nobody knows are listed; what has no readable name costs only itself."""
+    """Instruments of an unknown kind or state are listed; one without a readable name is left out alone."""
     odd = {**PERPETUAL, "instrument_name": "BTC-XYZ", "kind": "option_combo_of_futures", "state": "dreaming"}
     assert await listed(odd, {"kind": "spot"}, 7, None, {"instrument_name": "a b/../c"}) == {
         "btc_usd",
@@ -107,7 +107,7 @@ def test_thread_13_nulls_of_a_quiet_instrument_are_no_prices() -> None:
 
 @pytest.mark.parametrize("boundary", [0, 1])
 async def test_thread_23_the_first_bar_is_there(boundary: int) -> None:
-    """The exchange now and then leaves out the bar at the start asked for: one more is asked and cut off."""
+    """The exchange sometimes omits the bar at the requested start: one more is requested and cut off."""
     start, step = 1_790_755_200_000, 60_000
     asked: list[str] = []
 

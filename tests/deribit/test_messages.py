@@ -103,7 +103,7 @@ def test_a_grant_shows_no_token() -> None:
 
 
 def test_reads_every_recorded_price() -> None:
-    """Each recorded notification of a ticker or index gives exactly the numbers that the file holds."""
+    """Each recorded notification of a ticker or index yields exactly the numbers of the file."""
     protocol, read = Protocol(), 0
     for line in recorded_lines():
         if line["direction"] == "out" or line.get("part") == "result":

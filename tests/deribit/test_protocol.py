@@ -49,7 +49,7 @@ def test_an_error_finds_its_request() -> None:
 
 @pytest.mark.parametrize("error", ['"no"', "null", "[1]", '{"code":"x"}', '{"code":1,"message":null}'])
 def test_an_error_in_any_shape_ends_its_request(error: str) -> None:
-    """Whoever waits for it must not wait for ever."""
+    """Its caller must not wait for ever."""
     protocol = Protocol()
     request, _ = protocol.request("public/test", {}, Purpose.CALL, 0.0)
     (event,) = protocol.receive(f'{{"jsonrpc":"2.0","id":{request.id},"error":{error}}}', 0.0)
@@ -76,7 +76,7 @@ def test_a_test_request_is_answered_at_once_and_once() -> None:
 
 
 def test_a_heartbeat_needs_no_reply() -> None:
-    """The other kind of heartbeat is only heard."""
+    """The other kind of heartbeat needs no reply."""
     protocol = Protocol()
     text = '{"params":{"type":"heartbeat"},"method":"heartbeat","jsonrpc":"2.0"}'
     assert protocol.receive(text, 0.0) == [Heartbeat(is_test_request=False)]
@@ -91,7 +91,7 @@ def test_an_answer_to_nothing_is_a_stray(id: str) -> None:  # noqa: A002
 
 
 def test_a_request_expires_once() -> None:
-    """At its deadline and not before; its late answer is a stray."""
+    """At its deadline and not before; its late answer is unsolicited."""
     protocol = Protocol(answer_seconds=30)
     request, _ = protocol.request("public/test", {}, Purpose.CALL, 100.0)
     assert protocol.expire(129.0) == []
@@ -110,7 +110,7 @@ def test_closing_loses_what_waits() -> None:
 
 
 def test_an_impossible_move_names_state_and_step() -> None:
-    """A wrong order is a mistake of ours and says which."""
+    """A wrong order of steps is a bug, and the error names state and step."""
     with pytest.raises(IllegalTransition, match="cannot stream while open"):
         Protocol().move(Step.STREAM)
 
@@ -130,7 +130,7 @@ def test_every_state_is_reachable_and_can_close() -> None:
     ],
 )
 def test_refuses_what_would_act_for_everybody(method: str, params: dict[str, str]) -> None:
-    """A private call without a token runs as whoever logged in last; logout closes the connection of all."""
+    """A private call without a token runs as the person who logged in last; logout closes the connection for all."""
     with pytest.raises(UnsafeCall):
         Protocol().request(method, params, Purpose.CALL, 0.0)
 

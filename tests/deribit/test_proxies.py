@@ -1,4 +1,4 @@
-"""Through a proxy, and only through it; with our own authority, and with no other; and never saying the password."""
+"""Connections through a proxy only, with the given certificate authority only; no output contains the password."""
 
 import gc
 from pathlib import Path
@@ -41,7 +41,7 @@ async def test_every_connection_goes_through_the_proxy(scheme: str) -> None:
 
 
 async def refused_call(proxy: str) -> str:
-    """What a call over HTTP says when the proxy turns it away."""
+    """The error of a call over HTTP that the proxy refuses."""
     async with HttpClient(f"http://{NAME}/api/v2", proxy=proxy, tries=1) as api:
         try:
             await api.call("public/get_time")
@@ -79,7 +79,7 @@ async def test_without_a_proxy_none_of_the_environment_is_used() -> None:
 
 @pytest.mark.parametrize("proxy", ["ftp://h:1", "http://h", "http://user@h:1", "http://:99999999", "canary"])
 def test_an_unusable_proxy_stops_the_start_without_being_repeated(proxy: str) -> None:
-    """It is said what is expected, not what was given."""
+    """The error contains what was expected, not the value."""
     with pytest.raises(StartError) as caught:
         DeribitClient("ws://x/", tickers=(), publish=lambda _: None, proxy=proxy)
     assert proxy not in str(caught.value)
@@ -92,7 +92,7 @@ def test_an_unusable_address_stops_the_start() -> None:
 
 
 def test_an_unreadable_authority_stops_the_start(tmp_path: Path) -> None:
-    """It says which file was meant."""
+    """The error names the file."""
     with pytest.raises(StartError, match="cannot read certificates"):
         DeribitClient("wss://x/", tickers=(), publish=lambda _: None, ca_file=str(tmp_path / "ca.pem"))
 
@@ -109,7 +109,7 @@ async def test_our_own_authority_is_trusted_through_a_proxy(tmp_path: Path) -> N
 
 
 async def test_an_unknown_authority_is_refused_and_said(tmp_path: Path) -> None:
-    """Somebody in the middle gets nothing, and a person is asked to look."""
+    """A peer with another certificate receives nothing, and the reason tells the operator."""
     context, _ = authority(tmp_path)
     async with scripted_exchange(ssl=context) as exchange:
         async with following(exchange.url.replace("ws://", "wss://")) as follower:

@@ -55,7 +55,7 @@ def test_a_heartbeat_never_waits_for_credits() -> None:
 
 
 def test_told_off_it_halves_its_pace_and_recovers() -> None:
-    """10028 makes us slower for minutes, not for ever."""
+    """10028 slows the client down for minutes, not for ever."""
     budget = RateLimiter()
     budget.slow_down(0.0)
     budget.slow_down(0.0)

@@ -11,7 +11,7 @@ from .following import following
 
 
 async def test_every_recorded_raw_price_arrives_after_a_login() -> None:
-    """Every change one by one, in order, to the last digit; what had no price gives none."""
+    """Every change one by one, in order, to the last digit; a notification without a price yields no tick."""
     told: list[tuple[str, Decimal, int]] = []
     for line in recorded_lines("cryptofeed-2021-04*"):
         params = json.loads(line["raw"], parse_float=Decimal).get("params", {})

@@ -145,8 +145,8 @@ async def test_unauthenticated_requests_switched_off_is_said() -> None:
 
 async def test_an_exchange_that_answers_but_sends_no_price_is_left_in_the_end() -> None:
     """When subscribing again brings no price, the connection is replaced."""
-    patience = replace(WATCHFUL, probe=20, starvation=1.5)
-    async with scripted_exchange() as exchange, following(exchange.url, timeouts=patience) as follower:
+    timeouts = replace(WATCHFUL, probe=20, starvation=1.5)
+    async with scripted_exchange() as exchange, following(exchange.url, timeouts=timeouts) as follower:
         await follower.tick_of("btc_usd")
         exchange.first_values = False
         await follower.until(lambda: exchange.connections >= 2)

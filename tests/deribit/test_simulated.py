@@ -45,11 +45,11 @@ ARGUMENTS = {
 }
 FELT_BY_THE_NEXT = ("unanswered", "error", "refuse", "refuse_login")
 TICKERS = ("btc_usd", "eth_usd", "BTC-PERPETUAL")
-IMPATIENT = replace(WATCHFUL, greeting=3, answer=3)
+SHORT_TIMEOUTS = replace(WATCHFUL, greeting=3, answer=3)
 
 
 async def all_tick(follower: Follower) -> None:
-    """Every ticker speaks from here on."""
+    """Wait until every ticker has ticked from now on."""
     start = len(follower.messages)
     await follower.until(lambda: {t.ticker for t in follower.ticks_since(start)} >= set(TICKERS), 40)
 
@@ -83,7 +83,7 @@ async def failures_of(scenario: Callable[[str], Awaitable[None]], names: Iterabl
 async def survive(switch: str) -> None:
     """Login, prices, a drop, a garbage frame, an overdraft, and prices again."""
     async with running_exchange(time_scale=5, switches=Switches.parse([switch])) as exchange:
-        options = {"credentials": key_of(exchange), "raw": True, "timeouts": IMPATIENT}
+        options = {"credentials": key_of(exchange), "raw": True, "timeouts": SHORT_TIMEOUTS}
         async with following(exchange.ws_url, *TICKERS, **options) as follower:
             await all_tick(follower)
             await follower.until(lambda: follower.deribit_client.authenticated)
@@ -113,14 +113,14 @@ async def heal(fault: str) -> None:
         options = {
             "attempts": AttemptLimiter(max_attempts=1000),
             "budget": RateLimiter(time_scale=3),
-            "timeouts": IMPATIENT,
+            "timeouts": SHORT_TIMEOUTS,
         }
         async with following(exchange.ws_url, *TICKERS, credentials=key_of(exchange), **options) as follower:
             await all_tick(follower)
             exchange.inject(fault, ARGUMENTS.get(fault, ""))
             if fault in FELT_BY_THE_NEXT:
                 exchange.inject("reset")
-            with anyio.move_on_after(1.5):  # longer than any patience of the client here
+            with anyio.move_on_after(1.5):  # longer than any timeouts of the client here
                 await follower.until(lambda: False)
             exchange.inject("clear")
             if fault == "refuse":  # asked again a minute later, or by the next connection
@@ -131,12 +131,12 @@ async def heal(fault: str) -> None:
 
 
 async def test_prices_come_back_after_each_fault() -> None:
-    """Whatever the simulator can do to us, it heals without a hand, over one connection at a time."""
+    """The client recovers by itself from every fault of the simulator, with one connection at a time."""
     assert await failures_of(heal, FAULTS.keys() - {"clear", "expire"}) == {}
 
 
 async def test_an_instrument_that_expires_rests_and_disturbs_nobody() -> None:
-    """It is said; the others tick on, on the same connection."""
+    """The lock is published; the other tickers keep ticking on the same connection."""
     async with running_exchange(time_scale=10) as exchange:
         expiring = sorted(n for n in exchange.state.market.instruments(exchange.state.now_ms()) if n.endswith("-C"))[0]
         async with following(exchange.ws_url, "btc_usd", expiring) as follower:

@@ -9,7 +9,7 @@ PLATFORM_SET = set(PLATFORM)
 
 
 def settle(subscriptions: Subscriptions, now: float = 0.0) -> None:
-    """Let the exchange accept and release everything asked."""
+    """Let the exchange confirm every request."""
     while chunk := subscriptions.next_unsubscribe():
         subscriptions.unsubscribed(chunk)
     while chunk := subscriptions.next_subscribe(now):
@@ -45,7 +45,7 @@ def test_a_configured_ticker_never_leaves() -> None:
 
 
 def test_a_refused_channel_is_asked_again_ever_more_rarely() -> None:
-    """After one minute, then two; news of it only the first time."""
+    """After one minute, then two; only the first refusal is returned."""
     subscriptions, channel = Subscriptions(["x_usd"]), channel_of("x_usd")
     asked = subscriptions.next_subscribe(0.0)
     assert subscriptions.answered(asked, PLATFORM_SET, 0.0) == [channel]
@@ -66,7 +66,7 @@ def test_who_asks_for_a_refused_ticker_is_told() -> None:
 
 
 def test_confirmations_die_with_the_connection_and_demand_does_not() -> None:
-    """Everything is asked again on the next one, the refused included."""
+    """Every channel is requested again on the next one, the refused included."""
     subscriptions = Subscriptions(["btc_usd"])
     subscriptions.want(["nope_usd"])
     asked = subscriptions.next_subscribe(0.0)
