@@ -18,6 +18,7 @@ from ..errors import CacheUnavailable
 from ..model import Message, SessionChanged
 from .browser_sessions import BrowserSessions, Person
 from .cache import Cache
+from .events import LoggedOutEvent, LoginFailedEvent, PersonEvent
 
 __all__ = ["LOGGED_OUT", "LOGIN_FAILED", "PERSON_CHANGED", "LoginFailures", "Notifier", "NotifierStatistics"]
 
@@ -120,7 +121,8 @@ class Notifier:
                 continue
             ended = message.kind != PERSON_CHANGED
             if ended:
-                self._send(session, kind=message.kind, reason=message.reason)
+                event = LoginFailedEvent if message.kind == LOGIN_FAILED else LoggedOutEvent
+                self._send(session, event(message.reason))
             self._pending[session] = ended or self._pending.get(session, False)
             self._wake_up.set()
 
@@ -173,24 +175,17 @@ class Notifier:
             if failure is not None and self._has_streams(session):
                 await self._failures.forget(session)
                 if not end_sent:
-                    self._send(session, kind=LOGIN_FAILED, reason=failure)
+                    self._send(session, LoginFailedEvent(failure))
 
     def _send_person(self, session: str, person: Person) -> None:
         """Send who is logged in, with a new token."""
-        if self._send(
-            session,
-            kind=PERSON_CHANGED,
-            person_id=person.person_id,
-            username=person.username,
-            email=person.email,
-            token=self._sessions.token(person, session),
-            expires_at=person.expires_at,
-            scope=person.scope,
-        ):
+        token = self._sessions.token(person, session)
+        event = PersonEvent(person.person_id, person.username, person.email, token, person.expires_at, person.scope)
+        if self._send(session, event):
             self._shown[session] = person
 
-    def _send(self, session: str, **fields: object) -> int:
-        return self._send_text(session, msgspec.json.encode(fields).decode())
+    def _send(self, session: str, event: PersonEvent | LoginFailedEvent | LoggedOutEvent) -> int:
+        return self._send_text(session, msgspec.json.encode(event).decode())
 
     async def _send_expired(self) -> None:
         """Record who is still here, and send the end of logins that ended without a message."""
@@ -204,6 +199,6 @@ class Notifier:
         doubtful = [session for session, person in self._shown.items() if recheck or person.expires_at <= now]
         for session, found in zip(doubtful, await self._sessions.persons_of(doubtful), strict=True):
             if found is None and self._shown.pop(session, None) is not None:
-                self._send(session, kind=LOGGED_OUT, reason=EXPIRED)
+                self._send(session, LoggedOutEvent(EXPIRED))
             elif found is not None:
                 self._shown[session] = found
