@@ -1,13 +1,11 @@
-"""The web application: REST by FastAPI, everything else plain Starlette routes, all parts passed in.
+"""The web application: REST routes of FastAPI and plain Starlette routes for everything else.
 
-It decides the layers (headers, origins, problems) and the addresses; what is behind an address is another file's.
+This file decides the addresses and the layers (headers, origins, problems); other files answer the requests.
 """
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import FastAPI
 from starlette.routing import BaseRoute, Route
@@ -34,8 +32,8 @@ __all__ = ["create_app"]
 
 DESCRIPTION = """Prices of the Deribit exchange, live and stored.
 
-`GET /sse/?timer=5&channels=btc_usd` streams them as Server-Sent Events; the routes here read what is stored.
-Refusals are problem documents (RFC 9457). Numbers carry the exchange's exact decimal value.
+`GET /sse/?timer=5&channels=btc_usd` streams them as Server-Sent Events; the other routes read stored prices.
+Errors are problem documents (RFC 9457). Prices are the exchange's exact decimals.
 """
 
 
@@ -48,7 +46,6 @@ def create_app(
     catalogue: TickerCatalogue,
     interval: int,
     health: Callable[[], Awaitable[Health]],
-    lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None,
     allowed_origins: Sequence[str] = (),
     routes: Sequence[BaseRoute] = (),
     persons: PersonServices | None = None,
@@ -56,10 +53,10 @@ def create_app(
     statistics: Callable[[], Mapping[str, object]] = dict,
     wall: Callable[[], float] = time.time,
 ) -> ASGIApp:
-    """The application over the given parts.
+    """Build the application.
 
-    ``routes`` are further ones that need nothing from here; ``bars`` gives the minutes of a ticker not stored yet,
-    ``statistics`` the counters of each part of this node by its name. Without ``persons`` nobody can log in.
+    ``routes`` are further routes; ``bars`` returns the minutes of a ticker that are not stored yet; ``statistics``
+    returns the counters of each part of this node by its name. Without ``persons`` nobody can log in.
     """
     app = FastAPI(
         title="cryptomarket",
@@ -67,7 +64,6 @@ def create_app(
         description=DESCRIPTION,
         docs_url=None,  # ours has no inline script and needs no other site
         redoc_url=None,
-        lifespan=lifespan,
         exception_handlers=HANDLERS,
         separate_input_output_schemas=False,
     )
@@ -80,7 +76,7 @@ def create_app(
         app.include_router(person_router(persons))
     app.include_router(status_router(latest, health, statistics, wall))
     app.router.routes += [
-        Route("/sse/", stream),  # answered before, see below; here it is found without its last slash
+        Route("/sse/", stream),  # _StreamFirst answers it; this route redirects /sse to it
         *health_routes(health),
         *routes,
         *page_routes(
@@ -102,16 +98,16 @@ def create_app(
             problem=problem_response,
             address=address_group,
         )
-    return _First("/sse/", stream, SecurityHeaders(inner))
+    return _StreamFirst("/sse/", stream, SecurityHeaders(inner))
 
 
-class _First:
-    """One address before all others: forty routes and the headers of pages would be half of what a new stream costs."""
+class _StreamFirst:
+    """Sends one path to the stream, before all layers: they would double the cost of opening a stream."""
 
-    def __init__(self, path: str, first: ASGIApp, others: ASGIApp) -> None:
-        self._path, self._first, self._others = path, first, others
+    def __init__(self, path: str, stream: ASGIApp, others: ASGIApp) -> None:
+        self._path, self._stream, self._others = path, stream, others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request to the one or to the others."""
-        first = scope["type"] == "http" and scope["path"] == self._path
-        await (self._first if first else self._others)(scope, receive, send)
+        """Pass the request to the stream or to the other routes."""
+        streaming = scope["type"] == "http" and scope["path"] == self._path
+        await (self._stream if streaming else self._others)(scope, receive, send)

@@ -1,6 +1,6 @@
-"""Headers that keep a page to itself: a strict content policy, and prices for exactly the origins that were allowed.
+"""Security headers of every response, and cross-origin access to prices for the allowed origins.
 
-Pages have no inline script or style and load nothing from elsewhere, so the policy can say so.
+Pages have no inline script or style and load nothing from other sites, so the content security policy forbids both.
 """
 
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ _STRICT = {
     "frame-ancestors": "'none'",
 }
 
-#: Only the one named policy of our own scripts can turn text into something that runs.
+#: Only the one named Trusted Types policy of our own scripts may turn text into code.
 _PAGES = {**_STRICT, "require-trusted-types-for": "'script'", "trusted-types": "cryptomarket"}
 
-#: Swagger UI writes HTML itself, draws its icons as data: and has its own <style> elements.
+#: Swagger UI writes HTML itself, uses data: icons and has its own <style> elements.
 _SWAGGER = {**_STRICT, "img-src": "'self' data:", "style-src": "'self' 'unsafe-inline'"}
 
 _HEADERS = {
@@ -36,12 +36,12 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=()",
 }
 
-#: Where another site may read: prices, their chart feed, and the scripts that embed them. Persons are same-site only.
+#: Another site may read prices, the UDF datafeed, and the scripts that embed them. Persons are same-site only.
 _SHARED = ("/api/v1/", "/udf/", "/static/")
 _PRIVATE = ("/api/v1/persons",)
 
 
-def _written(policy: dict[str, str]) -> str:
+def _policy(policy: dict[str, str]) -> str:
     return "; ".join(f"{name} {value}" for name, value in policy.items())
 
 
@@ -50,38 +50,38 @@ def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 class SecurityHeaders:
-    """Adds the headers to every answer, also to those of errors, so it is the outermost layer."""
+    """Adds the headers to every response, also to those of errors, so it is the outermost layer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._pages = _raw({**_HEADERS, "Content-Security-Policy": _written(_PAGES)})
-        self._swagger = _raw({**_HEADERS, "Content-Security-Policy": _written(_SWAGGER)})
+        self._pages = _raw({**_HEADERS, "Content-Security-Policy": _policy(_PAGES)})
+        self._swagger = _raw({**_HEADERS, "Content-Security-Policy": _policy(_SWAGGER)})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on, and write the headers into the start of the answer."""
+        """Pass the request on and add the headers that the response does not set itself."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        wanted = self._swagger if scope["path"] == "/docs" else self._pages
+        headers = self._swagger if scope["path"] == "/docs" else self._pages
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 present = {name for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(h for h in wanted if h[0] not in present)]
+                message["headers"] = [*message["headers"], *(h for h in headers if h[0] not in present)]
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
 
 
 class CrossOrigin:
-    """Lets pages of the allowed origins read prices; the stream answers for itself, persons are never shared."""
+    """Lets pages of the allowed origins read prices. The stream sets its own headers; persons are never shared."""
 
     def __init__(self, app: ASGIApp, allowed_origins: Sequence[str]) -> None:
         self.app = app
         self._shared = CORSMiddleware(app, allow_origins=allowed_origins, allow_methods=["GET"], max_age=600)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer preflights and mark answers under the shared paths; pass everything else on."""
+        """Answer preflights and add the headers under the shared paths; pass everything else on."""
         path = scope.get("path", "")
         shared = scope["type"] == "http" and path.startswith(_SHARED) and not path.startswith(_PRIVATE)
         await (self._shared if shared else self.app)(scope, receive, send)

@@ -49,7 +49,7 @@ def person_router(services: PersonServices) -> APIRouter:
         responses=_ACCEPTED | problems(400, 403, 408, 413, 415, 422, 429, 503),
     )
     async def login(request: Request) -> Response:
-        """Taken: the outcome comes on the channel `connection` of this browser's streams within 15 seconds."""
+        """Accepted: the result arrives on the channel `connection` of this browser's streams within 15 seconds."""
         accepted: AcceptedLogin = request.scope[STATE]
         session, headers = authenticator.browser_session(request)
         if session is None:
@@ -66,7 +66,7 @@ def person_router(services: PersonServices) -> APIRouter:
         responses=response("The person.", PersonResponse) | problems(401, 503),
     )
     async def me(request: Request) -> Response:
-        """The person of the cookie or of the bearer token."""
+        """The person that the cookie or the bearer token names."""
         person = await authenticator.person(request)
         return json_response(
             PersonResponse(person.person_id, person.username, person.email, person.scope, person.expires_at)
@@ -74,12 +74,12 @@ def person_router(services: PersonServices) -> APIRouter:
 
     @router.get(
         "/me/account",
-        summary="What the person has",
+        summary="The balances of the person",
         response_class=Response,
         responses=response("Balances by currency.", AccountResponse) | problems(401, 503),
     )
     async def account(request: Request) -> Response:
-        """Balances by currency, asked of the exchange with the person's own token; a few seconds old at most."""
+        """Balances by currency, read from the exchange with the person's own token; at most a few seconds old."""
         person = await authenticator.person(request)
         accounts = await services.accounts.balances(person)
         return json_response(msgspec.json.encode({"person_id": person.person_id, "accounts": accounts}).decode())

@@ -61,7 +61,7 @@ def udf_router(
     router = APIRouter(prefix="/udf", tags=["udf"], responses=PRICE_PROBLEMS)
     Reader = Annotated[HistoryReader, Depends(store.session)]  # noqa: N806 - a type
 
-    @router.get("/config", summary="What the datafeed can do", responses=_CONFIG, response_class=Response)
+    @router.get("/config", summary="What the datafeed supports", responses=_CONFIG, response_class=Response)
     async def config() -> Response:
         """The datafeed supports search, single symbols, and resolutions from a minute to a day."""
         return json_response(
