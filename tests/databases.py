@@ -15,13 +15,24 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Self, TypedDict, Unpack
 
 import psutil
 import pytest
 
-__all__ = ["Postgres", "database_url", "postgres", "postgres_url", "sqlite_url"]
+from cryptomarket.database.engine import LOCK_SECONDS, Database
+from cryptomarket.database.lease import take_epoch
+from cryptomarket.history import candles_table, ledger, prices
+from cryptomarket.history.candles import CandleText
+from cryptomarket.history.intervals import Coverage
+from cryptomarket.history.pages import Form, Order, PageQuery, TextPage
+from cryptomarket.history.prices import PricePage
+from cryptomarket.history.writer import HistoryWriter
+from cryptomarket.model import Price
+
+__all__ = ["Postgres", "StoredHistory", "database_url", "postgres", "postgres_url", "sqlite_url"]
 
 
 class Postgres:
@@ -181,3 +192,69 @@ def sqlite_url(tmp_path: Path) -> str:
 def database_url(request: pytest.FixtureRequest) -> str:
     """The address of a new empty database, once of each kind."""
     return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url"))
+
+
+class QueryFields(TypedDict, total=False):
+    """The fields of a PageQuery beside the ticker."""
+
+    start: int | None
+    end: int | None
+    limit: int
+    after: int | None
+    order: Order
+
+
+class StoredHistory(HistoryWriter):
+    """A writer with a database of its own, and short forms of what tests read; use it as an async context manager."""
+
+    def __init__(
+        self, url: str, *, interval: int = 60, lock_seconds: float = LOCK_SECONDS, pooled: bool = True
+    ) -> None:
+        super().__init__(Database(url, lock_seconds=lock_seconds, pooled=pooled), interval)
+
+    async def __aenter__(self) -> Self:
+        await self.database.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.database.__aexit__(None, None, None)
+
+    async def take_epoch(self) -> int:
+        """The epoch of a new leader."""
+        return await self.database.write(take_epoch)
+
+    async def latest(self, ticker: str) -> Price | None:
+        """The newest stored price."""
+        return await self.database.read(prices.latest, ticker)
+
+    async def prices(self, ticker: str, **fields: Unpack[QueryFields]) -> PricePage:
+        """A page of stored prices."""
+        return await self.database.read(prices.page, PageQuery(ticker, **fields))
+
+    async def text_page(self, form: Form, ticker: str, **fields: Unpack[QueryFields]) -> TextPage:
+        """The same page as text."""
+        return await self.database.read(prices.text_page, form, PageQuery(ticker, **fields))
+
+    async def tickers(self) -> list[str]:
+        """Every ticker with stored prices."""
+        return await self.database.read(prices.tickers)
+
+    async def is_stored(self, ticker: str) -> bool:
+        """Whether a ticker has stored prices."""
+        return await self.database.read(prices.is_stored, ticker)
+
+    async def coverage(self, ticker: str, start: int, end: int) -> Coverage:
+        """What is known of a range."""
+        return await self.database.read(ledger.coverage, ticker, start, end)
+
+    async def missing(self) -> Sequence[ledger.MissingInterval]:
+        """Every missing interval."""
+        return await self.database.read(ledger.missing)
+
+    async def candles(self, ticker: str, resolution: str, **fields: Unpack[QueryFields]) -> list[CandleText]:
+        """A page of candles."""
+        return await self.database.read(candles_table.page, resolution, PageQuery(ticker, **fields))
+
+    async def candle_text(self, ticker: str, resolution: str, **fields: Unpack[QueryFields]) -> TextPage | None:
+        """The same page as JSON."""
+        return await self.database.read(candles_table.text_page, resolution, PageQuery(ticker, **fields))

@@ -40,12 +40,12 @@ ARROWS: dict[str, frozenset[str]] = {
     "logs": VALUES,
     **dict.fromkeys(FEATURES, VALUES),
     "stream": VALUES | {"market"},
-    "database": VALUES | {"history"},
+    "database": VALUES,
     "history": VALUES | {"database"},
     "persons": VALUES | {"database"},
     "web": VALUES | {"market", "stream", "persons", "history"},
     "simulator": frozenset({"model"}),
-    "tasks": VALUES | FEATURES | {"logs"},
+    "tasks": VALUES | FEATURES | {"logs", "database"},
     "app": VALUES | FEATURES | {"web", "logs", "simulator", "database"},
     "cli": VALUES | FEATURES | {"web", "logs", "app", "simulator", "database"},
     "__main__": frozenset({"cli"}),
@@ -266,7 +266,7 @@ def test_a_forbidden_arrow_is_seen(tmp_path: Path, place: str, text: str) -> Non
         ("deribit/api.py", "from importlib import metadata\nmetadata.version('cryptomarket.stream')\n"),
         ("persons/login_flow.py", "from ..deribit.auth import wipe\nfrom ..deribit import error_codes\n"),
         ("history/backfill.py", "from ..deribit.error_codes import error_code\n"),
-        ("web/app.py", "from ..stream import manager\nfrom ..history.store import Store\n"),
+        ("web/app.py", "from ..stream import manager\nfrom ..history.prices import page\n"),
         (
             "database/migrations/env.py",
             "from cryptomarket.settings import read_settings\nfrom ..schema import metadata\n",
@@ -284,7 +284,7 @@ def test_an_allowed_arrow_passes(tmp_path: Path, place: str, text: str) -> None:
         "settings.py": "",
         "stream/manager.py": "",
         "deribit/auth.py": "",
-        "history/store.py": "",
+        "history/prices.py": "",
     }
     assert forbidden_arrows(write(tmp_path, {**present, place: text})) == []
 

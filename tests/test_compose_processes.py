@@ -21,10 +21,10 @@ from redis.exceptions import NoPermissionError
 from cryptomarket.cluster.redis.bus import RedisBus
 from cryptomarket.cluster.redis.client import redis_client
 from cryptomarket.cluster.redis.rpc import RedisRpc
-from cryptomarket.history.store import Store
 from cryptomarket.model import Message, Tick
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.tasks.snapshot import SOURCE
+from tests.databases import StoredHistory
 
 from .composition import composition, environment
 from .persons.caches import redis_cache
@@ -132,7 +132,7 @@ async def streams_in_a_browser(url: str, count: int) -> list[int]:
 async def test_a_worker_and_a_beat_beside_a_gateway(tmp_path: Path, sqlite_url: str) -> None:
     """They store prices with what their account may do, and show that they live; the gateway stores nothing."""
     async with running_exchange() as exchange, guarded_redis(tmp_path) as redis, AsyncExitStack() as stack:
-        async with Store(sqlite_url) as store:
+        async with StoredHistory(sqlite_url) as store:
             await store.migrate()
         quick = {"CRYPTOMARKET_CELERY_INTERVAL": "1", "CRYPTOMARKET_SNAPSHOT_INTERVAL": "1"}
         for name in ("gateway", "worker", "beat"):
@@ -141,7 +141,7 @@ async def test_a_worker_and_a_beat_beside_a_gateway(tmp_path: Path, sqlite_url: 
             python, *words = command_of(name)  # the interpreter may lie below /tmp itself
             command = [python, *(word.replace("/tmp/", f"{tmp_path}/") for word in words)]
             await stack.enter_async_context(running_command(tmp_path, command, surrounded))
-        async with Store(sqlite_url, interval=1) as store:
+        async with StoredHistory(sqlite_url, interval=1) as store:
             with anyio.fail_after(240):
                 while len(rows := (await store.prices("btc_usd")).data) < 3:
                     await anyio.sleep(0.2)

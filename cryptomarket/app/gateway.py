@@ -13,11 +13,13 @@ from pathlib import Path
 import anyio
 import structlog
 
+from ..database.engine import Database
+from ..database.lease import DatabaseLease
 from ..deribit.http_client import HttpClient
 from ..deribit.rate_limit import RateLimiter
-from ..history.daily_jobs import DailyJobs, Job, Retention, housekeeping
+from ..history.daily_jobs import DailyJobs, Job, Retention, history_jobs
 from ..history.recent_slots import RecentSlots
-from ..history.store import Store
+from ..history.writer import HistoryWriter
 from ..market.catalogue import Catalogue
 from ..market.demand import Demand
 from ..market.latest import LatestValues
@@ -52,8 +54,9 @@ class Gateway:
 
     def __init__(self, settings: Settings, group: str = "") -> None:
         self.settings = settings
-        self.store = Store(settings.database_url.get_secret_value(), interval=settings.snapshot_interval)
-        self._backend = backend = new_backend(settings, self.store, group)
+        self.database = Database(settings.database_url.get_secret_value())
+        self.history = HistoryWriter(self.database, settings.snapshot_interval)
+        self._backend = backend = new_backend(settings, DatabaseLease(self.database), group)
         self._cluster = cluster = backend.cluster
         self.latest = LatestValues(settings.tickers, monotonic=time.monotonic, wall=time.time)
         self.demand = Demand(settings.tickers, max_tickers=settings.max_tickers)
@@ -86,18 +89,18 @@ class Gateway:
         )
         last_seen = LastSeen(
             self.persons.sessions.logged_in,
-            SeenRepository(self.store.database),
+            SeenRepository(self.database),
             keep_days=settings.keep_persons_days,
         )
         recent_slots = RecentSlots(settings.snapshot_interval)
         retention = Retention(settings.keep_prices_days, settings.keep_candles_days)
-        daily_jobs = DailyJobs(self.store, [*housekeeping(self.store, retention), Job("persons", last_seen.write)])
+        daily_jobs = DailyJobs(self.database, [*history_jobs(self.history, retention), Job("persons", last_seen.write)])
         self._runner = TaskRunner()
         new_leader = partial(
             Leader,
             settings=settings,
             cluster=cluster,
-            store=self.store,
+            history=self.history,
             http_client=self._http_client,
             rate_limiter=rate_limiter,
             catalogue=self._catalogue,
@@ -111,7 +114,7 @@ class Gateway:
         self.status = NodeStatus(
             backend=backend,
             leadership=self._leadership,
-            store=self.store,
+            ping_database=self.database.ping,
             latest=self.latest,
             manager=self.manager,
             catalogue=self._catalogue,
@@ -130,7 +133,7 @@ class Gateway:
         self.app = create_app(
             tickers=settings.tickers,
             latest=self.latest,
-            store=self.store,
+            database=self.database,
             stream=self._endpoint(),
             catalogue=self._catalogue,
             interval=settings.snapshot_interval,
@@ -165,8 +168,8 @@ class Gateway:
         the block, and its error is raised there: a gateway that lost a part must not go on answering.
         """
         self._runner.on_failure = on_failure
-        async with self.store, self._http_client:
-            await self.store.migrate()
+        async with self.database, self._http_client:
+            await self.history.migrate()
             self.vault.load()
             async with anyio.create_task_group() as group:
                 own: list[BackgroundTask] = [

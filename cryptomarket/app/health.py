@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from sqlalchemy import Connection, inspect, text
 
 from ..cluster.redis.client import COMMAND_SECONDS, redis_client, with_fresh_connection
-from ..database.engine import Database, check_place, translated
+from ..database.engine import Database, translate_errors
 from ..database.schema import prices
 from ..deribit.auth import Credentials
 from ..deribit.client import DeribitClient
@@ -139,12 +139,11 @@ class Doctor:
         return f"{host}:{port} is free"
 
     async def _database(self) -> str:
-        database = Database(self.database_url, pooled=False)
-        check_place(database.url)
-        with translated(database.place):
-            async with database.writers.connect() as connection:
-                await connection.run_sync(_write_and_read)
-                await connection.rollback()
+        async with Database(self.database_url, pooled=False) as database:
+            with translate_errors(database.place):
+                async with database.writers.connect() as connection:
+                    await connection.run_sync(_write_and_read)
+                    await connection.rollback()
         return f"{database.place} answers and takes writes"
 
     async def _disk(self) -> str:

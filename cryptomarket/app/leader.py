@@ -25,7 +25,7 @@ from ..history.candles import MinuteBar
 from ..history.daily_jobs import DailyJobs
 from ..history.recent_slots import RecentSlots
 from ..history.recorder import Recorder
-from ..history.store import Store
+from ..history.writer import HistoryWriter
 from ..market.catalogue import Catalogue
 from ..model import Message
 from ..persons.last_seen import LastSeen
@@ -121,7 +121,7 @@ class Leader:
         *,
         settings: Settings,
         cluster: Cluster,
-        store: Store,
+        history: HistoryWriter,
         http_client: HttpClient,
         rate_limiter: RateLimiter,
         catalogue: Catalogue,
@@ -133,12 +133,12 @@ class Leader:
         self._cluster = cluster
         self._daily_jobs = daily_jobs
         self._notifier = persons.notifier
-        self._backfill = Backfill(store, http_client, memory=recent_slots)
+        self._backfill = Backfill(history, http_client, recent_slots=recent_slots)
         self._recording: Role = NoRole()
         if settings.recorder:
             interval, configured = settings.snapshot_interval, settings.tickers
             self._recording = Recording(
-                Recorder(store, interval=interval, epoch=epoch, configured=configured, wrote=self._backfill.look)
+                Recorder(history, interval=interval, epoch=epoch, configured=configured, on_written=self._backfill.wake)
             )
         self.on_message, self.bars = self._recording.on_message, self._recording.bars
         credentials = _credentials(settings)

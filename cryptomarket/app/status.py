@@ -1,6 +1,6 @@
 """What a node reports about itself: /readyz, /status and /metrics."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from prometheus_client.core import Metric
 from starlette.requests import Request
@@ -8,7 +8,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..history.daily_jobs import DailyJobs
-from ..history.store import Store
 from ..market.catalogue import Catalogue
 from ..market.latest import LatestValues
 from ..persons.notifications import Notifier
@@ -30,7 +29,7 @@ class NodeStatus:
         *,
         backend: Backend,
         leadership: Leadership,
-        store: Store,
+        ping_database: Callable[[], Awaitable[None]],
         latest: LatestValues,
         manager: ServerSSEManager,
         catalogue: Catalogue,
@@ -39,7 +38,7 @@ class NodeStatus:
         loop_lag: metrics.LoopLag,
     ) -> None:
         self._backend, self._leadership = backend, leadership
-        self._store, self._latest, self._manager = store, latest, manager
+        self._ping_database, self._latest, self._manager = ping_database, latest, manager
         self._catalogue, self._daily_jobs = catalogue, daily_jobs
         self._notifier = notifier
         self._loop_lag = loop_lag
@@ -52,7 +51,7 @@ class NodeStatus:
         return Health(
             {
                 "process": Check(not self.stopping, "stopping" if self.stopping else "serving"),
-                "database": await database_check(self._store.ping),
+                "database": await database_check(self._ping_database),
                 "upstream": upstream_check(self._latest),
                 **self._leadership.role.checks(),
                 **await self._backend.checks(),

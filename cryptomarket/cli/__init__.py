@@ -103,7 +103,7 @@ def demo(host: Host = None, port: Port = None) -> None:
 
     def past(gateway: Gateway) -> list[BackgroundTask]:
         settings = gateway.settings
-        write = gateway.store.insert_missing
+        write = gateway.history.insert_missing
         return [SeedHistory(write, tickers=settings.tickers, interval=settings.snapshot_interval).run]
 
     async def run() -> None:
@@ -184,16 +184,17 @@ def migrate() -> None:
 
     Example: cryptomarket migrate
     """
-    from ..history.store import Store
+    from ..database.engine import Database
+    from ..history.writer import HistoryWriter
 
     settings = read_settings()
     configure_logs(settings.log_level, settings.log_format, node=settings.node)
 
     async def run() -> str:
         url = revealed(settings.database_url) or ""
-        async with Store(url, interval=settings.snapshot_interval, pooled=False) as store:
-            await store.migrate()
-            return store.place
+        async with Database(url, pooled=False) as database:
+            await HistoryWriter(database, settings.snapshot_interval).migrate()
+            return database.place
 
     print(f"{run_async(run)} is up to date")
 

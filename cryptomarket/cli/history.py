@@ -1,4 +1,4 @@
-"""Commands on the history: print, export, say what is missing, fetch it."""
+"""Commands on the history: print it, export it, list what is missing, backfill it."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ __all__ = ["backfill", "export", "gaps", "history"]
 
 
 class Form(StrEnum):
-    """How an export writes its rows."""
+    """The format of an export."""
 
     CSV = "csv"
     NDJSON = "ndjson"
@@ -42,11 +42,13 @@ def history(
 
     Example: cryptomarket history --ticker btc_usd --from 2026-11-01 --to 2026-11-02 --json
     """
-    from ..history import reading
-    from ..history.synchronous import synchronously
+    from ..database.synchronous import read_synchronously
+    from ..history import prices
+    from ..history.pages import PageQuery
 
     url, within = revealed(read_settings().database_url) or "", parse_range(start, end, ("--from", "--to"))
-    page = synchronously(url, reading.prices, ticker, within.start, within.end, limit, None, "desc")
+    query = PageQuery(ticker, within.start, within.end, limit, order="desc")
+    page = read_synchronously(url, prices.page, query)
     for price in reversed(page.data):
         moment = datetime.fromtimestamp(price.timestamp, UTC).isoformat()
         print(price.json() if as_json else f"{moment}  {plain(price.price):>18}  {price.source}")
@@ -63,30 +65,32 @@ def export(
 
     Example: cryptomarket export --ticker btc_usd --from 2026-11-01 --format ndjson --out november.ndjson
     """
-    from ..history.synchronous import export as write_rows
-    from ..history.synchronous import synchronously
+    from ..database.synchronous import read_synchronously
+    from ..history.export import PAGE_ROWS, write_export
+    from ..history.pages import PageQuery
 
     url, within = revealed(read_settings().database_url) or "", parse_range(start, end, ("--from", "--to"))
+    query = PageQuery(ticker, within.start, within.end, PAGE_ROWS)
     try:
         with (
             out.open("w", encoding="utf-8") if out else contextlib.nullcontext(sys.stdout) as file,
-            _counting(file.write, ticker, shown=out is not None) as write,
+            _with_progress(file.write, ticker, shown=out is not None) as write,
         ):
-            rows = synchronously(url, write_rows, write, form.value, ticker, within.start, within.end)
+            rows = read_synchronously(url, write_export, write, form.value, query)
     except OSError as exc:
         if out is None:
-            raise  # whoever read our output has gone
+            raise  # the reader of our output has closed it
         raise StartError(f"cannot write {out}: {exc.strerror or exc}") from exc
     print(f"{rows} prices", file=sys.stderr)
 
 
 @contextlib.contextmanager
-def _counting(write: Callable[[str], object], what: str, *, shown: bool) -> Iterator[Callable[[str], None]]:
-    """The same writer, with a line on a terminal that says how much was written so far."""
-    told = shown and sys.stderr.isatty()
+def _with_progress(write: Callable[[str], object], label: str, *, shown: bool) -> Iterator[Callable[[str], None]]:
+    """The same writer, with a line on a terminal that counts what was written."""
+    visible = shown and sys.stderr.isatty()
     columns = (SpinnerColumn(), TextColumn("{task.description}: {task.completed:,.0f} lines"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not told) as bar:
-        task = bar.add_task(what, total=None)
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not visible) as bar:
+        task = bar.add_task(label, total=None)
 
         def counted(text: str) -> None:
             write(text)
@@ -96,24 +100,24 @@ def _counting(write: Callable[[str], object], what: str, *, shown: bool) -> Iter
 
 
 def gaps(ticker: Ticker, start: From = None, end: To = None, as_json: Json = False) -> None:
-    """Print which intervals of a range are missing and why; exit code 1 when there are any.
+    """Print which intervals of a range are missing and why; the exit code is 1 when there are any.
 
     Example: cryptomarket gaps --ticker btc_usd --from 2026-11-01 --json
     """
-    from ..history import reading
+    from ..database.synchronous import read_synchronously
+    from ..history import ledger
     from ..history.intervals import Kind, due
-    from ..history.synchronous import synchronously
 
     settings = read_settings()
     url, within = revealed(settings.database_url) or "", parse_range(start, end, ("--from", "--to"))
-    known = synchronously(url, reading.span, ticker)
-    if known is None:
+    span = read_synchronously(url, ledger.span, ticker)
+    if span is None:
         raise StartError(f"nothing was ever recorded of {ticker}")
-    first = known[0] if within.start is None else within.start
-    last = due(time.time(), settings.snapshot_interval)  # what came after the last record is missing as well
+    first = span[0] if within.start is None else within.start
+    last = due(time.time(), settings.snapshot_interval)  # what is due after the last record is missing as well
     last = last if within.end is None else min(within.end, last)
-    found = synchronously(url, reading.coverage, ticker, first, last)
-    missing = [interval for interval in found.intervals if interval.kind is Kind.MISSING]
+    coverage = read_synchronously(url, ledger.coverage, ticker, first, last)
+    missing = [interval for interval in coverage.intervals if interval.kind is Kind.MISSING]
     for interval in missing:
         if as_json:
             print(json.dumps({"start": interval.start, "end": interval.end, "reason": interval.reason}))
@@ -124,12 +128,13 @@ def gaps(ticker: Ticker, start: From = None, end: To = None, as_json: Json = Fal
 
 
 def backfill(ticker: Ticker, start: From, end: To = None, as_json: Json = False) -> None:
-    """Fetch what is missing of a range from the exchange's own history, where its grain allows.
+    """Fill the missing slots of a range from the exchange's own history, where it is fine enough.
 
     Example: cryptomarket backfill --ticker btc_usd --from 2026-11-20T10:00 --to 2026-11-20T11:00 --json
     """
+    from ..database.engine import Database
     from ..history.backfill import Backfill
-    from ..history.store import Store
+    from ..history.writer import HistoryWriter
 
     settings = read_settings()
     configure_logs("WARNING", settings.log_format, node=settings.node)
@@ -142,13 +147,14 @@ def backfill(ticker: Ticker, start: From, end: To = None, as_json: Json = False)
         url = revealed(settings.database_url) or ""
         proxy = revealed(settings.deribit_proxy)
         async with (
-            Store(url, interval=settings.snapshot_interval) as store,
-            HttpClient(settings.deribit_http_url, proxy=proxy, ca_file=settings.deribit_ca_file) as api,
+            Database(url) as database,
+            HttpClient(settings.deribit_http_url, proxy=proxy, ca_file=settings.deribit_ca_file) as exchange,
         ):
-            await store.migrate()
+            writer = HistoryWriter(database, settings.snapshot_interval)
+            await writer.migrate()
             with Progress(console=Console(stderr=True)) as progress:
                 task = progress.add_task(ticker, total=last - first)
-                return await Backfill(store, api).fill_range(
+                return await Backfill(writer, exchange).fill_range(
                     ticker, first, last, lambda done: progress.update(task, completed=done)
                 )
 

@@ -68,10 +68,10 @@ def list_persons(as_json: Json = False) -> None:
 
     Example: cryptomarket persons list --json
     """
-    from ..history.synchronous import synchronously
+    from ..database.synchronous import read_synchronously
     from ..persons.seen_repository import list_seen
 
-    for seen in synchronously(revealed(read_settings().database_url) or "", list_seen):
+    for seen in read_synchronously(revealed(read_settings().database_url) or "", list_seen):
         if as_json:
             print(json.dumps(dataclasses.asdict(seen)))
         else:
@@ -85,7 +85,7 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
 
     Example: cryptomarket persons forget ada@example.com
     """
-    from ..history.synchronous import synchronously
+    from ..database.synchronous import write_synchronously
     from ..persons.admin import end_logins
     from ..persons.browser_sessions import BrowserSessions
     from ..persons.seen_repository import delete_person
@@ -94,7 +94,7 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
     settings = read_settings()
     configure_logs("WARNING", settings.log_format, node=settings.node)
     redis = revealed(settings.redis_url)
-    deleted = synchronously(revealed(settings.database_url) or "", delete_person, who, writes=True)
+    deleted = write_synchronously(revealed(settings.database_url) or "", delete_person, who)
 
     async def run() -> list[str]:
         if redis is None:

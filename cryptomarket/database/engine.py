@@ -1,97 +1,70 @@
-"""The way to the database: its address, its two pools, and its errors in our words.
+"""The connection to SQLite or PostgreSQL: pools, sessions, transactions and errors. It knows no table but Alembic's.
 
-Readers and writers have pools of their own, so that a storm of pages cannot keep the recorder from writing.
-It knows no table.
+Driver errors end here. Callers see DatabaseUnavailable (the work can be repeated later) or StartError (an operator
+must act).
 """
 
 import contextlib
-import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import anyio
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import Connection, event, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from ..errors import DatabaseUnavailable, StartError
+from .address import check_place, display_url, parse_url
+from .migrate import upgrade
 
 __all__ = [
     "CONNECT_SECONDS",
     "LOCK_SECONDS",
     "Database",
+    "DatabaseSession",
     "begin_immediately",
-    "check_place",
-    "parse_url",
-    "permanent",
     "prepare_writer",
-    "shown",
-    "translated",
+    "translate_errors",
 ]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
-#: How long a statement may take before the connection is given up: a partition must not hold the recorder for ever.
+#: Limit of a statement that writes: a network partition must not stop the recorder for ever.
 STATEMENT_SECONDS = 30.0
-#: The same for what somebody waits for: a page of ten million rows takes milliseconds.
+#: Limit of a statement that a request waits for; a page of ten million rows takes milliseconds.
 READ_SECONDS = 8.0
 #: How long SQLite waits for another writer.
 LOCK_SECONDS = 5.0
 #: How long a request waits for a free connection of the pool.
 POOL_SECONDS = 5.0
+#: How long the switch to WAL is retried while another process starts on the same file, and the pause between tries.
+WAL_SECONDS = 5.0
+WAL_RETRY_SECONDS = 0.05
 
-#: Classes and codes of SQLSTATE that pass: connection, rollback to repeat, resources, operator, system, lock, failover.
-_PASSING = ("08", "40", "53", "57", "58", "55P03", "25006")
-#: SQLITE_ERROR is our mistake; these are the machine's or another process's.
-_PASSING_SQLITE = ("BUSY", "LOCKED", "FULL", "IOERR", "CANTOPEN", "READONLY", "NOMEM", "PROTOCOL", "CORRUPT", "NOTADB")
-#: What no waiting heals: authorization, unknown database, unknown role.
+#: Temporary classes and codes of SQLSTATE: connection, rollback, resources, operator, system, lock, failover.
+_TEMPORARY = ("08", "40", "53", "57", "58", "55P03", "25006")
+#: SQLITE_ERROR is an error of ours; these come from the machine or from another process.
+_TEMPORARY_SQLITE = (
+    "BUSY",
+    "LOCKED",
+    "FULL",
+    "IOERR",
+    "CANTOPEN",
+    "READONLY",
+    "NOMEM",
+    "PROTOCOL",
+    "CORRUPT",
+    "NOTADB",
+)
+#: What waiting cannot cure: authorization, unknown database, unknown role.
 _PERMANENT = ("28", "3D")
-
-
-def parse_url(text: str) -> URL:
-    """The address, checked. Raises StartError; the message never shows the address, which may hold a password."""
-    try:
-        url = make_url(text)
-    except ArgumentError:
-        raise StartError(
-            "the database address cannot be read; expected sqlite+aiosqlite:///file or postgresql+asyncpg://..."
-        ) from None
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise StartError(f"the database {url.drivername} is not supported; expected SQLite or PostgreSQL")
-    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-        raise StartError("an SQLite database in memory would be empty after every start; name a file")
-    return url
-
-
-def shown(url: URL) -> str:
-    """The address for logs and messages: no password, and no query, which may hold one too."""
-    if url.get_backend_name() == "sqlite":
-        return str(Path(url.database or "").absolute())
-    return url.set(query={}).render_as_string(hide_password=True)
-
-
-def check_place(url: URL, *, must_exist: bool = False) -> None:
-    """Raise StartError, naming the path, when the SQLite file cannot be read, written or made."""
-    if url.get_backend_name() != "sqlite":
-        return
-    path = Path(shown(url))
-    try:
-        if path.is_dir():
-            raise StartError(f"the database {path} is a folder; expected a file")
-        if not path.parent.is_dir():
-            raise StartError(f"the database {path} cannot be made: the folder {path.parent} does not exist")
-        exists = path.exists()
-    except OSError as exc:
-        raise StartError(f"the database {path} cannot be reached: {exc.strerror}") from exc
-    if must_exist and not exists:
-        raise StartError(f"there is no database {path}; start the gateway on it first")
-    if not os.access(path if exists else path.parent, os.R_OK | os.W_OK):
-        raise StartError(f"the database {path} cannot be {'read and written' if exists else 'made'}: permission denied")
 
 
 def _reason(error: BaseException) -> str:
@@ -101,34 +74,37 @@ def _reason(error: BaseException) -> str:
     return lines[0] if lines else type(cause).__name__
 
 
-def _passes(error: DBAPIError) -> bool:
+def _is_temporary(error: DBAPIError) -> bool:
     name = getattr(error.orig, "sqlite_errorname", None)
     if name is not None:
-        return str(name).removeprefix("SQLITE_").startswith(_PASSING_SQLITE)
+        return str(name).removeprefix("SQLITE_").startswith(_TEMPORARY_SQLITE)
     state = getattr(error.orig, "sqlstate", None)
     if state is not None:
-        return str(state).startswith(_PASSING + _PERMANENT)
-    # Without a code it is the driver that speaks: a closed connection is news of the network, the rest our mistake.
+        return str(state).startswith(_TEMPORARY + _PERMANENT)
+    # The driver raises errors without a code: a closed connection is the environment's fault, anything else is ours.
     return (
         error.connection_invalidated or "closed" in str(error.orig) or isinstance(error.orig, sqlite3.ProgrammingError)
     )
 
 
 @contextlib.contextmanager
-def translated(place: str) -> Iterator[None]:
-    """Raise DatabaseUnavailable for whatever can pass by itself; a mistake of ours goes through unchanged."""
+def translate_errors(place: str) -> Iterator[None]:
+    """Raise DatabaseUnavailable for the environment's failures; an error in our own statement passes unchanged.
+
+    `place` names the database in the message, without a password.
+    """
     try:
         yield
     except DBAPIError as exc:
-        if _passes(exc):
+        if _is_temporary(exc):
             raise DatabaseUnavailable(f"the database {place} does not answer: {_reason(exc)}") from exc
         raise
     except (OSError, TimeoutError, PoolTimeout) as exc:
         raise DatabaseUnavailable(f"the database {place} does not answer: {_reason(exc)}") from exc
 
 
-def permanent(error: DatabaseUnavailable) -> bool:
-    """Whether no waiting heals it: the file is no database, the password or the name of the database is wrong."""
+def _is_permanent(error: DatabaseUnavailable) -> bool:
+    """Whether waiting cannot help: the file is not a database, or the password or the database's name is wrong."""
     cause = error.__cause__
     origin = getattr(cause, "orig", cause)
     name = str(getattr(origin, "sqlite_errorname", "")).removeprefix("SQLITE_")
@@ -138,21 +114,24 @@ def permanent(error: DatabaseUnavailable) -> bool:
 
 
 class Database:
-    """Two pools on one database: `readers`, in autocommit, and `writers`, one transaction at a time on SQLite.
+    """Two pools on one database: `readers` in autocommit, and `writers`, on SQLite one transaction at a time.
 
-    Not `pooled`, each use opens a connection and closes it: for work whose event loop ends with it.
+    Two, so that many pages at once cannot keep the recorder from writing. Use it as an async context manager, then
+    `migrate()` before anything else. `lock_seconds` is how long a write waits for another process that writes into the
+    same SQLite file. With `pooled=False` each use opens a connection and closes it, for an event loop that ends soon.
+    Raises StartError for an address that cannot be used.
     """
 
-    def __init__(self, text: str, *, lock_seconds: float = LOCK_SECONDS, pooled: bool = True) -> None:
-        self.url = parse_url(text)
-        self._pooled = pooled
-        self.place = shown(self.url)
+    def __init__(self, address: str, *, lock_seconds: float = LOCK_SECONDS, pooled: bool = True) -> None:
+        self.url = parse_url(address)
+        self.place = display_url(self.url)
         self.dialect = self.url.get_backend_name()
+        self._pooled = pooled
         self._lock_seconds = lock_seconds
         try:
-            # Readers begin no transaction, so there is none to roll back when they give their connection back.
-            reading = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
-            self.readers = self._engine(8 if self.dialect == "postgresql" else 4, READ_SECONDS, **reading)
+            # Readers begin no transaction, so there is nothing to roll back when a connection returns to the pool.
+            autocommit = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
+            self.readers = self._engine(8 if self.dialect == "postgresql" else 4, READ_SECONDS, **autocommit)
             self.writers = self._engine(4 if self.dialect == "postgresql" else 1, STATEMENT_SECONDS)
         except (NoSuchModuleError, ArgumentError) as exc:
             raise StartError(f"the database {self.place} cannot be used: {_reason(exc)}") from None
@@ -178,46 +157,154 @@ class Database:
             options["poolclass"] = NullPool
         return create_async_engine(self.url, connect_args=arguments, **options)
 
+    async def __aenter__(self) -> Self:
+        check_place(self.url)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.readers.dispose()
+            await self.writers.dispose()
+
+    async def session(self) -> AsyncIterator["DatabaseSession"]:
+        """Yield a session of the readers' pool, for `Depends(database.session)`; it is closed with the request."""
+        opened = DatabaseSession(self)
+        try:
+            yield opened
+        finally:
+            with anyio.CancelScope(shield=True):
+                await opened.close()
+
+    #: The same session for an `async with`.
+    reading = contextlib.asynccontextmanager(session)
+
+    async def read(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return `function(connection, ...)`, run on a connection of the readers. Raises DatabaseUnavailable."""
+        async with self.reading() as session:
+            return await session.read(function, *args, **kwargs)
+
+    async def write(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return `function(connection, ...)`, run in one transaction. Raises DatabaseUnavailable."""
+        async with self.transaction() as connection:
+            return await connection.run_sync(function, *args, **kwargs)
+
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A connection that commits at the end of the block. Raises DatabaseUnavailable."""
-        # A cancelled statement would go on in SQLite's thread and keep the writer's lock from whoever writes last at a
-        # stop; its own time-outs bound it. PostgreSQL's driver cancels on the server.
-        with translated(self.place), anyio.CancelScope(shield=self.dialect == "sqlite"):
+        # A cancelled statement would continue in SQLite's thread and keep the lock from the last write of a shutdown.
+        # SQLite's timeouts bound it instead. PostgreSQL's driver cancels on the server.
+        with translate_errors(self.place), anyio.CancelScope(shield=self.dialect == "sqlite"):
             async with self.writers.begin() as connection:
                 yield connection
 
-    async def write(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Return what ``work(connection, *arguments)`` returns, run in one transaction. Raises DatabaseUnavailable."""
-        async with self.transaction() as connection:
-            return await connection.run_sync(work, *arguments)
+    async def ping(self) -> None:
+        """Run the smallest statement. Raises DatabaseUnavailable."""
+        await self.read(lambda connection: connection.execute(select(1)).scalar())
+
+    async def migrate(self) -> None:
+        """Upgrade the database to this program's revision; several processes may do so at once.
+
+        Raises StartError for what an operator must repair, DatabaseUnavailable for what may pass.
+        """
+        try:
+            if self.dialect == "sqlite":
+                await self._switch_to_wal()
+            await self.write(upgrade)
+        except DatabaseUnavailable as exc:
+            if _is_permanent(exc):
+                raise StartError(str(exc).replace("does not answer", "cannot be used")) from exc
+            raise
+
+    async def tidy(self) -> None:
+        """Move SQLite's log into its file and refresh its statistics; PostgreSQL does both by itself."""
+        if self.dialect == "sqlite":
+            async with self._outside_transactions() as connection:
+                await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+                await connection.execute(text("PRAGMA analysis_limit = 1000"))  # without it ANALYZE reads every row
+                await connection.execute(text("ANALYZE"))
+
+    async def _switch_to_wal(self) -> None:
+        # With WAL readers and the writer do not wait for each other. The file keeps the mode. The switch takes a lock
+        # that SQLite's busy timeout does not wait for, so that two first starts at once collide here.
+        deadline = time.monotonic() + WAL_SECONDS
+        while True:
+            try:
+                async with self._outside_transactions() as connection:
+                    await connection.execute(text("PRAGMA journal_mode = WAL"))
+                return
+            except DatabaseUnavailable as exc:
+                if _is_permanent(exc) or time.monotonic() > deadline:
+                    raise
+            await anyio.sleep(WAL_RETRY_SECONDS)
+
+    @contextlib.asynccontextmanager
+    async def _outside_transactions(self) -> AsyncIterator[AsyncConnection]:
+        """A connection to SQLite that may write outside a transaction, for the PRAGMAs that cannot be in one."""
+        with translate_errors(self.place), anyio.CancelScope(shield=True):  # as in `transaction`
+            async with self.readers.connect() as connection:
+                await connection.execute(text("PRAGMA query_only = OFF"))
+                try:
+                    yield connection
+                finally:
+                    await connection.execute(text("PRAGMA query_only = ON"))
+
+
+class DatabaseSession:
+    """Reads through one pooled connection, which it takes at its first read and returns when closed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: AsyncConnection | None = None
 
     async def close(self) -> None:
-        """Close the connections of both pools."""
-        await self.readers.dispose()
-        await self.writers.dispose()
+        """Return the connection to the pool."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            with translate_errors(self._database.place):
+                await connection.close()
+
+    async def read(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return `function(connection, ...)`; a pooled connection that proves dead is replaced once.
+
+        Raises DatabaseUnavailable.
+        """
+        with translate_errors(self._database.place):
+            try:
+                return await self._read(function, *args, **kwargs)
+            except DBAPIError as exc:
+                if not exc.connection_invalidated:
+                    raise
+            await self.close()
+            return await self._read(function, *args, **kwargs)
+
+    async def _read(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._connection is None:
+            self._connection = await self._database.readers.connect()
+        return await self._connection.run_sync(function, *args, **kwargs)
 
 
 def _prepare_reader(connection: Any, _: object) -> None:
-    _pragmas(connection, "query_only = ON", "cache_size = -16384")
+    _set_pragmas(connection, "query_only = ON", "cache_size = -16384")
 
 
 def prepare_writer(connection: Any, _: object) -> None:
     """Make a new SQLite connection safe to write with."""
-    # A committed row survives the loss of power, not only of the process; one sync a minute costs nothing.
-    _pragmas(connection, "synchronous = FULL")
-    # The driver's own implicit BEGIN is deferred and leaves out DDL: we begin ourselves, below.
+    # A committed row survives a power failure, not only the end of the process; one sync a minute costs nothing.
+    _set_pragmas(connection, "synchronous = FULL")
+    # The driver's own implicit BEGIN is deferred and excludes DDL; `begin_immediately` replaces it.
     connection.isolation_level = None
 
 
-def _pragmas(connection: Any, *pragmas: str) -> None:
+def _set_pragmas(connection: Any, *pragmas: str) -> None:
     cursor = connection.cursor()
     for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
-def begin_immediately(connection: Any) -> None:
-    """Begin a transaction on SQLite with the writer's lock."""
-    # A deferred transaction that reads and then writes fails at once when another wrote in between; this one waits.
+def begin_immediately(connection: Connection) -> None:
+    """Begin a transaction on SQLite that holds the writer's lock from its start."""
+    # A deferred transaction that reads and then writes fails at once when another one wrote in between; this one waits.
     connection.exec_driver_sql("BEGIN IMMEDIATE")

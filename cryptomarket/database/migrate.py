@@ -1,4 +1,4 @@
-"""Brings a database to this program's revision: forward only, under a lock, so that two starts at once are fine."""
+"""Upgrades a database to this program's revision: forward only, under a lock, so that processes may start at once."""
 
 import logging
 from pathlib import Path
@@ -7,41 +7,41 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, inspect, text
 
 from ..errors import StartError
+from .locks import MIGRATION_LOCK, lock_until_commit
 from .schema import HEAD
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-__all__ = ["bring_forward", "revisions"]
-
-#: Any constant serves; it is the name of the lock in PostgreSQL, the first bytes of "cryptomarket".
-LOCK = 0x63727970746F
+__all__ = ["alembic_config", "revisions", "upgrade"]
 
 
-def bring_forward(connection: Connection) -> None:
-    """Run the missing migrations on the connection, which is in a transaction that its owner commits.
+def upgrade(connection: Connection) -> None:
+    """Run the missing migrations in the connection's transaction, which its owner commits: all of them or none.
 
-    SQLite's owner began it IMMEDIATE, which is the lock; PostgreSQL takes an advisory one that ends with the
-    transaction. Either all revisions are there afterwards or none. Raises StartError for a newer database.
+    On SQLite the owner must have begun the transaction with BEGIN IMMEDIATE, which is the lock there. Raises StartError
+    when the database has a revision that this program does not know.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    lock_until_commit(connection, MIGRATION_LOCK)
     found = _revision(connection)
     if found == HEAD:
-        return  # the usual start; Alembic is slow to import
+        return  # the usual start; importing Alembic is slow
     known = revisions()
     if found is not None and found not in known:
         raise StartError(
             f"the database is of revision {found}, newer than this program, which knows {', '.join(known)}"
         )
-    _upgrade(connection)
+    from alembic import command
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # at INFO it logs several lines a start
+    command.upgrade(alembic_config(connection), "head")
 
 
 def revisions() -> list[str]:
-    """The revisions this program brings, oldest first."""
+    """The revisions of this program, oldest first."""
     from alembic.script import ScriptDirectory
 
-    scripts = ScriptDirectory.from_config(_config())
+    scripts = ScriptDirectory.from_config(alembic_config())
     return [script.revision for script in scripts.walk_revisions()][::-1]
 
 
@@ -52,19 +52,12 @@ def _revision(connection: Connection) -> str | None:
     return found
 
 
-def _config() -> "Config":
+def alembic_config(connection: Connection | None = None) -> "Config":
+    """Alembic's configuration: our migrations, run on the connection."""
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    return config
-
-
-def _upgrade(connection: Connection) -> None:
-    from alembic import command
-
-    config = _config()
     config.attributes["connection"] = connection
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it narrates every start at INFO
-    command.upgrade(config, "head")
+    return config

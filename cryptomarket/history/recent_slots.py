@@ -1,60 +1,58 @@
-"""The memory of a node: the last price of each slot of the last minutes, whoever led and wrote.
+"""The prices of the last slots on every node, so that a new leader can write what a killed one had not written.
 
-A leader that is killed takes the slots with it that it had not written. The next one heard their ticks too, and fills
-them in from here, exactly. It knows no database.
+Every node receives the leader's ticks, so what it fills in from here is exact. It knows no database.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from ..model import Message, Price, Source, Tick
+from .slots import Slots, slot_price
 
 __all__ = ["HEARD", "RecentSlots"]
 
-#: The source of a price that a node remembered.
+#: The stored source of a price that a node had in memory.
 HEARD = f"{Source.BACKFILL}:heard"
-#: A slot is remembered for so long, and for so many intervals: longer than a leader needs to be replaced.
+#: How long slots are kept, and how many at least: longer than it takes to replace a leader.
 KEPT_SECONDS = 120
 KEPT_SLOTS = 3
 
 
 class RecentSlots:
-    """Folds ticks into slots of `interval` seconds, and forgets those that are older than a new leader needs."""
+    """Folds ticks into slots of `interval` seconds and keeps the slots that a new leader may need."""
 
     def __init__(self, interval: int) -> None:
         self._interval = interval
-        self._kept = max(KEPT_SECONDS, KEPT_SLOTS * interval)
-        self._slots: dict[int, dict[str, Price]] = {}
+        self._kept_seconds = max(KEPT_SECONDS, KEPT_SLOTS * interval)
+        self._slots: Slots[Price] = Slots()
         self._newest = 0
-        self._place = 0, 0
+        self._position = 0, 0  # epoch and sequence of the last tick
 
     def __repr__(self) -> str:
-        return f"<Memory of {len(self._slots)} slots of {self._interval} s>"
+        return f"<RecentSlots {len(self._slots)} of {self._interval} s>"
 
     def on_message(self, message: Message) -> None:
         """Take a tick into its slot; the last to arrive within the highest epoch is the slot's price."""
-        if not isinstance(message, Tick) or (message.epoch, message.sequence) <= self._place:
+        if not isinstance(message, Tick) or (message.epoch, message.sequence) <= self._position:
             return
-        slot = message.slot(self._interval)
-        if not message.follows(*self._place):
-            self._doubt(slot)
-        self._place = message.epoch, message.sequence
-        if slot > self._newest:
-            self._newest = slot
-            for old in [old for old in self._slots if old < slot - self._kept]:
-                del self._slots[old]
-        self._slots.setdefault(slot, {})[message.ticker] = Price(
-            message.ticker, slot, message.price, message.exchange_timestamp, HEARD, message.epoch
-        )
+        price = slot_price(message, self._interval, source=HEARD, epoch=message.epoch)
+        if not message.follows(*self._position):
+            # Ticks were lost before this one: the last tick received of each slot since may not be its last.
+            self._remove(lambda slot: slot >= min(self._newest, price.timestamp))
+        self._position = message.epoch, message.sequence
+        if price.timestamp > self._newest:
+            self._newest = price.timestamp
+            self._remove(lambda slot: slot < self._newest - self._kept_seconds)
+        self._slots.put(price)
 
-    def _doubt(self, slot: int) -> None:
-        """Ticks are missing before this slot's: the last heard of the slots since may not be their last."""
-        for since in [since for since in self._slots if min(self._newest, slot) <= since]:
-            del self._slots[since]
+    def _remove(self, condition: Callable[[int], bool]) -> None:
+        for slot in self._slots.starts():
+            if condition(slot):
+                self._slots.remove_slot(slot)
 
     def all(self) -> list[Price]:
-        """Everything remembered, oldest first."""
-        return [price for slot in sorted(self._slots) for price in self._slots[slot].values()]
+        """Every price, oldest first."""
+        return list(self._slots)
 
-    def prices(self, ticker: str) -> Mapping[int, Price]:
-        """The prices of the ticker, by slot."""
-        return {slot: of_slot[ticker] for slot, of_slot in self._slots.items() if ticker in of_slot}
+    def prices(self, ticker: str) -> list[Price]:
+        """The prices of a ticker, oldest first."""
+        return sorted(self._slots.of_ticker(ticker), key=lambda price: price.timestamp)

@@ -1,13 +1,13 @@
-"""The recorder: one coroutine that folds ticks into slots and writes the closed ones under the leader's epoch.
+"""The recorder: folds ticks into slots and writes the closed ones under the leader's epoch.
 
-It decides by the exchange's own timestamps; our wall clock may be wrong or step. It knows no SQL and no socket.
+It decides by the exchange's timestamps, because our wall clock may be wrong or step. It knows no SQL and no socket.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import anyio
 import structlog
@@ -16,42 +16,41 @@ from anyio.abc import TaskStatus
 from ..errors import DatabaseUnavailable
 from ..model import Message, Price, Source, Tick, Upstream
 from .candles import MINUTE, MinuteBar, minute
-from .intervals import Interval
+from .intervals import MissingReasons
 from .outages import Outages
-from .writing import Why
+from .slots import Slots, slot_price
 
-__all__ = ["Recorder", "RecorderStatistics", "SlotStore"]
+__all__ = ["LiveWriter", "Recorder", "RecorderStatistics"]
 
 log = structlog.get_logger(__name__)
 
-#: How long after its end a slot is written; a tick that comes later still corrects it.
+#: How long after its end a slot is written; a later tick still corrects it.
 GRACE_SECONDS = 1.0
-#: How often a database that went away is asked again.
+#: How often a write to an unavailable database is tried again.
 RETRY_SECONDS = 2.0
 #: How long a stop may take to write what is still in memory.
 STOP_SECONDS = 5.0
-#: What waits for a database that is away: a day, and no more memory than these rows take (about 150 MB).
+#: Limits of the queue for an unavailable database: a day, and about 150 MB of memory.
 QUEUE_SECONDS = 86_400
 QUEUE_ROWS = 500_000
-#: Rows of one write, so that a day's queue neither holds the writer's lock nor is lost whole when it fails.
+#: Rows of one write, so that a day's queue neither holds the writer's lock nor is lost whole when a write fails.
 WRITE_ROWS = 1_000
-#: The exchange's clock is the furthest any tick of the last minutes showed, in two windows of this length.
+#: The length of each of the two windows in which the exchange's clock is the furthest that a tick showed.
 CLOCK_SECONDS = 150.0
 
 
-Entry = TypeVar("Entry", Price, MinuteBar)
+class LiveWriter(Protocol):
+    """Where the recorder writes; a `HistoryWriter` is one."""
 
-
-class SlotStore(Protocol):
-    """Where the recorder writes: `Store` is one."""
-
-    async def write_live(self, prices: Sequence[Price], epoch: int, *, bars: Sequence[MinuteBar], why: Why) -> bool:
-        """Write rows and bars, all or none; False when a newer leader has taken over."""
+    async def write_live(
+        self, rows: Sequence[Price], epoch: int, *, bars: Sequence[MinuteBar], reasons: MissingReasons
+    ) -> bool:
+        """Write prices and bars, all or none. Returns False when a newer leader has taken over."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecorderStatistics:
-    """What the recorder did since its start; `queued` rows wait to be written."""
+    """Rows since the recorder's start; `queued` ones are not written yet."""
 
     queued: int
     written: int
@@ -61,234 +60,208 @@ class RecorderStatistics:
 
 
 class Recorder:
-    """Writes one row per ticker and slot of `interval` seconds: the last tick that arrived for it.
+    """Writes one row for each ticker and slot of `interval` seconds: the last tick that arrived for it.
 
-    Beside each row goes the bar of its minute, and for a hole the reason. `configured` are the tickers that should
-    always tick; others are recorded while somebody asks for them. `monotonic` measures how far the exchange's clock
-    has gone on since its last tick; `wall` stands for it before the first.
+    With each row it writes the bar of its minute, and for missing slots before it their reasons. `configured` are the
+    tickers that should always tick; others are recorded while a stream asks for them. `on_written` is called after
+    each successful write. `monotonic` measures how far the exchange's clock has advanced since its last tick; `wall`
+    stands for that clock before the first tick.
     """
 
     def __init__(
         self,
-        store: SlotStore,
+        writer: LiveWriter,
         *,
         interval: int,
         epoch: int,
         configured: Collection[str] | None = None,
-        wrote: Callable[[], None] = lambda: None,
+        on_written: Callable[[], None] = lambda: None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = store
+        self._writer = writer
         self._interval = interval
         self._epoch = epoch
-        self._wrote = wrote
-        self._wall = wall
+        self._on_written = on_written
         self._monotonic = monotonic
-        self._outages = Outages(interval, started=wall(), configured=configured)
-        self._slots: dict[int, dict[str, Price]] = {}
-        self._bars: dict[int, dict[str, MinuteBar]] = {}
-        self._parts = 0
-        self._queued = 0
+        self._clock = ExchangeClock(wall, monotonic)
+        self._outages = Outages(started=wall(), configured=configured)
+        self._slots: Slots[Price] = Slots()
+        self._bars: Slots[MinuteBar] = Slots()
+        self._bar_parts = 0
         self._written = 0
         self._dropped = 0
         self._down_since: float | None = None
         self._deposed = False
         self._newest_epoch = 0
-        self._newest: dict[str, int] = {}  # the newest slot of each ticker
-        self._early: set[tuple[int, str]] = set()
-        self._hurry = anyio.Event()
-        self._clock: float | None = None  # the exchange's time less our monotonic one, seconds
-        self._clocks = (0.0, 0.0)  # the furthest of the window before, and of this one
-        self._window_began = 0.0
+        self._newest_slot: dict[str, int] = {}
+        self._early: set[tuple[int, str]] = set()  # open slots to write at once
+        self._wake = anyio.Event()
 
     def __repr__(self) -> str:
-        return f"<Recorder every {self._interval} s, {self._queued} queued, {self._written} written>"
+        return f"<Recorder every {self._interval} s, {self._slots.rows} queued, {self._written} written>"
 
     def statistics(self) -> RecorderStatistics:
-        """What it did since its start."""
-        return RecorderStatistics(
-            self._queued, self._written, self._dropped, self._down_since is not None, self._deposed
-        )
+        """Its counters."""
+        down = self._down_since is not None
+        return RecorderStatistics(self._slots.rows, self._written, self._dropped, down, self._deposed)
 
     def bars(self, ticker: str) -> list[MinuteBar]:
-        """The bars of a ticker that are not stored yet: of the open minute, and of a queue."""
-        return [of_minute[ticker] for of_minute in self._bars.values() if ticker in of_minute]
+        """The bars of a ticker that are not stored yet: of the open minute and of a queue."""
+        return self._bars.of_ticker(ticker)
 
     def on_message(self, message: Message) -> None:
         """Take a tick into its slot; the last to arrive within the highest epoch is the slot's price."""
         if isinstance(message, Upstream):
-            self._outages.receive(message, self._exchange_time())
+            self._outages.on_upstream(message, self._clock.now())
         if not isinstance(message, Tick) or self._deposed or message.epoch < self._newest_epoch:
             return
         self._newest_epoch = message.epoch
-        self._read_clock(message.exchange_timestamp / 1000)
-        slot = message.slot(self._interval)
-        of_slot = self._slots.setdefault(slot, {})
-        self._queued += message.ticker not in of_slot
-        of_slot[message.ticker] = Price(
-            message.ticker, slot, message.price, message.exchange_timestamp, Source.LIVE, self._epoch
-        )
-        if slot > self._newest.get(message.ticker, 0):
-            if slot - self._newest.get(message.ticker, 0) > self._interval:
-                self._write_early(slot, message.ticker)
-            self._newest[message.ticker] = slot
-        self._take_into_bar(message)
+        self._clock.on_tick(message.exchange_timestamp / 1000)
+        price = slot_price(message, self._interval, source=Source.LIVE, epoch=self._epoch)
+        self._slots.put(price)
+        newest = self._newest_slot.get(price.ticker, 0)
+        if price.timestamp > newest:
+            self._newest_slot[price.ticker] = price.timestamp
+            if price.timestamp - newest > self._interval:
+                # Written at once, while it is open, so that the gap before it is known and can be filled now.
+                self._early.add((price.timestamp, price.ticker))
+                self._wake.set()
+        self._add_to_bar(message)
 
-    def _write_early(self, slot: int, ticker: str) -> None:
-        """Write the open slot after a hole at once, so that the hole is known and can be filled now."""
-        self._early.add((slot, ticker))
-        self._hurry.set()
-
-    def _take_into_bar(self, tick: Tick) -> None:
-        of_minute = self._bars.setdefault(minute(tick.exchange_timestamp), {})
-        bar = of_minute.get(tick.ticker)
+    def _add_to_bar(self, tick: Tick) -> None:
+        bar = self._bars.get(minute(tick.exchange_timestamp), tick.ticker)
         if bar is None:
-            self._parts += 1
-            of_minute[tick.ticker] = MinuteBar.of(tick, self._epoch, self._parts)
+            self._bar_parts += 1
+            self._bars.put(MinuteBar.of(tick, self._epoch, self._bar_parts))
         else:
-            of_minute[tick.ticker] = bar.with_tick(tick)
-
-    def _exchange_time(self) -> float:
-        """UNIX seconds by the exchange's clock, as far as it is known."""
-        return self._wall() if self._clock is None else self._monotonic() + self._clock
-
-    def _read_clock(self, exchange_seconds: float) -> None:
-        """Take the furthest the exchange's clock showed in this window and the one before.
-
-        Closing a slot early is harmless, since a later tick corrects it; an old tick must not hold it open, and a tick
-        of the future must not count for ever.
-        """
-        now = self._monotonic()
-        clock = exchange_seconds - now
-        if self._clock is None or now - self._window_began > 2 * CLOCK_SECONDS:
-            self._clocks = (clock, clock)
-            self._window_began = now
-        elif now - self._window_began > CLOCK_SECONDS:
-            self._clocks = (self._clocks[1], clock)
-            self._window_began = now
-        else:
-            self._clocks = (self._clocks[0], max(self._clocks[1], clock))
-        self._clock = max(self._clocks)
+            self._bars.put(bar.with_tick(tick))
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Write closed slots until cancelled, then what is left, the open slot too."""
+        """Write closed slots until cancelled, then everything that is left, the open slot included."""
         task_status.started()
         try:
             while True:
-                with anyio.move_on_after(self._pause()):
-                    await self._hurry.wait()
-                self._hurry = anyio.Event()
+                with anyio.move_on_after(self._pause_seconds()):
+                    await self._wake.wait()
+                self._wake = anyio.Event()
                 await self.write()
         finally:
             with anyio.move_on_after(STOP_SECONDS, shield=True):
                 await self.write(with_open=True)
-            if self._queued:
-                log.error("stopped with slots unwritten", rows=self._queued)
+            if self._slots.rows:
+                log.error("recorder stopped with unwritten slots", rows=self._slots.rows)
 
-    def _pause(self) -> float:
-        """Seconds until there may be something to write."""
+    def _pause_seconds(self) -> float:
+        """How long until there may be something to write."""
         if self._down_since is not None:
             return RETRY_SECONDS
-        if self._clock is None:
+        if not self._clock.known:
             return min(1.0, self._interval)
-        beat = min(self._interval, MINUTE)
-        since_close = (self._exchange_time() - GRACE_SECONDS) % beat
-        return max(0.01, beat - since_close)
+        period = min(self._interval, MINUTE)
+        return max(0.01, period - (self._clock.now() - GRACE_SECONDS) % period)
 
     async def write(self, *, with_open: bool = False) -> None:
-        """Write the closed slots and minutes, oldest first; while the database is away they stay."""
+        """Write the closed slots and minutes, oldest first; while the database is unavailable they stay queued."""
         self._drop_oldest()
-        closed = float("inf") if with_open else self._exchange_time() - GRACE_SECONDS
-        early = [row for slot, ticker in self._early if (row := self._slots.get(slot, {}).get(ticker))]
+        closed = float("inf") if with_open else self._clock.now() - GRACE_SECONDS
+        early = [row for slot, ticker in self._early if (row := self._slots.get(slot, ticker))]
         rows_and_bars = zip_longest(
-            chain(_pieces(self._slots, closed - self._interval), [early] if early else []),
-            _pieces(self._bars, closed - MINUTE),
+            chain(self._slots.batches(closed - self._interval, WRITE_ROWS), [early] if early else []),
+            self._bars.batches(closed - MINUTE, WRITE_ROWS),
             fillvalue=(),
         )
         wrote = False
         for rows, bars in rows_and_bars:
+            reasons = self._outages.reasons()
             try:
-                leads = await self._store.write_live(rows, self._epoch, bars=bars, why=self._why)
+                is_leader = await self._writer.write_live(rows, self._epoch, bars=bars, reasons=reasons)
             except DatabaseUnavailable as exc:
-                self._say_down(exc)
+                self._on_unavailable(exc)
                 return
-            if not leads:
-                self._depose()
+            if not is_leader:
+                self._on_deposed()
                 return
             wrote = True
-            self._early.difference_update((row.timestamp, row.ticker) for row in rows)
-            self._forget(rows, bars)
-            self._say_up()
+            self._remove_written(rows, bars)
+            self._on_available()
         if wrote:
-            self._wrote()
+            self._on_written()
 
-    def _why(self, ticker: str, start: int, end: int) -> Sequence[Interval]:
-        return self._outages.explain(ticker, start, end)
-
-    def _forget(self, rows: Sequence[Price], bars: Sequence[MinuteBar]) -> None:
-        # A tick that came while we wrote has put another row or bar here, which is still to be written.
+    def _remove_written(self, rows: Sequence[Price], bars: Sequence[MinuteBar]) -> None:
+        """Remove what was written; a tick that came during the write has replaced its row, which then stays."""
         self._written += len(rows)
+        self._early.difference_update((row.timestamp, row.ticker) for row in rows)
         for row in rows:
-            self._queued -= _remove(self._slots, row.timestamp, row.ticker, row)
+            self._slots.remove(row)
         for bar in bars:
-            _remove(self._bars, bar.timestamp, bar.ticker, bar)
+            self._bars.remove(bar)
 
     def _drop_oldest(self) -> None:
-        """Keep the queue within a day and its memory: the newest rows are worth more."""
+        """Keep the queue within its limits; the newest rows are worth more."""
         before = self._dropped
-        # Counted in slots, not from the newest: one tick with a date of the far future must not empty the queue.
-        while len(self._slots) > QUEUE_SECONDS // self._interval + 2 or self._queued > QUEUE_ROWS:
-            oldest = min(self._slots)
-            self._outages.lost(oldest, oldest + self._interval)
-            rows = len(self._slots.pop(oldest))
-            self._queued -= rows
+        # Slots are counted: with an age limit, one tick with a date of the far future would empty the queue.
+        while len(self._slots) > QUEUE_SECONDS // self._interval + 2 or self._slots.rows > QUEUE_ROWS:
+            oldest, rows = self._slots.remove_oldest()
+            self._outages.on_dropped(oldest, oldest + self._interval)
             self._dropped += rows
         while len(self._bars) > QUEUE_SECONDS // MINUTE + 2:
-            del self._bars[min(self._bars)]
+            self._bars.remove_oldest()
         if before == 0 and self._dropped:
-            log.error("queue full, oldest slots dropped", rows=self._dropped)
+            log.error("slot queue full, oldest slots dropped", rows=self._dropped)
 
-    def _say_down(self, error: DatabaseUnavailable) -> None:
+    def _on_unavailable(self, error: DatabaseUnavailable) -> None:
         if self._down_since is None:
             self._down_since = self._monotonic()
-            log.error("database away, slots are queued", error=str(error), rows=self._queued)
+            log.error("database unavailable, slots queued", error=str(error), rows=self._slots.rows)
 
-    def _say_up(self) -> None:
+    def _on_available(self) -> None:
         if self._down_since is not None:
-            away = self._monotonic() - self._down_since
+            seconds = round(self._monotonic() - self._down_since, 1)
             self._down_since = None
-            log.info("database back, writing the queue", away_seconds=round(away, 1), rows=self._queued)
+            log.info("database available, writing queued slots", away_seconds=seconds, rows=self._slots.rows)
 
-    def _depose(self) -> None:
+    def _on_deposed(self) -> None:
         self._deposed = True
         self._slots.clear()
         self._bars.clear()
         self._early.clear()
-        self._queued = 0
-        log.warning("another process records into this database now, recording stops", epoch=self._epoch)
+        log.warning("recording stopped, another process records into this database", epoch=self._epoch)
 
 
-def _pieces(queue: dict[int, dict[str, Entry]], newest: float) -> Iterator[list[Entry]]:
-    """What began by `newest`, oldest first, in pieces of whole moments."""
-    piece: list[Entry] = []
-    for moment in sorted(queue):
-        if moment > newest:
-            break
-        piece += queue[moment].values() if moment in queue else ()
-        if len(piece) >= WRITE_ROWS:
-            yield piece
-            piece = []
-    if piece:
-        yield piece
+class ExchangeClock:
+    """The exchange's time, UNIX seconds: the furthest that a tick of the last two windows showed.
 
+    To be too far ahead is harmless, since a later tick corrects a slot that was closed too early. An old tick must not
+    hold a slot open, and a tick of the future must not count for ever.
+    """
 
-def _remove(queue: dict[int, dict[str, Entry]], moment: int, ticker: str, entry: Entry) -> bool:
-    """Take an entry out of the queue, unless another has taken its place."""
-    of_moment = queue.get(moment, {})
-    if of_moment.get(ticker) is not entry:
-        return False
-    del of_moment[ticker]
-    if not of_moment:
-        del queue[moment]
-    return True
+    def __init__(self, wall: Callable[[], float], monotonic: Callable[[], float]) -> None:
+        self._wall = wall
+        self._monotonic = monotonic
+        self._offset: float | None = None  # the exchange's time minus our monotonic time
+        self._furthest = (0.0, 0.0)  # offset of the window before, and of this one
+        self._window_began = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether a tick has shown it."""
+        return self._offset is not None
+
+    def now(self) -> float:
+        """The exchange's time; before the first tick our wall clock's."""
+        return self._wall() if self._offset is None else self._monotonic() + self._offset
+
+    def on_tick(self, exchange_seconds: float) -> None:
+        """Take the timestamp of a tick."""
+        now = self._monotonic()
+        offset = exchange_seconds - now
+        if self._offset is None or now - self._window_began > 2 * CLOCK_SECONDS:
+            self._furthest = (offset, offset)
+            self._window_began = now
+        elif now - self._window_began > CLOCK_SECONDS:
+            self._furthest = (self._furthest[1], offset)
+            self._window_began = now
+        else:
+            self._furthest = (self._furthest[0], max(self._furthest[1], offset))
+        self._offset = max(self._furthest)

@@ -1,1 +1,1 @@
-"""The snapshot as a task, for those who run a scheduler of their own: the statements are the recorder's."""
+"""Snapshot and daily work as tasks, for operators with a scheduler of their own. They run the recorder's statements."""

@@ -1,76 +1,64 @@
-"""The snapshot as a single step: ask the exchange for the prices of now, store those whose slot is empty.
+"""The snapshot as a single step: request the current prices, store those whose slot is empty. It knows no scheduler.
 
-It sees one price where the recorder sees all of a slot, so it never writes over anything. It knows no scheduler.
+It sees one price where the recorder sees all ticks of a slot, so it never replaces a row.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from ..errors import ExchangeRefused, ExchangeUnreachable
-from ..history.reading import Page
+from ..database.engine import Database
+from ..errors import ExchangeRefused
+from ..history import prices
+from ..history.pages import PageQuery
+from ..history.slots import slot_price
+from ..history.writer import HistoryWriter
 from ..model import Price, Tick
 
-__all__ = ["SOURCE", "SnapshotStore", "snapshot"]
+__all__ = ["SOURCE", "snapshot"]
 
 log = structlog.get_logger(__name__)
 
-#: What a row says of where it comes from.
+#: The stored source of a snapshot's price.
 SOURCE = "snapshot"
 
 
-class SnapshotStore(Protocol):
-    """Where snapshots go: `Store` is one."""
-
-    interval: int
-
-    async def prices(self, ticker: str, *, start: int, end: int, limit: int) -> Page: ...
-    async def insert_missing(self, prices: Iterable[Price]) -> None: ...
-
-
 async def snapshot(
-    store: SnapshotStore,
+    writer: HistoryWriter,
     newest: Callable[[str], Awaitable[Tick | None]],
     tickers: Sequence[str],
     *,
     wall: Callable[[], float] = time.time,
 ) -> int:
-    """Store the price of now of each ticker whose slot is still empty; how many were asked for and found.
+    """Store the current price of each ticker whose slot is empty; returns how many prices the exchange returned.
 
-    Where every slot is filled, or no ticker is named, the exchange is not asked. A ticker it refuses costs no other.
-    Raises ExchangeUnreachable, after storing what came before, and DatabaseUnavailable; both may pass.
+    A ticker whose slot is filled is not requested. A ticker that the exchange refuses is logged and left out. Raises
+    ExchangeUnreachable, after storing what came before it, and DatabaseUnavailable; both may pass.
     """
-    wanted = [ticker for ticker in tickers if not await _filled(store, ticker, wall())]
+    missing = [ticker for ticker in tickers if not await _is_filled(writer.database, ticker, writer.interval, wall())]
     rows: list[Price] = []
     try:
-        for ticker in wanted:
-            tick = await _asked(newest, ticker)
+        for ticker in missing:
+            tick = await _newest_or_none(newest, ticker)
             if tick is not None:
-                rows.append(_row(tick, store.interval))
+                rows.append(slot_price(tick, writer.interval, source=SOURCE, epoch=0))
     finally:
-        await store.insert_missing(rows)
+        await writer.insert_missing(rows)
     return len(rows)
 
 
-async def _filled(store: SnapshotStore, ticker: str, now: float) -> bool:
-    # By our own clock, which may be wrong: then a question too many or too few is asked, but the slot of a price is
-    # always that of the exchange's time.
-    slot = int(now) - int(now) % store.interval
-    page = await store.prices(ticker, start=slot, end=slot + store.interval, limit=1)
+async def _is_filled(database: Database, ticker: str, interval: int, now: float) -> bool:
+    # Our own clock may be wrong: then a request too many or too few is made. The slot of a stored price is always that
+    # of the exchange's time.
+    slot = int(now) - int(now) % interval
+    page = await database.read(prices.page, PageQuery(ticker, slot, slot + interval, limit=1))
     return bool(page.data)
 
 
-async def _asked(newest: Callable[[str], Awaitable[Tick | None]], ticker: str) -> Tick | None:
+async def _newest_or_none(newest: Callable[[str], Awaitable[Tick | None]], ticker: str) -> Tick | None:
     try:
         return await newest(ticker)
-    except ExchangeUnreachable:
-        raise
     except ExchangeRefused as exc:
-        log.warning("the exchange has no price of a ticker", ticker=ticker, reason=str(exc))
+        log.warning("ticker refused by the exchange", ticker=ticker, reason=str(exc))
         return None
-
-
-def _row(tick: Tick, interval: int) -> Price:
-    return Price(tick.ticker, tick.slot(interval), tick.price, tick.exchange_timestamp, SOURCE)

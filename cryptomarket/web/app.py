@@ -16,7 +16,7 @@ from ..persons.credential_middleware import CredentialMiddleware
 from ..stream.endpoint import address_group, anonymous
 from .api.candles import RecentBars, candle_router, no_bars
 from .api.completeness import Completeness
-from .api.dependencies import PriceStore, TickerCatalogue, TickerNames
+from .api.dependencies import HistoryDatabase, TickerCatalogue, TickerNames
 from .api.exports import export_router
 from .api.openapi import describe
 from .api.persons import PersonServices, person_router
@@ -41,7 +41,7 @@ def create_app(
     *,
     tickers: Sequence[str],
     latest: LatestValues,
-    store: PriceStore,
+    database: HistoryDatabase,
     stream: ASGIApp,
     catalogue: TickerCatalogue,
     interval: int,
@@ -68,10 +68,10 @@ def create_app(
         separate_input_output_schemas=False,
     )
     names, completeness = TickerNames(tickers, catalogue), Completeness(interval, wall)
-    app.include_router(price_router(store, names, latest, completeness))
-    app.include_router(candle_router(store, names, bars, completeness))
-    app.include_router(export_router(store, names, completeness))
-    app.include_router(udf_router(store, names, latest, bars, wall))
+    app.include_router(price_router(database, names, latest, completeness))
+    app.include_router(candle_router(database, names, bars, completeness))
+    app.include_router(export_router(database, names, completeness))
+    app.include_router(udf_router(database, names, latest, bars, wall))
     if persons is not None:
         app.include_router(person_router(persons))
     app.include_router(status_router(latest, health, statistics, wall))

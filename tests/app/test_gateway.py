@@ -13,6 +13,8 @@ from anyio.abc import TaskStatus
 
 from cryptomarket.app.gateway import Gateway, serve
 from cryptomarket.errors import StartError
+from cryptomarket.history import candles_table, prices
+from cryptomarket.history.pages import PageQuery
 from cryptomarket.model import Price, UpstreamState
 from cryptomarket.settings import Settings, read_settings
 from cryptomarket.simulator.exchange import Exchange, running_exchange
@@ -61,9 +63,11 @@ async def test_the_daily_work_is_made_up_at_the_start(tmp_path: Path) -> None:
     """What an operator does not want to keep is gone soon after a start, and the status says what was done when."""
     async with running_exchange() as exchange:
         gateway = Gateway(settings_for(tmp_path, exchange, keep_prices_days=3, keep_candles_days="1m=3"))
-        async with gateway.store as store:
-            await store.migrate()
-            await store.insert_missing([Price("btc_usd", 1_700_000_040, Decimal(1), 1_700_000_041_000, "backfill")])
+        async with gateway.database:
+            await gateway.history.migrate()
+            await gateway.history.insert_missing(
+                [Price("btc_usd", 1_700_000_040, Decimal(1), 1_700_000_041_000, "backfill")]
+            )
         async with gateway.running():
 
             def done() -> bool:
@@ -72,10 +76,10 @@ async def test_the_daily_work_is_made_up_at_the_start(tmp_path: Path) -> None:
                 return wanted <= {name for name, job in jobs.items() if job["finished"] and not job["failure"]}
 
             await eventually(done, "the work of the day is done")
-            async with gateway.store.reading() as reader:
-                assert (await reader.prices("btc_usd", end=1_700_000_100)).data == []
-                assert await reader.candles("btc_usd", "1m", end=1_700_000_100) == []
-                assert len(await reader.candles("btc_usd", "1h", end=1_700_000_100)) == 1
+            old = PageQuery("btc_usd", end=1_700_000_100)
+            assert (await gateway.database.read(prices.page, old)).data == []
+            assert await gateway.database.read(candles_table.page, "1m", old) == []
+            assert len(await gateway.database.read(candles_table.page, "1h", old)) == 1
 
 
 async def test_readiness_follows_the_exchange(tmp_path: Path) -> None:

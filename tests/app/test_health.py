@@ -12,7 +12,6 @@ from cryptomarket.app.health import Doctor
 from cryptomarket.database.engine import Database
 from cryptomarket.database.schema import prices
 from cryptomarket.deribit.auth import Credentials, Secret
-from cryptomarket.history.store import Store
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.web.health import Check
 from tests.redis_server import running_redis
@@ -78,7 +77,7 @@ async def test_a_database_is_written_to_and_left_as_it_was(tmp_path: Path, datab
         database = Database(database_url, pooled=False)
         async with database.readers.connect() as connection:
             tables = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
-        async with Store(database_url) as store:
+        async with Database(database_url) as store:
             await store.migrate()
         full = await examined(tmp_path, exchange.http_url, database_url=database_url)
         async with database.readers.connect() as connection:

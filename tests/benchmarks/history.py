@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,14 +29,14 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from cryptomarket.database.schema import prices as table
-from cryptomarket.history import queries
+from cryptomarket.history import candles_table, ledger, prices
+from cryptomarket.history.pages import PageQuery
 from cryptomarket.history.recorder import Recorder
-from cryptomarket.history.store import Store
 from cryptomarket.market.latest import LatestValues
 from cryptomarket.model import Tick
 from cryptomarket.web.app import create_app
 from cryptomarket.web.health import Health
-from tests.databases import running_postgres
+from tests.databases import StoredHistory, running_postgres
 
 START = 1_577_836_800  # 2020-01-01
 TICKER = "btc_usd"
@@ -63,7 +64,7 @@ def fill_sqlite(path: str, rows: int) -> None:
     connection.close()
 
 
-async def fill_postgresql(store: Store, rows: int) -> None:
+async def fill_postgresql(store: StoredHistory, rows: int) -> None:
     """The same rows, made by PostgreSQL itself."""
     async with store.database.writers.begin() as connection:
         await connection.execute(text("SET LOCAL synchronous_commit = off"))
@@ -157,7 +158,7 @@ class Row(BaseModel):
     exchange_timestamp: int
 
 
-def usual_answer(store: Store) -> FastAPI:
+def usual_answer(store: StoredHistory) -> FastAPI:
     """What the field does: FastAPI, a pydantic model a row, ORM rows, OFFSET."""
     app = FastAPI()
     sessions = async_sessionmaker(store.database.readers)
@@ -183,7 +184,7 @@ def usual_answer(store: Store) -> FastAPI:
 class Bench:
     """One database's measurements, printed as they come."""
 
-    def __init__(self, kind: str, store: Store, rows: int, rounds: int) -> None:
+    def __init__(self, kind: str, store: StoredHistory, rows: int, rounds: int) -> None:
         self.kind = kind
         self.store = store
         self.rows = rows
@@ -197,7 +198,7 @@ class Bench:
         self.app = create_app(
             tickers=[TICKER],
             latest=LatestValues([TICKER], monotonic=time.monotonic, wall=time.time),
-            store=store,
+            database=store.database,
             stream=lambda *_: None,  # type: ignore[arg-type]
             catalogue=names,
             interval=60,
@@ -238,14 +239,14 @@ class Bench:
 
     async def floor(self, position: int) -> None:
         """The statement of a page by our reader, and by the bare driver."""
-        values = {**queries.bounds(TICKER, None, None, position, 1000, "asc"), "head": '{"ticker":"btc_usd","price":'}
+        query = PageQuery(TICKER, after=position)
+        values = {**query.parameters(), "before_price": '{"ticker":"btc_usd","price":'}
 
         async def ours(n: int) -> None:
-            async with self.store.reading() as reader:
-                page = await reader.text_page("json", TICKER, limit=1000, after=position + n)
-                assert page.count == 1000
+            page = await self.store.database.read(prices.text_page, "json", replace(query, after=position + n))
+            assert page.count == 1000
 
-        bare = await bare_driver(self.store, queries.lines("json", "asc"), values)
+        bare = await bare_driver(self.store, prices.text_page_statement("json", "asc"), values)
         await times(bare, 30)
         floor, reader = await times(bare, self.rounds), await times(ours, self.rounds)
         self.say("our reader over the bare driver, median", p50(reader) / p50(floor), "times", 1.6)
@@ -264,18 +265,17 @@ class Bench:
         year = START + min(365 * 86_400, self.rows * 60)
 
         async def candles(n: int) -> None:
-            async with self.store.reading() as reader:
-                found = await reader.candle_text(TICKER, "1m", start=START + 60 * n, limit=1000)
-                assert found is not None
-                assert found.count == 1000
+            query = PageQuery(TICKER, start=START + 60 * n)
+            found = await self.store.database.read(candles_table.text_page, "1m", query)
+            assert found is not None
+            assert found.count == 1000
 
         async def request(n: int) -> None:
             within = f"start={START + 60 * n}&end={START + 60 * (n + 1000)}"
             assert await ask(self.app, "/api/v1/candles", f"ticker={TICKER}&limit=1000&{within}") == 200
 
         async def coverage(_: int) -> None:
-            async with self.store.reading() as reader:
-                assert (await reader.coverage(TICKER, START, year)).complete
+            assert (await self.store.database.read(ledger.coverage, TICKER, START, year)).complete
 
         await times(candles, 20)
         self.say_p99("1,000 candles as JSON", await middle_of_three(candles, self.rounds), 3)
@@ -302,7 +302,7 @@ class Bench:
 
     async def record(self, seconds: int = 10) -> None:
         """60 tickers with a row each second, and several ticks in it."""
-        store = Store(self.store.database.url.render_as_string(hide_password=False), interval=1)
+        store = StoredHistory(self.store.database.url.render_as_string(hide_password=False), interval=1)
         async with store:
             recorder = Recorder(store, interval=1, epoch=await store.take_epoch())
             used = time.process_time()
@@ -317,7 +317,9 @@ class Bench:
         self.say("CPU to record 60 tickers a second", used / seconds * 100, "% core", 2)
 
 
-async def bare_driver(store: Store, statement: Any, given: dict[str, Any]) -> Callable[[int], Awaitable[object]]:
+async def bare_driver(
+    store: StoredHistory, statement: Any, given: dict[str, Any]
+) -> Callable[[int], Awaitable[object]]:
     """The same statement on an open connection of the driver, with nothing of ours around it."""
     url = store.database.url
     compiled = statement.compile(dialect=store.database.readers.dialect)
@@ -343,11 +345,11 @@ OPEN: list[Callable[[], Awaitable[object]]] = []
 
 async def measure(kind: str, url: str, rows: int, rounds: int) -> list[str]:
     """Fill the database and measure everything on it."""
-    async with Store(url) as store:
+    async with StoredHistory(url) as store:
         await store.migrate()
         began = time.perf_counter()
         if kind == "sqlite":
-            await asyncio.to_thread(fill_sqlite, store.place, rows)
+            await asyncio.to_thread(fill_sqlite, store.database.place, rows)
         else:
             await fill_postgresql(store, rows)
         print(f"{kind:<11}{rows:,} rows made in {time.perf_counter() - began:.0f} s", flush=True)

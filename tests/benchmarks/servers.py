@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from cryptomarket.app.server import Server, bound_socket, http_protocol
 from cryptomarket.cluster.single import SingleNode
-from cryptomarket.history.store import Store
+from cryptomarket.database.engine import Database
 from cryptomarket.market.latest import LatestValues
 from cryptomarket.model import Tick
 from cryptomarket.stream.endpoint import StreamEndpoint
@@ -77,7 +77,7 @@ async def ours(port: int, http: Any, max_streams: int = 100_000) -> None:
     app = create_app(
         tickers=[EVENT],
         latest=latest,
-        store=Store("sqlite+aiosqlite:///unopened.db"),
+        database=Database("sqlite+aiosqlite:///unopened.db"),
         stream=endpoint,
         catalogue=Nothing(),
         interval=60,

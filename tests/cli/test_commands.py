@@ -11,9 +11,9 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from cryptomarket.cli import app
-from cryptomarket.history.store import Store
 from cryptomarket.model import Price
 from cryptomarket.simulator.exchange import running_exchange
+from tests.databases import StoredHistory
 from tests.processes import run_program
 
 HOUR = 1_732_136_400  # 2024-11-20T21:00:00Z
@@ -22,7 +22,7 @@ HOUR = 1_732_136_400  # 2024-11-20T21:00:00Z
 @pytest.fixture
 async def stored(database_url: str) -> str:
     """The address of a database with ten minutes of prices, one of them missing."""
-    async with Store(database_url) as store:
+    async with StoredHistory(database_url) as store:
         await store.migrate()
         epoch = await store.take_epoch()
         for minute in (0, 1, 2, 3, 5, 6, 7, 8, 9):

@@ -9,19 +9,20 @@ import pytest
 from anyio.abc import TaskStatus
 
 from cryptomarket.cluster.election import VALID_SECONDS, Election
+from cryptomarket.database.lease import DatabaseLease
 from cryptomarket.errors import DatabaseUnavailable
-from cryptomarket.history.store import Store
+from tests.databases import StoredHistory
 from tests.processes import eventually
 
 
 class Node:
     """A node that leads and follows, and records its epochs."""
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: StoredHistory, name: str) -> None:
         self.epochs: list[int] = []
         self.running = False
         self.now = 0.0
-        self.election = Election(store, name)
+        self.election = Election(DatabaseLease(store.database), name)
 
     async def run_as_leader(self, epoch: int, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         self.epochs.append(epoch)
@@ -38,7 +39,7 @@ async def nodes(database_url: str, count: int) -> AsyncIterator[list[Node]]:
     async with AsyncExitStack() as stack:
         found = []
         for number in range(count):
-            store = await stack.enter_async_context(Store(database_url, interval=60))
+            store = await stack.enter_async_context(StoredHistory(database_url, interval=60))
             await store.migrate()
             found.append(Node(store, f"n{number}"))
         async with anyio.create_task_group() as tasks:
@@ -68,10 +69,10 @@ async def test_one_leads_and_another_takes_over(database_url: str) -> None:
 
 async def test_a_deposed_leader_stops(database_url: str) -> None:
     """When another process takes an epoch, the leader stops at its next renewal and leads again later."""
-    async with nodes(database_url, 1) as (node,), Store(database_url, interval=60) as other:
+    async with nodes(database_url, 1) as (node,), StoredHistory(database_url, interval=60) as other:
         await eventually(lambda: node.running, "it leads")
         epoch = await other.take_epoch()
-        assert await other.renew_lease("other", epoch, None) is False
+        assert await DatabaseLease(other.database).renew_lease("other", epoch, None) is False
         await eventually(lambda: not node.running, "it stops")
         await eventually(lambda: node.running and node.epochs[-1] > epoch, "it leads again")
 
@@ -178,7 +179,7 @@ async def test_what_fails_in_the_leader_is_raised(database_url: str) -> None:
     async def broken(_: int, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         raise Bug
 
-    async with Store(database_url, interval=60) as store:
+    async with StoredHistory(database_url, interval=60) as store:
         await store.migrate()
         with pytest.RaisesGroup(Bug, flatten_subgroups=True), anyio.fail_after(20):
-            await Election(store, "n").run(broken)
+            await Election(DatabaseLease(store.database), "n").run(broken)

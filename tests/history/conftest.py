@@ -4,15 +4,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from cryptomarket.history.store import Store
-from tests.databases import database_url, postgres, postgres_url, sqlite_url
+from tests.databases import StoredHistory, database_url, postgres, postgres_url, sqlite_url
 
 __all__ = ["database_url", "postgres", "postgres_url", "sqlite_url"]
 
 
 @pytest.fixture
-async def store(database_url: str) -> AsyncIterator[Store]:
+async def store(database_url: str) -> AsyncIterator[StoredHistory]:
     """An open, migrated, empty store."""
-    async with Store(database_url) as opened:
+    async with StoredHistory(database_url) as opened:
         await opened.migrate()
         yield opened

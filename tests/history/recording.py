@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from cryptomarket.history.candles import MinuteBar
+from cryptomarket.history.intervals import MissingReasons
 from cryptomarket.history.recorder import Recorder
-from cryptomarket.history.store import Store
-from cryptomarket.history.writing import Why
 from cryptomarket.model import Price, Tick
+from tests.databases import StoredHistory
 
 __all__ = ["INTERVAL", "price_at"]
 
@@ -28,20 +28,22 @@ def price_at(milliseconds: int) -> Decimal:
 class Telling:
     """A store that says on standard output which slots it has committed."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: StoredHistory) -> None:
         self._store = store
 
-    async def write_live(self, prices: Sequence[Price], epoch: int, *, bars: Sequence[MinuteBar], why: Why) -> bool:
+    async def write_live(
+        self, rows: Sequence[Price], epoch: int, *, bars: Sequence[MinuteBar], reasons: MissingReasons
+    ) -> bool:
         """Write, then tell."""
-        written = await self._store.write_live(prices, epoch, bars=bars, why=why)
-        for slot in sorted({price.timestamp for price in prices}):
+        written = await self._store.write_live(rows, epoch, bars=bars, reasons=reasons)
+        for slot in sorted({price.timestamp for price in rows}):
             print(slot, flush=True)
         return written
 
 
 async def main(url: str, first_slot: int) -> None:
     """Record until killed."""
-    async with Store(url) as store:
+    async with StoredHistory(url) as store:
         await store.migrate()
         epoch = await store.take_epoch()
         now = float(first_slot)

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from cryptomarket.errors import DatabaseUnavailable
-from cryptomarket.history.backfill import Backfill, BarLike, Points
+from cryptomarket.history.backfill import Backfill, HistoryBar, Points
 from cryptomarket.history.candles import MinuteBar
+from cryptomarket.history.intervals import MissingReasons
 from cryptomarket.history.recorder import Recorder
-from cryptomarket.history.store import Store
-from cryptomarket.history.writing import Why
 from cryptomarket.model import Price, Tick, Upstream, UpstreamState
 from cryptomarket.simulator.charts import index_chart
 from cryptomarket.simulator.market import Market
+from tests.databases import StoredHistory
 
 __all__ = ["INTERVAL", "START", "TICKERS", "Killed", "World"]
 
@@ -34,7 +34,7 @@ class Killed(BaseException):
 class Door:
     """The way to the store, where the world can stop the recorder before or after the database has confirmed."""
 
-    store: Store
+    store: StoredHistory
     chance: random.Random
     away: bool = False
     deadly: bool = False
@@ -42,15 +42,17 @@ class Door:
     #: Called between the commit and the answer: ticks arrive while the recorder waits.
     meanwhile: Callable[[], None] = lambda: None
 
-    async def write_live(self, prices: Sequence[Price], epoch: int, *, bars: Sequence[MinuteBar], why: Why) -> bool:
+    async def write_live(
+        self, rows: Sequence[Price], epoch: int, *, bars: Sequence[MinuteBar], reasons: MissingReasons
+    ) -> bool:
         """Write, unless the database is away or the process dies."""
         if self.away:
             raise DatabaseUnavailable("away")
         if self.deadly and self.chance.random() < 0.5:
             raise Killed
-        leads = await self.store.write_live(prices, epoch, bars=bars, why=why)
+        leads = await self.store.write_live(rows, epoch, bars=bars, reasons=reasons)
         if leads:
-            self.confirmed |= {(price.ticker, price.timestamp): price.price for price in prices}
+            self.confirmed |= {(price.ticker, price.timestamp): price.price for price in rows}
         if self.deadly:
             raise Killed
         self.meanwhile()
@@ -62,7 +64,7 @@ class Door:
 class World:
     """The exchange, the clocks, the recorder and the model; `play()` runs a script."""
 
-    def __init__(self, seed: int, store: Store) -> None:
+    def __init__(self, seed: int, store: StoredHistory) -> None:
         self.chance = random.Random(seed)
         self.market = Market(seed % 1000)
         self.store = store
@@ -243,7 +245,7 @@ class World:
         chart = index_chart(self.market, index, chart_range, int(self.now * 1000))
         return [(moment, Decimal(str(price))) for moment, price in chart]
 
-    async def bars(self, instrument: str, start: int, end: int, *, minutes: int) -> Sequence[BarLike]:
+    async def bars(self, instrument: str, start: int, end: int, *, minutes: int) -> Sequence[HistoryBar]:
         """No instruments here."""
         raise AssertionError(instrument)
 

@@ -12,9 +12,9 @@ from cryptomarket.errors import ExchangeRefused
 from cryptomarket.history.backfill import Backfill, Chart, Points, fill, index_chart, ranges_for
 from cryptomarket.history.intervals import Interval, Kind
 from cryptomarket.history.recorder import Recorder
-from cryptomarket.history.store import Store
 from cryptomarket.model import Price, Tick
 from cryptomarket.simulator.exchange import running_exchange
+from tests.databases import StoredHistory
 
 from .test_recorder import until
 
@@ -93,7 +93,7 @@ def slot_now(back: int = 0) -> int:
     return OPEN[0] - 60 * back
 
 
-async def with_holes(store: Store, ticker: str, *present: int) -> None:
+async def with_holes(store: StoredHistory, ticker: str, *present: int) -> None:
     """Record these slots, counted back from now, and thereby the holes between."""
     epoch = await store.take_epoch()
     for back in sorted(present, reverse=True):
@@ -101,7 +101,7 @@ async def with_holes(store: Store, ticker: str, *present: int) -> None:
         await store.write_live([Price(ticker, slot, Decimal(1), slot * 1000, epoch=epoch)], epoch)
 
 
-async def test_fills_a_hole_of_an_index(store: Store) -> None:
+async def test_fills_a_hole_of_an_index(store: StoredHistory) -> None:
     """Every slot of an hour's hole is there afterwards, near the exchange's own price, and nothing live was touched."""
     async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         await with_holes(store, "btc_usd", 50, 2)
@@ -117,7 +117,7 @@ async def test_fills_a_hole_of_an_index(store: Store) -> None:
             assert slot <= rows[slot].exchange_timestamp // 1000 < slot + 60
 
 
-async def test_says_that_the_older_history_of_an_index_is_too_coarse(store: Store) -> None:
+async def test_says_that_the_older_history_of_an_index_is_too_coarse(store: StoredHistory) -> None:
     """What the exchange has only as averages of minutes stays missing, and is not asked for again."""
     async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         await with_holes(store, "btc_usd", 300, 2)
@@ -130,7 +130,7 @@ async def test_says_that_the_older_history_of_an_index_is_too_coarse(store: Stor
         assert exchange.state.requests["public/get_index_chart_data"] == asked
 
 
-async def test_fills_a_hole_of_an_instrument(store: Store) -> None:
+async def test_fills_a_hole_of_an_instrument(store: StoredHistory) -> None:
     """An instrument's minutes are known for longer than an index's."""
     async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         await with_holes(store, "BTC-PERPETUAL", 3000, 5)
@@ -138,7 +138,7 @@ async def test_fills_a_hole_of_an_instrument(store: Store) -> None:
         assert (await store.coverage("BTC-PERPETUAL", slot_now(3000), slot_now(4))).complete
 
 
-async def test_fills_a_hole_of_the_volatility_index(store: Store) -> None:
+async def test_fills_a_hole_of_the_volatility_index(store: StoredHistory) -> None:
     """The volatility index has its own history, which goes back further than an index's, in pages."""
     async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         await with_holes(store, "btcdvol_usdc", 1500, 5)
@@ -149,7 +149,7 @@ async def test_fills_a_hole_of_the_volatility_index(store: Store) -> None:
         assert coverage.intervals[1].source == "backfill:volatility"
 
 
-async def test_a_history_that_does_not_exist_is_not_available(store: Store) -> None:
+async def test_a_history_that_does_not_exist_is_not_available(store: StoredHistory) -> None:
     """A ticker the exchange has no history of keeps its hole, with the reason."""
     async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         await with_holes(store, "nosuch_usd", 30, 2)
@@ -158,7 +158,7 @@ async def test_a_history_that_does_not_exist_is_not_available(store: Store) -> N
         assert [interval.reason for interval in coverage.intervals] == [None, "unavailable", None]
 
 
-async def test_a_refusal_of_one_ticker_holds_no_other_up(store: Store) -> None:
+async def test_a_refusal_of_one_ticker_holds_no_other_up(store: StoredHistory) -> None:
     """What the exchange refuses for a passing reason is asked again, after the others were filled."""
 
     class Refusing:
@@ -185,28 +185,28 @@ async def test_a_refusal_of_one_ticker_holds_no_other_up(store: Store) -> None:
 async def test_fills_when_the_exchange_is_back_and_says_so_once(sqlite_url: str) -> None:
     """While the exchange does not answer, one line says so; the hole is filled soon after it does."""
     with capture_logs() as logs:
-        async with Store(sqlite_url) as store, running_exchange() as exchange:
+        async with StoredHistory(sqlite_url) as store, running_exchange() as exchange:
             await store.migrate()
             await with_holes(store, "btc_usd", 10, 3)
             exchange.inject("http_page")
             async with HttpClient(exchange.http_url, tries=1) as api, anyio.create_task_group() as tasks:
                 backfill = Backfill(store, api)
                 await tasks.start(backfill.run)
-                await until(lambda: any("cannot be filled" in line["event"] for line in logs))
+                await until(lambda: any(line["event"] == "backfill failing, retrying" for line in logs))
                 exchange.inject("clear")
-                await until(lambda: any(line["event"] == "holes filled" for line in logs))
+                await until(lambda: any(line["event"] == "missing slots filled" for line in logs))
                 tasks.cancel_scope.cancel()
             assert (await store.coverage("btc_usd", slot_now(8), slot_now(3))).complete
-    events = [line["event"] for line in logs if line["event"].startswith("holes")]
-    assert events == ["holes cannot be filled now, trying again", "holes filled", "holes can be filled again"]
+    events = [line["event"] for line in logs]
+    assert events == ["backfill failing, retrying", "missing slots filled", "backfill working again"]
 
 
-async def test_a_hole_is_filled_within_ten_seconds_of_the_return(store: Store) -> None:
+async def test_a_hole_is_filled_within_ten_seconds_of_the_return(store: StoredHistory) -> None:
     """The first tick after an outage makes the hole known, and the exchange's own chart fills it at once."""
     await with_holes(store, "btc_usd", 12)
     async with running_exchange() as exchange, HttpClient(exchange.http_url) as api, anyio.create_task_group() as tasks:
         backfill = Backfill(store, api)
-        recorder = Recorder(store, interval=60, epoch=await store.take_epoch(), wrote=backfill.look)
+        recorder = Recorder(store, interval=60, epoch=await store.take_epoch(), on_written=backfill.wake)
         await tasks.start(backfill.run)
         await tasks.start(recorder.run)
         recorder.on_message(Tick("btc_usd", Decimal(1), int(time.time() * 1000), epoch=1))
@@ -217,7 +217,7 @@ async def test_a_hole_is_filled_within_ten_seconds_of_the_return(store: Store) -
     assert len((await store.prices("btc_usd")).data) >= 13
 
 
-async def test_fills_a_range_by_hand(store: Store) -> None:
+async def test_fills_a_range_by_hand(store: StoredHistory) -> None:
     """A range without any record is filled too, and the progress reaches its end."""
     progress: list[int] = []
     async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:

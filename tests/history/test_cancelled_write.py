@@ -9,17 +9,20 @@ from typing import Any
 
 import anyio
 
-from cryptomarket.history.store import Store
 from cryptomarket.model import Price, Source
+from tests.databases import StoredHistory
 
 
 async def test_a_cancelled_write_leaves_the_writer_free(tmp_path: Path) -> None:
     """The recorder's last rows are written at once although a long insert and the daily upkeep were just cancelled."""
     many = [Price("btc_usd", slot, Decimal(1), slot * 1000, Source.SIMULATED) for slot in range(40_000)]
-    async with Store(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}", lock_seconds=0.2) as store:
+    async with StoredHistory(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}", lock_seconds=0.2) as store:
         await store.migrate()
         epoch = await store.take_epoch()
-        works: list[Callable[[], Coroutine[Any, Any, object]]] = [partial(store.insert_missing, many), store.tidy]
+        works: list[Callable[[], Coroutine[Any, Any, object]]] = [
+            partial(store.insert_missing, many),
+            store.database.tidy,
+        ]
         for pause, work in product((0.0, 0.001, 0.005, 0.02, 0.05), works):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(work)

@@ -6,12 +6,13 @@ import pytest
 
 from cryptomarket.errors import DatabaseUnavailable
 from cryptomarket.history.backfill import fillable
-from cryptomarket.history.daily_jobs import DAY, DailyJobs, Job, Retention, housekeeping
+from cryptomarket.history.daily_jobs import DailyJobs, Job, Retention, history_jobs
 from cryptomarket.history.intervals import Kind
-from cryptomarket.history.store import Store
+from tests.databases import StoredHistory
 
 from .test_store import SLOT, price
 
+DAY = 86_400
 MIDNIGHT = SLOT // DAY * DAY
 
 
@@ -25,7 +26,7 @@ class Wall:
         return self.now
 
 
-async def test_a_job_runs_once_a_day(store: Store) -> None:
+async def test_a_job_runs_once_a_day(store: StoredHistory) -> None:
     """After each midnight once, at the first start at once, and after a restart not again."""
     wall, ran = Wall(), []
 
@@ -34,14 +35,14 @@ async def test_a_job_runs_once_a_day(store: Store) -> None:
 
     for now in (MIDNIGHT + 10, MIDNIGHT + 20, MIDNIGHT + DAY - 1, MIDNIGHT + DAY, MIDNIGHT + 5 * DAY + 7):
         wall.now = now
-        maintenance = DailyJobs(store, [Job("test", run)], wall=wall)
-        assert await maintenance.work()
-        assert await maintenance.work()
+        maintenance = DailyJobs(store.database, [Job("test", run)], wall=wall)
+        assert await maintenance.run_due()
+        assert await maintenance.run_due()
         assert maintenance.statistics()["test"].day == int(now) // DAY * DAY
     assert ran == [MIDNIGHT + 10, MIDNIGHT + DAY, MIDNIGHT + 5 * DAY + 7]
 
 
-async def test_a_job_that_failed_is_tried_again(store: Store) -> None:
+async def test_a_job_that_failed_is_tried_again(store: StoredHistory) -> None:
     """One failure neither stops the other jobs nor counts as done."""
     fails, ran = [True], []
 
@@ -53,28 +54,28 @@ async def test_a_job_that_failed_is_tried_again(store: Store) -> None:
     async def well() -> None:
         ran.append("second")
 
-    maintenance = DailyJobs(store, [Job("first", failing), Job("second", well)], wall=Wall())
-    assert not await maintenance.work()
+    maintenance = DailyJobs(store.database, [Job("first", failing), Job("second", well)], wall=Wall())
+    assert not await maintenance.run_due()
     assert maintenance.statistics()["first"].failure == "away"
     fails.clear()
-    assert await maintenance.work()
+    assert await maintenance.run_due()
     assert ran == ["second", "first"]
     assert maintenance.statistics()["first"].failure is None
 
 
-async def test_by_default_everything_is_kept(store: Store) -> None:
+async def test_by_default_everything_is_kept(store: StoredHistory) -> None:
     """Without a retention nothing is deleted, however old."""
     await store.insert_missing(price(SLOT - n * DAY) for n in range(0, 4000, 1000))
-    assert await DailyJobs(store, housekeeping(store, Retention(), Wall()), wall=Wall()).work()
+    assert await DailyJobs(store.database, history_jobs(store, Retention(), Wall()), wall=Wall()).run_due()
     assert len((await store.prices("btc_usd")).data) == 4
 
 
-async def test_what_is_pruned_is_not_called_complete(store: Store) -> None:
+async def test_what_is_pruned_is_not_called_complete(store: StoredHistory) -> None:
     """Old prices go, their candles stay as long as they should, and the ledger says pruned."""
     await store.insert_missing(price(MIDNIGHT - 3 * DAY + 3600 * n) for n in range(96))
     wall = Wall(MIDNIGHT + DAY)
     retention = Retention(prices_days=2, candles_days={"1m": 2, "1h": 3})
-    assert await DailyJobs(store, housekeeping(store, retention, wall), wall=wall).work()
+    assert await DailyJobs(store.database, history_jobs(store, retention, wall), wall=wall).run_due()
     rows = (await store.prices("btc_usd")).data
     assert (rows[0].timestamp, len(rows)) == (MIDNIGHT - DAY, 48)
     coverage = await store.coverage("btc_usd", MIDNIGHT - 3 * DAY, MIDNIGHT)
@@ -82,48 +83,43 @@ async def test_what_is_pruned_is_not_called_complete(store: Store) -> None:
         interval.kind is not Kind.MISSING for interval in coverage.intervals if interval.end <= rows[0].timestamp
     )
     assert [interval.end for interval in coverage.intervals if interval.reason == "pruned"][-1] == MIDNIGHT - DAY - 3540
-    async with store.reading() as reader:
-        assert len(await reader.candles("btc_usd", "1h")) == 72
-        assert len(await reader.candles("btc_usd", "1d")) == 4
-        assert (await reader.candles("btc_usd", "1m"))[0].timestamp == MIDNIGHT - DAY
+    assert len(await store.candles("btc_usd", "1h")) == 72
+    assert len(await store.candles("btc_usd", "1d")) == 4
+    assert (await store.candles("btc_usd", "1m"))[0].timestamp == MIDNIGHT - DAY
 
 
-async def test_what_lacked_before_it_was_pruned_still_does(store: Store) -> None:
+async def test_what_lacked_before_it_was_pruned_still_does(store: StoredHistory) -> None:
     """Candles outlive their prices, so a partial one must stay partial, and whole ones whole."""
     day = MIDNIGHT - 3 * DAY
     await store.insert_missing(price(day + 60 * n) for n in range(180) if n != 70)
-    async with store.reading() as reader:
-        before = await reader.candles("btc_usd", "1h")
+    before = await store.candles("btc_usd", "1h")
     await store.prune(MIDNIGHT, {})
-    async with store.reading() as reader:
-        assert await reader.candles("btc_usd", "1h") == before
-        assert [candle.partial for candle in before] == [False, True, False]
+    assert await store.candles("btc_usd", "1h") == before
+    assert [candle.partial for candle in before] == [False, True, False]
     reasons = [(i.start - day, i.reason) for i in (await store.coverage("btc_usd", day, day + 10_800)).intervals]
     assert reasons == [(0, "pruned"), (4200, "unrecorded"), (4260, "pruned")]
 
 
-async def test_candles_go_though_their_prices_went_before(store: Store) -> None:
+async def test_candles_go_though_their_prices_went_before(store: StoredHistory) -> None:
     """Each resolution has its own time, in pieces, whether or not a price is left of the ticker."""
     day = MIDNIGHT - 9 * DAY
     await store.insert_missing(price(day + 600 * n) for n in range(8 * 144))
     await store.prune(MIDNIGHT, {})
     await store.prune(MIDNIGHT, {60: MIDNIGHT, 3600: MIDNIGHT - 3 * DAY})
-    async with store.reading() as reader:
-        assert await reader.tickers() == []
-        assert await reader.candles("btc_usd", "1m") == []
-        assert len(await reader.candles("btc_usd", "1h")) == 2 * 24
-        assert len(await reader.candles("btc_usd", "1d")) == 8
+    assert await store.tickers() == []
+    assert await store.candles("btc_usd", "1m") == []
+    assert len(await store.candles("btc_usd", "1h")) == 2 * 24
+    assert len(await store.candles("btc_usd", "1d")) == 8
 
 
-async def test_a_late_filling_spoils_no_candle_whose_parts_were_pruned(store: Store) -> None:
+async def test_a_late_filling_spoils_no_candle_whose_parts_were_pruned(store: StoredHistory) -> None:
     """A longer candle is made of all prices of its day again, not of the few minutes that came back."""
     day = MIDNIGHT - 3 * DAY
     await store.insert_missing(price(day + 60 * n, str(100 + n)) for n in range(180) if n != 70)
     await store.prune(None, {60: MIDNIGHT, 300: MIDNIGHT})
     await store.insert_missing([price(day + 4200, "999")])
-    async with store.reading() as reader:
-        hours = await reader.candles("btc_usd", "1h")
-        [whole] = await reader.candles("btc_usd", "1d")
+    hours = await store.candles("btc_usd", "1h")
+    [whole] = await store.candles("btc_usd", "1d")
     assert [(c.open, c.high, c.close, c.count) for c in hours] == [
         ("100", "159", "159", 60),
         ("160", "999", "219", 60),
@@ -132,7 +128,7 @@ async def test_a_late_filling_spoils_no_candle_whose_parts_were_pruned(store: St
     assert (whole.open, whole.high, whole.low, whole.close, whole.count) == ("100", "999", "100", "279", 180)
 
 
-async def test_what_was_pruned_is_not_filled_again(store: Store) -> None:
+async def test_what_was_pruned_is_not_filled_again(store: StoredHistory) -> None:
     """Neither asked for nor taken: it would spoil the candles that were made of it, and go the next night."""
     day = MIDNIGHT - 3 * DAY
     await store.insert_missing(price(day + 60 * n) for n in range(10) if n != 5)
@@ -141,11 +137,11 @@ async def test_what_was_pruned_is_not_filled_again(store: Store) -> None:
     await store.insert_missing([price(day + 300), price(day + DAY + 300)])
     assert [row.timestamp - day - DAY for row in (await store.prices("btc_usd")).data] == [60 * n for n in range(10)]
     await store.mark_missing("btc_usd", day - DAY, day, "upstream")
-    assert fillable(await store.holes(0)) == {}
+    assert fillable(await store.missing()) == {}
 
 
 @pytest.mark.parametrize("days", [0, 1])
-async def test_pruning_again_changes_nothing(store: Store, days: int) -> None:
+async def test_pruning_again_changes_nothing(store: StoredHistory, days: int) -> None:
     """A second run of the same day finds nothing to do."""
     await store.insert_missing(price(MIDNIGHT - n * 3600) for n in range(72))
     for _ in range(2):

@@ -10,23 +10,22 @@ import anyio
 import pytest
 from sqlalchemy import inspect
 
-from cryptomarket.database.engine import translated
+from cryptomarket.database.engine import Database, translate_errors
 from cryptomarket.database.migrate import revisions
 from cryptomarket.database.schema import HEAD, metadata
 from cryptomarket.errors import DatabaseUnavailable, StartError
-from cryptomarket.history.store import Store
-from tests.databases import Postgres
+from tests.databases import Postgres, StoredHistory
 
 from .test_store import SLOT, price
 
 
 async def start(url: str) -> None:
     """Open and migrate a store, as the program does when it starts."""
-    async with Store(url, lock_seconds=0.1) as store:
+    async with StoredHistory(url, lock_seconds=0.1) as store:
         await store.migrate()
 
 
-async def test_migrations_and_tables_agree(store: Store) -> None:
+async def test_migrations_and_tables_agree(store: StoredHistory) -> None:
     """What the migrations make is what the statements expect: the same tables, columns and keys."""
     async with store.database.readers.connect() as connection:
 
@@ -57,7 +56,7 @@ def test_the_newest_revision_is_the_one_expected() -> None:
 async def test_history_survives_every_start(database_url: str) -> None:
     """Rows are there after any number of starts."""
     for n in range(3):
-        async with Store(database_url) as store:
+        async with StoredHistory(database_url) as store:
             await store.migrate()
             await store.insert_missing([price(SLOT + 60 * n)])
             assert len((await store.prices("btc_usd")).data) == n + 1
@@ -66,13 +65,15 @@ async def test_history_survives_every_start(database_url: str) -> None:
 #: A node that starts when its standard input ends.
 NODE = """
 import asyncio, sys
-from cryptomarket.history.store import Store
+from cryptomarket.database.engine import Database
+from cryptomarket.database.lease import take_epoch
+from cryptomarket.history.writer import HistoryWriter
 async def main():
-    async with Store(sys.argv[1]) as store:
+    async with Database(sys.argv[1]) as database:
         print("ready", flush=True)
         sys.stdin.read()
-        await store.migrate()
-        print(await store.take_epoch())
+        await HistoryWriter(database, 60).migrate()
+        print(await database.write(take_epoch))
 asyncio.run(main())
 """
 
@@ -101,7 +102,7 @@ async def test_several_processes_start_at_once(database_url: str) -> None:
     assert sorted(epochs) == [1, 2, 3, 4]
 
 
-async def test_a_newer_database_is_left_alone(store: Store) -> None:
+async def test_a_newer_database_is_left_alone(store: StoredHistory) -> None:
     """An older program says that the database is newer, and changes nothing."""
     async with store.database.writers.begin() as connection:
         await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
@@ -152,7 +153,7 @@ async def test_names_the_file_that_may_not_be_read(tmp_path: Path, monkeypatch: 
 def test_a_wrong_address_is_told_without_its_password(url: str, message: str) -> None:
     """The sentence says what was expected; a password is never part of it."""
     with pytest.raises(StartError, match=message) as caught:
-        Store(url)
+        StoredHistory(url)
     assert "hunter2" not in str(caught.value)
 
 
@@ -168,14 +169,14 @@ async def test_a_postgresql_that_does_not_answer_may_come_back(tmp_path: Path) -
     with pytest.raises(DatabaseUnavailable) as caught:
         await start(url)
     assert "hunter" not in str(caught.value)
-    assert "hunter" not in repr(Store(url))
+    assert "hunter" not in repr(Database(url))
 
 
 async def test_a_locked_sqlite_may_come_back(sqlite_url: str) -> None:
     """Another program's lock at the start passes."""
     await start(sqlite_url)
-    async with Store(sqlite_url, lock_seconds=0.05) as store:
-        other = sqlite3.connect(store.place, isolation_level=None)
+    async with StoredHistory(sqlite_url, lock_seconds=0.05) as store:
+        other = sqlite3.connect(store.database.place, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(DatabaseUnavailable, match="database is locked"):
             await store.take_epoch()
@@ -184,35 +185,35 @@ async def test_a_locked_sqlite_may_come_back(sqlite_url: str) -> None:
 
 async def test_readers_do_not_wait_for_a_writer(sqlite_url: str) -> None:
     """While a long write is under way, pages are answered."""
-    async with Store(sqlite_url) as store:
+    async with StoredHistory(sqlite_url) as store:
         await store.migrate()
         await store.insert_missing([price(SLOT)])
-        other = sqlite3.connect(store.place, isolation_level=None)
+        other = sqlite3.connect(store.database.place, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with anyio.fail_after(60):
-            assert await store.known("btc_usd")
+            assert await store.is_stored("btc_usd")
         other.close()
 
 
 async def test_a_read_after_a_restart_of_postgresql_succeeds(postgres: Postgres, postgres_url: str) -> None:
     """The connections that died in the pool cost no request."""
-    async with Store(postgres_url) as store:
+    async with StoredHistory(postgres_url) as store:
         await store.migrate()
         await store.insert_missing([price(SLOT)])
-        assert await store.known("btc_usd")
+        assert await store.is_stored("btc_usd")
         postgres.stop()
         with pytest.raises(DatabaseUnavailable):
-            await store.known("btc_usd")
+            await store.is_stored("btc_usd")
         postgres.start()
-        assert await store.known("btc_usd")
+        assert await store.is_stored("btc_usd")
         postgres.stop()
         postgres.start()
-        assert await store.known("btc_usd")
+        assert await store.is_stored("btc_usd")
 
 
-async def test_a_mistake_of_ours_is_not_called_an_outage(store: Store) -> None:
+async def test_a_mistake_of_ours_is_not_called_an_outage(store: StoredHistory) -> None:
     """A statement that can never work goes through as it is, loudly."""
-    with pytest.raises(Exception, match="nosuch") as caught, translated("here"):
+    with pytest.raises(Exception, match="nosuch") as caught, translate_errors("here"):
         async with store.database.readers.connect() as connection:
             await connection.exec_driver_sql("SELECT * FROM nosuch")
     assert not isinstance(caught.value, DatabaseUnavailable)

@@ -16,11 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cryptomarket.history.queries import Order
+from cryptomarket.history.pages import Order
 from cryptomarket.history.recorder import Recorder
-from cryptomarket.history.store import Store
 from cryptomarket.model import Price, Source, exact_price, plain
-from tests.databases import Postgres
+from tests.databases import Postgres, StoredHistory
 
 from .test_recorder import Clock, new_recorder, stored, tick
 from .test_store import SLOT, price
@@ -30,7 +29,7 @@ pytestmark = pytest.mark.system
 
 async def test_postgresql_killed_in_the_midst_of_writes(postgres: Postgres, postgres_url: str) -> None:
     """Whatever moment it dies at, every slot is there once afterwards, and the ledger agrees."""
-    async with Store(postgres_url) as store:
+    async with StoredHistory(postgres_url) as store:
         await store.migrate()
         clock = Clock()
         recorder = await new_recorder(store, clock)
@@ -83,7 +82,7 @@ def fill_disk(path: Path) -> None:
 
 async def test_a_full_disk_delays_and_loses_nothing(small_disk: Path) -> None:
     """While the disk is full slots wait; when there is room again they are written, and the file is whole."""
-    async with Store(f"sqlite+aiosqlite:///{small_disk / 'prices.db'}") as store:
+    async with StoredHistory(f"sqlite+aiosqlite:///{small_disk / 'prices.db'}") as store:
         await store.migrate()
         recorder = await new_recorder(store, Clock())
         recorder.on_message(tick(30, "0"))
@@ -100,8 +99,7 @@ async def test_a_full_disk_delays_and_loses_nothing(small_disk: Path) -> None:
         filler.unlink()
         await recorder.write(with_open=True)
         assert await stored(store) == {n: str(n) for n in range(200)}
-        async with store.reading() as reader:
-            check = await reader.ask(lambda c: c.exec_driver_sql("PRAGMA integrity_check").scalar())
+        check = await store.database.read(lambda c: c.exec_driver_sql("PRAGMA integrity_check").scalar())
         assert check == "ok"
 
 
@@ -124,7 +122,7 @@ def test_pages_are_whole_while_rows_are_written(
     standing, limit, order, writes = reading
 
     async def check() -> None:
-        async with Store(database_url) as store:
+        async with StoredHistory(database_url) as store:
             await store.migrate()
             epoch = await store.take_epoch()
             ticker = f"t{uuid.uuid4().hex}"
@@ -165,24 +163,23 @@ def test_eighteen_digits_survive_every_form(prices: list[Decimal], database_url:
     """Objects, JSON, NDJSON, CSV and candles say the digits that came, on both databases."""
 
     async def check() -> None:
-        async with Store(database_url) as store:
+        async with StoredHistory(database_url) as store:
             await store.migrate()
             ticker = f"t{uuid.uuid4().hex}"
             rows = [Price(ticker, SLOT + 60 * n, value, (SLOT + 60 * n) * 1000) for n, value in enumerate(prices)]
             await store.insert_missing(rows)
             said = [plain(value) for value in prices]
-            async with store.reading() as reader:
-                assert [plain(row.price) for row in (await reader.prices(ticker)).data] == said
-                text = (await reader.text_page("ndjson", ticker)).text
-                assert text == "".join(row.json() + "\n" for row in rows)
-                lines = (await reader.text_page("csv", ticker)).text.splitlines()
-                assert [line.split(",")[2] for line in lines] == said
-                assert [candle.close for candle in await reader.candles(ticker, "1m")] == said
+            assert [plain(row.price) for row in (await store.prices(ticker)).data] == said
+            text = (await store.text_page("ndjson", ticker)).text
+            assert text == "".join(row.json() + "\n" for row in rows)
+            lines = (await store.text_page("csv", ticker)).text.splitlines()
+            assert [line.split(",")[2] for line in lines] == said
+            assert [candle.close for candle in await store.candles(ticker, "1m")] == said
 
     anyio.run(check)
 
 
-async def test_the_recorder_is_cheap_to_feed(store: Store) -> None:
+async def test_the_recorder_is_cheap_to_feed(store: StoredHistory) -> None:
     """A tick costs the event loop some microseconds, so a thousand a second are nothing."""
     recorder = Recorder(store, interval=60, epoch=await store.take_epoch())
     ticks = [tick(n / 100, "64250.13", ticker=f"t{n % 60}") for n in range(20_000)]

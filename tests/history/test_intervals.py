@@ -12,9 +12,10 @@ from cryptomarket.history.intervals import (
     Outage,
     cover,
     explain,
+    gap_before,
     kept_since,
+    mark_pruned,
     merge,
-    pruned,
     record,
     runs,
 )
@@ -61,13 +62,15 @@ def test_the_first_backfill_keeps_its_source() -> None:
 
 def test_a_hole_is_entered_with_its_reason() -> None:
     """What lies between the last entry and the new one is missing, and says why."""
-    entries = record([observed(0, 10)], observed(30, 40), lambda a, b: [missing(a, b, "upstream")])
+    ledger, new = [observed(0, 10)], observed(30, 40)
+    assert gap_before(ledger, new) == (10, 30)
+    entries = record(ledger, new, [missing(10, 20, "upstream"), missing(20, 30, "upstream")])
     assert entries == [observed(0, 10), missing(10, 30, "upstream"), observed(30, 40)]
 
 
 def test_a_backfill_before_the_first_record_leaves_no_hole() -> None:
     """Older prices than the first leave an unrecorded stretch between, if there is one."""
-    assert record([observed(100, 110)], filled(0, 10), lambda _a, _b: []) == [
+    assert record([observed(100, 110)], filled(0, 10)) == [
         filled(0, 10),
         missing(10, 100, "unrecorded"),
         observed(100, 110),
@@ -88,7 +91,7 @@ def test_explains_each_slot_by_the_outage_that_touched_it() -> None:
 def test_what_is_pruned_is_missing_and_says_so() -> None:
     """What was there before the moment is gone; what lacked keeps its reason, and what is younger stays."""
     ledger = [missing(0, 10, "pruned"), observed(10, 20), filled(20, 30), missing(30, 40), observed(40, 90)]
-    assert pruned(ledger, 60) == [
+    assert mark_pruned(ledger, 60) == [
         missing(0, 30, "pruned"),
         missing(30, 40),
         missing(40, 60, "pruned"),
@@ -150,7 +153,8 @@ def test_the_ledger_equals_the_claims_second_by_second(history: list[Interval]) 
     ledger: list[Interval] = []
     truth: dict[int, Kind] = {}
     for claim in history:
-        ledger = record(ledger, claim, lambda a, b: [Interval(a, b, Kind.MISSING, 1, reason="a")])
+        gap = gap_before(ledger, claim)
+        ledger = record(ledger, claim, [Interval(*gap, Kind.MISSING, 1, reason="a")] if gap else ())
         for second in range(claim.start, claim.end):
             if RANK[claim.kind] >= RANK.get(truth.get(second, Kind.MISSING), 0):
                 truth[second] = claim.kind

@@ -7,7 +7,7 @@ import sys
 import anyio
 import pytest
 
-from cryptomarket.history.store import Store
+from tests.databases import StoredHistory
 
 from .recording import INTERVAL, price_at
 
@@ -37,7 +37,7 @@ async def test_a_killed_recorder_loses_and_doubles_nothing(database_url: str) ->
     for _ in range(4):
         first = told[-1] if told else FIRST
         told += await anyio.to_thread.run_sync(record_and_kill, database_url, first, chance.randint(1, 30))
-    async with Store(database_url) as store:
+    async with StoredHistory(database_url) as store:
         for ticker in ("btc_usd", "eth_usd"):
             rows = {row.timestamp: row for row in (await store.prices(ticker, limit=10_000)).data}
             assert set(told) <= set(rows)

@@ -1,6 +1,7 @@
 """The ledger and the candles beside the rows: they are what the rows say, whatever the order and whoever wrote."""
 
 import random
+from dataclasses import asdict
 from decimal import Decimal
 from itertools import pairwise
 
@@ -11,15 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, select
 
-from cryptomarket.database import migrate
+from cryptomarket.database.migrate import alembic_config
 from cryptomarket.database.schema import ledger
 from cryptomarket.database.schema import prices as prices_table
-from cryptomarket.history import statements
 from cryptomarket.history.candles import RESOLUTIONS, Candle, MinuteBar, combine, fold, minute
 from cryptomarket.history.intervals import Coverage, Reason
 from cryptomarket.history.recorder import Recorder
-from cryptomarket.history.store import Store
 from cryptomarket.model import Price, Source, Tick, Upstream, UpstreamState
+from tests.databases import StoredHistory
 
 from .test_recorder import Clock, new_recorder, tick
 from .test_store import SLOT, price
@@ -37,12 +37,12 @@ def said(coverage: Coverage) -> list[tuple[int, int, str]]:
     ]
 
 
-async def whole(store: Store, slots: int) -> list[tuple[int, int, str]]:
+async def whole(store: StoredHistory, slots: int) -> list[tuple[int, int, str]]:
     """What the ledger says of the first slots."""
     return said(await store.coverage("btc_usd", SLOT, SLOT + 60 * slots))
 
 
-async def entries_of(store: Store, ticker: str = "btc_usd") -> list[tuple[int, int, str]]:
+async def entries_of(store: StoredHistory, ticker: str = "btc_usd") -> list[tuple[int, int, str]]:
     """The ledger's rows as they stand in the database, after checking that they neither overlap nor leave a hole."""
     async with store.database.readers.connect() as connection:
         chosen = select(ledger.c.start, ledger.c.end, ledger.c.kind).where(ledger.c.ticker == ticker)
@@ -51,7 +51,7 @@ async def entries_of(store: Store, ticker: str = "btc_usd") -> list[tuple[int, i
     return rows
 
 
-async def test_recorded_slots_are_observed(store: Store) -> None:
+async def test_recorded_slots_are_observed(store: StoredHistory) -> None:
     """Slots that follow each other are one interval, and complete."""
     epoch = await store.take_epoch()
     for n in range(3):
@@ -60,7 +60,7 @@ async def test_recorded_slots_are_observed(store: Store) -> None:
     assert (await store.coverage("btc_usd", SLOT, SLOT + 180)).complete
 
 
-async def test_a_hole_is_missing_until_it_is_filled(store: Store) -> None:
+async def test_a_hole_is_missing_until_it_is_filled(store: StoredHistory) -> None:
     """A hole is told with its reason, a filled one with its source, and neither is called observed."""
     epoch = await store.take_epoch()
     await store.write_live([price(SLOT, epoch=epoch), price(SLOT + 240, epoch=epoch)], epoch)
@@ -76,7 +76,7 @@ async def test_a_hole_is_missing_until_it_is_filled(store: Store) -> None:
     ]
 
 
-async def test_a_late_slot_is_no_hole_any_more(store: Store) -> None:
+async def test_a_late_slot_is_no_hole_any_more(store: StoredHistory) -> None:
     """A slot that is written after the next ones closes its hole."""
     epoch = await store.take_epoch()
     await store.write_live([price(SLOT, epoch=epoch), price(SLOT + 120, epoch=epoch)], epoch)
@@ -86,18 +86,17 @@ async def test_a_late_slot_is_no_hole_any_more(store: Store) -> None:
     assert await entries_of(store) == [(SLOT, SLOT + 240, "observed")]
 
 
-async def test_a_deposed_leader_changes_neither_ledger_nor_candles(store: Store) -> None:
+async def test_a_deposed_leader_changes_neither_ledger_nor_candles(store: StoredHistory) -> None:
     """What is refused leaves no trace."""
     old = await store.take_epoch()
     await store.take_epoch()
     bar = MinuteBar.of(Tick("btc_usd", Decimal(1), SLOT * 1000), old, 1)
     assert not await store.write_live([price(SLOT, epoch=old)], old, bars=[bar])
     assert await whole(store, 1) == [(0, 1, "missing:unrecorded")]
-    async with store.reading() as reader:
-        assert await reader.candles("btc_usd", "1m") == []
+    assert await store.candles("btc_usd", "1m") == []
 
 
-async def test_the_recorder_says_why(store: Store) -> None:
+async def test_the_recorder_says_why(store: StoredHistory) -> None:
     """Before the start it was the restart, while the link was down the upstream, else the exchange was silent."""
     clock = Clock()
     await store.write_live([price(SLOT, epoch=1)], await store.take_epoch())
@@ -120,7 +119,7 @@ async def test_the_recorder_says_why(store: Store) -> None:
     ]
 
 
-async def test_maintenance_is_told_apart(store: Store) -> None:
+async def test_maintenance_is_told_apart(store: StoredHistory) -> None:
     """What the exchange announces is not called an outage of ours."""
     clock = Clock()
     recorder = Recorder(store, interval=60, epoch=await store.take_epoch(), wall=lambda: SLOT, monotonic=clock)
@@ -133,7 +132,7 @@ async def test_maintenance_is_told_apart(store: Store) -> None:
     assert await whole(store, 4) == [(0, 1, "observed"), (1, 3, "missing:maintenance"), (3, 4, "observed")]
 
 
-async def test_a_ticker_nobody_asked_for_is_not_silent(store: Store) -> None:
+async def test_a_ticker_nobody_asked_for_is_not_silent(store: StoredHistory) -> None:
     """A ticker recorded on demand has holes because nobody asked."""
     clock = Clock()
     recorder = Recorder(
@@ -146,7 +145,7 @@ async def test_a_ticker_nobody_asked_for_is_not_silent(store: Store) -> None:
     assert await whole(store, 3) == [(0, 1, "observed"), (1, 2, "missing:unasked"), (2, 3, "observed")]
 
 
-async def test_two_writers_leave_one_ledger(store: Store) -> None:
+async def test_two_writers_leave_one_ledger(store: StoredHistory) -> None:
     """A backfill beside the recorder neither overlaps nor loses an entry."""
     epoch = await store.take_epoch()
 
@@ -168,23 +167,22 @@ async def test_two_writers_leave_one_ledger(store: Store) -> None:
     assert [entry[0] for entry in entries if entry[2] == "observed"] == list(range(0, 60, 3))
 
 
-async def test_a_bar_has_what_the_ticks_between_did(store: Store) -> None:
+async def test_a_bar_has_what_the_ticks_between_did(store: StoredHistory) -> None:
     """A candle of a minute has the highest and lowest tick, not only the stored one, and counts them."""
     recorder = await new_recorder(store, Clock())
     for seconds, value in [(1, "5"), (20, "9"), (30, "2"), (59, "6"), (61, "7"), (121.5, "1")]:
         recorder.on_message(tick(seconds, value))
     await recorder.write()
-    async with store.reading() as reader:
-        [first, second] = [candle.exact() for candle in await reader.candles("btc_usd", "1m")]
-        assert first == Candle(SLOT, Decimal(5), Decimal(9), Decimal(2), Decimal(6), 4)
-        assert second == Candle(SLOT + 60, *(Decimal(7),) * 4, 1)
-        [day] = await reader.candles("btc_usd", "1d")
-        assert (day.open, day.high, day.low, day.close, day.count) == ("5", "9", "2", "7", 5)
-        assert day.partial
-        assert day.timestamp % 86_400 == 0
+    [first, second] = [candle.exact() for candle in await store.candles("btc_usd", "1m")]
+    assert first == Candle(SLOT, Decimal(5), Decimal(9), Decimal(2), Decimal(6), 4)
+    assert second == Candle(SLOT + 60, *(Decimal(7),) * 4, 1)
+    [day] = await store.candles("btc_usd", "1d")
+    assert (day.open, day.high, day.low, day.close, day.count) == ("5", "9", "2", "7", 5)
+    assert day.partial
+    assert day.timestamp % 86_400 == 0
 
 
-async def test_a_late_tick_widens_its_candles(store: Store) -> None:
+async def test_a_late_tick_widens_its_candles(store: StoredHistory) -> None:
     """A tick that comes after its minute was written adds to it and does not replace it."""
     clock = Clock()
     recorder = await new_recorder(store, clock)
@@ -193,35 +191,33 @@ async def test_a_late_tick_widens_its_candles(store: Store) -> None:
     await recorder.write()
     recorder.on_message(tick(30, "99"))
     await recorder.write()
-    async with store.reading() as reader:
-        [minute_] = await reader.candles("btc_usd", "1m", end=SLOT + 60)
-        assert minute_.exact() == Candle(SLOT, Decimal(5), Decimal(99), Decimal(5), Decimal(6), 3)
-        assert (await reader.candles("btc_usd", "4h"))[0].high == "99"
+    [minute_] = await store.candles("btc_usd", "1m", end=SLOT + 60)
+    assert minute_.exact() == Candle(SLOT, Decimal(5), Decimal(99), Decimal(5), Decimal(6), 3)
+    assert (await store.candles("btc_usd", "4h"))[0].high == "99"
 
 
-async def test_a_killed_process_leaves_candles_to_make(store: Store, database_url: str) -> None:
+async def test_a_killed_process_leaves_candles_to_make(store: StoredHistory, database_url: str) -> None:
     """Rows whose minute never closed become candles at the next start."""
     epoch = await store.take_epoch()
-    async with Store(database_url, interval=1) as seconds:
+    async with StoredHistory(database_url, interval=1) as seconds:
         for n in range(30):
             row = Price("btc_usd", SLOT + n, Decimal(n), (SLOT + n) * 1000, Source.LIVE, epoch)
             await seconds.write_live([row], epoch)
-    async with Store(database_url, interval=1) as again:
+    async with StoredHistory(database_url, interval=1) as again:
         await again.migrate()
-        async with again.reading() as reader:
-            [candle] = await reader.candles("btc_usd", "1m")
+        [candle] = await again.candles("btc_usd", "1m")
     assert (candle.open, candle.high, candle.low, candle.close, candle.count) == ("0", "29", "0", "29", 30)
     assert candle.partial
 
 
 async def test_migrates_forward_with_data_in_place(database_url: str) -> None:
     """Rows of the first release get their ledger and their candles."""
-    async with Store(database_url) as store:
+    async with StoredHistory(database_url) as store:
         async with store.database.writers.begin() as connection:
             await connection.run_sync(first_release)
             for n, source in [(0, "live"), (1, "live"), (2, "simulated"), (5, "live"), (6, "live")]:
                 row = price(SLOT + 60 * n, "1.50", source=source)
-                await connection.execute(insert(prices_table), statements.parameters([row]))
+                await connection.execute(insert(prices_table), [asdict(row)])
         await store.migrate()
         assert await whole(store, 8) == [
             (0, 2, "observed"),
@@ -230,15 +226,12 @@ async def test_migrates_forward_with_data_in_place(database_url: str) -> None:
             (5, 7, "observed"),
             (7, 8, "missing:unrecorded"),
         ]
-        async with store.reading() as reader:
-            assert [candle.count for candle in await reader.candles("btc_usd", "15m")] == [5]
+        assert [candle.count for candle in await store.candles("btc_usd", "15m")] == [5]
 
 
 def first_release(connection: Connection) -> None:
     """The database as the first release made it."""
-    config = migrate._config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "0001")
+    command.upgrade(alembic_config(connection), "0001")
 
 
 rows = st.lists(
@@ -267,7 +260,7 @@ def test_rolling_up_equals_computing_anew(
     path = tmp_path_factory.mktemp("roll") / "prices.db"
 
     async def rolled_up() -> dict[str, list[Candle]]:
-        async with Store(f"sqlite+aiosqlite:///{path}") as store:
+        async with StoredHistory(f"sqlite+aiosqlite:///{path}") as store:
             await store.migrate()
             epoch = await store.take_epoch()
             while shuffled:
@@ -276,9 +269,8 @@ def test_rolling_up_equals_computing_anew(
                     await store.write_live(piece, epoch)
                 else:
                     await store.insert_missing(piece)
-            async with store.reading() as reader:
-                found = {name: await reader.candles("btc_usd", name) for name in RESOLUTIONS}
-                return {name: [candle.exact() for candle in of_name] for name, of_name in found.items()}
+            found = {name: await store.candles("btc_usd", name) for name in RESOLUTIONS}
+            return {name: [candle.exact() for candle in of_name] for name, of_name in found.items()}
 
     for name, found in anyio.run(rolled_up).items():
         seconds = RESOLUTIONS[name]

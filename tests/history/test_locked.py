@@ -16,10 +16,10 @@ import anyio
 from structlog.testing import capture_logs
 
 from cryptomarket.history.recorder import Recorder
-from cryptomarket.history.store import Store
 from cryptomarket.model import Tick
+from tests.databases import StoredHistory
 
-from .test_recorder import SLOT, until
+from .test_recorder import DOWN_AND_UP, SLOT, until
 
 SECONDS = float(os.environ.get("CRYPTOMARKET_LOCKED", "1"))
 
@@ -47,7 +47,7 @@ def locked_by_another(place: str) -> Iterator[None]:
 
 async def test_a_lock_of_another_process_delays_and_loses_nothing(sqlite_url: str) -> None:
     """Pages are answered meanwhile, no task dies, the loop stays free, and every slot is there once afterwards."""
-    async with Store(sqlite_url, interval=1, lock_seconds=SECONDS / 6) as store:
+    async with StoredHistory(sqlite_url, interval=1, lock_seconds=SECONDS / 6) as store:
         await store.migrate()
         recorder = Recorder(store, interval=1, epoch=await store.take_epoch())
         sent = 0
@@ -64,7 +64,7 @@ async def test_a_lock_of_another_process_delays_and_loses_nothing(sqlite_url: st
                 tasks.start_soon(tick)
                 await tasks.start(recorder.run)
                 await until(lambda: recorder.statistics().written > 2)
-                with locked_by_another(store.place):
+                with locked_by_another(store.database.place):
                     before, end = sent, time.monotonic() + SECONDS
                     while time.monotonic() < end:
                         assert (await store.latest("btc_usd")) is not None
@@ -78,6 +78,6 @@ async def test_a_lock_of_another_process_delays_and_loses_nothing(sqlite_url: st
         assert [row.timestamp for row in rows] == list(range(SLOT, SLOT + last + 1))
         assert [row.price for row in rows] == [min(10 * n + 9, sent - 1) for n in range(last + 1)]
         assert (await store.coverage("btc_usd", SLOT, SLOT + last + 1)).complete
-    assert [line["event"] for line in logs] == ["database away, slots are queued", "database back, writing the queue"]
-    with closing(sqlite3.connect(store.place)) as connection:
+    assert [line["event"] for line in logs] == DOWN_AND_UP
+    with closing(sqlite3.connect(store.database.place)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

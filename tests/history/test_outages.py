@@ -13,8 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from cryptomarket.history.intervals import Kind
-from cryptomarket.history.store import Store
-from tests.databases import Postgres
+from tests.databases import Postgres, StoredHistory
 
 from .scripts import INTERVAL, TICKERS, World
 from .test_ledger import entries_of
@@ -38,7 +37,7 @@ async def check(world: World) -> None:
             assert slot == row.exchange_timestamp // 1000 // INTERVAL * INTERVAL
         assert await observed(store, ticker) == set(rows)
     await world.pass_time(INTERVAL + 12)
-    holes = len(await store.holes(0))
+    holes = len(await store.missing())
     filled = await world.backfill().fill_all()
     assert bool(filled) == bool(holes)
     for ticker in TICKERS:
@@ -53,7 +52,7 @@ async def check(world: World) -> None:
     assert await world.backfill().fill_all() == 0
 
 
-async def observed(store: Store, ticker: str) -> set[int]:
+async def observed(store: StoredHistory, ticker: str) -> set[int]:
     """The slots the ledger calls observed; on the way, that it has neither overlap nor hole."""
     entries = await entries_of(store, ticker)
     coverage = await store.coverage(ticker, entries[0][0], entries[-1][1])
@@ -72,7 +71,7 @@ REASONS = {"restart", "upstream", "silent", "unrecorded"}
 
 async def play(seed: int, url: str) -> None:
     """One script from the first start to the last check."""
-    async with Store(url, interval=INTERVAL) as store:
+    async with StoredHistory(url, interval=INTERVAL) as store:
         await store.migrate()
         world = World(seed, store)
         try:
@@ -90,7 +89,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder.mkdir(exist_ok=True)
 
     async def make() -> None:
-        async with Store(f"sqlite+aiosqlite:///{folder / 'empty.db'}") as store:
+        async with StoredHistory(f"sqlite+aiosqlite:///{folder / 'empty.db'}") as store:
             await store.migrate()
 
     anyio.run(make)
@@ -111,7 +110,7 @@ async def test_rows_and_ledger_equal_the_truth_on_postgresql(postgres: Postgres)
     """The same scripts against a real PostgreSQL."""
     url = postgres.create()
     for seed in range(max(4, SCRIPTS // 10)):
-        async with Store(url) as store:
+        async with StoredHistory(url) as store:
             await store.migrate()
             async with store.database.writers.begin() as connection:
                 await connection.execute(text("TRUNCATE prices, ledger, bars, candles"))

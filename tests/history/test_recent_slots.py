@@ -7,8 +7,8 @@ import pytest
 from cryptomarket.errors import ExchangeError
 from cryptomarket.history.backfill import Backfill, Points
 from cryptomarket.history.recent_slots import HEARD, KEPT_SECONDS, RecentSlots
-from cryptomarket.history.store import Store
 from cryptomarket.model import Price, Tick
+from tests.databases import StoredHistory
 
 
 def tick(second: float, sequence: int, ticker: str = "btc_usd", epoch: int = 6, heard: int = 0) -> Tick:
@@ -19,7 +19,7 @@ def tick(second: float, sequence: int, ticker: str = "btc_usd", epoch: int = 6, 
 
 def remembered(memory: RecentSlots, ticker: str = "btc_usd") -> dict[int, int]:
     """Slots and the places of their prices."""
-    return {slot: int(price.price) for slot, price in memory.prices(ticker).items()}
+    return {price.timestamp: int(price.price) for price in memory.prices(ticker)}
 
 
 def test_the_last_of_each_slot_is_remembered() -> None:
@@ -28,7 +28,7 @@ def test_the_last_of_each_slot_is_remembered() -> None:
     for sequence, (second, ticker) in enumerate([(1, "btc_usd"), (59.9, "btc_usd"), (60, "eth_usd"), (61, "btc_usd")]):
         memory.on_message(tick(second, sequence + 1, ticker))
     assert remembered(memory) == {0: 2, 60: 4}
-    assert memory.prices("eth_usd") == {60: Price("eth_usd", 60, Decimal(3), 60_000, HEARD, 6)}
+    assert memory.prices("eth_usd") == [Price("eth_usd", 60, Decimal(3), 60_000, HEARD, 6)]
     memory.on_message(tick(61 + 3 * KEPT_SECONDS, 5))
     assert remembered(memory) == {420: 5}
 
@@ -73,7 +73,7 @@ class Silent:
 async def test_a_new_leader_fills_in_what_was_heard(database_url: str) -> None:
     """Before the exchange is asked, which knows averages alone; the exchange is asked for the rest."""
     memory, past = RecentSlots(60), Silent()
-    async with Store(database_url, interval=60) as store:
+    async with StoredHistory(database_url, interval=60) as store:
         await store.migrate()
         epoch = await store.take_epoch()
         first = Price("btc_usd", 600, Decimal(1), 600_500, "live", epoch)
@@ -82,7 +82,7 @@ async def test_a_new_leader_fills_in_what_was_heard(database_url: str) -> None:
             assert await store.write_live([row], epoch)
         for sequence, second in enumerate((660, 719, 720, 779), 1):
             memory.on_message(tick(second, sequence))
-        backfill = Backfill(store, past, memory=memory, wall=lambda: 900.0)  # type: ignore[arg-type]
+        backfill = Backfill(store, past, recent_slots=memory, wall=lambda: 900.0)  # type: ignore[arg-type]
         with pytest.raises(ExchangeError):
             await backfill.fill_all()
         rows = (await store.prices("btc_usd")).data
@@ -98,7 +98,7 @@ async def test_a_new_leader_fills_in_what_was_heard(database_url: str) -> None:
 async def test_a_new_leader_corrects_what_was_written_too_early(database_url: str) -> None:
     """The last leader wrote an open slot, heard more, and died; rows that say more, or are of a newer epoch, stay."""
     memory = RecentSlots(60)
-    async with Store(database_url, interval=60) as store:
+    async with StoredHistory(database_url, interval=60) as store:
         await store.migrate()
         for epoch, slot, price, after in ((1, 600, 11, 10_000), (1, 660, 12, 50_000), (2, 720, 13, 10_000)):
             row = Price("btc_usd", slot, Decimal(price), slot * 1000 + after, "live", epoch)

@@ -11,11 +11,12 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from cryptomarket.history.recorder import QUEUE_SECONDS, Recorder
-from cryptomarket.history.store import Store
 from cryptomarket.model import Gap, Tick, Upstream, UpstreamState
-from tests.databases import Postgres
+from tests.databases import Postgres, StoredHistory
 
 SLOT = 1_763_668_800
+#: The log lines of an outage of the database.
+DOWN_AND_UP = ["database unavailable, slots queued", "database available, writing queued slots"]
 
 
 @dataclass
@@ -46,7 +47,7 @@ def logs() -> Iterator[list[EventDict]]:
         yield lines
 
 
-async def stored(store: Store, ticker: str = "btc_usd") -> dict[int, str]:
+async def stored(store: StoredHistory, ticker: str = "btc_usd") -> dict[int, str]:
     """Slot, counted from the first, to price."""
     return {(row.timestamp - SLOT) // 60: str(row.price) for row in (await store.prices(ticker, limit=10_000)).data}
 
@@ -58,12 +59,12 @@ async def until(condition: Callable[[], bool]) -> None:
             await anyio.sleep(0.01)
 
 
-async def new_recorder(store: Store, clock: Clock, interval: int = 60) -> Recorder:
+async def new_recorder(store: StoredHistory, clock: Clock, interval: int = 60) -> Recorder:
     """A recorder of a new leader."""
     return Recorder(store, interval=interval, epoch=await store.take_epoch(), monotonic=clock)
 
 
-async def test_the_last_tick_of_a_slot_is_its_price(store: Store, clock: Clock) -> None:
+async def test_the_last_tick_of_a_slot_is_its_price(store: StoredHistory, clock: Clock) -> None:
     """Ticks fall into slots by their own timestamp; the last to arrive is kept, even when its timestamp steps back."""
     recorder = await new_recorder(store, clock)
     for seconds, price in [(0, "1"), (59.999, "2"), (59.5, "3"), (60, "4"), (121, "5")]:
@@ -72,7 +73,7 @@ async def test_the_last_tick_of_a_slot_is_its_price(store: Store, clock: Clock) 
     assert await stored(store) == {0: "3", 1: "4"}
 
 
-async def test_a_slot_is_written_a_moment_after_it_ends(store: Store, clock: Clock) -> None:
+async def test_a_slot_is_written_a_moment_after_it_ends(store: StoredHistory, clock: Clock) -> None:
     """The exchange's clock goes on while no tick comes, so the last slot of a silent ticker closes too."""
     recorder = await new_recorder(store, clock)
     recorder.on_message(tick(-1, "0"))
@@ -84,7 +85,7 @@ async def test_a_slot_is_written_a_moment_after_it_ends(store: Store, clock: Clo
     assert await stored(store) == {-1: "0", 0: "1"}
 
 
-async def test_the_first_slot_after_a_hole_is_written_at_once(store: Store, clock: Clock) -> None:
+async def test_the_first_slot_after_a_hole_is_written_at_once(store: StoredHistory, clock: Clock) -> None:
     """The hole is known as soon as it has ended, so that it can be filled; the open slot is corrected later."""
     recorder = await new_recorder(store, clock)
     recorder.on_message(tick(1, "1"))
@@ -102,7 +103,7 @@ async def test_the_first_slot_after_a_hole_is_written_at_once(store: Store, cloc
     assert await stored(store) == {0: "2", 10: "4"}
 
 
-async def test_a_late_tick_corrects_its_slot(store: Store, clock: Clock) -> None:
+async def test_a_late_tick_corrects_its_slot(store: StoredHistory, clock: Clock) -> None:
     """A tick that arrives after its slot was written replaces the row and does not hold up the present."""
     recorder = await new_recorder(store, clock)
     recorder.on_message(tick(10, "1"))
@@ -114,7 +115,7 @@ async def test_a_late_tick_corrects_its_slot(store: Store, clock: Clock) -> None
     assert await stored(store) == {0: "1.5", 2: "2"}
 
 
-async def test_a_tick_of_an_older_epoch_is_not_recorded(store: Store, clock: Clock) -> None:
+async def test_a_tick_of_an_older_epoch_is_not_recorded(store: StoredHistory, clock: Clock) -> None:
     """What a deposed leader still publishes changes nothing."""
     recorder = await new_recorder(store, clock)
     recorder.on_message(tick(1, "1", epoch=2))
@@ -123,7 +124,7 @@ async def test_a_tick_of_an_older_epoch_is_not_recorded(store: Store, clock: Clo
     assert await stored(store) == {0: "1"}
 
 
-async def test_every_ticker_that_ticks_is_recorded(store: Store, clock: Clock) -> None:
+async def test_every_ticker_that_ticks_is_recorded(store: StoredHistory, clock: Clock) -> None:
     """A ticker that a stream asked for is recorded beside the configured ones while it ticks."""
     recorder = await new_recorder(store, clock)
     for ticker in ("btc_usd", "eth_usd", "BTC-PERPETUAL"):
@@ -134,7 +135,7 @@ async def test_every_ticker_that_ticks_is_recorded(store: Store, clock: Clock) -
     assert sorted(await store.tickers()) == ["BTC-PERPETUAL", "btc_usd", "eth_usd"]
 
 
-async def test_a_stop_writes_the_open_slot(store: Store, clock: Clock) -> None:
+async def test_a_stop_writes_the_open_slot(store: StoredHistory, clock: Clock) -> None:
     """What has arrived before a stop is in the database after it."""
     recorder = await new_recorder(store, clock)
     async with anyio.create_task_group() as tasks:
@@ -144,7 +145,7 @@ async def test_a_stop_writes_the_open_slot(store: Store, clock: Clock) -> None:
     assert await stored(store) == {0: "1"}
 
 
-async def test_a_restart_goes_on_in_the_same_slot(store: Store, clock: Clock) -> None:
+async def test_a_restart_goes_on_in_the_same_slot(store: StoredHistory, clock: Clock) -> None:
     """The slot in which the program was stopped has one row, and its price is the last of both."""
     first = await new_recorder(store, clock)
     first.on_message(tick(1, "1"))
@@ -155,7 +156,9 @@ async def test_a_restart_goes_on_in_the_same_slot(store: Store, clock: Clock) ->
     assert await stored(store) == {0: "2"}
 
 
-async def test_a_deposed_recorder_stops_and_says_so_once(store: Store, clock: Clock, logs: list[EventDict]) -> None:
+async def test_a_deposed_recorder_stops_and_says_so_once(
+    store: StoredHistory, clock: Clock, logs: list[EventDict]
+) -> None:
     """When another process records into the same database, the older one neither writes nor fills its memory."""
     old = await new_recorder(store, clock)
     await new_recorder(store, clock)
@@ -168,7 +171,7 @@ async def test_a_deposed_recorder_stops_and_says_so_once(store: Store, clock: Cl
     assert [line["log_level"] for line in logs] == ["warning"]
 
 
-async def test_runs_by_itself(store: Store) -> None:
+async def test_runs_by_itself(store: StoredHistory) -> None:
     """With slots of a second on the real clock, closed slots appear while it runs."""
     recorder = Recorder(store, interval=1, epoch=await store.take_epoch())
     async with anyio.create_task_group() as tasks:
@@ -184,7 +187,7 @@ async def test_slots_wait_while_postgresql_is_gone(
     postgres: Postgres, postgres_url: str, clock: Clock, logs: list[EventDict]
 ) -> None:
     """Killed without warning and started again, PostgreSQL has every slot; the log has one line for each change."""
-    async with Store(postgres_url) as store:
+    async with StoredHistory(postgres_url) as store:
         await store.migrate()
         recorder = await new_recorder(store, clock)
         recorder.on_message(tick(0, "0"))
@@ -199,15 +202,15 @@ async def test_slots_wait_while_postgresql_is_gone(
         postgres.start()
         await recorder.write()
         assert await stored(store) == {n: str(n) for n in range(5)}
-    assert [line["event"] for line in logs] == ["database away, slots are queued", "database back, writing the queue"]
+    assert [line["event"] for line in logs] == DOWN_AND_UP
 
 
 async def test_slots_wait_while_sqlite_is_locked(sqlite_url: str, clock: Clock, logs: list[EventDict]) -> None:
     """Another program that holds SQLite's lock delays the rows, and loses none."""
-    async with Store(sqlite_url, lock_seconds=0.05) as store:
+    async with StoredHistory(sqlite_url, lock_seconds=0.05) as store:
         await store.migrate()
         recorder = await new_recorder(store, clock)
-        other = sqlite3.connect(store.place, isolation_level=None)
+        other = sqlite3.connect(store.database.place, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         for n in range(4):
             recorder.on_message(tick(n * 60 + 1.5, str(n)))
@@ -217,16 +220,16 @@ async def test_slots_wait_while_sqlite_is_locked(sqlite_url: str, clock: Clock, 
         other.close()
         await recorder.write()
         assert await stored(store) == {0: "0", 1: "1", 2: "2"}
-    assert [line["event"] for line in logs] == ["database away, slots are queued", "database back, writing the queue"]
+    assert [line["event"] for line in logs] == DOWN_AND_UP
 
 
 async def test_a_stop_with_the_database_away_ends_in_time(sqlite_url: str, clock: Clock) -> None:
     """A stop waits a few seconds for a database that does not answer, not for ever."""
-    async with Store(sqlite_url, lock_seconds=0.2) as store:
+    async with StoredHistory(sqlite_url, lock_seconds=0.2) as store:
         await store.migrate()
         recorder = await new_recorder(store, clock)
         recorder.on_message(tick(1, "1"))
-        other = sqlite3.connect(store.place, isolation_level=None)
+        other = sqlite3.connect(store.database.place, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
@@ -238,10 +241,10 @@ async def test_a_stop_with_the_database_away_ends_in_time(sqlite_url: str, clock
 
 async def test_the_queue_keeps_a_day(sqlite_url: str, clock: Clock) -> None:
     """Of a longer absence the newest day is kept and the rest is counted."""
-    async with Store(sqlite_url, lock_seconds=0.01) as store:
+    async with StoredHistory(sqlite_url, lock_seconds=0.01) as store:
         await store.migrate()
         recorder = await new_recorder(store, clock)
-        other = sqlite3.connect(store.place, isolation_level=None)
+        other = sqlite3.connect(store.database.place, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         day = QUEUE_SECONDS // 60
         for n in range(day + 100):
@@ -257,7 +260,7 @@ async def test_the_queue_keeps_a_day(sqlite_url: str, clock: Clock) -> None:
         assert min(await stored(store)) == 98
 
 
-async def test_a_tick_of_the_far_future_does_not_empty_the_queue(store: Store, clock: Clock) -> None:
+async def test_a_tick_of_the_far_future_does_not_empty_the_queue(store: StoredHistory, clock: Clock) -> None:
     """One wrong timestamp costs at most itself."""
     recorder = await new_recorder(store, clock)
     recorder.on_message(tick(0, "1"))
@@ -269,4 +272,6 @@ async def test_a_tick_of_the_far_future_does_not_empty_the_queue(store: Store, c
 
 def test_says_what_it_is(sqlite_url: str) -> None:
     """Its representation names interval and queue."""
-    assert repr(Recorder(Store(sqlite_url), interval=60, epoch=1)) == "<Recorder every 60 s, 0 queued, 0 written>"
+    assert (
+        repr(Recorder(StoredHistory(sqlite_url), interval=60, epoch=1)) == "<Recorder every 60 s, 0 queued, 0 written>"
+    )

@@ -9,7 +9,6 @@ import pytest
 from cryptography.fernet import Fernet
 
 from cryptomarket.errors import NoLeader
-from cryptomarket.history.store import Store
 from cryptomarket.model import SessionChanged
 from cryptomarket.persons.admin import end_logins, rewrap_all
 from cryptomarket.persons.browser_sessions import BrowserSessions, Person, Tokens
@@ -17,6 +16,7 @@ from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.last_seen import LastSeen
 from cryptomarket.persons.seen_repository import SeenPerson, SeenRepository, list_seen
 from cryptomarket.persons.vault import Vault
+from tests.databases import StoredHistory
 from tests.processes import run_program
 from tests.redis_server import running_redis
 
@@ -93,7 +93,7 @@ async def test_last_seen_writes_the_persons_table(database_url: str) -> None:
     key = (Fernet.generate_key().decode(),)
     sessions = BrowserSessions(MemoryCache(), Vault(lambda: key))
     now = 1_000_000.0
-    async with Store(database_url, interval=60) as store:
+    async with StoredHistory(database_url, interval=60) as store:
         await store.migrate()
 
         last_seen = LastSeen(sessions.logged_in, SeenRepository(store.database), wall=lambda: now)
@@ -104,8 +104,7 @@ async def test_last_seen_writes_the_persons_table(database_url: str) -> None:
         await last_seen.write()
 
         async def seen() -> dict[str, tuple[int, int]]:
-            async with store.reading() as reader:
-                return {one.person_id: (one.first, one.last) for one in await reader.ask(list_seen)}
+            return {one.person_id: (one.first, one.last) for one in await store.database.read(list_seen)}
 
         found = await seen()
         assert {person_id: last for person_id, (_, last) in found.items()} == {"p1": 1_086_400, "p2": 1_000_000}
@@ -117,7 +116,11 @@ async def test_forgetting_erases_everywhere(tmp_path: Path) -> None:
     """A person is deleted from the database and from Redis by e-mail; an unknown one is an error."""
     key = Fernet.generate_key().decode()
     url = f"sqlite+aiosqlite:///{tmp_path / 'history.db'}"
-    async with running_redis(tmp_path) as server, redis_cache(server.url) as cache, Store(url, interval=60) as store:
+    async with (
+        running_redis(tmp_path) as server,
+        redis_cache(server.url) as cache,
+        StoredHistory(url, interval=60) as store,
+    ):
         await store.migrate()
         await SeenRepository(store.database).write(
             [SeenPerson("p1", "p1", "p1@example.com", 1, 2), SeenPerson("p2", "p2", "p2@example.com", 1, 2)]

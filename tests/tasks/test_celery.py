@@ -12,10 +12,11 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from cryptomarket.history.store import Store
+from cryptomarket.history.daily_jobs import finished_jobs
 from cryptomarket.model import Price
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.tasks.snapshot import SOURCE
+from tests.databases import StoredHistory
 from tests.processes import Program, environment, eventually, running_command
 from tests.redis_server import RedisServer, running_redis
 
@@ -51,7 +52,7 @@ def settings_for(url: str, exchange: Exchange, redis: RedisServer) -> dict[str, 
 
 
 async def rows_of(url: str, ticker: str = "btc_usd") -> list[Price]:
-    async with Store(url, interval=1, pooled=False) as store:
+    async with StoredHistory(url, interval=1, pooled=False) as store:
         return list((await store.prices(ticker)).data)
 
 
@@ -77,7 +78,7 @@ async def sent(redis: RedisServer) -> dict[str, Any]:
 @pytest.mark.system
 async def test_a_worker_and_a_beat_store_each_slot_once(tmp_path: Path, postgres_url: str) -> None:
     """Beat sends by the agreed name, queue and routing key; the worker stores; a killed worker's successor goes on."""
-    async with running_exchange() as exchange, running_redis(tmp_path) as redis, Store(postgres_url) as store:
+    async with running_exchange() as exchange, running_redis(tmp_path) as redis, StoredHistory(postgres_url) as store:
         await store.migrate()
         settings = settings_for(postgres_url, exchange, redis)
         async with beat(tmp_path, **settings):
@@ -102,7 +103,7 @@ async def test_a_task_is_repeated_when_the_exchange_is_away(tmp_path: Path, sqli
     """A worker without an exchange says so, tries again, and ends as cleanly as ever."""
     async with running_redis(tmp_path) as redis, running_exchange() as exchange:
         settings = settings_for(sqlite_url, exchange, redis) | {"deribit_http_url": "http://127.0.0.1:1/api/v2"}
-        async with Store(sqlite_url) as store:
+        async with StoredHistory(sqlite_url) as store:
             await store.migrate()
         async with beat(tmp_path, **settings), worker(tmp_path, **settings) as program:
             await eventually(lambda: "Retry in" in program.log, "the task is repeated", 240)
@@ -128,9 +129,9 @@ async def test_maintenance_runs_once_a_day(tmp_path: Path, sqlite_url: str) -> N
         "[app.tasks[MAINTENANCE].apply(throw=True) for _ in range(2)]"
     )
     env = environment(tmp_path, database_url=sqlite_url, redis_url="redis://127.0.0.1:1/0")
-    async with Store(sqlite_url) as store:
+    async with StoredHistory(sqlite_url) as store:
         await store.migrate()
         async with running_command(tmp_path, [sys.executable, "-c", code], env) as program:
             with anyio.fail_after(240):
                 assert await program.process.wait() == 0, program.log
-        assert set(await store.jobs()) == {"roll-ups", "retention", "upkeep"}
+        assert set(await store.database.read(finished_jobs)) == {"roll-ups", "retention", "upkeep"}

@@ -14,7 +14,6 @@ import httpx2
 import uvicorn
 
 from cryptomarket.cluster.single import SingleNode
-from cryptomarket.history.store import Store
 from cryptomarket.market.latest import LatestValues
 from cryptomarket.model import Price, Tick, Upstream, UpstreamState
 from cryptomarket.stream.endpoint import StreamEndpoint
@@ -22,6 +21,7 @@ from cryptomarket.stream.manager import ServerSSEManager
 from cryptomarket.web.api.problems import problem_response
 from cryptomarket.web.app import create_app
 from cryptomarket.web.health import Check, Health
+from tests.databases import StoredHistory
 
 __all__ = ["NOON", "Site", "prices", "running_server", "running_site"]
 
@@ -82,7 +82,7 @@ class Site:
     """What a test asks, feeds and sets."""
 
     client: httpx2.AsyncClient
-    store: Store
+    store: StoredHistory
     latest: LatestValues
     bus: SingleNode
     manager: ServerSSEManager
@@ -139,7 +139,7 @@ async def running_site(
         allowed_origins=origins,
         **(limits or {}),
     )
-    async with Store(f"sqlite+aiosqlite:///{folder / 'prices.db'}", interval=interval) as store:
+    async with StoredHistory(f"sqlite+aiosqlite:///{folder / 'prices.db'}", interval=interval) as store:
         await store.migrate()
         bus = SingleNode(epoch=await store.take_epoch())
         bus.subscribe(latest.on_message)
@@ -153,7 +153,7 @@ async def running_site(
         app = create_app(
             tickers=TICKERS,
             latest=latest,
-            store=store,
+            database=store.database,
             stream=endpoint,
             catalogue=names,
             interval=interval,

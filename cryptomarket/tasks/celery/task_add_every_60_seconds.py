@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from celery import shared_task
 
+from ...database.engine import Database
 from ...deribit.http_client import HttpClient
 from ...errors import DatabaseUnavailable, ExchangeUnreachable
-from ...history.store import Store
+from ...history.writer import HistoryWriter
 from ..snapshot import snapshot
 from . import SNAPSHOT, settings
 
@@ -23,16 +24,17 @@ __all__ = ["task_celery_monitoring_currency"]
     max_retries=4,
 )
 def task_celery_monitoring_currency(tickers: Sequence[str] | None = None) -> int:
-    """Store the price of now of each ticker, by default those of the settings; how many were stored."""
+    """Store the current price of each ticker, by default those of the settings; returns how many were stored."""
     wanted = settings.tickers if tickers is None else tuple(tickers)
-    return asyncio.run(_take(wanted)) if wanted else 0
+    return asyncio.run(_store_snapshot(wanted)) if wanted else 0
 
 
-async def _take(tickers: Sequence[str]) -> int:
+async def _store_snapshot(tickers: Sequence[str]) -> int:
     proxy = settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None
     async with (
-        Store(settings.database_url.get_secret_value(), interval=settings.snapshot_interval, pooled=False) as store,
+        Database(settings.database_url.get_secret_value(), pooled=False) as database,
         HttpClient(settings.deribit_http_url, proxy=proxy, ca_file=settings.deribit_ca_file) as exchange,
     ):
-        await store.migrate()
-        return await snapshot(store, exchange.newest, tickers)
+        writer = HistoryWriter(database, settings.snapshot_interval)
+        await writer.migrate()
+        return await snapshot(writer, exchange.newest, tickers)

@@ -1,12 +1,13 @@
-"""The daily work on the history as a task of Celery; whoever comes first does it, the others find it done."""
+"""The daily work on the history as a task of Celery; each job runs once a day, whichever process runs it."""
 
 import asyncio
 
 from celery import shared_task
 
+from ...database.engine import Database
 from ...errors import DatabaseUnavailable
-from ...history.daily_jobs import DailyJobs, Retention, housekeeping
-from ...history.store import Store
+from ...history.daily_jobs import DailyJobs, Retention, history_jobs
+from ...history.writer import HistoryWriter
 from . import MAINTENANCE, settings
 
 __all__ = ["task_celery_maintenance"]
@@ -21,14 +22,15 @@ __all__ = ["task_celery_maintenance"]
     max_retries=5,
 )
 def task_celery_maintenance() -> None:
-    """Run what of today's jobs was not run yet."""
-    asyncio.run(_work())
+    """Run those of today's jobs that have not run yet."""
+    asyncio.run(_run_due_jobs())
 
 
-async def _work() -> None:
+async def _run_due_jobs() -> None:
     url = settings.database_url.get_secret_value()
-    async with Store(url, interval=settings.snapshot_interval, pooled=False) as store:
-        await store.migrate()
+    async with Database(url, pooled=False) as database:
+        writer = HistoryWriter(database, settings.snapshot_interval)
+        await writer.migrate()
         retention = Retention(settings.keep_prices_days, settings.keep_candles_days)
-        if not await DailyJobs(store, housekeeping(store, retention)).work():
-            raise DatabaseUnavailable("some of the daily work was not done")
+        if not await DailyJobs(database, history_jobs(writer, retention)).run_due():
+            raise DatabaseUnavailable("a daily job failed")

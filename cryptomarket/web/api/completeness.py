@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ...history import candles_table, ledger
 from ...history.candles import RESOLUTIONS
 from ...history.intervals import due
 from .caching import CachePolicy
@@ -33,17 +34,17 @@ class Completeness:
 
         With a resolution its candles must exist as well: they may be kept for a shorter time than the prices.
         """
-        part = due_range(within, await reader.span(ticker), step=self.interval, now=self.wall())
+        part = due_range(within, await reader.read(ledger.span, ticker), step=self.interval, now=self.wall())
         if part is None:
             return False
         start, end = part
         if start >= end:
             return True
         if resolution is not None:
-            first = await reader.first_candle(ticker, resolution)
+            first = await reader.read(candles_table.first, ticker, RESOLUTIONS[resolution])
             if first is None or first >= start + max(self.interval, RESOLUTIONS[resolution]):
                 return False
-        return (await reader.coverage(ticker, start, end)).complete
+        return (await reader.read(ledger.coverage, ticker, start, end)).complete
 
     def cache_policy(self, within: TimeRange, complete: bool) -> CachePolicy:
         """How long a response about the range may be cached."""

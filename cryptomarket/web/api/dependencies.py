@@ -3,21 +3,22 @@
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 from fastapi import Depends
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from ...errors import UnknownTicker
-from ...history.candles import CandleText
-from ...history.intervals import Coverage
-from ...history.queries import Form, Order
-from ...history.reading import TextPage
-from ...model import Price
+from ...history.prices import is_stored
 from .parameters import Ticker
 
-__all__ = ["HistoryReader", "PriceStore", "TickerCatalogue", "TickerNames", "json_response", "known_ticker"]
+__all__ = ["HistoryDatabase", "HistoryReader", "TickerCatalogue", "TickerNames", "json_response", "known_ticker"]
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class TickerCatalogue(Protocol):
@@ -29,49 +30,14 @@ class TickerCatalogue(Protocol):
 
 
 class HistoryReader(Protocol):
-    """Reads the history through one pooled connection."""
+    """Runs the reading functions of `history` on one pooled connection."""
 
-    async def known(self, ticker: str) -> bool: ...
-    async def latest(self, ticker: str) -> Price | None: ...
-    async def span(self, ticker: str) -> tuple[int, int] | None: ...
-    async def coverage(self, ticker: str, start: int, end: int) -> Coverage: ...
-    async def text_page(
-        self,
-        form: Form,
-        ticker: str,
-        *,
-        start: int | None,
-        end: int | None,
-        limit: int,
-        after: int | None,
-        order: Order,
-    ) -> TextPage: ...
-    async def first_candle(self, ticker: str, resolution: str) -> int | None: ...
-    async def candles(
-        self,
-        ticker: str,
-        resolution: str,
-        *,
-        start: int | None,
-        end: int | None,
-        limit: int,
-        after: int | None,
-        order: Order,
-    ) -> Sequence[CandleText]: ...
-    async def candle_text(
-        self,
-        ticker: str,
-        resolution: str,
-        *,
-        start: int | None,
-        end: int | None,
-        limit: int,
-        after: int | None,
-        order: Order,
-    ) -> TextPage | None: ...
+    async def read(
+        self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
 
 
-class PriceStore(Protocol):
+class HistoryDatabase(Protocol):
     """Lends readers: ``session`` as a FastAPI dependency, ``reading`` as a context manager."""
 
     def session(self) -> AsyncIterator[HistoryReader]: ...
@@ -92,14 +58,14 @@ class TickerNames:
 
     async def check(self, ticker: str, reader: HistoryReader) -> str:
         """The same ticker; raises UnknownTicker with the nearest names."""
-        if ticker in self.configured or self.catalogue.known(ticker) or await reader.known(ticker):
+        if ticker in self.configured or self.catalogue.known(ticker) or await reader.read(is_stored, ticker):
             return ticker
         raise UnknownTicker(ticker, self.catalogue.nearest(ticker))
 
 
-def known_ticker(names: TickerNames, store: PriceStore) -> Callable[..., Coroutine[Any, Any, str]]:
+def known_ticker(names: TickerNames, database: HistoryDatabase) -> Callable[..., Coroutine[Any, Any, str]]:
     """The FastAPI dependency that returns the parameter `ticker`; it raises UnknownTicker."""
-    Reader = Annotated[HistoryReader, Depends(store.session)]  # noqa: N806 - a type
+    Reader = Annotated[HistoryReader, Depends(database.session)]  # noqa: N806 - a type
 
     async def checked(ticker: Ticker, reader: Reader) -> str:
         return await names.check(ticker, reader)

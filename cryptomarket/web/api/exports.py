@@ -6,7 +6,7 @@ Each page borrows a connection for itself, so a slow client holds none.
 import csv
 import io
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import anyio
@@ -14,20 +14,15 @@ from fastapi import APIRouter, Depends
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-from ...history.parquet import ParquetPages
-from ...history.queries import Form, Order
-from ...history.reading import TextPage
-from ...history.synchronous import CSV_HEADER
+from ...history import prices as price_table
+from ...history.export import CSV_HEADER, PAGE_ROWS, ParquetPages
+from ...history.pages import Form, PageQuery, TextPage
 from .completeness import Completeness
-from .dependencies import PriceStore, TickerNames
+from .dependencies import HistoryDatabase, TickerNames
 from .openapi import PRICE_PROBLEMS, problems, text_response
 from .parameters import SortOrder, Ticker, Within
-from .time_range import TimeRange
 
 __all__ = ["export_router"]
-
-#: Rows of a page: some hundred kilobytes, a few milliseconds of the database's time.
-PAGE_ROWS = 10_000
 
 _CSV = text_response(
     "A header and one line per price.",
@@ -44,32 +39,22 @@ _PARQUET = text_response("A Parquet file.", "application/vnd.apache.parquet") | 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """The stored prices of one ticker in a range; ``complete``: no slot of it that is due is missing."""
+    """The stored prices of a query's range, in pages of its limit; ``complete``: no slot that is due is missing."""
 
-    store: PriceStore
-    ticker: str
-    within: TimeRange
-    order: Order
+    database: HistoryDatabase
+    query: PageQuery
     complete: bool
 
     async def pages(self, form: Form) -> AsyncIterator[TextPage]:
         """The pages, written by the database; no connection is held between two of them."""
-        after: int | None = None
+        query = self.query
         while True:
-            async with self.store.reading() as reader:
-                page = await reader.text_page(
-                    form,
-                    self.ticker,
-                    start=self.within.start,
-                    end=self.within.end,
-                    limit=PAGE_ROWS,
-                    after=after,
-                    order=self.order,
-                )
+            async with self.database.reading() as reader:
+                page = await reader.read(price_table.text_page, form, query)
             yield page
-            after = page.next
-            if after is None:
+            if page.next is None:
                 return
+            query = replace(query, after=page.next)
 
     async def text(self, form: Form, header: str = "") -> AsyncIterator[bytes]:
         """The export as lines of text."""
@@ -96,7 +81,7 @@ class Export:
         headers = {
             "Cache-Control": "no-store",
             "X-History-Complete": str(self.complete).lower(),
-            "Content-Disposition": f'attachment; filename="{self.ticker}.{extension}"',
+            "Content-Disposition": f'attachment; filename="{self.query.ticker}.{extension}"',
         }
         first = await anext(chunks, b"")
 
@@ -108,15 +93,16 @@ class Export:
         return StreamingResponse(all_chunks(), headers=headers, media_type=media_type)
 
 
-def export_router(store: PriceStore, names: TickerNames, completeness: Completeness) -> APIRouter:
+def export_router(database: HistoryDatabase, names: TickerNames, completeness: Completeness) -> APIRouter:
     """The routes of exports."""
     router = APIRouter(prefix="/api/v1", tags=["exports"], responses=PRICE_PROBLEMS)
 
     async def export(ticker: Ticker, within: Within, order: SortOrder = "asc") -> Export:
-        async with store.reading() as reader:
+        async with database.reading() as reader:
             await names.check(ticker, reader)
             complete = await completeness.is_complete(ticker, within, reader)
-        return Export(store, ticker, within, order, complete)
+        query = PageQuery(ticker, within.start, within.end, PAGE_ROWS, order=order)
+        return Export(database, query, complete)
 
     Requested = Annotated[Export, Depends(export)]  # noqa: N806 - a type
 

@@ -5,25 +5,13 @@ Plain functions over values; this file knows neither the database nor HTTP.
 
 import json
 import re
-from dataclasses import dataclass
 
 from ...errors import InvalidParameter
-from ...history.queries import Order
-from .time_range import TimeRange
+from ...history.pages import Order
 
-__all__ = ["PageParameters", "format_cursor", "page_json", "parse_cursor"]
+__all__ = ["format_cursor", "page_json", "parse_cursor"]
 
 _CURSOR = re.compile(r"(asc|desc)-(\d{1,12})\Z", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class PageParameters:
-    """One page of a range; ``after`` is the last timestamp of the page before."""
-
-    within: TimeRange
-    order: Order = "asc"
-    limit: int = 1000
-    after: int | None = None
 
 
 def format_cursor(timestamp: int | None, order: Order) -> str | None:

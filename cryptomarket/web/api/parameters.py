@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from fastapi import Depends, Query
 
-from ...history.queries import Order
-from .pagination import PageParameters, parse_cursor
+from ...history.pages import Order, PageQuery
+from .pagination import parse_cursor
 from .time_range import TimeRange, parse_range
 
 __all__ = ["NameLimit", "Page", "PageByDate", "Resolution", "Search", "SortOrder", "Ticker", "Within"]
@@ -49,21 +49,32 @@ def _within(start: Time = None, end: Time = None) -> TimeRange:
 
 
 def _page(
-    start: Time = None, end: Time = None, limit: Limit = 1000, cursor: Cursor = None, order: SortOrder = "asc"
-) -> PageParameters:
-    return PageParameters(parse_range(start, end), order, limit, parse_cursor(cursor, order))
+    ticker: Ticker,
+    start: Time = None,
+    end: Time = None,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
+    order: SortOrder = "asc",
+) -> PageQuery:
+    within = parse_range(start, end)
+    return PageQuery(ticker, within.start, within.end, limit, parse_cursor(cursor, order), order)
 
 
 def _page_by_date(
-    start_date: StartDate, end_date: Time = None, limit: Limit = 1000, cursor: Cursor = None, order: SortOrder = "asc"
-) -> PageParameters:
+    ticker: Ticker,
+    start_date: StartDate,
+    end_date: Time = None,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
+    order: SortOrder = "asc",
+) -> PageQuery:
     within = parse_range(start_date, end_date, ("start_date", "end_date"))
-    return PageParameters(within, order, limit, parse_cursor(cursor, order))
+    return PageQuery(ticker, within.start, within.end, limit, parse_cursor(cursor, order), order)
 
 
 #: The range from `start` to `end`.
 Within = Annotated[TimeRange, Depends(_within)]
 #: A page of the range from `start` to `end`.
-Page = Annotated[PageParameters, Depends(_page)]
+Page = Annotated[PageQuery, Depends(_page)]
 #: A page of the range from `start_date` to `end_date`.
-PageByDate = Annotated[PageParameters, Depends(_page_by_date)]
+PageByDate = Annotated[PageQuery, Depends(_page_by_date)]

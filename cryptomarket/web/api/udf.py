@@ -13,11 +13,13 @@ from msgspec import UNSET
 from starlette.responses import PlainTextResponse, Response
 
 from ...errors import UnknownTicker
+from ...history import prices as price_table
 from ...history.candles import CandleText
+from ...history.pages import PageQuery
 from ...market.latest import LatestValues
-from ...model import is_index
+from ...model import Price, Tick, is_index
 from .candles import RecentBars, candle_page
-from .dependencies import HistoryReader, PriceStore, TickerNames, json_response
+from .dependencies import HistoryDatabase, HistoryReader, TickerNames, json_response
 from .models import (
     BarsResponse,
     DatafeedExchange,
@@ -27,8 +29,7 @@ from .models import (
     SymbolResponse,
 )
 from .openapi import PRICE_PROBLEMS, response, text_response
-from .pagination import PageParameters
-from .time_range import LATEST_MS, TimeRange
+from .time_range import LATEST_MS
 
 __all__ = ["udf_router"]
 
@@ -55,11 +56,11 @@ Seconds = Annotated[int, Query(description="UNIX seconds.", ge=0, le=LATEST_MS /
 
 
 def udf_router(
-    store: PriceStore, names: TickerNames, latest: LatestValues, bars: RecentBars, wall: Callable[[], float]
+    database: HistoryDatabase, names: TickerNames, latest: LatestValues, bars: RecentBars, wall: Callable[[], float]
 ) -> APIRouter:
     """The routes of the datafeed. ``wall`` returns UNIX seconds."""
     router = APIRouter(prefix="/udf", tags=["udf"], responses=PRICE_PROBLEMS)
-    Reader = Annotated[HistoryReader, Depends(store.session)]  # noqa: N806 - a type
+    Reader = Annotated[HistoryReader, Depends(database.session)]  # noqa: N806 - a type
 
     @router.get("/config", summary="What the datafeed supports", responses=_CONFIG, response_class=Response)
     async def config() -> Response:
@@ -90,7 +91,8 @@ def udf_router(
             await names.check(ticker, reader)
         except UnknownTicker:
             return json_response(UNKNOWN_SYMBOL, 404)
-        newest = latest.tick(ticker) or await reader.latest(ticker)
+        newest: Tick | Price | None = latest.tick(ticker)
+        newest = newest or await reader.read(price_table.latest, ticker)
         return json_response(_symbol(ticker, newest.price if newest else None))
 
     @router.get("/search", summary="Search symbols", responses=_SEARCH, response_class=Response)
@@ -125,14 +127,13 @@ def udf_router(
             await names.check(ticker, reader)
         except UnknownTicker:
             return json_response(UNKNOWN_SYMBOL)
-        within = TimeRange(None if countback else start, end)
         recent = bars(ticker)
-        page = PageParameters(within, "desc", countback or MOST_CANDLES)
-        candles, _ = await candle_page(reader, recent, ticker, ours, page)
+        page = PageQuery(ticker, None if countback else start, end, countback or MOST_CANDLES, order="desc")
+        candles, _ = await candle_page(reader, recent, ours, page)
         if candles:
             return json_response(_columns(candles[::-1]))
         # `nextTime` lets a client continue with older candles at once.
-        older, _ = await candle_page(reader, recent, ticker, ours, PageParameters(TimeRange(None, end), "desc", 1))
+        older, _ = await candle_page(reader, recent, ours, PageQuery(ticker, end=end, limit=1, order="desc"))
         return json_response(BarsResponse("no_data", nextTime=older[0].timestamp if older else UNSET))
 
     return router

@@ -1,18 +1,45 @@
-"""Rows as a Parquet file, written piece by piece into memory that is handed on at once; needs pyarrow, the extra."""
+"""Exports of stored prices: text page by page, and the Parquet file that is built from the same pages."""
 
 import importlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-__all__ = ["ParquetPages"]
+from sqlalchemy import Connection
+
+from . import prices
+from .pages import Form, PageQuery
+
+__all__ = ["CSV_HEADER", "PAGE_ROWS", "ParquetPages", "write_export"]
+
+CSV_HEADER = "ticker,timestamp,price,exchange_timestamp,source\n"
+#: Rows of a page: some hundred kilobytes, a few milliseconds of the database's time.
+PAGE_ROWS = 10_000
+
+
+def write_export(connection: Connection, write: Callable[[str], object], form: Form, query: PageQuery) -> int:
+    """Write every price of the query's range as lines of CSV or NDJSON; returns how many.
+
+    The query's `limit` is the number of rows of a page.
+    """
+    if form == "csv":
+        write(CSV_HEADER)
+    rows = 0
+    while True:
+        page = prices.text_page(connection, form, query)
+        write(page.text)
+        rows += page.count
+        if page.next is None:
+            return rows
+        query = replace(query, after=page.next)
 
 
 class ParquetPages:
-    """One Parquet file out of pages of (ticker, timestamp, price, exchange timestamp, source), all as text.
+    """Builds one Parquet file from pages of (ticker, timestamp, price, exchange timestamp, source), all as text.
 
-    Prices are decimal128(38, 18), which every reader knows; a price beyond it is refused, never rounded.
-    Raises ImportError without pyarrow.
+    Prices are decimal128(38, 18), which every reader of Parquet supports; a price with more digits raises, it is never
+    rounded. The constructor raises ImportError without pyarrow, which is the extra `parquet`.
     """
 
     def __init__(self) -> None:
@@ -32,7 +59,7 @@ class ParquetPages:
         self._writer = parquet.ParquetWriter(self._sink, self._schema, compression="zstd")
 
     def add(self, rows: Sequence[Sequence[str]]) -> bytes:
-        """Write a row group; returns the bytes of the file that are ready."""
+        """Write the rows as a row group; returns the bytes of the file that are ready."""
         if not rows:
             return b""
         pa = self._arrow
@@ -45,15 +72,15 @@ class ParquetPages:
             pa.array(columns[4]).dictionary_encode(),
         ]
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
-        return self._taken()
+        return self._take()
 
     def finish(self) -> bytes:
         """Close the file; returns its last bytes."""
         self._writer.close()
-        return self._taken()
+        return self._take()
 
-    def _taken(self) -> bytes:
-        # The writer counts its own position, so the memory behind it can be given away as it fills.
+    def _take(self) -> bytes:
+        # The writer counts its own position, so the memory behind that position can be freed.
         ready = self._sink.getvalue()
         self._sink.seek(0)
         self._sink.truncate()
