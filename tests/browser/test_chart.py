@@ -9,6 +9,7 @@ from playwright.async_api import Page, expect
 
 from .chromium import chromium
 from .live_site import live_site
+from .test_embeds import wait_for_demand
 
 pytestmark = pytest.mark.system
 
@@ -76,6 +77,7 @@ async def test_a_ticker_of_the_catalogue_can_be_added_and_removed(tmp_path: Path
         await page.get_by_role("button", name="Add").click()
         await expect(page.locator("#picker-status")).to_have_text("BTC-PERPETUAL added")
         tile = page.locator("[data-ticker=BTC-PERPETUAL]")
+        await wait_for_demand(site, "BTC-PERPETUAL")
         site.tick("BTC-PERPETUAL", "65001.5")
         await expect(tile.locator(".number")).to_have_text("65,001.50")
         await page.reload()

@@ -92,6 +92,13 @@ async def test_twenty_tabs_share_one_stream(tmp_path: Path) -> None:
         await wait_for_streams(site, 0)
 
 
+async def wait_for_demand(site: Site, ticker: str) -> None:
+    """Wait until a stream wants the ticker: earlier ticks of it are ignored."""
+    with anyio.fail_after(60):
+        while ticker not in site.demand.tickers:
+            await anyio.sleep(0.05)
+
+
 async def wait_for_change(page: Page, timeout: float | None = None) -> None:
     """Wait until the first price of the page has changed."""
     price = page.locator(".tile .number").first
@@ -104,6 +111,7 @@ async def test_tabs_with_different_tickers_and_timers_share_streams(tmp_path: Pa
         one = await window.open("/?timer=1")
         other = await window.open("/?timer=1")
         await other.goto(f"{site.address}/?timer=1&tickers=sol_usd")
+        await wait_for_demand(site, "sol_usd")
         site.tick("sol_usd", "140.5")
         await expect(other.locator("[data-ticker=sol_usd] .number")).to_have_text("140.50")
         await expect(one.locator("[data-ticker=sol_usd]")).to_have_count(0)

@@ -14,6 +14,7 @@ import httpx2
 import uvicorn
 
 from cryptomarket.cluster.single import SingleNode
+from cryptomarket.market.demand import Demand
 from cryptomarket.market.latest import LatestValues
 from cryptomarket.model import Price, Tick, Upstream, UpstreamState
 from cryptomarket.stream.endpoint import StreamEndpoint
@@ -86,6 +87,7 @@ class Site:
     latest: LatestValues
     bus: SingleNode
     manager: ServerSSEManager
+    demand: Demand
     address: str
     checks: dict[str, Check] = field(default_factory=dict)
     #: Further statistics of the site, by the name of the part.
@@ -129,7 +131,9 @@ async def running_site(
 ) -> AsyncIterator[Site]:
     """A site on a database in the folder, holding the given prices; with ``live`` its clock is the machine's."""
     latest = LatestValues(TICKERS, monotonic=time.monotonic, wall=time.time)
-    manager = ServerSSEManager(*TICKERS, "connection", latest=latest)
+    demand = Demand(TICKERS)
+    demand.subscribe(latest.follow)
+    manager = ServerSSEManager(*TICKERS, "connection", latest=latest, demand=demand)
     names = Names()
     endpoint = StreamEndpoint(
         manager,
@@ -172,7 +176,7 @@ async def running_site(
             anyio.create_task_group() as tasks,
         ):
             await tasks.start(manager.run)
-            site = Site(client, store, latest, bus, manager, address)
+            site = Site(client, store, latest, bus, manager, demand, address)
             try:
                 yield site
             finally:
