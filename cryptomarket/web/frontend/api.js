@@ -39,33 +39,21 @@ export function apiPath(path, query) {
 }
 
 /**
- * A page of stored prices.
+ * A page of stored prices, or of candles when the query has a resolution.
  * @param {Query} query @param {AbortSignal} [signal]
- * @returns {Promise<{slots: (Slot & {exact_time: number})[], next: string | null, complete: boolean}>}
+ * @returns {Promise<{slots: Slot[], next: string | null, complete: boolean}>}
  */
-export async function prices(query, signal) {
-  const { data, next, complete } = await get("prices", query, signal);
-  const slots = data.map((/** @type {any} */ row) => ({
-    time: row.timestamp,
-    exact_time: row.exchange_timestamp / 1000,
-    value: Number(row.price),
-    text: row.price,
-  }));
+export async function getSlots(query, signal) {
+  const { data, next, complete } = await get(slotPath(query), query, signal);
+  const slots = data.map((/** @type {any} */ row) =>
+    query.resolution
+      ? { time: row.timestamp, value: Number(row.close), text: row.close, candle: { ...row, partial: row.partial === true } }
+      : { time: row.timestamp, value: Number(row.price), text: row.price, tickTime: row.exchange_timestamp / 1000 },
+  );
   return { slots, next, complete };
 }
 
-/**
- * A page of candles.
- * @param {Query} query with a resolution @param {AbortSignal} [signal]
- * @returns {Promise<{slots: Slot[], next: string | null, complete: boolean}>}
- */
-export async function candles(query, signal) {
-  const { data, next, complete } = await get("candles", query, signal);
-  const slots = data.map((/** @type {any} */ row) => ({
-    time: row.timestamp,
-    value: Number(row.close),
-    text: row.close,
-    candle: { open: row.open, high: row.high, low: row.low, count: row.count, partial: row.partial === true },
-  }));
-  return { slots, next, complete };
+/** The route of that query. @param {Query} query */
+export function slotPath({ resolution }) {
+  return resolution ? "candles" : "prices";
 }

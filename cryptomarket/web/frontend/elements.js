@@ -1,8 +1,8 @@
 // <crypto-price> and <crypto-chart>, elements for any page of an allowed origin. All elements with one timer share a stream.
 
-import { prices } from "./api.js";
+import { getSlots } from "./api.js";
 import { Messages } from "./i18n.js";
-import { drawSparkline, priceRange } from "./sparkline.js";
+import { drawSparkline } from "./sparkline.js";
 import { CryptoMarketStream } from "./stream.js";
 
 /** @typedef {import("./cryptomarket.d.ts").Price} Price */
@@ -195,9 +195,9 @@ export class CryptoChartElement extends PriceElement {
     const { ticker } = this;
     try {
       const start = Math.floor(Date.now() / 1000 - this.hours * HOUR);
-      const { slots } = await prices({ ticker, start, limit: 10_000 });
+      const { slots } = await getSlots({ ticker, start, limit: 10_000 });
       if (ticker !== this.ticker) return;
-      const stored = slots.map((slot) => ({ time: slot.exact_time, price: slot.value }));
+      const stored = slots.map(({ time, tickTime = time, value }) => ({ time: tickTime, price: value }));
       const newest = stored.at(-1)?.time ?? 0;
       this.points = [...stored, ...this.points.filter((point) => point.time > newest)];
       this.draw();
@@ -219,8 +219,7 @@ export class CryptoChartElement extends PriceElement {
     this.points = this.points.filter((point) => point.time > start);
     this.drawnAt = performance.now();
     if (this.points.length < 2) return;
-    drawSparkline(this.svg, this.points, start, now, usualStep(this.points));
-    const { low, high } = priceRange(this.points);
+    const { low, high } = drawSparkline(this.svg, this.points, start, now, usualStep(this.points));
     const format = (/** @type {number} */ price) => this.messages.wholePrice(String(price));
     const texts = [this.messages.time(start), `${format(low)} – ${format(high)}`, this.messages.time(now)];
     this.labels.forEach((label, i) => (label.textContent = texts[i] ?? ""));

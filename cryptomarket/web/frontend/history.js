@@ -1,6 +1,6 @@
 // The history page: prices stored between two days as a chart, a table, downloads and a curl command.
 
-import { apiPath, candles, get, prices } from "./api.js";
+import { apiPath, get, getSlots, slotPath } from "./api.js";
 import { loadChartLibrary } from "./chart-theme.js";
 import { coverageText, drawCoverage } from "./coverage.js";
 import { fillTable, find } from "./dom.js";
@@ -110,7 +110,7 @@ function showLinks({ ticker, start, end, resolution }) {
   for (const kind of ["csv", "ndjson", "parquet"]) {
     find(`#${kind}`, HTMLAnchorElement).href = apiPath(`export.${kind}`, query);
   }
-  const path = resolution ? apiPath("candles", { ...query, resolution }) : apiPath("prices", query);
+  const path = apiPath(slotPath({ resolution }), { ...query, resolution });
   find("#curl", HTMLElement).textContent = `curl '${location.origin}${path}'`;
 }
 
@@ -122,8 +122,7 @@ async function showPrices(filter) {
     const complete = await chart.showRange(ticker, start, end);
     showRows(chart.slots, complete, false, filter);
   } else {
-    const query = { ticker, start, end, order: "desc", limit: MAX_ROWS };
-    const page = await (resolution ? candles({ ...query, resolution }) : prices(query));
+    const page = await getSlots({ ...filter, order: "desc", limit: MAX_ROWS });
     showRows(page.slots.reverse(), page.complete, page.next !== null, filter);
   }
 }

@@ -1,7 +1,7 @@
 // A chart of one ticker: stored prices or candles, continued by the stream, with older pages read while scrolling back.
 // It reads and draws; how prices become slots is decided in series.js.
 
-import { candles, prices } from "./api.js";
+import { getSlots } from "./api.js";
 import { areaOptions, candleOptions, chartOptions, CREATION_OPTIONS, onThemeChange } from "./chart-theme.js";
 import { mergeSlots, RESOLUTIONS, slotStart, updateSlot, withGaps } from "./series.js";
 
@@ -73,8 +73,7 @@ export class PriceChart {
 
   /** @param {Record<string, string | number | null>} query @param {AbortSignal} signal */
   readPage(query, signal) {
-    const parameters = { ticker: this.ticker, ...query };
-    return this.resolution ? candles({ ...parameters, resolution: this.resolution }, signal) : prices(parameters, signal);
+    return getSlots({ ticker: this.ticker, resolution: this.resolution, ...query }, signal);
   }
 
   /** Remove everything and cancel requests in progress; returns the signal for new ones. @param {string} ticker */

@@ -5,6 +5,7 @@
  * @property {number} time UNIX seconds
  * @property {number} value the price, for drawing
  * @property {string} text the exact price, for reading
+ * @property {number} [tickTime] UNIX seconds of the tick, for a stored price
  * @property {{open: string, high: string, low: string, count: number, partial: boolean}} [candle] set when the slot is a candle
  */
 

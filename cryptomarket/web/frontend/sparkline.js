@@ -24,12 +24,6 @@ function splitAtGaps(points, step) {
   return runs;
 }
 
-/** The lowest and the highest price. @param {Point[]} points */
-export function priceRange(points) {
-  const prices = points.map((point) => point.price);
-  return { low: Math.min(...prices), high: Math.max(...prices) };
-}
-
 /** @param {string} name class of the path @param {string} d */
 function path(name, d) {
   const element = document.createElementNS(SVG, "path");
@@ -39,11 +33,12 @@ function path(name, d) {
 }
 
 /**
- * Draw the points between two times (UNIX seconds) into the svg.
+ * Draw the points between two times (UNIX seconds) into the svg; returns the lowest and the highest price.
  * @param {SVGElement} svg @param {Point[]} points at least one @param {number} from @param {number} to @param {number} step
  */
 export function drawSparkline(svg, points, from, to, step) {
-  const { low, high } = priceRange(points);
+  const prices = points.map((point) => point.price);
+  const [low, high] = [Math.min(...prices), Math.max(...prices)];
   const range = high - low || Math.abs(high) / 1000 || 1;
   const x = (/** @type {Point} */ { time }) => (((time - from) / (to - from)) * WIDTH).toFixed(1);
   const y = (/** @type {Point} */ { price }) => (HEIGHT - MARGIN - ((price - low) / range) * (HEIGHT - 2 * MARGIN)).toFixed(1);
@@ -59,4 +54,5 @@ export function drawSparkline(svg, points, from, to, step) {
   // A stroke without length and with round ends: a circle would be stretched with the picture.
   paths.push(path("newest", `M${at(/** @type {Point} */ (points.at(-1)))}h0.01`));
   svg.replaceChildren(...paths);
+  return { low, high };
 }

@@ -1,8 +1,8 @@
 // A tile of the board: the price of one ticker, its move, its age and its last hour.
 
-import { prices } from "./api.js";
+import { getSlots } from "./api.js";
 import { fillTable } from "./dom.js";
-import { drawSparkline, priceRange } from "./sparkline.js";
+import { drawSparkline } from "./sparkline.js";
 
 /** @typedef {import("./i18n.js").Messages} Messages */
 /** @typedef {import("./cryptomarket.d.ts").Price} Price */
@@ -117,9 +117,9 @@ export class Tile {
   async loadHistory() {
     const now = Math.floor(Date.now() / 1000);
     try {
-      const hour = await prices({ ticker: this.ticker, start: now - HOUR, limit: 5000 });
-      this.stored = hour.slots.map(({ exact_time, value, text }) => ({ time: exact_time, price: value, text }));
-      const [old] = (await prices({ ticker: this.ticker, start: now - DAY, limit: 1 })).slots;
+      const hour = await getSlots({ ticker: this.ticker, start: now - HOUR, limit: 5000 });
+      this.stored = hour.slots.map(({ time, tickTime = time, value, text }) => ({ time: tickTime, price: value, text }));
+      const [old] = (await getSlots({ ticker: this.ticker, start: now - DAY, limit: 1 })).slots;
       this.dayAgo = old && Math.abs(old.time - (now - DAY)) <= DAY_TOLERANCE ? old.value : null;
     } catch {
       return; // the stream continues without history; a later call tries again
@@ -151,8 +151,7 @@ export class Tile {
     if (!first || !last) return;
     // The exchange's clock may be ahead of this machine's.
     const now = Math.max(Date.now() / 1000, last.time);
-    drawSparkline(this.svg, points, now - HOUR, now, Math.max(this.interval, 60));
-    const range = priceRange(points);
+    const range = drawSparkline(this.svg, points, now - HOUR, now, Math.max(this.interval, 60));
     const format = (/** @type {number} */ price) => this.messages.wholePrice(String(price));
     const [low, high] = [format(range.low), format(range.high)];
     this.find(".from").textContent = this.messages.time(now - HOUR);
