@@ -1,4 +1,4 @@
-"""What an event stream owes its readers, asked of any server by its address.
+"""The checks of the specification of event streams, run against any server by its address.
 
     python -m tests.conformance.examine http://127.0.0.1:8000/sse/?timer=1
 
@@ -49,7 +49,7 @@ LISTEN = """
 
 @dataclass(frozen=True)
 class Finding:
-    """One row: what was asked, whether it holds, and what was seen where it does not."""
+    """One row: the check, whether it passed, and what was seen if it failed."""
 
     row: str
     holds: bool
@@ -80,7 +80,7 @@ async def examine(address: str) -> list[Finding]:
 
 
 def head(status: int, headers: dict[str, str]) -> Iterator[Finding]:
-    """request-status-error, format-mime-*, request-cache-control, and what proxies must be told."""
+    """request-status-error, format-mime-*, request-cache-control, and the headers for proxies."""
     yield Finding("the status is 200", status == 200, str(status))
     kind = headers.get("content-type", "")
     exact = re.fullmatch(r"text/event-stream(; ?charset=utf-8)?", kind, re.IGNORECASE) is not None
@@ -114,7 +114,7 @@ def content(body: bytes) -> Iterator[Finding]:
 
 
 def origin(headers: dict[str, str]) -> Finding:
-    """eventsource-cross-origin: nobody's cookies are for everybody."""
+    """eventsource-cross-origin: no credentials cross origins."""
     open_to_all = headers.get("access-control-allow-origin") in ("*", "https://elsewhere.example")
     careless = open_to_all and headers.get("access-control-allow-credentials") == "true"
     return Finding("a stranger's page gets nobody's cookies", not careless)

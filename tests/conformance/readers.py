@@ -1,4 +1,4 @@
-"""Readers of event streams that nobody here wrote, and one way to ask them all: what do you hear at this address?
+"""Independent readers of event streams, and one way to read an address with each of them.
 
 Each reads until the stream ends and does not come back. curl hands over bytes, which a strict parser then reads.
 """

@@ -15,7 +15,7 @@ __all__ = ["replayed"]
 
 @contextlib.asynccontextmanager
 async def replayed(streams: Sequence[bytes]) -> AsyncIterator[str]:
-    """Serve each stream by its number under `/whole/` and `/bytes/`; gives the address."""
+    """Serve each stream by its number under `/whole/` and `/bytes/`; yields the address."""
 
     async def stream(request: Request) -> StreamingResponse:
         body = streams[request.path_params["number"]]

@@ -1,4 +1,4 @@
-"""A client that nobody here wrote talks to the simulator: ccxt, over HTTP and over its own WebSocket code.
+"""ccxt, an independent client, uses the simulator over HTTP and over its own WebSocket code.
 
 What it needs of the exchange, and no document says, is thereby in the simulator.
 """

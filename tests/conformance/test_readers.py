@@ -30,7 +30,7 @@ SSECLIENT = {
 
 
 async def departures(read: Reader, address: str) -> dict[str, list[Heard]]:
-    """The entries of which the reader hears something else than it should, whole or byte by byte."""
+    """The entries that the reader parses wrongly, whole or byte by byte."""
     found = {}
     for way in ("whole", "bytes"):
         heard = await read([(f"{address}/{way}/{i}", entry.names) for i, entry in enumerate(CORPUS)])
@@ -49,21 +49,21 @@ async def test_a_browser_hears_what_the_specification_says() -> None:
 
 @pytest.mark.system
 async def test_where_the_eventsource_of_npm_departs() -> None:
-    """The package `eventsource` in node hears the rest as a browser does."""
+    """The package `eventsource` in node parses the rest as a browser does."""
     async with replayed([entry.stream for entry in CORPUS]) as address:
         found = await departures(by_npm, address)
     assert set(found) == NPM, found
 
 
 async def test_where_httpx_sse_departs() -> None:
-    """httpx-sse hears the rest as a browser does."""
+    """httpx-sse parses the rest as a browser does."""
     async with replayed([entry.stream for entry in CORPUS]) as address:
         found = await departures(by_httpx_sse, address)
     assert set(found) == HTTPX_SSE, found
 
 
 async def test_where_sseclient_departs() -> None:
-    """sseclient-py hears the rest as a browser does."""
+    """sseclient-py parses the rest as a browser does."""
     async with replayed([entry.stream for entry in CORPUS]) as address:
         found = await departures(by_sseclient, address)
     assert set(found) == SSECLIENT, found

@@ -1,4 +1,4 @@
-"""The web application on a real server: uvicorn on port 0, the real store on a file, a board the test feeds."""
+"""The web application on a real server: uvicorn on port 0, the real store on a file, and latest values of the test."""
 
 import contextlib
 import time
@@ -43,7 +43,7 @@ class QuietServer(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def running_server(app: Any, port: int = 0, http: Any = "auto") -> AsyncIterator[str]:
-    """The application on a real socket; gives its address. ``http`` is uvicorn's protocol."""
+    """Serve the application on a real socket and yield its address. ``http`` is uvicorn's protocol."""
     config = uvicorn.Config(app, port=port, http=http, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
     server = QuietServer(config)
 
@@ -80,7 +80,7 @@ class Names:
 
 @dataclass
 class Site:
-    """What a test asks, feeds and sets."""
+    """A running site and what a test changes in it."""
 
     client: httpx2.AsyncClient
     store: StoredHistory
@@ -129,7 +129,7 @@ async def running_site(
     limits: dict[str, Any] | None = None,
     **options: Any,
 ) -> AsyncIterator[Site]:
-    """A site on a database in the folder, holding the given prices; with ``live`` its clock is the machine's."""
+    """Run a site on a database in the folder with the given prices; with ``live`` its clock is the machine's."""
     latest = LatestValues(TICKERS, monotonic=time.monotonic, wall=time.time)
     demand = Demand(TICKERS)
     demand.subscribe(latest.follow)

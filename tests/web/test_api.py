@@ -37,7 +37,7 @@ async def test_the_start_is_included_and_the_end_is_not(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 async def test_pages_lead_through_the_whole_history_once(tmp_path: Path, order: str) -> None:
-    """Following `next` gives every price exactly once, in the order asked for, and ends with null."""
+    """Following `next` returns every price exactly once, in the requested order, and ends with null."""
     async with running_site(tmp_path, prices("btc_usd", NOON, 25)) as site:
         site.now = NOON + 25 * 60
         seen, cursor = [], None
@@ -78,8 +78,8 @@ async def test_dates_filter_with_and_without_an_end(tmp_path: Path) -> None:
     assert [price["timestamp"] for price in unix.json()["data"]] == [NOON]
 
 
-async def test_the_latest_price_is_the_boards_then_the_databases(tmp_path: Path) -> None:
-    """Before the first tick the stored price answers, afterwards the tick, as the stream would say it."""
+async def test_the_latest_price_is_the_newest_tick_else_the_newest_stored(tmp_path: Path) -> None:
+    """Before the first tick the response is the stored price, afterwards the tick in the form of the stream."""
     async with running_site(tmp_path, prices("btc_usd", NOON, 2)) as site:
         stored = await site.get("/api/v1/prices/latest", ticker="btc_usd")
         site.tick("btc_usd", "64250.10", ms=NOON * 1000 + 7)
@@ -93,7 +93,7 @@ async def test_the_latest_price_is_the_boards_then_the_databases(tmp_path: Path)
 
 
 async def test_a_known_ticker_without_a_price_is_a_404_that_says_so(tmp_path: Path) -> None:
-    """Nothing has arrived yet is not the same as an unknown name."""
+    """A ticker without a price differs from an unknown name."""
     async with running_site(tmp_path) as site:
         answer = await site.get("/api/v1/prices/latest", ticker="sol_usd")
     assert answer.status_code == 404
@@ -101,7 +101,7 @@ async def test_a_known_ticker_without_a_price_is_a_404_that_says_so(tmp_path: Pa
 
 
 async def test_a_ticker_that_is_only_stored_is_known(tmp_path: Path) -> None:
-    """What was delisted keeps its history."""
+    """A delisted ticker keeps its history."""
     async with running_site(tmp_path, prices("BTC-20NOV25", NOON, 1)) as site:
         answer = await site.get("/api/v1/prices", ticker="BTC-20NOV25")
     assert answer.status_code == 200
@@ -174,7 +174,7 @@ async def test_a_wrong_parameter_is_named(tmp_path: Path, path: str, query: dict
 
 
 async def test_a_database_that_is_gone_is_a_503_that_can_be_repeated(tmp_path: Path) -> None:
-    """Stored prices answer 503 with Retry-After; the newest price goes on from the board."""
+    """Stored prices answer 503 with Retry-After; the newest price is still served from memory."""
     async with running_site(tmp_path) as site:
         site.tick("btc_usd", "64250.13")
         (tmp_path / "prices.db").rename(tmp_path / "away.db")

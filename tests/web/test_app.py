@@ -79,7 +79,7 @@ def test_every_language_has_every_message() -> None:
 
 
 async def test_prices_are_shared_with_exactly_the_allowed_origins(tmp_path: Path) -> None:
-    """An allowed page may read, any other may not, and nobody's credentials are ever accepted from elsewhere."""
+    """Only an allowed page may read; credentials from other sites are never accepted."""
     async with running_site(tmp_path) as site:
         allowed = await site.client.get("/api/v1/tickers", headers={"origin": "https://desk.example"})
         stranger = await site.client.get("/api/v1/tickers", headers={"origin": "https://desk.example.evil"})

@@ -31,7 +31,7 @@ async def test_candles_are_folded_from_what_is_stored(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 async def test_candles_come_in_pages(tmp_path: Path, order: str) -> None:
-    """Following `next` gives each candle once."""
+    """Following `next` returns each candle once."""
     async with running_site(tmp_path, prices("btc_usd", NOON, 10)) as site:
         site.now = NOON + 600
         seen, cursor = [], None
@@ -97,13 +97,13 @@ async def test_coverage_tells_what_is_known_and_what_is_missing(tmp_path: Path) 
 
 @pytest.mark.parametrize("language", ["en", "ru"])
 def test_every_reason_has_a_message(language: str) -> None:
-    """A page says of everything that is missing why it is."""
+    """The pages have a sentence for every reason of a gap."""
     words = json.loads((FRONTEND / "messages" / f"{language}.json").read_text())
     assert {f"reason.{reason}" for reason in Reason} <= set(words)
 
 
 def test_every_reason_is_explained() -> None:
-    """docs/api.md says what each reason means."""
+    """docs/api.md explains each reason."""
     document = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
     assert [reason for reason in Reason if f"| `{reason}` |" not in document] == []
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document is complete: every route, examples that are as it says, refusals as problems."""
+"""The OpenAPI document is complete: every route, examples that fit their schemas, errors as problems."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +34,7 @@ async def document(tmp_path: Path) -> dict[str, Any]:
 
 
 def answers(document: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    """Each answer: its operation, its status, its media type, and what is said of it."""
+    """Yield each response: its operation, status, media type and description."""
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             for status, answer in operation["responses"].items():
@@ -81,7 +81,7 @@ async def test_every_schema_has_an_example_that_fits(document: dict[str, Any]) -
 
 
 async def test_every_refusal_is_a_problem(document: dict[str, Any]) -> None:
-    """Whatever is not a success is a problem document, but where another protocol speaks."""
+    """Every error is a problem document, except where another protocol defines errors."""
     own = {("get /readyz", "503"), ("get /udf/symbols", "404")}
     refused = [
         (operation, status, media_type, content)
@@ -95,7 +95,7 @@ async def test_every_refusal_is_a_problem(document: dict[str, Any]) -> None:
 
 
 async def test_every_parameter_is_described(document: dict[str, Any]) -> None:
-    """Each says what it is, and shows or bounds what may be given."""
+    """Each has a description."""
     for path, operations in document["paths"].items():
         for operation in operations.values():
             assert operation["summary"], path

@@ -23,7 +23,7 @@ def exact() -> list[Price]:
 async def test_csv_has_every_price_once_with_every_digit(
     tmp_path: Path, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A header, then the range in the order asked for, however many pages it takes."""
+    """A header, then the range in the requested order, over any number of pages."""
     monkeypatch.setattr(exports, "PAGE_ROWS", 2)
     async with running_site(tmp_path, exact()) as site:
         answer = await site.get("/api/v1/export.csv", ticker="btc_usd", order=order)
@@ -120,7 +120,7 @@ async def test_a_closed_complete_range_may_be_kept_for_ever(tmp_path: Path) -> N
 
 
 async def test_a_range_that_may_change_is_not_kept(tmp_path: Path) -> None:
-    """A closed range that may get other rows is asked again by its ETag, an open one is never kept."""
+    """A settled range that may still change is revalidated by its ETag; an open range is never cached."""
     stored = prices("btc_usd", NOON, 10)
     del stored[3]
     async with running_site(tmp_path, stored) as site:
@@ -137,7 +137,7 @@ async def test_a_range_that_may_change_is_not_kept(tmp_path: Path) -> None:
 
 
 async def test_a_page_links_to_the_next(tmp_path: Path) -> None:
-    """Following the Link header gives the whole range, with the query as it was asked."""
+    """Following the Link header returns the whole range with the same query."""
     async with running_site(tmp_path, prices("btc_usd", NOON, 10)) as site:
         address: str | None = f"/api/v1/prices?ticker=btc_usd&limit=4&start={NOON}"
         seen: list[int] = []

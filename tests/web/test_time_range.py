@@ -26,8 +26,8 @@ NOON = 1_763_640_000
         " 2025-11-20T12:00:00Z ",
     ],
 )
-def test_one_moment_can_be_written_in_many_ways(text: str) -> None:
-    """ISO 8601 with and without a zone, with its plus lost in a query, UNIX seconds and milliseconds say the same."""
+def test_one_time_can_be_written_in_many_ways(text: str) -> None:
+    """ISO 8601 with and without a zone, with its plus lost in a query, UNIX seconds and milliseconds are equal."""
     assert parse_time(text, "start") == NOON * 1000
 
 
@@ -64,7 +64,7 @@ def test_a_fraction_of_a_second_rounds_to_the_next_whole_one() -> None:
 
 
 def test_a_start_after_the_end_names_the_start() -> None:
-    """A range that runs backwards is refused by the name its caller used."""
+    """The error of a reversed range names the parameter of the caller."""
     with pytest.raises(InvalidParameter, match=r"^start_date: expected a time that is not after end_date"):
         parse_range("2025-11-21T00:00:01Z", "2025-11-20", ("start_date", "end_date"))
 

@@ -11,7 +11,7 @@ from .site import NOON, Site, prices, running_site
 
 
 async def history(site: Site, **query: Any) -> Any:
-    """What `/udf/history` says."""
+    """The response of `/udf/history`."""
     asked = {"symbol": "btc_usd", "resolution": "1", "from": NOON, "to": NOON + 600, **query}
     answer = await site.get("/udf/history", **asked)
     assert answer.status_code == 200
