@@ -1,1 +1,1 @@
-"""The database: engines, tables, migrations, the lease and the locks."""
+"""The database: pools, tables, migrations, the lease, locks, and access without an event loop."""

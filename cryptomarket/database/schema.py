@@ -1,4 +1,4 @@
-"""The tables, once for SQLite and PostgreSQL. It knows no connection and no statement."""
+"""The tables, the same for SQLite and PostgreSQL. It knows no connection and no statement."""
 
 from decimal import Decimal
 
@@ -9,15 +9,15 @@ from ..model import plain
 
 __all__ = ["HEAD", "ExactPrice", "bars", "candles", "jobs", "leader", "ledger", "metadata", "persons", "prices"]
 
-#: The revision this program works with; a test compares it with the newest of the migrations.
+#: The revision that this program works with; a test compares it with the newest migration.
 HEAD = "0004"
 
 
 class ExactPrice(TypeDecorator[Decimal]):
-    """A decimal with every digit it came with, trailing zeros included.
+    """A decimal that keeps every digit, trailing zeros included.
 
-    NUMERIC without a precision keeps them on PostgreSQL. SQLite's NUMERIC is a binary float beyond 15 digits, so it
-    stores the plain digits as text; nothing ever asks SQLite to order or add prices.
+    On PostgreSQL it is NUMERIC without a precision. SQLite's NUMERIC is a binary float beyond 15 digits, so there it is
+    text; no statement orders or adds prices.
     """
 
     impl = Numeric
@@ -28,17 +28,17 @@ class ExactPrice(TypeDecorator[Decimal]):
         return dialect.type_descriptor(Numeric() if dialect.name == "postgresql" else String())  # type: ignore[arg-type]
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Decimal | str | None:
-        """Decimal to what the driver stores."""
+        """Convert a decimal to what the driver stores."""
         return value if value is None or dialect.name == "postgresql" else plain(value)
 
     def process_result_value(self, value: Decimal | str | None, dialect: Dialect) -> Decimal | None:
-        """What the driver gives to Decimal."""
+        """Convert what the driver returns to a decimal."""
         return Decimal(value) if isinstance(value, str) else value
 
 
 metadata = MetaData()
 
-#: One row per (ticker, slot); the key is also the order of every page, so SQLite needs no second b-tree.
+#: One row for each ticker and slot. Pages are in the order of the key, so SQLite needs no second b-tree.
 prices = Table(
     "prices",
     metadata,
@@ -51,19 +51,19 @@ prices = Table(
     sqlite_with_rowid=False,
 )
 
-#: One row for ever: the number of the newest leader. A write of a lower epoch finds no row to select from.
+#: One row: the epoch of the newest leader. A write with a lower epoch selects nothing and so writes nothing.
 leader = Table(
     "leader",
     metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="leader_is_one_row"), primary_key=True, autoincrement=False),
     Column("epoch", BigInteger, nullable=False),
-    # The lease, where nodes share the database: who leads, until when (ms), by which session of PostgreSQL.
+    # The lease, where nodes share the database: its holder, its expiry (UNIX ms), its session of PostgreSQL.
     Column("holder", String(64)),
     Column("expires", BigInteger, nullable=False, server_default="0"),
     Column("session", BigInteger),
 )
 
-#: What is known of each ticker, as intervals without overlap or hole; written in the transaction of the rows.
+#: What is known of each ticker, as intervals without overlap or gap; written in the transaction of the prices.
 ledger = Table(
     "ledger",
     metadata,
@@ -71,14 +71,14 @@ ledger = Table(
     Column("start", BigInteger, primary_key=True, autoincrement=False),
     Column("end", BigInteger, nullable=False),
     Column("kind", String(16), nullable=False),
-    Column("step", Integer, nullable=False),  # the interval between two stored prices that was in force, seconds
+    Column("step", Integer, nullable=False),  # seconds of a slot when it was written
     Column("source", String(32)),
     Column("reason", String(16)),
     Index("ledger_by_end", "ticker", "end"),
     sqlite_with_rowid=False,
 )
 
-#: What the ticks of one minute did, as one leader heard them; `part` tells late ticks from the minute's own bar.
+#: The ticks of one minute that one leader received; late ticks have a `part` of their own.
 bars = Table(
     "bars",
     metadata,
@@ -96,7 +96,7 @@ bars = Table(
     sqlite_with_rowid=False,
 )
 
-#: The roll-ups; every row can be computed again from `prices` and `bars`.
+#: Candles; every row can be computed again from `prices` and `bars`.
 candles = Table(
     "candles",
     metadata,
@@ -111,7 +111,7 @@ candles = Table(
     sqlite_with_rowid=False,
 )
 
-#: When each daily job last ended well, so that a missed run is made up.
+#: The last success of each daily job, so that a missed run is repeated.
 jobs = Table(
     "jobs",
     metadata,

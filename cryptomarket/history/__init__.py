@@ -1,1 +1,1 @@
-"""Stored prices: the tables, the recorder that writes them, and everything that reads, fills or exports them."""
+"""Stored prices: the recorder, the repositories of the tables, backfill, retention and exports."""

@@ -1,6 +1,6 @@
-"""Candles: bars of a minute out of ticks and stored prices, and longer ones out of shorter. Plain functions.
+"""Candles: minutes are folded from ticks and stored prices, longer candles from shorter ones. Pure functions.
 
-Folding is exact and does not depend on the order in which rows came to be: it sorts by the exchange's time.
+Folding is exact and does not depend on the order in which rows were written: it sorts by the exchange's time.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,15 +26,15 @@ __all__ = [
 
 MINUTE = 60
 
-#: Name to seconds; each divides the next, so that a longer candle is made of the next shorter ones.
+#: Name to seconds; each divides the next, so that a candle can be combined from those of the next shorter resolution.
 RESOLUTIONS = {"1m": MINUTE, "5m": 300, "15m": 900, "1h": 3_600, "4h": 14_400, "1d": 86_400}
 
 
 @dataclass(frozen=True, slots=True)
 class MinuteBar:
-    """What ticks of one minute did, as one leader heard them; `first` and `last` are exchange timestamps in ms.
+    """The ticks of one minute that one leader received; `first` and `last` are exchange timestamps in UNIX ms.
 
-    `part` numbers the bars of a leader: ticks that come after their minute was written make a bar of their own.
+    `part` numbers the bars of a leader: ticks that arrive after their minute was written make a bar of their own.
     """
 
     ticker: str
@@ -62,7 +62,7 @@ class MinuteBar:
         return cls(row.ticker, minute(moment), row.epoch, 0, moment, moment, price, price, price, price, 1)
 
     def with_tick(self, tick: Tick) -> "MinuteBar":
-        """The bar after one more tick, which is the last to arrive."""
+        """The bar with one more tick, the last to arrive."""
         moment, price = tick.exchange_timestamp, tick.price
         return MinuteBar(
             self.ticker,
@@ -81,7 +81,7 @@ class MinuteBar:
 
 @dataclass(frozen=True, slots=True)
 class Candle:
-    """Open, high, low and close of an interval that begins at `timestamp`; `count` is the number of prices in it."""
+    """Open, high, low and close of an interval that begins at `timestamp` (UNIX seconds), from `count` prices."""
 
     timestamp: int
     open: Decimal
@@ -92,7 +92,7 @@ class Candle:
 
 
 class CandleText(msgspec.Struct, frozen=True):
-    """A candle as it is read and told: prices are the digits themselves, which nobody need compute with."""
+    """A candle as it is read and sent: prices are text with every digit, because nothing is computed with them."""
 
     timestamp: int
     open: str
@@ -104,17 +104,17 @@ class CandleText(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, candle: Candle, partial: bool) -> "CandleText":
-        """The candle in digits."""
+        """The candle as text."""
         prices = (plain(candle.open), plain(candle.high), plain(candle.low), plain(candle.close))
         return cls(candle.timestamp, *prices, candle.count, partial)
 
     def exact(self) -> Candle:
-        """The candle to compute with."""
+        """The candle with prices as decimals."""
         prices = (Decimal(self.open), Decimal(self.high), Decimal(self.low), Decimal(self.close))
         return Candle(self.timestamp, *prices, self.count)
 
     def json(self) -> str:
-        """The candle with every digit; a partial one, which has missing or future time in it, says so."""
+        """The candle as JSON with every digit; `partial` is there when missing or future time is in it."""
         partial = ',"partial":true' if self.partial else ""
         return (
             f'{{"timestamp":{self.timestamp},"open":{self.open},"high":{self.high},'
@@ -123,13 +123,16 @@ class CandleText(msgspec.Struct, frozen=True):
 
 
 def minute(milliseconds: int) -> int:
-    """The start of the minute a moment lies in, UNIX seconds."""
+    """The start of the minute of a moment (UNIX ms), UNIX seconds."""
     seconds = milliseconds // 1000
     return seconds - seconds % MINUTE
 
 
 def fold(timestamp: int, bars: Iterable[MinuteBar], rows: Iterable[Price]) -> Candle | None:
-    """The candle of a minute out of its bars and stored prices; a price within a bar's span is among its ticks."""
+    """The candle of a minute from its bars and stored prices; None when there are none.
+
+    Skips stored prices inside a bar's span; the bar already counts them.
+    """
     heard = list(bars)
     parts = heard + [
         MinuteBar.of_row(row)
@@ -154,7 +157,7 @@ def fold(timestamp: int, bars: Iterable[MinuteBar], rows: Iterable[Price]) -> Ca
 
 
 def combine(timestamp: int, parts: Sequence[Candle]) -> Candle:
-    """One longer candle out of shorter ones, in any order; there is at least one."""
+    """One longer candle from at least one shorter candle, in any order."""
     ordered = sorted(parts, key=lambda part: part.timestamp)
     return Candle(
         timestamp,
@@ -167,7 +170,7 @@ def combine(timestamp: int, parts: Sequence[Candle]) -> Candle:
 
 
 def overlay(found: Sequence[CandleText], bars: Iterable[MinuteBar], seconds: int) -> list[CandleText]:
-    """Candles with the bars that are not stored yet, oldest first; what they touch is still open, hence partial."""
+    """Stored candles with the bars that are not stored yet, oldest first; a candle with such a bar is partial."""
     whole = {candle.timestamp: candle for candle in found}
     of_minute: dict[int, list[MinuteBar]] = {}
     for bar in bars:
@@ -181,7 +184,7 @@ def overlay(found: Sequence[CandleText], bars: Iterable[MinuteBar], seconds: int
 
 
 def clusters(moments: Iterable[int], apart: int) -> list[tuple[int, int]]:
-    """Moments as (first, last) of groups that lie more than `apart` from each other, so that each is one query."""
+    """Moments as (first, last) of groups that are more than `apart` seconds from each other, for one query each."""
     groups: list[tuple[int, int]] = []
     for moment in sorted(moments):
         if groups and moment - groups[-1][1] <= apart:

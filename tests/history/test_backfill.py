@@ -201,8 +201,8 @@ async def test_fills_when_the_exchange_is_back_and_says_so_once(sqlite_url: str)
     assert events == ["backfill failing, retrying", "missing slots filled", "backfill working again"]
 
 
-async def test_a_hole_is_filled_within_ten_seconds_of_the_return(store: StoredHistory) -> None:
-    """The first tick after an outage makes the hole known, and the exchange's own chart fills it at once."""
+async def test_a_gap_is_filled_within_ten_seconds_of_the_first_tick(store: StoredHistory) -> None:
+    """The first tick after an outage shows the gap, which the exchange's own chart fills."""
     await with_holes(store, "btc_usd", 12)
     async with running_exchange() as exchange, HttpClient(exchange.http_url) as api, anyio.create_task_group() as tasks:
         backfill = Backfill(store, api)
@@ -210,7 +210,7 @@ async def test_a_hole_is_filled_within_ten_seconds_of_the_return(store: StoredHi
         await tasks.start(backfill.run)
         await tasks.start(recorder.run)
         recorder.on_message(Tick("btc_usd", Decimal(1), int(time.time() * 1000), epoch=1))
-        with anyio.fail_after(60):
+        with anyio.fail_after(10):
             while not (await store.coverage("btc_usd", slot_now(12), slot_now())).complete:
                 await anyio.sleep(0.05)
         tasks.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations, on the connection it was given, inside the transaction that holds the lock."""
+"""Alembic's environment: runs the migrations on the given connection, in the transaction that holds the lock."""
 
 from alembic import context
 
