@@ -1,4 +1,4 @@
-"""The demo's world: a simulated exchange, and a past for a database that goes with the process."""
+"""The environment of `cryptomarket demo`: a simulated exchange and a temporary database with 30 days of history."""
 
 import tempfile
 import time
@@ -24,7 +24,7 @@ SEED = 1
 
 @asynccontextmanager
 async def demo_world() -> AsyncIterator[dict[str, str]]:
-    """Run the simulated exchange, and give the settings of a gateway that lives beside it."""
+    """Run the simulated exchange; yields the settings of a gateway that uses it."""
     with tempfile.TemporaryDirectory(prefix="cryptomarket-demo-") as folder:
         async with running_exchange(seed=SEED) as exchange:
             yield {
@@ -38,7 +38,7 @@ async def demo_world() -> AsyncIterator[dict[str, str]]:
 
 
 def where_to_look(url: str) -> str:
-    """What a person who started the demo wants to know first."""
+    """What the demo prints at its start: the addresses and an account to log in with."""
     account = DEFAULT_ACCOUNT
     return f"""
 The board      {url}
@@ -53,7 +53,7 @@ The exchange is simulated; Ctrl+C ends it all.
 
 
 class SeedHistory:
-    """Writes thirty days of simulated prices before now, where nothing stands, newest first."""
+    """Writes the simulated prices of the last 30 days, newest first, and replaces none."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class SeedHistory:
         self._wall = wall
 
     async def run(self, *, task_status: TaskStatus[None]) -> None:
-        """Write it all, a day of a ticker at a time, so that the page has something to show at once."""
+        """Write a day of one ticker at a time, so that pages have prices to show at once."""
         task_status.started()
         market = Market(SEED)
         end = int(self._wall()) // self._interval * self._interval

@@ -67,7 +67,6 @@ class Gateway:
             "connection",
             latest=self.latest,
             demand=self.demand,
-            arrived=lambda session: self.persons.notifier.stream_opened(session),
         )
         rate_limiter = RateLimiter()  # the exchange counts the calls of both clients together
         self._http_client = HttpClient(
@@ -87,6 +86,7 @@ class Gateway:
             streams=self.manager,
             logins_per_minute=settings.logins_per_minute,
         )
+        self.manager.subscribe_sessions(self.persons.notifier.stream_opened)
         last_seen = LastSeen(
             self.persons.sessions.logged_in,
             SeenRepository(self.database),

@@ -33,15 +33,11 @@ SLICE = 2_000
 CHECK_SECONDS = 0.25
 
 
-def ignore(_: object) -> None:
-    """Do nothing."""
-
-
 class ServerSSEManager:
     """The streams of the given channels: tickers, and ``connection``, which every stream has.
 
     ``latest`` is shared with the bus, which writes it before it calls the manager, and ``demand`` counts what streams
-    want; without them the manager has its own. ``arrived`` is called with the browser session of each new stream.
+    want; without them the manager has its own.
     """
 
     def __init__(
@@ -49,7 +45,6 @@ class ServerSSEManager:
         *channels: str,
         latest: LatestValues | None = None,
         demand: Demand | None = None,
-        arrived: Callable[[str], None] = ignore,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         random: Callable[[], float] = randoms.random,
@@ -59,7 +54,7 @@ class ServerSSEManager:
     ) -> None:
         self.tickers = frozenset(channel for channel in channels if channel != CONNECTION)
         self.draining = False
-        self._arrived = arrived
+        self._session_subscribers: list[Callable[[str], None]] = []
         self._monotonic, self._random = monotonic, random
         self._heartbeat_seconds, self._blocked_seconds = heartbeat_seconds, blocked_seconds
         self._demand = demand or Demand(self.tickers)
@@ -144,7 +139,8 @@ class ServerSSEManager:
         self._counters.joined += 1
         self._welcome(stream, cohort, last_event_id)
         if stream.session is not None:
-            self._arrived(stream.session)
+            for opened in self._session_subscribers:
+                opened(stream.session)
         return stream
 
     def _welcome(self, stream: Stream, cohort: Cohort, last_event_id: str | None) -> None:
@@ -185,6 +181,10 @@ class ServerSSEManager:
         for stream in streams:
             self._delivery.send(stream, event)
         return len(streams)
+
+    def subscribe_sessions(self, opened: Callable[[str], None]) -> None:
+        """Call ``opened`` with the browser session of each stream that joins from now on."""
+        self._session_subscribers.append(opened)
 
     def sessions(self) -> list[str]:
         """Every browser session with an open stream."""

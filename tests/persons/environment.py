@@ -86,9 +86,7 @@ class Node:
 
     def __init__(self, cache: MemoryCache, vault: Vault, bus: SingleNode) -> None:
         ticks = itertools.count()
-        self.manager = ServerSSEManager(
-            "connection", arrived=lambda session: self.persons.notifier.stream_opened(session)
-        )
+        self.manager = ServerSSEManager("connection")
         self.persons = Persons(
             cache,
             vault,
@@ -99,6 +97,7 @@ class Node:
             logins_per_minute=1_000,
             monotonic=lambda: float(next(ticks)),  # refills the failure throttle before every login
         )
+        self.manager.subscribe_sessions(self.persons.notifier.stream_opened)
         bus.subscribe(self.persons.notifier.on_message)
 
     async def _request_leader(self, body: bytes, /, *, seconds: float) -> bytes:

@@ -171,7 +171,8 @@ def test_a_blocked_stream_receives_a_refusal_when_it_resumes(harness: Harness) -
 def test_events_of_a_session_reach_its_streams_alone() -> None:
     """Blocked streams receive it when they resume."""
     arrived: list[str] = []
-    harness = Harness(arrived=arrived.append)
+    harness = Harness()
+    harness.manager.subscribe_sessions(arrived.append)
     mine, _ = harness.join(5, session="a")
     slow, _ = harness.join(0, session="a")
     yours, _ = harness.join(5, session="b")
