@@ -126,7 +126,7 @@ async def _orders(given: argparse.Namespace, report: Report, folder: Path) -> No
 
 async def _rolling(given: argparse.Namespace, report: Report, folder: Path) -> None:
     settings = {"drain_seconds": 2, "max_streams_per_address": 100_000}
-    async with running_house(folder, NODES, accounts(3), time_scale=5, direct=True, **settings) as house:
+    async with running_house(folder, NODES, accounts(3), time_scale=5, **settings) as house:
         rolling = Rolling()
         await rolling.run(house, given.browsers, random.Random(given.seed))
         report.blame([*rolling.faults, *([f"{rolling.refused} calls refused"] if rolling.refused else [])])

@@ -85,15 +85,9 @@ async def running_house(
     nodes: int = 3,
     accounts: Sequence[SimulatedAccount] = (DEFAULT_ACCOUNT,),
     time_scale: float = 1.0,
-    *,
-    direct: bool = False,
     **settings: object,
 ) -> AsyncIterator[House]:
-    """A cluster in which one node leads and prices flow; ``time_scale`` multiplies the exchange's rate of ticks.
-
-    ``direct``: the nodes do not use the proxies, which run in the process of the test: where that is busy with
-    thousands of browsers, Redis and the database would seem to be away.
-    """
+    """A cluster in which one node leads and prices flow; ``time_scale`` multiplies the exchange's rate of ticks."""
     with running_postgres() as postgres:
         url = postgres.create()
         async with (
@@ -104,13 +98,12 @@ async def running_house(
             tcp_proxy(exchange.port) as exchange_line,
         ):
             name = urlsplit(url).path.removeprefix("/")
-            proxied: dict[str, object] = {
+            shared: dict[str, object] = {
                 "database_url": f"postgresql+asyncpg://postgres@127.0.0.1:{database_line.port}/{name}",
                 "redis_url": f"redis://127.0.0.1:{redis_line.port}/0",
                 "deribit_ws_url": f"ws://127.0.0.1:{exchange_line.port}/ws/api/v2",
                 "deribit_http_url": f"http://127.0.0.1:{exchange_line.port}/api/v2",
+                "snapshot_interval": INTERVAL,
             }
-            lines = {"database_url": url} if direct else proxied
-            given = {"snapshot_interval": INTERVAL, **lines, **settings}
-            async with running_nodes(folder, exchange, redis, nodes, **given) as cluster:
+            async with running_nodes(folder, exchange, redis, nodes, **{**shared, **settings}) as cluster:
                 yield House(cluster, postgres, url, redis_line, database_line, exchange_line)

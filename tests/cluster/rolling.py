@@ -2,7 +2,6 @@
 
 import random
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -58,8 +57,7 @@ class Rolling:
         tabs = [tab for visitor in visitors for tab in visitor.tabs]
         truth = Truth.of([*browsers, *tabs])
         self.faults += faults_of([*browsers, *tabs], truth)
-        gaps = Counter(f"{gap['reason']} at {one.address}" for one in browsers for gap in one.said("gap"))
-        self.faults += [f"{count} gaps: {gap}" for gap, count in gaps.items()]
+        self.faults += [f"{len(browser.said('gap'))} gaps" for browser in browsers if browser.said("gap")]
         self.faults += [fault for visitor in visitors for fault in (*visitor.faults, *visitor.misled())]
         self.faults += [f"a log-in failed: {one.counts}" for one in visitors if "login_failed" in str(one.counts)]
         self.refused = sum(one.counts.get(what, 0) for one in visitors for what in ("503", "unreachable", "me 503"))

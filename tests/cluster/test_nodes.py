@@ -108,7 +108,6 @@ async def test_what_a_follower_s_stream_asks_for_is_followed(tmp_path: Path) -> 
             assert (await tick(stream, "sol_usd"))[1]["ticker"] == "sol_usd"
 
 
-@pytest.mark.system
 async def test_a_person_is_the_same_on_every_node(tmp_path: Path) -> None:
     """Log in on a follower, be known on the leader, log out there: every stream of the browser is told."""
     async with running_cluster(tmp_path, sqlite(tmp_path), accounts=(ADA,)) as cluster:

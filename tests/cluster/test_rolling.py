@@ -16,7 +16,7 @@ pytestmark = pytest.mark.system
 async def test_a_rolling_restart_is_noticed_by_nobody(tmp_path: Path) -> None:
     """No browser closed for good, no tick missing, no slot lost, no log-in failed."""
     async with running_house(
-        tmp_path, 3, accounts(3), time_scale=5, drain_seconds=2, max_streams_per_address=100_000, direct=True
+        tmp_path, 3, accounts(3), time_scale=5, drain_seconds=2, max_streams_per_address=100_000
     ) as house:
         rolling = Rolling()
         await rolling.run(house, 2_000, random.Random(1))

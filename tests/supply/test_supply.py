@@ -128,7 +128,6 @@ def copied(to: Path, mode: int, stamp: float) -> Path:
     return to
 
 
-@pytest.mark.system
 def test_the_same_source_gives_the_same_wheel(tmp_path: Path) -> None:
     """Place, rights, times, time zone and the order of hashes leave no trace in it."""
     first = built(copied(tmp_path / "a", 0o644, 1_700_000_000), tmp_path / "1", TZ="UTC", PYTHONHASHSEED="1")
@@ -138,7 +137,6 @@ def test_the_same_source_gives_the_same_wheel(tmp_path: Path) -> None:
     assert first == second
 
 
-@pytest.mark.system
 def test_another_source_gives_another_wheel(tmp_path: Path) -> None:
     """The digest speaks of the source: a byte more is another one."""
     source = copied(tmp_path / "a", 0o644, 1_700_000_000)
