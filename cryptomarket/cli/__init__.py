@@ -101,7 +101,7 @@ def demo(host: Host = None, port: Port = None) -> None:
     from ..app.gateway import BackgroundTask, Gateway
     from ..app.gateway import serve as serve_gateway
 
-    def past(gateway: Gateway) -> list[BackgroundTask]:
+    def seed_history(gateway: Gateway) -> list[BackgroundTask]:
         settings = gateway.settings
         write = gateway.history.insert_missing
         return [SeedHistory(write, tickers=settings.tickers, interval=settings.snapshot_interval).run]
@@ -109,7 +109,7 @@ def demo(host: Host = None, port: Port = None) -> None:
     async def run() -> None:
         async with demo_world() as world:
             world_settings = read_settings(host=host, port=port, node=settings.node, **world)
-            await serve_gateway(world_settings, past, lambda url: print(where_to_look(url), flush=True))
+            await serve_gateway(world_settings, seed_history, lambda url: print(where_to_look(url), flush=True))
 
     settings = read_settings(host=host, port=port)
     configure_logs(settings.log_level, settings.log_format, node=settings.node)

@@ -26,7 +26,7 @@ from .session import ExchangeSession
 from .subscriptions import Subscriptions
 from .timeouts import Timeouts
 from .transport import opener
-from .upstream_status import UpstreamStatus
+from .upstream_status import UpstreamReporter
 
 __all__ = ["DeribitClient", "DeribitClientStatistics"]
 
@@ -83,7 +83,7 @@ class DeribitClient:
         self.attempts = AttemptLimiter() if attempts is None else attempts  # an unused one is empty, hence false
         self.login = ApplicationLogin(credentials, wall=wall, random=random, grant_type=grant_type)
         self.subscriptions = Subscriptions(tickers, raw=raw)
-        self._status = UpstreamStatus(publish, wall=wall, hint=hint)
+        self._status = UpstreamReporter(publish, wall=wall, hint=hint)
         self._open = opener(url, proxy=proxy, ca_file=ca_file, connect_seconds=self.timeouts.connect)
         self._publish = publish
         self._on_instrument = on_instrument

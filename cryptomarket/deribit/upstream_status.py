@@ -8,7 +8,7 @@ from ..model import Message, Upstream, UpstreamState
 from .connection_failures import Failure
 from .error_codes import Action
 
-__all__ = ["UpstreamStatus"]
+__all__ = ["UpstreamReporter"]
 
 log = structlog.get_logger(__name__)
 
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 MAX_WARNINGS = 1000
 
 
-class UpstreamStatus:
+class UpstreamReporter:
     """Publishes the state of upstream when it changes; ``hint`` is added to the log line of state `down`."""
 
     def __init__(self, publish: Callable[[Message], None], *, wall: Callable[[], float], hint: str = "") -> None:
@@ -29,7 +29,7 @@ class UpstreamStatus:
         self._warnings: set[str] = set()
 
     def __repr__(self) -> str:
-        return f"<UpstreamStatus {self.state}>"
+        return f"<UpstreamReporter {self.state}>"
 
     def connecting(self) -> None:
         """The first attempt is under way."""

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 from .channels import SimulatedChannel
 from .encoding import notification, text_frame, write
 
-__all__ = ["Broadcaster", "ChannelState", "Receiver", "frame_of"]
+__all__ = ["Broadcaster", "ChannelListener", "ChannelState", "frame_of"]
 
 
-class Receiver(Protocol):
+class ChannelListener(Protocol):
     """Receives a notification of a channel as an encoded frame."""
 
     def deliver(self, channel: str, frame: bytes) -> None: ...
@@ -23,7 +23,7 @@ class ChannelState:
     channel: SimulatedChannel
     moment: int = -1
     due_ms: int = 0
-    listeners: dict[int, Receiver] = field(default_factory=dict)
+    listeners: dict[int, ChannelListener] = field(default_factory=dict)
 
     def frame(self, data: Any) -> bytes:
         """Returns the frame of a notification on the channel."""
@@ -43,7 +43,7 @@ class Broadcaster:
         self._stepped_ms = now_ms
         self.subscribed: Callable[[str], Any] = lambda _: None
 
-    def join(self, channel: SimulatedChannel, listener: Receiver, now_ms: int) -> ChannelState:
+    def join(self, channel: SimulatedChannel, listener: ChannelListener, now_ms: int) -> ChannelState:
         """Adds the receiver to the channel and returns the channel's state."""
         entry = self.entries.get(channel.key)
         if entry is None:
@@ -54,13 +54,13 @@ class Broadcaster:
         self.subscribed(channel.name)
         return entry
 
-    def leave(self, entry: ChannelState, listener: Receiver) -> None:
+    def leave(self, entry: ChannelState, listener: ChannelListener) -> None:
         """Removes the receiver from the channel."""
         entry.listeners.pop(id(listener), None)
         if not entry.listeners and self.entries.get(entry.channel.key) is entry:
             del self.entries[entry.channel.key]
 
-    def send_first_value(self, entry: ChannelState, listener: Receiver) -> None:
+    def send_first_value(self, entry: ChannelState, listener: ChannelListener) -> None:
         """Sends the current value of the channel to a receiver that has just subscribed."""
         channel = entry.channel
         if channel.first and channel.moment is not None and channel.name not in self.recorded:
