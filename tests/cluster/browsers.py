@@ -1,4 +1,4 @@
-"""Browsers by the thousand: each keeps to the rules of an EventSource, and remembers all that it heard.
+"""Browsers, cheap enough for thousands: each follows the rules of an EventSource, and records what it received.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model
 """
@@ -14,22 +14,22 @@ import anyio
 
 from tests.eventsource import Event, EventSourceParser
 
-__all__ = ["Browser", "Closed", "Heard", "Opened", "Said", "TickHeard"]
+__all__ = ["Browser", "Closed", "ConnectionEvent", "Opened", "Received", "ReceivedTick"]
 
-#: A front gives up a node that does not answer for so long, and asks the next.
+#: After this time without a response the load balancer tries the next node.
 ANSWER_SECONDS = 5.0
 
 
 class Opened(NamedTuple):
-    """A stream was opened at an address, to go on after an id."""
+    """A stream was opened at an address, with ``after`` as its Last-Event-ID."""
 
     when: float
     address: str
     after: str
 
 
-class TickHeard(NamedTuple):
-    """A price with its place."""
+class ReceivedTick(NamedTuple):
+    """A price with its epoch and sequence."""
 
     when: float
     epoch: int
@@ -40,37 +40,37 @@ class TickHeard(NamedTuple):
 
     @property
     def place(self) -> tuple[int, int]:
-        """The order of the stream."""
+        """The epoch and sequence, which order the ticks."""
         return self.epoch, self.sequence
 
 
-class Said(NamedTuple):
-    """An event of the connection channel."""
+class ConnectionEvent(NamedTuple):
+    """An event of the connection channel except heartbeats."""
 
     when: float
     data: dict[str, Any]
 
 
 class Closed(NamedTuple):
-    """The stream ended, as it should or not."""
+    """The stream ended; ``clean`` if its last chunk arrived."""
 
     when: float
     clean: bool
 
 
-Heard = Opened | TickHeard | Said | Closed
+Received = Opened | ReceivedTick | ConnectionEvent | Closed
 
 
 @dataclass
 class Browser:
-    """One tab behind a front: ``front`` gives the addresses that should answer now."""
+    """One tab behind a load balancer; ``addresses`` returns the nodes that should answer now."""
 
-    front: Callable[[], Sequence[str]]
+    addresses: Callable[[], Sequence[str]]
     query: str
     number: int = 0
     cookie: str = ""
-    hasty: bool = False  # opens a new stream at once, as a page does that does not wait
-    heard: list[Heard] = field(default_factory=list)
+    reopens_at_once: bool = False  # instead of after the time of `retry:`
+    received: list[Received] = field(default_factory=list)
     last_event_id: str = ""
     retry_seconds: float = 1.0
     dead: str = ""
@@ -78,35 +78,35 @@ class Browser:
     address: str = ""
 
     async def run(self) -> None:
-        """Open, read, wait and come back until cancelled; an answer but 200 closes it for good."""
+        """Open a stream, read it, wait, and reconnect until cancelled; a status other than 200 ends the browser."""
         while not self.dead:
-            with_stream = await self._dial()
+            with_stream = await self._connect()
             if with_stream is not None:
                 clean = await self._read(*with_stream)
-                self.heard.append(Closed(time.monotonic(), clean))
-            await anyio.sleep(0.02 if self.hasty else self.retry_seconds)
+                self.received.append(Closed(time.monotonic(), clean))
+            await anyio.sleep(0.02 if self.reopens_at_once else self.retry_seconds)
 
-    def ticks(self) -> list[TickHeard]:
-        """The prices it heard, in order."""
-        return [one for one in self.heard if isinstance(one, TickHeard)]
+    def ticks(self) -> list[ReceivedTick]:
+        """Return the received prices, in order."""
+        return [one for one in self.received if isinstance(one, ReceivedTick)]
 
-    def since(self, epoch: int) -> list[TickHeard]:
-        """The prices of later epochs, in order."""
-        found: list[TickHeard] = []
-        for one in reversed(self.heard):
-            if isinstance(one, TickHeard):
+    def since(self, epoch: int) -> list[ReceivedTick]:
+        """Return the received prices of later epochs, in order."""
+        found: list[ReceivedTick] = []
+        for one in reversed(self.received):
+            if isinstance(one, ReceivedTick):
                 if one.epoch <= epoch:
                     break
                 found.append(one)
         return found[::-1]
 
-    def said(self, *kinds: str) -> list[dict[str, Any]]:
-        """What it was told beside prices."""
-        return [one.data for one in self.heard if isinstance(one, Said) and one.data["kind"] in kinds]
+    def connection_events(self, *kinds: str) -> list[dict[str, Any]]:
+        """Return the data of the received connection events of these kinds, in order."""
+        return [one.data for one in self.received if isinstance(one, ConnectionEvent) and one.data["kind"] in kinds]
 
-    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-        """A stream from the first node that answers, the next one first each time."""
-        addresses = list(self.front())
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """Return a stream of the first node that answers; after a failure the next node is tried first."""
+        addresses = list(self.addresses())
         for offset in range(len(addresses)):
             address = addresses[(self.number + offset) % len(addresses)]
             try:
@@ -133,17 +133,17 @@ class Browser:
             writer.close()
             return None
         self.address = address
-        self.heard.append(Opened(time.monotonic(), address, self.last_event_id))
+        self.received.append(Opened(time.monotonic(), address, self.last_event_id))
         return reader, writer
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Read to the end; whether that was a clean one."""
+        """Read to the end of the stream; return whether it was a clean one."""
         parser = EventSourceParser(last_event_id=self.last_event_id)
         try:
             while size := int(await reader.readuntil(b"\r\n"), 16):
                 chunk = await reader.readexactly(size + 2)
                 for event in parser.feed(chunk[:-2]):
-                    self._take(event)
+                    self._record(event)
             return True
         except (OSError, EOFError):
             return False
@@ -153,13 +153,13 @@ class Browser:
                 self.retry_seconds = parser.retry / 1000
             writer.close()
 
-    def _take(self, event: Event) -> None:
+    def _record(self, event: Event) -> None:
         now, data = time.monotonic(), json.loads(event.data, parse_float=str)
         if event.event == "connection":
             if data["kind"] != "heartbeat":
-                self.heard.append(Said(now, data))
+                self.received.append(ConnectionEvent(now, data))
             return
         self.epoch, sequence = map(int, event.id.split("-"))
-        self.heard.append(
-            TickHeard(now, self.epoch, sequence, event.event, str(data["price"]), data["exchange_timestamp"])
+        self.received.append(
+            ReceivedTick(now, self.epoch, sequence, event.event, str(data["price"]), data["exchange_timestamp"])
         )

@@ -1,7 +1,8 @@
-"""Everything that can befall a cluster, for as long as wanted, and what browsers and the database saw: `make chaos`.
+"""Long fault injection in a cluster, with a report of what browsers received and the database stored: `make chaos`.
 
-Real processes on a real PostgreSQL and Redis. Prints how long browsers waited and what was lost, and fails when a
-browser is closed for good or misled, a tick is missing unsaid, a slot is doubled, wrong, or missing without a reason.
+The nodes are processes on a real PostgreSQL and Redis. The report has the waits of browsers and the lost slots. The
+run fails if a browser is closed for good or receives another person's events, if a tick is missing without a gap
+event, or if a slot is wrong or missing without a reason.
 """
 
 import argparse
@@ -22,41 +23,41 @@ from tests.persons.crowd import accounts
 from tests.persons.site import ADA
 
 from .browsers import Browser
-from .checker import Truth, faults_of, history, unexplained
-from .environment import INTERVAL, House, running_house
-from .faults import TROUBLES
+from .checker import Truth, history, unexplained, violations_of
+from .environment import INTERVAL, ClusterEnvironment, running_environment
+from .faults import FAULTS
 from .orders import Walk, every_order
-from .rolling import Rolling
+from .rolling import RollingRestart
 from .storm import Storm, shown
 
-__all__ = ["Report", "strikes"]
+__all__ = ["Report", "fail_leader"]
 
-#: One watches each node; a leader's end is the moment at which the first of them hears the next.
+#: The number of nodes, and of browsers that watch a failing leader: one at each node.
 NODES = 3
 HEALED_SECONDS = 5.0
 
 
 @dataclass
 class Report:
-    """Lines for people, and what must not have been."""
+    """The lines of the report, and what went wrong."""
 
     lines: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
 
-    def say(self, line: str) -> None:
-        """A line, now: the whole takes long."""
+    def add(self, line: str) -> None:
+        """Add a line, and print it at once, because a run takes hours."""
         print(line, flush=True)
         self.lines.append(line)
 
-    def blame(self, faults: list[str]) -> None:
-        """What was wrong, now."""
-        for fault in faults[:10]:
-            print(f"  WRONG: {fault}", flush=True)
-        self.faults += faults
+    def add_violations(self, violations: list[str]) -> None:
+        """Add violations, and print the first ten at once."""
+        for one in violations[:10]:
+            print(f"  WRONG: {one}", flush=True)
+        self.violations += violations
 
 
 async def _next_leader(browsers: list[Browser], epoch: int) -> list[float]:
-    """When each browser heard the first tick of a later epoch."""
+    """Wait until each browser has received a tick of a later epoch; return the times of the first ones."""
     with anyio.fail_after(60):
         while not all(browser.since(epoch) for browser in browsers):
             await anyio.sleep(0.005)
@@ -64,9 +65,11 @@ async def _next_leader(browsers: list[Browser], epoch: int) -> list[float]:
 
 
 @asynccontextmanager
-async def _watched(house: House) -> AsyncIterator[list[Browser]]:
-    """Browsers at all nodes that come back at once."""
-    browsers = [Browser(house.addresses, "timer=0&channels=btc_usd", number=n, hasty=True) for n in range(NODES)]
+async def _watched(environment: ClusterEnvironment) -> AsyncIterator[list[Browser]]:
+    """Run one browser at each node; they reconnect at once."""
+    browsers = [
+        Browser(environment.addresses, "timer=0&channels=btc_usd", number=n, reopens_at_once=True) for n in range(NODES)
+    ]
     async with anyio.create_task_group() as tasks:
         for browser in browsers:
             tasks.start_soon(browser.run)
@@ -77,30 +80,34 @@ async def _watched(house: House) -> AsyncIterator[list[Browser]]:
         tasks.cancel_scope.cancel()
 
 
-async def strikes(house: House, name: str, count: int, lasts: float, report: Report) -> list[float]:
-    """Strike the leader so often; seconds until each browser of the other nodes heard the next one."""
+async def fail_leader(
+    environment: ClusterEnvironment, name: str, count: int, lasts: float, report: Report
+) -> list[float]:
+    """Fail the leader ``count`` times; return the seconds until browsers received a tick of the next leader."""
     waits: list[float] = []
-    async with _watched(house) as browsers:
+    async with _watched(environment) as browsers:
         for _ in range(count):
-            victim = urlsplit((await house.one(leads=True)).url).netloc
-            # Who sits on a node that stands still hears nothing before that goes on.
+            victim = urlsplit((await environment.node(leads=True)).url).netloc
+            # A browser at a paused node receives nothing until the node continues.
             others = [one for one in browsers if name == "leader killed" or one.address != victim]
             epoch = max(browser.epoch for browser in browsers)
-            struck = time.monotonic()
-            async with TROUBLES[name](house):
-                waits += [when - struck for when in await _next_leader(others, epoch)]
-                await anyio.sleep(max(0.0, struck + lasts - time.monotonic()))
+            began = time.monotonic()
+            async with FAULTS[name](environment):
+                waits += [when - began for when in await _next_leader(others, epoch)]
+                await anyio.sleep(max(0.0, began + lasts - time.monotonic()))
             with anyio.fail_after(60):
-                while not all([await node.works() for node in house.cluster.nodes]):
+                while not all([await node.works() for node in environment.cluster.nodes]):
                     await anyio.sleep(0.05)
         await anyio.sleep(3 * INTERVAL)
     truth = Truth.of(browsers)
-    rows, missing = await history(house.database_url)
-    report.blame(faults_of(browsers, truth) + unexplained(rows, missing, truth, INTERVAL) + house.unhandled())
+    rows, missing = await history(environment.database_url)
+    report.add_violations(
+        violations_of(browsers, truth) + unexplained(rows, missing, truth, INTERVAL) + environment.unhandled()
+    )
     slots = {row.slot for row in rows}
     lost = [slot for slot in range(min(slots), max(slots), INTERVAL) if slot not in slots]
-    report.say(shown(f"{name}, to the next tick", waits))
-    report.say(f"  {len(slots)} slots, {len(lost)} lost, {len(truth.ticks)} ticks")
+    report.add(shown(f"{name}, to the next tick", waits))
+    report.add(f"  {len(slots)} slots, {len(lost)} lost, {len(truth.ticks)} ticks")
     return waits
 
 
@@ -109,30 +116,30 @@ async def _leaders(given: argparse.Namespace, report: Report, folder: Path) -> N
         if count:
             place = folder / name.replace(" ", "-")
             place.mkdir()
-            async with running_house(place, NODES, time_scale=5) as house:
-                await strikes(house, name, count, lasts, report)
+            async with running_environment(place, NODES, time_scale=5) as environment:
+                await fail_leader(environment, name, count, lasts, report)
 
 
 async def _orders(given: argparse.Namespace, report: Report, folder: Path) -> None:
-    async with running_house(folder, 2, [ADA], time_scale=5) as house:
-        walk = Walk(house, ADA, random.Random(given.seed))
+    async with running_environment(folder, 2, [ADA], time_scale=5) as environment:
+        walk = Walk(environment, ADA, random.Random(given.seed))
         await walk.begin()
         for order in list(every_order())[: given.orders]:
             await walk.go(order)
-        report.blame([*walk.faults, *house.unhandled()])
-        report.blame([f"healed after {one:.1f} s" for one in walk.healed_seconds if one > HEALED_SECONDS])
-        report.say(shown("all three dead, healed in", walk.healed_seconds))
+        report.add_violations([*walk.violations, *environment.unhandled()])
+        report.add_violations([f"healed after {one:.1f} s" for one in walk.healed_seconds if one > HEALED_SECONDS])
+        report.add(shown("all three dead, healed in", walk.healed_seconds))
 
 
 async def _rolling(given: argparse.Namespace, report: Report, folder: Path) -> None:
     settings = {"drain_seconds": 2, "max_streams_per_address": 100_000}
-    async with running_house(folder, NODES, accounts(3), time_scale=5, **settings) as house:
-        rolling = Rolling()
-        await rolling.run(house, given.browsers, random.Random(given.seed))
-        report.blame([*rolling.faults, *([f"{rolling.refused} calls refused"] if rolling.refused else [])])
-        report.say(shown("rolling, between prices", rolling.price_gaps))
-        report.say(shown("rolling, without a stream", rolling.away))
-        report.say(f"  {rolling.figures}")
+    async with running_environment(folder, NODES, accounts(3), time_scale=5, **settings) as environment:
+        restart = RollingRestart()
+        await restart.run(environment, given.browsers, random.Random(given.seed))
+        report.add_violations([*restart.violations, *([f"{restart.refused} calls refused"] if restart.refused else [])])
+        report.add(shown("rolling, between prices", restart.price_gaps))
+        report.add(shown("rolling, without a stream", restart.away))
+        report.add(f"  {restart.figures}")
 
 
 async def _storms(given: argparse.Namespace, report: Report, folder: Path) -> None:
@@ -140,29 +147,29 @@ async def _storms(given: argparse.Namespace, report: Report, folder: Path) -> No
     for number in range(given.storms):
         place = folder / str(number)
         place.mkdir()
-        async with running_house(place, NODES, accounts(3), time_scale=5) as house:
+        async with running_environment(place, NODES, accounts(3), time_scale=5) as environment:
             storm = Storm()
-            await storm.blow(house, random.Random(given.seed + number), given.minutes * 60)
+            await storm.run(environment, random.Random(given.seed + number), given.minutes * 60)
         healed.append(storm.healed_seconds)
-        report.blame(storm.faults)
-        report.say(f"storm {given.seed + number}: {len(storm.struck)} troubles, {storm.figures}")
-    report.say(shown("storms, healed in", healed))
+        report.add_violations(storm.violations)
+        report.add(f"storm {given.seed + number}: {len(storm.injected)} faults, {storm.figures}")
+    report.add(shown("storms, healed in", healed))
 
 
 async def run(given: argparse.Namespace) -> int:
-    """The whole; the exit code."""
+    """Run all parts, or the one of ``--only``; return the exit code."""
     report = Report()
     parts = {"leaders": _leaders, "orders": _orders, "rolling": _rolling, "storms": _storms}
-    for name, part in parts.items():
+    for name, run_part in parts.items():
         if given.only in (None, name):
             with tempfile.TemporaryDirectory() as folder:
-                await part(given, report, Path(folder))
-    print(f"{len(report.faults)} faults")
-    return 1 if report.faults else 0
+                await run_part(given, report, Path(folder))
+    print(f"{len(report.violations)} violations")
+    return 1 if report.violations else 0
 
 
 def main() -> None:
-    """Read the arguments, and run."""
+    """Parse the arguments, and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=["leaders", "orders", "rolling", "storms"])
     parser.add_argument("--kills", type=int, default=100)

@@ -1,7 +1,7 @@
-"""The checker: what browsers heard and what the database holds, against each other, after the fact.
+"""The checker: compares what browsers received with each other and with the database, after a run.
 
-In the manner of Jepsen: nothing is assumed of the moment at which a fault struck. All browsers together know which
-ticks there were, each under its place; from that follows what each of them was owed, and what each row must say.
+As in Jepsen, nothing is assumed about the time of a fault. The ticks that all browsers received, each with its place
+(epoch and sequence), determine what each browser must have received, and what each row must contain.
 """
 
 from bisect import bisect_left, bisect_right
@@ -14,9 +14,9 @@ from urllib.parse import parse_qs
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from .browsers import Browser, Closed, Heard, Opened, Said, TickHeard
+from .browsers import Browser, Closed, ConnectionEvent, Opened, Received, ReceivedTick
 
-__all__ = ["Missing", "Row", "Truth", "faults_of", "history", "unexplained"]
+__all__ = ["Missing", "Row", "Truth", "history", "unexplained", "violations_of"]
 
 Place = tuple[int, int]
 CONFIGURED = frozenset({"btc_usd", "eth_usd"})
@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """An interval of the ledger without prices, and why."""
+    """An interval of the ledger without prices, and its reason."""
 
     ticker: str
     start: int
@@ -44,20 +44,20 @@ class Missing(NamedTuple):
 
 @dataclass
 class Truth:
-    """Every tick that anybody heard, by its place."""
+    """Every tick that any browser received, by its place."""
 
-    ticks: dict[Place, TickHeard] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
+    ticks: dict[Place, ReceivedTick] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, browsers: Iterable[Browser]) -> "Truth":
-        """What all of them heard; one place with two values is a fault."""
+        """Collect the ticks of all browsers; two values for one place are a violation."""
         found = cls()
         for browser in browsers:
             for tick in browser.ticks():
                 known = found.ticks.setdefault(tick.place, tick)
                 if known[3:] != tick[3:]:
-                    found.faults.append(f"{tick.place} is {known[3:]} for one and {tick[3:]} for another")
+                    found.violations.append(f"{tick.place} is {known[3:]} for one browser and {tick[3:]} for another")
         found._places = sorted(found.ticks)
         found._begins = {}
         for epoch, sequence in reversed(found._places):
@@ -68,10 +68,10 @@ class Truth:
     _begins: dict[int, int] = field(default_factory=dict)
 
     def between(self, tickers: frozenset[str], after: Place, before: Place) -> list[Place]:
-        """The places of the tickers between two.
+        """Return the places of these tickers between two places, except superseded ones.
 
-        Where the next leader's sequence begins, the last one's ends: what the last one said beyond that reached nobody
-        but its own browsers.
+        A leader's sequence ends where the next one's begins. What it published beyond that reached only its own
+        browsers.
         """
         within = self._places[bisect_right(self._places, after) : bisect_left(self._places, before)]
         return [place for place in within if self.ticks[place].ticker in tickers and not self._superseded(place)]
@@ -80,21 +80,21 @@ class Truth:
         later = [begin for epoch, begin in self._begins.items() if epoch > place[0]]
         return any(begin <= place[1] for begin in later)
 
-    def last_of(self, ticker: str, slot: int, interval: int) -> TickHeard | None:
-        """The last tick of the slot."""
+    def last_of(self, ticker: str, slot: int, interval: int) -> ReceivedTick | None:
+        """Return the last tick of the slot."""
         return max(self._of_slots(interval).get((ticker, slot), ()), key=lambda tick: tick.place, default=None)
 
-    _slots: dict[tuple[str, int], list[TickHeard]] = field(default_factory=dict)
+    _slots: dict[tuple[str, int], list[ReceivedTick]] = field(default_factory=dict)
 
-    def _of_slots(self, interval: int) -> dict[tuple[str, int], list[TickHeard]]:
+    def _of_slots(self, interval: int) -> dict[tuple[str, int], list[ReceivedTick]]:
         if not self._slots:
             for tick in self.ticks.values():
                 second = tick.exchange_timestamp // 1000
                 self._slots.setdefault((tick.ticker, second - second % interval), []).append(tick)
         return self._slots
 
-    def of_row(self, row: Row, interval: int) -> list[TickHeard]:
-        """The ticks of a row's slot that were said in its epoch, in order."""
+    def of_row(self, row: Row, interval: int) -> list[ReceivedTick]:
+        """Return the ticks of a row's slot and epoch, in order."""
         ticks = self._of_slots(interval).get((row.ticker, row.slot), [])
         of_epoch = [tick for tick in ticks if tick.epoch == row.epoch and not self._superseded(tick.place)]
         return sorted(of_epoch, key=lambda tick: tick.place)
@@ -107,20 +107,20 @@ def _place(event_id: str | None) -> Place | None:
     return int(epoch), int(sequence)
 
 
-def _order(heard: Sequence[Heard], name: str) -> list[str]:
-    """Places go up; where a stream begins, what a ticker had may be repeated, and after a gap older ones may follow."""
+def _order(received: Sequence[Received], name: str) -> list[str]:
+    """Return places that do not increase; a new stream may repeat the newest tick, and after a gap any may follow."""
     found: list[str] = []
     last: Place = (0, 0)
     of_ticker: dict[str, Place] = {}
     joining = excused = False
-    for one in heard:
+    for one in received:
         match one:
             case Opened():
                 joining, excused = True, False
-            case Said():
+            case ConnectionEvent():
                 joining = joining and one.data["kind"] != "upstream"
                 excused = excused or one.data["kind"] == "gap"
-            case TickHeard():
+            case ReceivedTick():
                 lowest = of_ticker.get(one.ticker, (0, 0))
                 right = one.place >= lowest if joining else one.place > last
                 if not right and not excused:
@@ -132,17 +132,17 @@ def _order(heard: Sequence[Heard], name: str) -> list[str]:
     return found
 
 
-def _owed(heard: Sequence[Heard], tickers: frozenset[str], truth: Truth, name: str) -> list[str]:
-    """Of every tick that somebody heard, whoever asked for each one got it, or was told of a gap there."""
+def _missed(received: Sequence[Received], tickers: frozenset[str], truth: Truth, name: str) -> list[str]:
+    """Return the ticks that a browser with ``timer=0`` missed without a gap event in their place."""
     found: list[str] = []
-    last: TickHeard | None = None
+    last: ReceivedTick | None = None
     gaps: list[Place | None] = []
-    between: list[Heard] = []
-    for one in heard:
+    between: list[Received] = []
+    for one in received:
         between.append(one)
-        if isinstance(one, Said) and one.data["kind"] == "gap" and "ticker" not in one.data:
+        if isinstance(one, ConnectionEvent) and one.data["kind"] == "gap" and "ticker" not in one.data:
             gaps.append(_place(one.data["from"]))
-        if not isinstance(one, TickHeard):
+        if not isinstance(one, ReceivedTick):
             continue
         if last is not None and one.place > last.place:
             missed = truth.between(tickers, last.place, one.place)
@@ -154,22 +154,22 @@ def _owed(heard: Sequence[Heard], tickers: frozenset[str], truth: Truth, name: s
     return found
 
 
-def faults_of(browsers: Sequence[Browser], truth: Truth) -> list[str]:
-    """Everything that a browser must not have seen."""
-    found = list(truth.faults)
+def violations_of(browsers: Sequence[Browser], truth: Truth) -> list[str]:
+    """Return everything that a browser must not have received."""
+    found = list(truth.violations)
     for number, browser in enumerate(browsers):
         name = f"browser {number}"
-        asked = parse_qs(browser.query)
-        tickers = frozenset(asked["channels"][0].split(",")) if "channels" in asked else CONFIGURED
+        query = parse_qs(browser.query)
+        tickers = frozenset(query["channels"][0].split(",")) if "channels" in query else CONFIGURED
         found += [f"{name} is closed for good: {browser.dead}"] if browser.dead else []
-        found += _order(browser.heard, name)
-        if asked.get("timer") == ["0"]:
-            found += _owed(browser.heard, tickers, truth, name)
+        found += _order(browser.received, name)
+        if query.get("timer") == ["0"]:
+            found += _missed(browser.received, tickers, truth, name)
     return found
 
 
 async def history(url: str) -> tuple[list[Row], list[Missing]]:
-    """The rows, and the missing intervals."""
+    """Return the stored rows and the missing intervals."""
     engine = create_async_engine(url)
     try:
         async with engine.connect() as connection:
@@ -186,23 +186,23 @@ async def history(url: str) -> tuple[list[Row], list[Missing]]:
 
 
 def unexplained(rows: Sequence[Row], missing: Sequence[Missing], truth: Truth, interval: int) -> list[str]:
-    """Rows that say another price than was heard last, epochs that go back, slots that lack without a reason."""
+    """Return rows with another price than the last received, decreasing epochs, and slots missing without a reason."""
     found: list[str] = []
     for row in rows:
-        heard = truth.of_row(row, interval)
-        values = [(tick.price, tick.exchange_timestamp) for tick in heard]
+        received = truth.of_row(row, interval)
+        values = [(tick.price, tick.exchange_timestamp) for tick in received]
         if row.source in ("live", "backfill:heard") and (row.price, row.exchange_timestamp) in values[:-1]:
-            found.append(f"{row} is not the last of its slot: {heard[-1]}")
+            found.append(f"{row} is not the last of its slot: {received[-1]}")
     for ticker in CONFIGURED:
         of_ticker = [row for row in rows if row.ticker == ticker]
         live = [row for row in of_ticker if row.source == "live"]
         found += [f"{b} after {a}" for a, b in pairwise(live) if b.epoch < a.epoch]
         for a, b in pairwise(of_ticker):
-            hole = range(a.slot + interval, b.slot, interval)
-            said = [(one.start, one.end) for one in missing if one.ticker == ticker]
+            absent = range(a.slot + interval, b.slot, interval)
+            explained = [(one.start, one.end) for one in missing if one.ticker == ticker]
             found += [
                 f"{ticker} {slot} is missing without a reason"
-                for slot in hole
-                if not any(start <= slot < end for start, end in said)
+                for slot in absent
+                if not any(start <= slot < end for start, end in explained)
             ]
     return found

@@ -1,4 +1,4 @@
-"""Troubles that a house can have: each strikes when it is entered and is over when it is left."""
+"""Faults of a cluster environment: each is a context manager that injects the fault and ends it."""
 
 import contextlib
 import signal
@@ -11,60 +11,60 @@ from redis.asyncio import Redis
 
 from tests.tcp_proxy import TcpProxy
 
-from .environment import House
+from .environment import ClusterEnvironment
 
-__all__ = ["DEATHS", "TROUBLES", "Trouble"]
+__all__ = ["DEATHS", "FAULTS", "Fault"]
 
-Trouble = Callable[[House], AbstractAsyncContextManager[None]]
-#: More than PostgreSQL gives out in the house.
+Fault = Callable[[ClusterEnvironment], AbstractAsyncContextManager[None]]
+#: More connections than this PostgreSQL accepts.
 CONNECTIONS = 64
 
 
-def _cut(line: Callable[[House], TcpProxy]) -> Trouble:
-    """Connections break, and new ones do at once."""
+def _cut(proxy: Callable[[ClusterEnvironment], TcpProxy]) -> Fault:
+    """Connections break, and new ones are closed at once."""
 
     @contextlib.asynccontextmanager
-    async def trouble(house: House) -> AsyncIterator[None]:
-        line(house).cut()
+    async def fault(environment: ClusterEnvironment) -> AsyncIterator[None]:
+        proxy(environment).cut()
         try:
             yield
         finally:
-            line(house).mend()
+            proxy(environment).mend()
 
-    return trouble
+    return fault
 
 
-def _held(line: Callable[[House], TcpProxy]) -> Trouble:
-    """Connections stand, and nothing passes."""
+def _held(proxy: Callable[[ClusterEnvironment], TcpProxy]) -> Fault:
+    """Connections stay open, and nothing passes."""
 
     @contextlib.asynccontextmanager
-    async def trouble(house: House) -> AsyncIterator[None]:
-        line(house).hold()
+    async def fault(environment: ClusterEnvironment) -> AsyncIterator[None]:
+        proxy(environment).hold()
         try:
             yield
         finally:
-            line(house).mend()
+            proxy(environment).mend()
 
-    return trouble
+    return fault
 
 
 @contextlib.asynccontextmanager
-async def redis_killed(house: House) -> AsyncIterator[None]:
-    """Redis dies, and comes back empty."""
-    house.emptied += 1
-    await house.cluster.redis.kill()
+async def redis_killed(environment: ClusterEnvironment) -> AsyncIterator[None]:
+    """Redis is killed, and started empty."""
+    environment.redis_emptied += 1
+    await environment.cluster.redis.kill()
     try:
         yield
     finally:
-        await house.cluster.redis.start()
+        await environment.cluster.redis.start()
 
 
-def _configured(**options: str) -> Trouble:
-    """Redis refuses what is written."""
+def _configured(**options: str) -> Fault:
+    """Redis runs with these options."""
 
     @contextlib.asynccontextmanager
-    async def trouble(house: House) -> AsyncIterator[None]:
-        async with Redis.from_url(house.cluster.redis.url) as redis:
+    async def fault(environment: ClusterEnvironment) -> AsyncIterator[None]:
+        async with Redis.from_url(environment.cluster.redis.url) as redis:
             before = {name: str((await redis.config_get(name))[name]) for name in options}
             for name, value in options.items():
                 await redis.config_set(name, value)
@@ -74,13 +74,13 @@ def _configured(**options: str) -> Trouble:
                 for name, value in before.items():
                     await redis.config_set(name, value)
 
-    return trouble
+    return fault
 
 
 @contextlib.asynccontextmanager
-async def redis_read_only(house: House) -> AsyncIterator[None]:
-    """Redis is the replica of nobody there."""
-    async with Redis.from_url(house.cluster.redis.url) as redis:
+async def redis_read_only(environment: ClusterEnvironment) -> AsyncIterator[None]:
+    """Redis is the replica of an absent server, so it refuses writes."""
+    async with Redis.from_url(environment.cluster.redis.url) as redis:
         await redis.execute_command("REPLICAOF", "127.0.0.1", "1")
         try:
             yield
@@ -89,29 +89,29 @@ async def redis_read_only(house: House) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def database_stopped(house: House) -> AsyncIterator[None]:
-    """PostgreSQL is restarted as by its operator."""
-    await anyio.to_thread.run_sync(house.postgres.stop)
+async def database_stopped(environment: ClusterEnvironment) -> AsyncIterator[None]:
+    """PostgreSQL is stopped in order, and started."""
+    await anyio.to_thread.run_sync(environment.postgres.stop)
     try:
         yield
     finally:
-        await anyio.to_thread.run_sync(house.postgres.start)
+        await anyio.to_thread.run_sync(environment.postgres.start)
 
 
 @contextlib.asynccontextmanager
-async def database_killed(house: House) -> AsyncIterator[None]:
-    """PostgreSQL's machine loses its power."""
-    await anyio.to_thread.run_sync(house.postgres.kill)
+async def database_killed(environment: ClusterEnvironment) -> AsyncIterator[None]:
+    """PostgreSQL is killed, and started."""
+    await anyio.to_thread.run_sync(environment.postgres.kill)
     try:
         yield
     finally:
-        await anyio.to_thread.run_sync(house.postgres.start)
+        await anyio.to_thread.run_sync(environment.postgres.start)
 
 
 @contextlib.asynccontextmanager
-async def database_crowded(house: House) -> AsyncIterator[None]:
-    """Others take every connection that PostgreSQL gives out."""
-    address = house.database_url.replace("+asyncpg", "")
+async def database_crowded(environment: ClusterEnvironment) -> AsyncIterator[None]:
+    """Other clients hold every connection that PostgreSQL accepts."""
+    address = environment.database_url.replace("+asyncpg", "")
     taken: list[asyncpg.Connection] = []
     with contextlib.suppress(asyncpg.PostgresError):
         while len(taken) < CONNECTIONS:
@@ -123,54 +123,54 @@ async def database_crowded(house: House) -> AsyncIterator[None]:
             await connection.close(timeout=10)
 
 
-def _killed(leads: bool) -> Trouble:
-    """A node dies, and another is started in its place."""
+def _killed(leads: bool) -> Fault:
+    """A node is killed, and another is started in its place."""
 
     @contextlib.asynccontextmanager
-    async def trouble(house: House) -> AsyncIterator[None]:
-        node = await house.one(leads=leads)
-        house.cluster.nodes.remove(node)
+    async def fault(environment: ClusterEnvironment) -> AsyncIterator[None]:
+        node = await environment.node(leads=leads)
+        environment.cluster.nodes.remove(node)
         node.kill()
         try:
             yield
         finally:
-            await house.replace(node)
+            await environment.replace(node)
 
-    return trouble
+    return fault
 
 
-def _paused(leads: bool) -> Trouble:
-    """A node stands still, and goes on."""
+def _paused(leads: bool) -> Fault:
+    """A node is paused with SIGSTOP, and continued."""
 
     @contextlib.asynccontextmanager
-    async def trouble(house: House) -> AsyncIterator[None]:
-        node = await house.one(leads=leads)
+    async def fault(environment: ClusterEnvironment) -> AsyncIterator[None]:
+        node = await environment.node(leads=leads)
         node.signal(signal.SIGSTOP)
         try:
             yield
         finally:
             node.signal(signal.SIGCONT)
 
-    return trouble
+    return fault
 
 
 @contextlib.asynccontextmanager
-async def node_restarted(house: House) -> AsyncIterator[None]:
-    """A node is stopped as by its operator, and started again."""
-    await house.restart(await house.one(leads=None))
+async def node_restarted(environment: ClusterEnvironment) -> AsyncIterator[None]:
+    """A node is stopped with SIGTERM, and replaced."""
+    await environment.restart(await environment.node(leads=None))
     yield
 
 
-def _of(line: str) -> Callable[[House], TcpProxy]:
-    return lambda house: getattr(house, line)
+def _proxy_of(name: str) -> Callable[[ClusterEnvironment], TcpProxy]:
+    return lambda environment: getattr(environment, name)
 
 
-#: What makes each of the three unreachable, in two ways.
-DEATHS: dict[str, tuple[Trouble, Trouble]] = {
-    name: (_cut(_of(name)), _held(_of(name))) for name in ("redis", "database", "exchange")
+#: Two faults that make each of the three servers unreachable.
+DEATHS: dict[str, tuple[Fault, Fault]] = {
+    name: (_cut(_proxy_of(name)), _held(_proxy_of(name))) for name in ("redis", "database", "exchange")
 }
 
-TROUBLES: dict[str, Trouble] = {
+FAULTS: dict[str, Fault] = {
     **{f"{name} cut": cut for name, (cut, _) in DEATHS.items()},
     **{f"{name} held": held for name, (_, held) in DEATHS.items()},
     "redis killed": redis_killed,

@@ -1,4 +1,4 @@
-"""Messages for the tests of the cluster, and what can be read from those received."""
+"""Ticks for the tests of the cluster, and the places of received ones."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -9,10 +9,10 @@ __all__ = ["places", "tick"]
 
 
 def tick(price: int, ticker: str = "btc_usd") -> Tick:
-    """A tick that is not published yet."""
+    """Return an unpublished tick."""
     return Tick(ticker, Decimal(price), 1_700_000_000_000 + price)
 
 
 def places(messages: Sequence[Message]) -> list[tuple[int, int]]:
-    """The (epoch, sequence) of each tick among the messages."""
+    """Return the (epoch, sequence) of each tick among the messages."""
     return [(message.epoch, message.sequence) for message in messages if isinstance(message, Tick)]

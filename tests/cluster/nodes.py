@@ -1,4 +1,4 @@
-"""Nodes as operators run them: gateway processes on one Redis and one database, beside one simulated exchange."""
+"""A cluster of gateway processes on one Redis, one database and one simulated exchange."""
 
 import contextlib
 import json
@@ -23,48 +23,48 @@ __all__ = ["Cluster", "Node", "running_cluster", "running_nodes", "tick", "tick_
 
 @dataclass
 class Node:
-    """One gateway process and where it answers."""
+    """One gateway process and its URL."""
 
     name: str
     program: Program
     url: str
 
     async def status(self) -> dict[str, Any]:
-        """What the node says of itself."""
+        """Return the node's status document."""
         async with httpx2.AsyncClient(timeout=20) as client:
             return dict((await client.get(f"{self.url}/api/v1/status")).json())
 
     async def ready(self) -> dict[str, Any]:
-        """What the node says of all that it depends on; nothing when it does not answer."""
+        """Return the node's readiness document; an empty one if the node does not answer."""
         with contextlib.suppress(httpx2.TransportError):
             async with httpx2.AsyncClient(timeout=3) as client:
                 return dict((await client.get(f"{self.url}/readyz")).json())
         return {}
 
     async def works(self) -> bool:
-        """Whether nothing at all is missing."""
+        """Return whether the node and all that it depends on are ready."""
         return (await self.ready()).get("status") == "ready"
 
     async def leads(self) -> bool:
-        """Whether the node leads, as it says itself."""
+        """Return whether the node's status says that it leads."""
         return bool((await self.status())["statistics"]["cluster"]["leads"])
 
     def stream(self, query: str = "timer=0", **headers: str) -> contextlib.AbstractAsyncContextManager[Reader]:
-        """A stream of the node."""
+        """Open a stream of the node."""
         return reading(f"{self.url}/sse/?{query}", **headers)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process."""
         self.program.process.kill()
 
     def signal(self, sig: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal to the process."""
         self.program.process.send_signal(sig)
 
 
 @dataclass
 class Cluster:
-    """The nodes and what they share."""
+    """The nodes, and the exchange, Redis and settings that they share."""
 
     folder: Path
     exchange: Exchange
@@ -74,7 +74,7 @@ class Cluster:
     stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     async def start(self, name: str) -> Node:
-        """One more node, serving."""
+        """Start one more node; return it when it serves."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         program = await self.stack.enter_async_context(
@@ -85,7 +85,7 @@ class Cluster:
         return node
 
     async def leader(self, among: Sequence[Node] | None = None, seconds: float = 30.0) -> Node:
-        """The node that leads, once one does."""
+        """Wait for a leader; return it."""
         with anyio.fail_after(seconds):
             while True:
                 for node in among or self.nodes:
@@ -103,7 +103,7 @@ async def running_cluster(
     accounts: Sequence[SimulatedAccount] = (DEFAULT_ACCOUNT,),
     **settings: object,
 ) -> AsyncIterator[Cluster]:
-    """So many nodes, of which one leads and prices flow."""
+    """Run ``count`` nodes with a Redis and an exchange of their own; one leads."""
     async with (
         running_exchange(accounts=accounts) as exchange,
         running_redis(folder) as redis,
@@ -116,7 +116,7 @@ async def running_cluster(
 async def running_nodes(
     folder: Path, exchange: Exchange, redis: RedisServer, count: int, **settings: object
 ) -> AsyncIterator[Cluster]:
-    """So many nodes beside an exchange and a Redis, which the settings may lead to by a way of their own."""
+    """Run ``count`` nodes with this exchange and Redis; ``settings`` may name other addresses of them."""
     shared: dict[str, object] = {
         "redis_url": redis.url,
         "secret_key": Fernet.generate_key().decode(),
@@ -134,7 +134,7 @@ async def running_nodes(
 
 
 async def tick(stream: Reader, ticker: str = "btc_usd", seconds: float = 30.0) -> tuple[tuple[int, int], Any]:
-    """The place (epoch, sequence) and the data of the next tick."""
+    """Wait for the next tick; return its place (epoch, sequence) and its data."""
     with anyio.fail_after(seconds):
         event = await stream.next(ticker)
     epoch, sequence = event.id.split("-")
@@ -142,7 +142,7 @@ async def tick(stream: Reader, ticker: str = "btc_usd", seconds: float = 30.0) -
 
 
 async def tick_of(stream: Reader, epoch: int, seconds: float = 30.0) -> tuple[int, int]:
-    """The place of the next tick of an epoch at least as high."""
+    """Wait for a tick of this or a later epoch; return its place."""
     with anyio.fail_after(seconds):
         while (place := (await tick(stream))[0])[0] < epoch:
             pass

@@ -1,4 +1,4 @@
-"""Redis, the database and the exchange, dead and alive again in every order: what each node must do meanwhile."""
+"""Make Redis, the database and the exchange unreachable in every order, and check what each node does meanwhile."""
 
 import itertools
 import random
@@ -14,20 +14,20 @@ import httpx2
 from cryptomarket.simulator.accounts import SimulatedAccount
 
 from .browsers import Browser
-from .environment import House
+from .environment import ClusterEnvironment
 from .faults import DEATHS
 from .nodes import Node
 from .storm import healed
 
 __all__ = ["Walk", "circuit", "every_order"]
 
-#: What is dead is noticed and said within this time; machines that run tests may be slow.
+#: A node must report an unreachable server within this time; the machine of a test may be slow.
 NOTICED_SECONDS = 30.0
 VICTIMS = tuple(DEATHS)
 
 
 def circuit() -> list[str]:
-    """Every way from one set of dead to a neighbouring one, each once: Euler's walk along the edges of a cube."""
+    """Return the shortest walk over every change from one set of dead servers to another: an Euler walk on a cube."""
     edges = {
         (dead, victim)
         for count in range(len(VICTIMS) + 1)
@@ -49,14 +49,14 @@ def circuit() -> list[str]:
 
 
 def every_order() -> Iterator[list[str]]:
-    """All three die, and return, in every order of each."""
+    """All three die and return, in every combination of the two orders."""
     for dying in itertools.permutations(VICTIMS):
         for returning in itertools.permutations(VICTIMS):
             yield [*dying, *returning]
 
 
 async def _each(calls: Iterable[Awaitable[Any]]) -> list[Any]:
-    """The results of all, awaited together."""
+    """Await all at once; return their results in order."""
     found: dict[int, Any] = {}
 
     async def one(number: int, call: Awaitable[Any]) -> None:
@@ -70,52 +70,52 @@ async def _each(calls: Iterable[Awaitable[Any]]) -> list[Any]:
 
 @dataclass
 class Walk:
-    """A walk through the sets of dead, with a person who stays logged in, and what was wrong on the way."""
+    """A walk through the sets of dead servers with one person logged in."""
 
-    house: House
+    environment: ClusterEnvironment
     account: SimulatedAccount
     dice: random.Random
-    faults: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
     healed_seconds: list[float] = field(default_factory=list)
     cookie: str = ""
 
     async def begin(self) -> None:
         """Log the person in."""
-        url = self.house.cluster.nodes[0].url
+        url = self.environment.cluster.nodes[0].url
         async with httpx2.AsyncClient(base_url=url, timeout=30) as client:
             await client.get("/")
             self.cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
-            await self._post(self.house.cluster.nodes[0])
+            await self._post(self.environment.cluster.nodes[0])
             with anyio.fail_after(30):
-                while await self._ask(self.house.cluster.nodes[0], "/api/v1/persons/me") != 200:
+                while await self._ask(self.environment.cluster.nodes[0], "/api/v1/persons/me") != 200:
                     await anyio.sleep(0.05)
 
     async def go(self, walk: Sequence[str]) -> None:
-        """Kill or bring back one after the other, and look at every node after each step."""
+        """Kill or restore one server after another, and check every node after each step."""
         dead: dict[str, AsyncExitStack] = {}
         for victim in walk:
             if victim in dead:
                 await dead.pop(victim).aclose()
             else:
                 dead[victim] = AsyncExitStack()
-                await dead[victim].enter_async_context(self.dice.choice(DEATHS[victim])(self.house))
+                await dead[victim].enter_async_context(self.dice.choice(DEATHS[victim])(self.environment))
             if dead:
-                await self._look(frozenset(dead))
+                await self._check(frozenset(dead))
             else:
-                self.healed_seconds.append(await healed(self.house))
-                await self._whole()
+                self.healed_seconds.append(await healed(self.environment))
+                await self._check_all_alive()
 
-    async def _look(self, dead: frozenset[str]) -> None:
-        """Wait until everything is as documented for these dead; what it does not come to is a fault."""
-        wrong = ["nothing was looked at"]
+    async def _check(self, dead: frozenset[str]) -> None:
+        """Wait until every node behaves as documented for these dead servers; note what does not in ``violations``."""
+        wrong = ["nothing was checked"]
         with anyio.move_on_after(NOTICED_SECONDS):
             while wrong := await self._wrong(dead):
                 await anyio.sleep(0.1)
-        self.faults += [f"with {', '.join(sorted(dead))} dead: {one}" for one in wrong]
+        self.violations += [f"with {', '.join(sorted(dead))} dead: {one}" for one in wrong]
 
     async def _wrong(self, dead: frozenset[str]) -> list[str]:
-        """What differs from the table of docs/operate.md."""
-        nodes = self.house.cluster.nodes
+        """Return what differs from the table in docs/operate.md."""
+        nodes = self.environment.cluster.nodes
         leaders = [
             node for node, leads in zip(nodes, await _each(node.leads() for node in nodes), strict=True) if leads
         ]
@@ -135,26 +135,26 @@ class Walk:
         )
         fresh = "exchange" not in dead and (leads or "redis" not in dead)
         right = (status["upstream"]["state"] == "live") is fresh
-        found = [] if right else [f"{node.name} says {status['upstream']}"]
+        found = [] if right else [f"{node.name} reports {status['upstream']}"]
         found += [
-            f"{node.name} says {name}: {check}"
+            f"{node.name} reports {name}: {check}"
             for name, check in ready.get("checks", {}).items()
             if name in ("database", "redis") and check["ok"] is (name in dead)
         ]
         wanted = (503 if "database" in dead else 200, 503 if "redis" in dead else 200, 503)
         if (prices, me, login) != wanted:
-            found.append(f"{node.name} answers {(prices, me, login)}, not {wanted}, for prices, me and a log-in")
+            found.append(f"{node.name} answers {(prices, me, login)}, not {wanted}, for prices, me and a login")
         return found
 
     async def _log_in(self, node: Node, dead: frozenset[str]) -> int:
-        """A log-in, where it is refused at once: it needs Redis."""
+        """Post a login if Redis is dead, because it is then refused at once; return its status."""
         return await self._post(node) if "redis" in dead else 503
 
-    async def _whole(self) -> None:
-        """Ticks come to a new stream of every node, and the person is known everywhere."""
-        for node in self.house.cluster.nodes:
+    async def _check_all_alive(self) -> None:
+        """Check that every node knows the person and sends ticks on a new stream."""
+        for node in self.environment.cluster.nodes:
             if (status := await self._ask(node, "/api/v1/persons/me")) != 200:
-                self.faults.append(f"{node.name} answers {status} to a person who did not log out")
+                self.violations.append(f"{node.name} answers {status} to a person who did not log out")
             address = node.url.removeprefix("http://")
             browser = Browser(partial(list, [address]), "timer=0&channels=btc_usd")
             async with anyio.create_task_group() as tasks:
@@ -164,7 +164,7 @@ class Walk:
                         await anyio.sleep(0.02)
                 tasks.cancel_scope.cancel()
             if len(browser.ticks()) < 3:
-                self.faults.append(f"{node.name} sends nothing")
+                self.violations.append(f"{node.name} sends nothing")
 
     async def _ask(self, node: Node, path: str) -> int:
         async with httpx2.AsyncClient(timeout=30) as client:

@@ -1,4 +1,4 @@
-"""A rolling restart: node after node is stopped and started again, under browsers and persons who do not notice."""
+"""A rolling restart: one node after another is stopped and replaced while browsers read and persons log in."""
 
 import random
 import time
@@ -8,33 +8,33 @@ from itertools import pairwise
 import anyio
 
 from .browsers import Browser, Closed, Opened
-from .checker import Truth, faults_of, history, unexplained
-from .environment import INTERVAL, House
+from .checker import Truth, history, unexplained, violations_of
+from .environment import INTERVAL, ClusterEnvironment
 from .storm import healed
-from .users import visiting
+from .users import running_users
 
-__all__ = ["Rolling"]
+__all__ = ["RollingRestart"]
 
-#: The ticks of every tenth browser are looked at one by one.
+#: Every tenth browser receives each tick; the others receive once a second.
 EVERY = 10
-#: Browsers come in so many at a time.
+#: How many browsers connect without a pause.
 AT_ONCE = 100
 
 
 @dataclass
-class Rolling:
-    """What the browsers of a rolling restart saw; seconds."""
+class RollingRestart:
+    """What the browsers saw during a rolling restart; times are seconds."""
 
     price_gaps: list[float] = field(default_factory=list)
     away: list[float] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-    refused: int = 0  # calls of persons that were to be made again
+    violations: list[str] = field(default_factory=list)
+    refused: int = 0  # requests of persons that were to be repeated
     figures: dict[str, object] = field(default_factory=dict)
 
-    async def run(self, house: House, count: int, dice: random.Random) -> None:
-        """Restart every node once under so many browsers."""
+    async def run(self, environment: ClusterEnvironment, count: int, dice: random.Random) -> None:
+        """Restart every node once while ``count`` browsers read."""
         browsers = [
-            Browser(house.addresses, "timer=1" if number % EVERY else "timer=0&channels=btc_usd", number=number)
+            Browser(environment.addresses, "timer=1" if number % EVERY else "timer=0&channels=btc_usd", number=number)
             for number in range(count)
         ]
         async with anyio.create_task_group() as tasks:
@@ -45,44 +45,48 @@ class Rolling:
             with anyio.fail_after(120):
                 while not all(browser.ticks() for browser in browsers):
                     await anyio.sleep(0.1)
-            async with visiting(house, list(house.cluster.exchange.accounts), dice, leave=True) as visitors:
+            async with running_users(
+                environment, list(environment.cluster.exchange.accounts), dice, log_out=True
+            ) as users:
                 began = time.monotonic()
-                for node in list(house.cluster.nodes):
-                    await house.restart(node)
-                    await healed(house)
+                for node in list(environment.cluster.nodes):
+                    await environment.restart(node)
+                    await healed(environment)
                 took = time.monotonic() - began
-                await anyio.sleep(6)  # the longest pause before a browser returns, and some ticks
+                await anyio.sleep(6)  # the longest wait before a browser reconnects, and some ticks
             tasks.cancel_scope.cancel()
         self._measure(browsers)
-        tabs = [tab for visitor in visitors for tab in visitor.tabs]
+        tabs = [tab for user in users for tab in user.tabs]
         truth = Truth.of([*browsers, *tabs])
-        self.faults += faults_of([*browsers, *tabs], truth)
-        self.faults += [f"{len(browser.said('gap'))} gaps" for browser in browsers if browser.said("gap")]
-        self.faults += [fault for visitor in visitors for fault in (*visitor.faults, *visitor.misled())]
-        self.faults += [f"a log-in failed: {one.counts}" for one in visitors if "login_failed" in str(one.counts)]
-        self.refused = sum(one.counts.get(what, 0) for one in visitors for what in ("503", "unreachable", "me 503"))
-        rows, missing = await history(house.database_url)
-        self.faults += unexplained(rows, missing, truth, INTERVAL) + house.unhandled()
+        self.violations += violations_of([*browsers, *tabs], truth)
+        self.violations += [
+            f"{len(browser.connection_events('gap'))} gaps" for browser in browsers if browser.connection_events("gap")
+        ]
+        self.violations += [one for user in users for one in (*user.violations, *user.foreign_events())]
+        self.violations += [f"a login failed: {one.counts}" for one in users if "login_failed" in str(one.counts)]
+        self.refused = sum(one.counts.get(what, 0) for one in users for what in ("503", "unreachable", "me 503"))
+        rows, missing = await history(environment.database_url)
+        self.violations += unexplained(rows, missing, truth, INTERVAL) + environment.unhandled()
         slots = {row.slot for row in rows}
         lost = [slot for slot in range(min(slots), max(slots), INTERVAL) if slot not in slots]
-        self.faults += [f"slots {lost} were lost"] if lost else []
-        reopened = sum(max(0, sum(isinstance(one, Opened) for one in b.heard) - 1) for b in browsers)
-        persons = {what for visitor in visitors for what in visitor.counts}
+        self.violations += [f"slots {lost} were lost"] if lost else []
+        reopened = sum(max(0, sum(isinstance(one, Opened) for one in b.received) - 1) for b in browsers)
+        persons = {what for user in users for what in user.counts}
         self.figures = {
             "seconds": round(took, 1),
             "came back": reopened,
             "rows": len(rows),
-            "persons": {what: sum(visitor.counts.get(what, 0) for visitor in visitors) for what in sorted(persons)},
+            "persons": {what: sum(user.counts.get(what, 0) for user in users) for what in sorted(persons)},
         }
 
     def _measure(self, browsers: list[Browser]) -> None:
-        """How far apart prices that follow each other are for who gets each one, and how long browsers were away."""
+        """Measure the longest interval between ticks, where each is received, and the times without a stream."""
         for browser in browsers:
             if browser.query.startswith("timer=0"):
                 apart = [b.exchange_timestamp - a.exchange_timestamp for a, b in pairwise(browser.ticks())]
                 self.price_gaps.append(max(apart) / 1000)
             closed: float | None = None
-            for one in browser.heard:
+            for one in browser.received:
                 if isinstance(one, Closed):
                     closed = one.when
                 elif isinstance(one, Opened) and closed is not None:

@@ -1,4 +1,4 @@
-"""A storm: troubles of all kinds by a seed, while browsers read, persons log in, and the recorder writes."""
+"""A storm: random faults of all kinds from a seed, while browsers read, persons log in, and the recorder writes."""
 
 import random
 import statistics
@@ -10,102 +10,107 @@ from dataclasses import dataclass, field
 import anyio
 
 from .browsers import Browser
-from .checker import Truth, faults_of, history, unexplained
-from .environment import INTERVAL, House
-from .faults import DEATHS, TROUBLES
-from .users import visiting
+from .checker import Truth, history, unexplained, violations_of
+from .environment import INTERVAL, ClusterEnvironment
+from .faults import DEATHS, FAULTS
+from .users import running_users
 
 __all__ = ["Storm", "healed", "readers", "shown"]
 
-#: A trouble lasts so long, and the next one strikes so soon after it began.
+#: Seconds that a fault lasts, and seconds from its start to the start of the next.
 LASTS, PAUSES = (0.5, 6.0), (0.5, 4.0)
-#: Not all at once: what one needs to strike may be another's victim.
+#: Faults at one time. Some need a server that another one makes unreachable.
 AT_ONCE = 2
 
 
-async def healed(house: House, seconds: float = 60.0) -> float:
-    """Wait until every node says of everything that it works; the seconds that took."""
+async def healed(environment: ClusterEnvironment, seconds: float = 60.0) -> float:
+    """Wait until every node is ready with all that it depends on; return the seconds that took."""
     began = time.monotonic()
     with anyio.move_on_after(seconds):
-        while not all([await node.works() for node in house.cluster.nodes]):
+        while not all([await node.works() for node in environment.cluster.nodes]):
             await anyio.sleep(0.05)
         return time.monotonic() - began
-    trouble = [f"{node.name}: {await node.ready()}" for node in house.cluster.nodes if not await node.works()]
-    raise AssertionError(f"not healed within {seconds} s: {trouble}")
+    unready = [f"{node.name}: {await node.ready()}" for node in environment.cluster.nodes if not await node.works()]
+    raise AssertionError(f"not healed within {seconds} s: {unready}")
 
 
-def readers(house: House) -> list[Browser]:
-    """Browsers of several habits behind a front that knows the nodes."""
-    habits = [("timer=0", True), ("timer=0", False), ("timer=0&channels=btc_usd", True), ("timer=1", False)]
+def readers(environment: ClusterEnvironment) -> list[Browser]:
+    """Return twelve browsers with different queries and reconnection behaviour."""
+    kinds = [("timer=0", True), ("timer=0", False), ("timer=0&channels=btc_usd", True), ("timer=1", False)]
     return [
-        Browser(house.addresses, query, number=number, hasty=hasty) for number, (query, hasty) in enumerate(habits * 3)
+        Browser(environment.addresses, query, number=number, reopens_at_once=reopens_at_once)
+        for number, (query, reopens_at_once) in enumerate(kinds * 3)
     ]
 
 
 @dataclass
 class Storm:
-    """What happened, and what must not have."""
+    """The injected faults, and what went wrong."""
 
-    struck: list[str] = field(default_factory=list)
+    injected: list[str] = field(default_factory=list)
     healed_seconds: float = 0.0
-    faults: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
     figures: dict[str, object] = field(default_factory=dict)
 
-    async def blow(self, house: House, dice: random.Random, seconds: float, names: Sequence[str] = ()) -> None:
-        """Strike for so long, heal, and look at everything that was heard and stored."""
-        browsers = readers(house)
+    async def run(
+        self, environment: ClusterEnvironment, dice: random.Random, seconds: float, names: Sequence[str] = ()
+    ) -> None:
+        """Inject faults for ``seconds``, wait until all work again, and check what was received and stored."""
+        browsers = readers(environment)
         async with anyio.create_task_group() as tasks:
             for browser in browsers:
                 tasks.start_soon(browser.run)
-            async with visiting(house, list(house.cluster.exchange.accounts), dice) as visitors:
-                await self._strike(house, dice, seconds, list(names or TROUBLES))
-                self.healed_seconds = await healed(house)
+            async with running_users(environment, list(environment.cluster.exchange.accounts), dice) as users:
+                await self._inject(environment, dice, seconds, list(names or FAULTS))
+                self.healed_seconds = await healed(environment)
                 await anyio.sleep(3 * INTERVAL)
             tasks.cancel_scope.cancel()
-        truth = Truth.of([*browsers, *(tab for visitor in visitors for tab in visitor.tabs)])
-        self.faults += faults_of([*browsers, *(tab for visitor in visitors for tab in visitor.tabs)], truth)
-        self.faults += [fault for visitor in visitors for fault in (*visitor.faults, *visitor.misled())]
-        rows, missing = await history(house.database_url)
-        self.faults += unexplained(rows, missing, truth, INTERVAL)
-        self.faults += house.unhandled()
+        truth = Truth.of([*browsers, *(tab for user in users for tab in user.tabs)])
+        self.violations += violations_of([*browsers, *(tab for user in users for tab in user.tabs)], truth)
+        self.violations += [one for user in users for one in (*user.violations, *user.foreign_events())]
+        rows, missing = await history(environment.database_url)
+        self.violations += unexplained(rows, missing, truth, INTERVAL)
+        self.violations += environment.unhandled()
         self.figures = {
             "ticks": len(truth.ticks),
             "epochs": len({epoch for epoch, _ in truth.ticks}),
-            "gaps": sum(len(browser.said("gap")) for browser in browsers),
+            "gaps": sum(len(browser.connection_events("gap")) for browser in browsers),
             "rows": dict(Counter(row.source for row in rows)),
             "missing": dict(Counter(one.reason for one in missing)),
-            "persons": dict(sum((Counter(visitor.counts) for visitor in visitors), Counter())),
+            "persons": dict(sum((Counter(user.counts) for user in users), Counter())),
         }
 
-    async def _strike(self, house: House, dice: random.Random, seconds: float, names: list[str]) -> None:
+    async def _inject(
+        self, environment: ClusterEnvironment, dice: random.Random, seconds: float, names: list[str]
+    ) -> None:
         places = anyio.Semaphore(AT_ONCE)
-        going: set[str] = set()
+        affected: set[str] = set()
         began = time.monotonic()
 
         async def one(name: str, lasts: float) -> None:
-            async with TROUBLES[name](house):
-                self.struck.append(f"{time.monotonic() - began:5.1f} {name} for {lasts:.1f} s")
+            async with FAULTS[name](environment):
+                self.injected.append(f"{time.monotonic() - began:5.1f} {name} for {lasts:.1f} s")
                 await anyio.sleep(lasts)
-            going.discard(_victim(name))
+            affected.discard(_victim(name))
             places.release()
 
         async with anyio.create_task_group() as tasks:
             while time.monotonic() - began < seconds:
                 await places.acquire()
-                name = dice.choice([name for name in names if _victim(name) not in going])
-                going.add(_victim(name))
+                name = dice.choice([name for name in names if _victim(name) not in affected])
+                affected.add(_victim(name))
                 tasks.start_soon(one, name, dice.uniform(*LASTS))
                 await anyio.sleep(dice.uniform(*PAUSES))
 
 
 def _victim(name: str) -> str:
-    """Who suffers; nodes one after the other, so that some are left."""
+    """Return what the fault hits. All faults of nodes have the same name, so that only one node fails at a time."""
     victim = name.partition(" ")[0]
     return victim if victim in DEATHS else "node"
 
 
 def shown(name: str, waits: Sequence[float]) -> str:
-    """A line of the table."""
+    """Return a line of the report."""
     if not waits:
         return f"{name:28} none"
     ordered = sorted(waits)

@@ -1,4 +1,4 @@
-"""Several nodes, one of which leads: what browsers see on any of them, and what they see when one dies."""
+"""Several nodes with one leader: what browsers receive from each, also when the leader ends."""
 
 import signal
 from pathlib import Path
@@ -13,18 +13,18 @@ from .nodes import Cluster, Node, running_cluster, tick, tick_of
 
 
 def others(cluster: Cluster, node: Node) -> list[Node]:
-    """Every node but this."""
+    """Return the other nodes."""
     return [one for one in cluster.nodes if one is not node]
 
 
 def sqlite(folder: Path) -> str:
-    """A database in the folder, for what does not depend on the kind."""
+    """Return the URL of an SQLite file in the folder, for tests that do not depend on the database."""
     return f"sqlite+aiosqlite:///{folder / 'shared.db'}"
 
 
 @pytest.mark.system
 async def test_every_node_sends_the_same_ticks(tmp_path: Path) -> None:
-    """Equal ids and equal prices on all nodes, from one connection to the exchange."""
+    """All nodes send equal ids and prices, and only one is connected to the exchange."""
     async with running_cluster(tmp_path, sqlite(tmp_path), 3) as cluster:
         seen: list[dict[tuple[int, int], object]] = []
 
@@ -49,7 +49,7 @@ async def test_every_node_sends_the_same_ticks(tmp_path: Path) -> None:
 
 @pytest.mark.system
 async def test_another_leads_when_the_leader_is_killed(tmp_path: Path, database_url: str) -> None:
-    """kill -9: the streams of the others go on with a higher epoch, and their ids go on."""
+    """After kill -9 the streams of the other node continue with a higher epoch."""
     async with running_cluster(tmp_path, database_url) as cluster:
         for _ in range(2):
             leader = await cluster.leader()
@@ -67,7 +67,7 @@ async def test_another_leads_when_the_leader_is_killed(tmp_path: Path, database_
 
 @pytest.mark.system
 async def test_a_leader_that_stops_hands_over(tmp_path: Path) -> None:
-    """SIGTERM: the other leads before the first has exited, and the first exits with 0."""
+    """After SIGTERM the other node takes over, and the leader exits with 0."""
     async with running_cluster(tmp_path, sqlite(tmp_path)) as cluster:
         leader = await cluster.leader()
         (follower,) = others(cluster, leader)
@@ -78,8 +78,8 @@ async def test_a_leader_that_stops_hands_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-async def test_a_leader_that_stood_still_says_nothing_more(tmp_path: Path) -> None:
-    """SIGSTOP, another leads, SIGCONT: no tick of the old epoch arrives anywhere, and the woken node follows."""
+async def test_a_paused_leader_publishes_nothing_more(tmp_path: Path) -> None:
+    """After SIGSTOP, a takeover and SIGCONT no tick of the old epoch arrives, and the old leader follows."""
     async with running_cluster(tmp_path, sqlite(tmp_path)) as cluster:
         leader = await cluster.leader()
         (follower,) = others(cluster, leader)
@@ -92,15 +92,15 @@ async def test_a_leader_that_stood_still_says_nothing_more(tmp_path: Path) -> No
                 leader.signal(signal.SIGCONT)
             for _ in range(10):
                 assert (await tick(stream))[0][0] >= newer
-            async with leader.stream("timer=0&channels=btc_usd") as woken:
-                await tick_of(woken, newer)
+            async with leader.stream("timer=0&channels=btc_usd") as continued:
+                await tick_of(continued, newer)
                 for _ in range(10):
-                    assert (await tick(woken))[0][0] >= newer
+                    assert (await tick(continued))[0][0] >= newer
             assert not await leader.leads()
 
 
-async def test_what_a_follower_s_stream_asks_for_is_followed(tmp_path: Path) -> None:
-    """A ticker that only a stream on a follower wants arrives there."""
+async def test_the_leader_subscribes_to_tickers_of_a_follower_s_streams(tmp_path: Path) -> None:
+    """A ticker that only a stream of a follower requests arrives there."""
     async with running_cluster(tmp_path, sqlite(tmp_path)) as cluster:
         leader = await cluster.leader()
         (follower,) = others(cluster, leader)
@@ -109,7 +109,7 @@ async def test_what_a_follower_s_stream_asks_for_is_followed(tmp_path: Path) -> 
 
 
 async def test_a_person_is_the_same_on_every_node(tmp_path: Path) -> None:
-    """Log in on a follower, be known on the leader, log out there: every stream of the browser is told."""
+    """A login at a follower and a logout at the leader reach every node and every stream of the browser."""
     async with running_cluster(tmp_path, sqlite(tmp_path), accounts=(ADA,)) as cluster:
         leader = await cluster.leader()
         (follower,) = others(cluster, leader)

@@ -1,4 +1,4 @@
-"""Every node is stopped and started again under two thousand browsers."""
+"""Every node is stopped and replaced while two thousand browsers read."""
 
 import random
 from pathlib import Path
@@ -7,19 +7,19 @@ import pytest
 
 from tests.persons.crowd import accounts
 
-from .environment import running_house
-from .rolling import Rolling
+from .environment import running_environment
+from .rolling import RollingRestart
 
 pytestmark = pytest.mark.system
 
 
-async def test_a_rolling_restart_is_noticed_by_nobody(tmp_path: Path) -> None:
-    """No browser closed for good, no tick missing, no slot lost, no log-in failed."""
-    async with running_house(
+async def test_a_rolling_restart_loses_nothing(tmp_path: Path) -> None:
+    """No browser is closed for good, no tick or slot is missing, and no login fails."""
+    async with running_environment(
         tmp_path, 3, accounts(3), time_scale=5, drain_seconds=2, max_streams_per_address=100_000
-    ) as house:
-        rolling = Rolling()
-        await rolling.run(house, 2_000, random.Random(1))
-        assert rolling.faults == []
-        assert len(rolling.away) >= 2_000
-        assert len(rolling.price_gaps) == 200
+    ) as environment:
+        restart = RollingRestart()
+        await restart.run(environment, 2_000, random.Random(1))
+        assert restart.violations == []
+        assert len(restart.away) >= 2_000
+        assert len(restart.price_gaps) == 200

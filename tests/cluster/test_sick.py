@@ -1,4 +1,4 @@
-"""What the nodes depend on is there and sick: full, read-only, busy, emptied, out of connections, hung."""
+"""Nodes with a Redis that is full, read-only, busy or emptied."""
 
 import collections
 import contextlib
@@ -29,12 +29,12 @@ ACCOUNT = {"client_id": ADA.client_id, "client_secret": ADA.client_secret}
 
 @dataclass
 class Tab:
-    """One stream of a node, read without a pause: the places of its ticks, and what the connection channel said."""
+    """One stream of a node, read in the background: the places of its ticks, and its connection events."""
 
     node: Node
     cookie: str
     places: list[tuple[int, int]] = field(default_factory=list)
-    said: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -45,47 +45,47 @@ class Tab:
                     epoch, sequence = event.id.split("-")
                     self.places.append((int(epoch), int(sequence)))
                 elif event.event == "connection":
-                    self.said.append(json.loads(event.data))
+                    self.events.append(json.loads(event.data))
 
     def kinds(self, since: int = 0) -> list[str]:
-        """What was said since then: the kind, of an upstream its state."""
-        return [one["state"] if one["kind"] == "upstream" else one["kind"] for one in self.said[since:]]
+        """Return the kinds of the connection events from index ``since`` on; of an upstream event the state."""
+        return [one["state"] if one["kind"] == "upstream" else one["kind"] for one in self.events[since:]]
 
 
 @dataclass
-class House:
-    """Two nodes, a browser, and a tab of it on each."""
+class WatchedCluster:
+    """Two nodes, and a browser with a tab at each."""
 
     cluster: Cluster
     client: httpx2.AsyncClient
     tabs: list[Tab]
 
     async def ticks(self, tabs: list[Tab] | None = None, count: int = 2) -> None:
-        """Wait until so many more ticks came to each tab."""
-        watched = self.tabs if tabs is None else tabs
-        before = [len(tab.places) for tab in watched]
+        """Wait until ``count`` more ticks have arrived at each tab."""
+        tabs = self.tabs if tabs is None else tabs
+        before = [len(tab.places) for tab in tabs]
         await eventually(
-            lambda: all(len(tab.places) >= had + count for tab, had in zip(watched, before, strict=True)), "ticks flow"
+            lambda: all(len(tab.places) >= had + count for tab, had in zip(tabs, before, strict=True)), "ticks flow"
         )
 
     async def get(self, node: Node, path: str) -> httpx2.Response:
-        """The answer of one node."""
+        """Send a request to one node."""
         return await self.client.get(node.url + path)
 
     async def check(self, name: str, ok: bool) -> None:
-        """Wait until every node says of a dependency that it works, or that it does not."""
+        """Wait until every node reports the dependency as ``ok`` or not."""
         with anyio.fail_after(60):
             for node in self.cluster.nodes:
                 while (await self.get(node, "/readyz")).json()["checks"][name]["ok"] is not ok:
                     await anyio.sleep(0.05)
 
     async def problems(self, path: str) -> None:
-        """Every node refuses with 503 and a problem document."""
+        """Assert that every node refuses the request with 503 and a problem document."""
         for node in self.cluster.nodes:
             refused(await self.get(node, path))
 
     async def answers(self, path: str, status: int) -> None:
-        """Every node answers so; a busy machine may make a dependency late, which is said with 503."""
+        """Assert that every node answers with the status; 503 is retried, because a dependency may be late."""
         with anyio.fail_after(60):
             for node in self.cluster.nodes:
                 while (answer := await self.get(node, path)).status_code == 503:
@@ -93,26 +93,26 @@ class House:
                 assert answer.status_code == status, answer.text
 
     async def known(self) -> None:
-        """Every node knows the person."""
+        """Assert that every node knows the person."""
         await self.answers("/api/v1/persons/me", 200)
 
     async def post(self, node: Node) -> httpx2.Response:
-        """Ask for a log-in."""
+        """Post a login."""
         return await self.client.post(f"{node.url}/api/v1/persons/login", json=ACCOUNT)
 
     async def log_in(self, node: Node) -> None:
-        """Log in, as the leader's tab is told."""
-        before = [len(tab.said) for tab in self.tabs]
+        """Log in, and wait for the event of the person on a tab."""
+        before = [len(tab.events) for tab in self.tabs]
         with anyio.fail_after(60):
             while (answer := await self.post(node)).status_code == 503:
                 await anyio.sleep(0.1)
         assert answer.status_code == 202, answer.text
         tabs = list(zip(self.tabs, before, strict=True))
-        await eventually(lambda: any("person" in tab.kinds(since) for tab, since in tabs), "the person is told")
+        await eventually(lambda: any("person" in tab.kinds(since) for tab, since in tabs), "the event of the person")
         await self.known()
 
     def quiet(self, changes: int = 1) -> None:
-        """No log holds a traceback, or an error more often than its state can have changed."""
+        """Assert that no log has a traceback, the secret, or more than ``changes`` lines of one error."""
         for node in self.cluster.nodes:
             log = node.program.log
             assert "Traceback" not in log, log
@@ -124,15 +124,15 @@ class House:
 
 
 def refused(answer: httpx2.Response) -> None:
-    """A problem document that says: later."""
+    """Assert that this is a 503 problem document with Retry-After."""
     assert answer.status_code == 503, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert "retry-after" in answer.headers
 
 
 @contextlib.asynccontextmanager
-async def sick_house(folder: Path, database_url: str) -> AsyncIterator[House]:
-    """Two nodes with somebody logged in on both, who has a tab on each."""
+async def watched_cluster(folder: Path, database_url: str) -> AsyncIterator[WatchedCluster]:
+    """Run two nodes with a logged-in browser."""
     async with (
         running_cluster(folder, database_url, accounts=(ADA,), snapshot_interval=INTERVAL) as cluster,
         httpx2.AsyncClient(timeout=60) as client,
@@ -140,95 +140,95 @@ async def sick_house(folder: Path, database_url: str) -> AsyncIterator[House]:
     ):
         await client.get(f"{cluster.nodes[0].url}/")
         cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
-        house = House(cluster, client, [Tab(node, cookie) for node in cluster.nodes])
-        for tab in house.tabs:
+        watched = WatchedCluster(cluster, client, [Tab(node, cookie) for node in cluster.nodes])
+        for tab in watched.tabs:
             tasks.start_soon(tab.run)
-        await house.ticks(count=1)
-        await house.log_in(cluster.nodes[0])
-        yield house
+        await watched.ticks(count=1)
+        await watched.log_in(cluster.nodes[0])
+        yield watched
         tasks.cancel_scope.cancel()
 
 
-async def leader_and_follower(house: House) -> tuple[Tab, Tab]:
-    """The tab of the leader, and the other."""
-    leader = await house.cluster.leader()
-    near, far = sorted(house.tabs, key=lambda tab: tab.node is not leader)
+async def leader_and_follower(watched: WatchedCluster) -> tuple[Tab, Tab]:
+    """Return the tab at the leader, and the other one."""
+    leader = await watched.cluster.leader()
+    near, far = sorted(watched.tabs, key=lambda tab: tab.node is not leader)
     return near, far
 
 
-async def on_board(redis: Redis) -> tuple[int, int]:
-    """The place of the newest tick that Redis keeps."""
+async def latest_in_redis(redis: Redis) -> tuple[int, int]:
+    """Return the place of the newest tick in Redis."""
     data = (await redis.hgetall(LATEST)).get(b"btc_usd")
     tick = decode_tick(data) if data else None
     return (tick.epoch, tick.sequence) if tick else (0, 0)
 
 
-async def takes_no_writes(house: House, redis: Redis, *sick: object, well: tuple[object, ...]) -> None:
-    """Between two commands: ticks flow everywhere, nobody is logged out, log-ins answer 503; then all is whole."""
-    before = [len(tab.said) for tab in house.tabs]
+async def refuse_writes(watched: WatchedCluster, redis: Redis, *sick: object, well: tuple[object, ...]) -> None:
+    """Check the nodes while Redis refuses writes: between the commands ``sick`` and ``well``, and afterwards."""
+    before = [len(tab.events) for tab in watched.tabs]
     await redis.execute_command(*sick)
-    await house.check("redis", False)
-    stands = await on_board(redis)
-    await house.ticks()
-    assert await on_board(redis) == stands
-    await house.known()
-    for node in house.cluster.nodes:
-        refused(await house.post(node))
+    await watched.check("redis", False)
+    place = await latest_in_redis(redis)
+    await watched.ticks()
+    assert await latest_in_redis(redis) == place
+    await watched.known()
+    for node in watched.cluster.nodes:
+        refused(await watched.post(node))
     await redis.execute_command(*well)
-    await house.log_in(house.cluster.nodes[1])
-    said = [tab.said[since:] for tab, since in zip(house.tabs, before, strict=True)]
-    assert not {"logged_out", "login_failed"} & {one["kind"] for of_tab in said for one in of_tab}, said
+    await watched.log_in(watched.cluster.nodes[1])
+    new = [tab.events[since:] for tab, since in zip(watched.tabs, before, strict=True)]
+    assert not {"logged_out", "login_failed"} & {one["kind"] for of_tab in new for one in of_tab}, new
     with anyio.fail_after(60):
-        while await on_board(redis) <= stands:
+        while await latest_in_redis(redis) <= place:
             await anyio.sleep(0.05)
-    await house.check("redis", True)
+    await watched.check("redis", True)
 
 
-async def test_a_redis_that_takes_no_writes_stops_no_price(tmp_path: Path) -> None:
-    """Full, then read-only: ticks reach every node all the same, the known stay known, and each state is said once."""
-    async with sick_house(tmp_path, f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as house:
-        near, _ = await leader_and_follower(house)
-        async with Redis.from_url(house.cluster.redis.url) as redis:
+async def test_ticks_flow_while_redis_refuses_writes(tmp_path: Path) -> None:
+    """With a full or read-only Redis ticks flow, and persons stay logged in; each change is logged once."""
+    async with watched_cluster(tmp_path, f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as watched:
+        near, _ = await leader_and_follower(watched)
+        async with Redis.from_url(watched.cluster.redis.url) as redis:
             full = ("CONFIG", "SET", "maxmemory", "1")
-            await takes_no_writes(house, redis, *full, well=("CONFIG", "SET", "maxmemory", "0"))
-            await takes_no_writes(house, redis, "REPLICAOF", "127.0.0.1", "1", well=("REPLICAOF", "NO", "ONE"))
+            await refuse_writes(watched, redis, *full, well=("CONFIG", "SET", "maxmemory", "0"))
+            await refuse_writes(watched, redis, "REPLICAOF", "127.0.0.1", "1", well=("REPLICAOF", "NO", "ONE"))
         program = near.node.program
-        await eventually(lambda: program.log.count("redis accepts writes again") == 2, "the second end is said")
+        await eventually(lambda: program.log.count("redis accepts writes again") == 2, "the second recovery is logged")
         assert program.log.count("redis refuses writes") == 2
         lost = [line for line in program.log.splitlines() if "redis unavailable" in line]
         assert not [line for line in lost if "OutOfMemoryError" in line or "ReadOnlyError" in line]
-        house.quiet()
+        watched.quiet()
 
 
 async def test_a_busy_redis_and_one_that_comes_back_empty(tmp_path: Path) -> None:
-    """Busy: as if it were away, and all is back after it. Empty: nobody is known, and everybody can log in at once."""
-    async with sick_house(tmp_path, f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as house:
-        near, far = await leader_and_follower(house)
-        async with Redis.from_url(house.cluster.redis.url) as redis, anyio.create_task_group() as tasks:
+    """A busy Redis counts as unavailable, and logs nobody out; after an empty one persons can log in at once."""
+    async with watched_cluster(tmp_path, f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as watched:
+        near, far = await leader_and_follower(watched)
+        async with Redis.from_url(watched.cluster.redis.url) as redis, anyio.create_task_group() as tasks:
             await redis.config_set("busy-reply-threshold", 50)
-            tasks.start_soon(endless, house.cluster.redis.url)
-            await house.check("redis", False)
-            await house.problems("/api/v1/persons/me")
-            await eventually(lambda: "stale" in far.kinds(), "the follower says that prices are stale")
-            await house.ticks([near])
+            tasks.start_soon(endless, watched.cluster.redis.url)
+            await watched.check("redis", False)
+            await watched.problems("/api/v1/persons/me")
+            await eventually(lambda: "stale" in far.kinds(), "the follower reports stale prices")
+            await watched.ticks([near])
             await redis.execute_command("SCRIPT", "KILL")
-        await house.ticks()
-        await house.known()
+        await watched.ticks()
+        await watched.known()
         assert not {"logged_out", "login_failed"} & {*near.kinds(), *far.kinds()}
 
-        await house.cluster.redis.kill()
-        await house.cluster.redis.start()
-        await house.check("redis", True)
-        await house.ticks(count=3)  # the nodes hear each other again
-        await house.answers("/api/v1/persons/me", 401)
-        await house.log_in(far.node)
-        await house.known()
-        await house.ticks()
-        house.quiet()
+        await watched.cluster.redis.kill()
+        await watched.cluster.redis.start()
+        await watched.check("redis", True)
+        await watched.ticks(count=3)  # the nodes receive each other's messages again
+        await watched.answers("/api/v1/persons/me", 401)
+        await watched.log_in(far.node)
+        await watched.known()
+        await watched.ticks()
+        watched.quiet()
 
 
 async def endless(url: str) -> None:
-    """A script that ends when it is killed."""
+    """Run a script that ends when it is killed."""
     async with Redis.from_url(url, socket_timeout=120) as redis:
         with contextlib.suppress(RedisError):
             await redis.eval("while true do end", 0)

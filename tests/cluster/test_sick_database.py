@@ -1,4 +1,4 @@
-"""A PostgreSQL under nodes that is stopped, killed, out of connections, or hung."""
+"""Nodes with a PostgreSQL that is stopped, killed, out of connections, or hung."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.databases import Postgres, running_postgres
 
-from .test_sick import INTERVAL, House, sick_house
+from .test_sick import INTERVAL, WatchedCluster, watched_cluster
 
 pytestmark = pytest.mark.system
 
@@ -22,7 +22,7 @@ HISTORY = "/api/v1/prices?ticker=btc_usd"
 
 
 async def rows(url: str) -> list[tuple[int, int, bool]]:
-    """The slots with their epochs, and whether they were written live."""
+    """Return the slots with their epochs, and whether they were written live."""
     engine = create_async_engine(url)
     try:
         async with engine.connect() as connection:
@@ -35,14 +35,14 @@ async def rows(url: str) -> list[tuple[int, int, bool]]:
 
 
 async def unexplained(url: str) -> list[int]:
-    """The slots that are neither stored nor missing with a reason."""
+    """Return the slots that are neither stored nor missing with a reason."""
     engine = create_async_engine(url)
     try:
         async with engine.connect() as connection:
-            asked = text(
+            query = text(
                 "SELECT start, \"end\" FROM ledger WHERE ticker = 'btc_usd' AND kind = 'missing' AND reason <> ''"
             )
-            missing = [range(start, end) for start, end in await connection.execute(asked)]
+            missing = [range(start, end) for start, end in await connection.execute(query)]
     finally:
         await engine.dispose()
     slots = [slot for slot, _, _ in await rows(url)]
@@ -50,8 +50,8 @@ async def unexplained(url: str) -> list[int]:
     return [one for one in holes if not any(one in known for known in missing)]
 
 
-async def whole(url: str) -> None:
-    """No epoch goes back, and soon every slot is stored or missing with a reason."""
+async def assert_complete(url: str) -> None:
+    """Assert that epochs do not decrease, and that every slot is stored or missing with a reason."""
     epochs = [epoch for _, epoch, live in await rows(url) if live]
     assert epochs == sorted(epochs)
     with anyio.fail_after(60):
@@ -59,50 +59,50 @@ async def whole(url: str) -> None:
             await anyio.sleep(0.2)
 
 
-async def healed(house: House, url: str) -> None:
-    """All is as before: one node leads, history answers, new slots are stored, nobody was logged out."""
-    await house.check("database", True)
-    await house.ticks()
+async def healed(watched: WatchedCluster, url: str) -> None:
+    """Wait until one node leads, history answers and slots are stored; nobody was logged out."""
+    await watched.check("database", True)
+    await watched.ticks()
     before = max([slot for slot, _, _ in await rows(url)], default=0)
     with anyio.fail_after(60):
         while max([slot for slot, _, _ in await rows(url)], default=0) <= before:
             await anyio.sleep(0.1)
-        while sum([await node.leads() for node in house.cluster.nodes]) != 1:
+        while sum([await node.leads() for node in watched.cluster.nodes]) != 1:
             await anyio.sleep(0.1)
-    await house.answers(HISTORY, 200)
-    await house.known()
-    assert not {"logged_out", "login_failed"} & {kind for tab in house.tabs for kind in tab.kinds()}
+    await watched.answers(HISTORY, 200)
+    await watched.known()
+    assert not {"logged_out", "login_failed"} & {kind for tab in watched.tabs for kind in tab.kinds()}
 
 
-async def without_database(house: House, *, answers: bool) -> None:
-    """Every node says so, ticks flow on all, not two lead; where the database refuses, so does history."""
-    await house.check("database", False)
-    await house.ticks()
+async def without_database(watched: WatchedCluster, *, answers: bool) -> None:
+    """Check the nodes without a database: ticks flow, at most one leads; with ``answers`` history is refused."""
+    await watched.check("database", False)
+    await watched.ticks()
     if answers:
-        await house.problems(HISTORY)
-    with anyio.fail_after(60):  # of a change of leaders we may see both sides
-        while sum([await node.leads() for node in house.cluster.nodes]) > 1:
+        await watched.problems(HISTORY)
+    with anyio.fail_after(60):  # both leaders may be seen during a change
+        while sum([await node.leads() for node in watched.cluster.nodes]) > 1:
             await anyio.sleep(0.1)
-    await house.known()
+    await watched.known()
 
 
-async def test_a_sick_postgresql_stops_no_price(tmp_path: Path) -> None:
-    """Stopped, killed, out of connections, hung: ticks flow on all nodes, and afterwards no slot is lost unsaid."""
+async def test_ticks_flow_while_postgresql_is_unavailable(tmp_path: Path) -> None:
+    """Ticks flow on all nodes, and afterwards every slot is stored or missing with a reason."""
     with running_postgres() as server:
         url = server.create()
-        async with sick_house(tmp_path, url) as house:
-            await healed(house, url)
+        async with watched_cluster(tmp_path, url) as watched:
+            await healed(watched, url)
             for sick in (stopped, killed, full, hung):
                 async with sick(server):
-                    await without_database(house, answers=sick is not hung)
-                await healed(house, url)
-            await whole(url)
-            house.quiet(changes=8)  # a connection that is taken from it and given back is a change as well
+                    await without_database(watched, answers=sick is not hung)
+                await healed(watched, url)
+            await assert_complete(url)
+            watched.quiet(changes=8)  # the leader also logs each lost and restored connection
 
 
 @contextlib.asynccontextmanager
 async def stopped(server: Postgres) -> AsyncIterator[None]:
-    """It says goodbye and comes back."""
+    """Stop PostgreSQL in order, and start it."""
     await anyio.to_thread.run_sync(server.stop)
     yield
     await anyio.to_thread.run_sync(server.start)
@@ -110,7 +110,7 @@ async def stopped(server: Postgres) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def killed(server: Postgres) -> AsyncIterator[None]:
-    """It dies and comes back."""
+    """Kill PostgreSQL, and start it."""
     await anyio.to_thread.run_sync(server.kill)
     yield
     await anyio.to_thread.run_sync(server.start)
@@ -118,7 +118,7 @@ async def killed(server: Postgres) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def full(server: Postgres) -> AsyncIterator[None]:
-    """Every connection is somebody else's; those that the nodes had are closed, and new ones refused."""
+    """Close the nodes' connections, and hold every connection that PostgreSQL accepts."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def take() -> asyncpg.Connection:
@@ -134,7 +134,7 @@ async def full(server: Postgres) -> AsyncIterator[None]:
                     while True:
                         await take()
                 if not await admin.fetchval(f"SELECT count(*) {ours}"):
-                    await anyio.sleep(0.5)  # one that was let in just now is not listed yet
+                    await anyio.sleep(0.5)  # a new connection may not be listed yet
                     if not await admin.fetchval(f"SELECT count(*) {ours}"):
                         break
                 await admin.execute(f"SELECT pg_terminate_backend(pid) {ours}")
@@ -143,15 +143,15 @@ async def full(server: Postgres) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def hung(server: Postgres) -> AsyncIterator[None]:
-    """It accepts what the kernel accepts for it, and answers nothing."""
+    """Suspend PostgreSQL: the kernel accepts connections, and nothing is answered."""
     assert server._server is not None
     master = psutil.Process(server._server.pid)
-    held = [master, *master.children(recursive=True)]
-    for process in held:
+    processes = [master, *master.children(recursive=True)]
+    for process in processes:
         process.suspend()
     try:
         yield
     finally:
-        for process in held:
+        for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.resume()

@@ -1,4 +1,4 @@
-"""A node that starts takes streams only after it has caught up with the cluster, or has waited long enough for that."""
+"""A starting node accepts streams after it has caught up with the cluster, or after a bounded wait."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -20,20 +20,20 @@ TICKS = 300
 
 @contextlib.asynccontextmanager
 async def redis_with_ticks(folder: Path) -> AsyncIterator[TcpProxy]:
-    """The way to a Redis that holds what a leader published, for a node that was not there."""
-    async with running_redis(folder) as server, tcp_proxy(server.port) as line, redis_client(server.url) as redis:
+    """A proxy to a Redis that has the ticks of a leader."""
+    async with running_redis(folder) as server, tcp_proxy(server.port) as proxy, redis_client(server.url) as redis:
         leader = RedisBus(redis, "leader")
         leader.lead(1)
         for number in range(1, TICKS + 1):
             leader.publish(Tick("btc_usd", Decimal(number), 1_700_000_000_000 + number))
             await leader.flush()
-        yield line
+        yield proxy
 
 
 @contextlib.asynccontextmanager
-async def starting(line: TcpProxy, catch_up_seconds: float) -> AsyncIterator[tuple[EventLog, anyio.Event]]:
-    """The event log of a node that starts now, and the moment from which it takes streams."""
-    redis = redis_client(f"redis://127.0.0.1:{line.port}/0")
+async def starting(proxy: TcpProxy, catch_up_seconds: float) -> AsyncIterator[tuple[EventLog, anyio.Event]]:
+    """Start a node; return its event log and the event that is set when it accepts streams."""
+    redis = redis_client(f"redis://127.0.0.1:{proxy.port}/0")
     bus = RedisBus(redis, "late", catch_up_seconds=catch_up_seconds)
     events, started = EventLog(["btc_usd"]), anyio.Event()
 
@@ -52,27 +52,27 @@ async def starting(line: TcpProxy, catch_up_seconds: float) -> AsyncIterator[tup
         tasks.cancel_scope.cancel()
 
 
-async def test_a_node_resumes_streams_from_its_first_moment(tmp_path: Path) -> None:
-    """A Redis too slow for the first attempts delays the start, so that every id is known when streams come."""
-    async with redis_with_ticks(tmp_path) as line:
-        line.hold()
-        async with starting(line, 60.0) as (events, started):
-            await eventually(lambda: line.connections >= 4, "attempts that were not answered")
+async def test_a_starting_node_catches_up_before_it_accepts_streams(tmp_path: Path) -> None:
+    """A slow Redis delays the start, so that every id can be resumed."""
+    async with redis_with_ticks(tmp_path) as proxy:
+        proxy.hold()
+        async with starting(proxy, 60.0) as (events, started):
+            await eventually(lambda: proxy.connections >= 4, "attempts that were not answered")
             assert not started.is_set()
-            line.mend()
+            proxy.mend()
             with anyio.fail_after(60):
                 await started.wait()
             assert isinstance(events.resume(["btc_usd"], f"1-{TICKS // 2}"), int)
             assert isinstance(events.resume(["btc_usd"], f"1-{TICKS}"), int)
 
 
-async def test_a_node_without_redis_starts_all_the_same(tmp_path: Path) -> None:
-    """The wait for Redis is bounded; what it missed arrives when Redis is back."""
-    async with redis_with_ticks(tmp_path) as line:
-        line.cut()
-        async with starting(line, 0.2) as (events, started):
+async def test_a_node_starts_without_redis(tmp_path: Path) -> None:
+    """The wait for Redis is bounded; missed ticks arrive when Redis is back."""
+    async with redis_with_ticks(tmp_path) as proxy:
+        proxy.cut()
+        async with starting(proxy, 0.2) as (events, started):
             with anyio.fail_after(60):
                 await started.wait()
             assert events.sequence == 0
-            line.mend()
-            await eventually(lambda: events.sequence == TICKS, "all that was missed")
+            proxy.mend()
+            await eventually(lambda: events.sequence == TICKS, "the missed ticks")

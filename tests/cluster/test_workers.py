@@ -1,4 +1,4 @@
-"""Several processes behind one port: even spread, one connection upstream, a dead worker replaced, one stop for all."""
+"""Several worker processes behind one port, with one connection upstream."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ STREAMS = 40
 
 
 def alive(pid: int) -> bool:
-    """Whether the process is there."""
+    """Return whether the process exists."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, 0)
         return True
@@ -30,12 +30,12 @@ def alive(pid: int) -> bool:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that this one started."""
+    """Return the child processes."""
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 async def streams_by_worker(url: str) -> dict[str, float]:
-    """How many streams each worker has, as any of them answers for all."""
+    """Return the number of streams of each worker, which any of them reports."""
     async with httpx2.AsyncClient(timeout=20) as client:
         text = (await client.get(f"{url}/metrics")).text
     found: Counter[str] = Counter()
@@ -49,15 +49,15 @@ async def streams_by_worker(url: str) -> dict[str, float]:
 
 
 async def test_without_redis_workers_are_refused(tmp_path: Path) -> None:
-    """The sentence says what is missing and what to set."""
+    """The error names what is missing and the setting."""
     code, _, log = await run_program(tmp_path, "serve", "--workers", "2")
     assert code == 1
     assert "2 workers need Redis" in log
     assert "CRYPTOMARKET_REDIS_URL" in log
 
 
-async def test_a_taken_port_is_said(tmp_path: Path) -> None:
-    """Another program on the port is not shared with."""
+async def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
+    """The workers do not share a port with another program."""
     async with running_redis(tmp_path) as redis:
         code, _, log = await run_program(tmp_path, "serve", "--workers", "2", port=redis.port, redis_url=redis.url)
     assert code == 1
@@ -66,7 +66,7 @@ async def test_a_taken_port_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.system
 async def test_workers_share_a_port_and_one_connection(tmp_path: Path) -> None:
-    """Streams spread, each gets its ticks; a killed worker comes back; a stop ends all, and leaves nobody."""
+    """Streams spread over the workers, a killed worker is replaced, and a stop ends all processes."""
     async with (
         running_exchange() as exchange,
         running_redis(tmp_path) as redis,
@@ -93,9 +93,9 @@ async def test_workers_share_a_port_and_one_connection(tmp_path: Path) -> None:
             with anyio.fail_after(60):
                 while sum((spread := await streams_by_worker(url)).values()) != STREAMS or len(spread) != 2:
                     await anyio.sleep(0.2)
-            assert min(spread.values()) >= STREAMS // 8  # by the kernel's hash of ports: even in the long run
+            assert min(spread.values()) >= STREAMS // 8  # the kernel spreads by a hash of ports
             os.kill(pids[0], signal.SIGKILL)
-            await eventually(lambda: program.log.count('"serving"') == 3, "a third life serves", 60)
+            await eventually(lambda: program.log.count('"serving"') == 3, "the replacement serves", 60)
         workers = children(program.process.pid)
         assert len(workers) == 2
         assert await program.stop(seconds=40) == 0, program.log
@@ -104,7 +104,7 @@ async def test_workers_share_a_port_and_one_connection(tmp_path: Path) -> None:
 
 @pytest.mark.system
 async def test_workers_do_not_outlive_their_parent(tmp_path: Path) -> None:
-    """kill -9 of the parent: the workers notice, and stop."""
+    """After kill -9 of the parent the workers stop."""
     async with running_exchange() as exchange, running_redis(tmp_path) as redis:
         addresses = {"deribit_ws_url": exchange.ws_url, "deribit_http_url": exchange.http_url}
         async with running_program(tmp_path, "serve", "--workers", "2", redis_url=redis.url, **addresses) as program:

@@ -1,4 +1,4 @@
-"""Persons who use the house while it suffers: they log in anywhere, and are logged out by nobody but themselves."""
+"""Persons who log in and out at any node while faults are injected; nothing else may log them out."""
 
 import contextlib
 import random
@@ -11,44 +11,44 @@ import httpx2
 
 from cryptomarket.simulator.accounts import SimulatedAccount
 
-from .browsers import Browser, Said
-from .environment import House
+from .browsers import Browser, ConnectionEvent
+from .environment import ClusterEnvironment
 
-__all__ = ["Visitor", "visiting"]
+__all__ = ["User", "running_users"]
 
-#: A log-in that was taken ends in this time, whatever happens meanwhile; the tab may be away as long again.
+#: The bound of an accepted login, and the time that a tab may take to reconnect.
 OUTCOME_SECONDS = 15 + 10
 PERSONAL = ("person", "login_failed", "logged_out")
 LOGIN, ME = "/api/v1/persons/login", "/api/v1/persons/me"
 
 
 @dataclass
-class Visitor:
-    """A person with a browser, two tabs of which are open at different nodes."""
+class User:
+    """A person with one browser session, whose two tabs are open at different nodes."""
 
-    house: House
+    environment: ClusterEnvironment
     account: SimulatedAccount
     cookie: str
     tabs: list[Browser]
     counts: dict[str, int] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
-    diary: list[tuple[float, str]] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    log: list[tuple[float, str]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
     known: bool = False
-    emptied: int = 0
-    leaves: bool = False
+    redis_emptied: int = 0
+    logs_out: bool = False
 
     def _count(self, what: str) -> None:
         self.counts[what] = self.counts.get(what, 0) + 1
-        self.diary.append((round(time.monotonic() - self.began, 2), what))
+        self.log.append((round(time.monotonic() - self.began, 2), what))
 
-    def _blame(self, what: str) -> None:
-        told = [(round(one.when - self.began, 2), one.data["kind"]) for one in self._personal()]
-        self.faults.append(f"{self.account.username}: {what}; {self.diary[-8:]}, told {told[-6:]}")
+    def _violation(self, what: str) -> None:
+        received = [(round(one.when - self.began, 2), one.data["kind"]) for one in self._personal()]
+        self.violations.append(f"{self.account.username}: {what}; {self.log[-8:]}, received {received[-6:]}")
 
     async def _call(self, verb: str, path: str, node: int, body: object = None) -> httpx2.Response | None:
-        """The answer of a node, or of the next where the front cannot connect; None when the answer does not come."""
-        addresses = self.house.addresses()
+        """Return the response of a node, or of the next one that accepts a connection; None if there is no response."""
+        addresses = self.environment.addresses()
         for offset in range(len(addresses)):
             url = f"http://{addresses[(node + offset) % len(addresses)]}{path}"
             try:
@@ -60,19 +60,23 @@ class Visitor:
                 return None
         return None
 
-    def _personal(self) -> list[Said]:
-        """What the tabs were told of me, in order."""
-        said = [one for tab in self.tabs for one in tab.heard if isinstance(one, Said)]
-        return sorted((one for one in said if one.data["kind"] in PERSONAL), key=lambda one: one.when)
+    def _personal(self) -> list[ConnectionEvent]:
+        """Return the personal events of all tabs, in order."""
+        events = [one for tab in self.tabs for one in tab.received if isinstance(one, ConnectionEvent)]
+        return sorted((one for one in events if one.data["kind"] in PERSONAL), key=lambda one: one.when)
 
     def _outcomes(self) -> list[str]:
-        """How my log-ins ended, each told on every tab."""
+        """Return the outcomes of all logins; each is received on every tab."""
         outcomes = [one.data for one in self._personal() if one.data["kind"] != "logged_out"]
         return [f"{one['kind']}: {one['reason']}" if "reason" in one else one["kind"] for one in outcomes]
 
     async def log_in(self, node: int) -> str:
-        """Post the key, and wait for the outcome on any tab."""
-        before, self.emptied, started = len(self._outcomes()), self.house.emptied, self.house.started
+        """Post the credentials, and wait for the outcome on any tab; return it."""
+        before, self.redis_emptied, started = (
+            len(self._outcomes()),
+            self.environment.redis_emptied,
+            self.environment.nodes_started,
+        )
         body = {"client_id": self.account.client_id, "client_secret": self.account.client_secret}
         answer = await self._call("POST", LOGIN, node, body)
         if answer is None:
@@ -85,71 +89,77 @@ class Visitor:
             kind = self._outcomes()[before]
             self.known = self.known or kind == "person"
             return kind
-        # Whoever had taken it died, and so did what it had noted.
-        return "loss" if self.house.emptied > self.emptied and self.house.started > started else "silence"
+        # The leader that had accepted the login died, and Redis lost its record.
+        return (
+            "loss"
+            if self.environment.redis_emptied > self.redis_emptied and self.environment.nodes_started > started
+            else "silence"
+        )
 
-    async def look(self, node: int) -> str:
-        """Ask who I am."""
+    async def me(self, node: int) -> str:
+        """Request who is logged in; return the status."""
         answer = await self._call("GET", ME, node)
         return "unreachable" if answer is None else str(answer.status_code)
 
-    async def leave(self, node: int) -> str:
-        """Log out everywhere."""
+    async def log_out(self, node: int) -> str:
+        """Log out in all browsers; return the status."""
         answer = await self._call("DELETE", ME, node)
         self.known = answer is None or answer.status_code != 204
         return "unreachable" if answer is None else str(answer.status_code)
 
-    async def live(self, dice: random.Random) -> None:
-        """Log in, look around, until cancelled; what must not happen is written down."""
+    async def run(self, dice: random.Random) -> None:
+        """Log in and send requests until cancelled; note unexpected outcomes in ``violations``."""
         while True:
             node = dice.randrange(100)
             if not self.known:
                 outcome = await self.log_in(node)
                 if outcome.partition(":")[0] not in ("person", "login_failed", "503", "429", "unreachable", "loss"):
-                    self._blame(f"a log-in ended with {outcome}")
+                    self._violation(f"a login ended with {outcome}")
             else:
-                outcome = f"me {await self.look(node)}"
-                if outcome == "me 401" and not self.forgotten():
-                    self._blame("logged out for nothing")
+                outcome = f"me {await self.me(node)}"
+                if outcome == "me 401" and not self.redis_lost_login():
+                    self._violation("logged out without a reason")
                 if outcome == "me 401":
                     self.known = False
                 elif outcome not in ("me 200", "me 503", "me 401", "me unreachable"):
-                    self._blame(outcome)
-                elif self.leaves and outcome == "me 200" and dice.random() < 0.3:
-                    outcome = f"left {await self.leave(node)}"
+                    self._violation(outcome)
+                elif self.logs_out and outcome == "me 200" and dice.random() < 0.3:
+                    outcome = f"log-out {await self.log_out(node)}"
             self._count(outcome)
             await anyio.sleep(dice.uniform(0.1, 1.0))
 
-    def forgotten(self) -> bool:
-        """Whether Redis lost what it held since I logged in."""
-        return self.house.emptied > self.emptied
+    def redis_lost_login(self) -> bool:
+        """Return whether Redis lost its data after the login."""
+        return self.environment.redis_emptied > self.redis_emptied
 
-    def misled(self) -> list[str]:
-        """Events of other persons on my tabs."""
-        names = {str(data.get("username")) for tab in self.tabs for data in tab.said("person")}
-        strangers = names - {self.account.username}
-        return [f"{self.account.username} was told of {', '.join(sorted(strangers))}"] if strangers else []
+    def foreign_events(self) -> list[str]:
+        """Return the events of other persons that the tabs received."""
+        names = {str(data.get("username")) for tab in self.tabs for data in tab.connection_events("person")}
+        others = names - {self.account.username}
+        return [f"{self.account.username} received events of {', '.join(sorted(others))}"] if others else []
 
 
 @contextlib.asynccontextmanager
-async def visiting(
-    house: House, accounts: list[SimulatedAccount], dice: random.Random, *, leave: bool = False
-) -> AsyncIterator[list[Visitor]]:
-    """The persons of the accounts, each with tabs that are open and a life of its own; some ``leave`` and return."""
-    visitors = []
+async def running_users(
+    environment: ClusterEnvironment, accounts: list[SimulatedAccount], dice: random.Random, *, log_out: bool = False
+) -> AsyncIterator[list[User]]:
+    """Run one user for each account; with ``log_out`` they also log out and in again."""
+    users = []
     async with anyio.create_task_group() as tasks:
         for number, account in enumerate(accounts):
             async with httpx2.AsyncClient(timeout=20) as client:
-                await client.get(f"http://{house.addresses()[0]}/")
+                await client.get(f"http://{environment.addresses()[0]}/")
                 cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
             tabs = [
-                Browser(house.addresses, "timer=3600", number=number + offset, cookie=cookie, hasty=True)
+                Browser(
+                    environment.addresses, "timer=3600", number=number + offset, cookie=cookie, reopens_at_once=True
+                )
                 for offset in range(2)
             ]
-            visitor = Visitor(house, account, cookie, tabs, leaves=leave)
+            user = User(environment, account, cookie, tabs, logs_out=log_out)
             for tab in tabs:
                 tasks.start_soon(tab.run)
-            tasks.start_soon(visitor.live, random.Random(dice.random()))
-            visitors.append(visitor)
-        yield visitors
+            tasks.start_soon(user.run, random.Random(dice.random()))
+            users.append(user)
+        yield users
         tasks.cancel_scope.cancel()
