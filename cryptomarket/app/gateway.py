@@ -184,7 +184,8 @@ class Gateway:
                 ]
                 for task in (*own, *tasks):
                     await group.start(self._runner.run, task)
-                yield
+                if self._runner.failure is None:
+                    yield
                 group.cancel_scope.cancel()
             await self._backend.close()
         self._runner.raise_failure()

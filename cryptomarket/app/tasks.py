@@ -1,5 +1,6 @@
 """Background tasks of a gateway: a failure of one stops the program, loudly and in order."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -34,6 +35,8 @@ class TaskRunner:
         except Exception as exc:
             log.exception("background task failed, stopping", task=getattr(task, "__qualname__", repr(task)))
             self.failure = self.failure or exc
+            with contextlib.suppress(RuntimeError):  # it had started
+                task_status.started()  # else the start would end with an error of anyio that hides this one
             self.on_failure()
 
     def raise_failure(self) -> None:

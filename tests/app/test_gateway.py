@@ -31,14 +31,16 @@ def settings_for(folder: Path, exchange: Exchange | None = None, **values: objec
     return read_settings(**{**defaults, "deribit_ws_url": ws_url, "deribit_http_url": http_url, **values})
 
 
-async def test_a_crashed_part_ends_the_program_with_its_error(tmp_path: Path) -> None:
-    """No server goes on answering with a dead heart: the error stops it and is raised."""
+@pytest.mark.parametrize("started", [True, False])
+async def test_a_failed_task_ends_the_program_with_its_error(tmp_path: Path, started: bool) -> None:
+    """A server does not go on answering without one of its tasks: the task's own error stops it and is raised."""
 
     class Bug(Exception):
         pass
 
     async def broken(*, task_status: TaskStatus[None]) -> None:
-        task_status.started()
+        if started:
+            task_status.started()
         raise Bug
 
     async with running_exchange() as exchange:
