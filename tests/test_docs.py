@@ -1,12 +1,16 @@
-"""The documents: links lead somewhere, and the README stays short."""
+"""The documents: links lead somewhere, lists equal the code, and the README stays short."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "cryptomarket"
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+LOG_METHODS = frozenset({"debug", "info", "warning", "error", "exception", "log"})
 
 
 def anchors(document: Path) -> set[str]:
@@ -41,3 +45,31 @@ def test_the_readme_is_short() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 150
     assert len(text.encode()) <= 8_000
+
+
+def log_events() -> dict[str, set[str]]:
+    """Every log event of the package by its name, with its levels; an event name that is no literal is a mistake."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            method, owner = node.func.attr, node.func.value
+            if not (isinstance(owner, ast.Name) and owner.id == "log" and method in LOG_METHODS):
+                continue
+            event = node.args[method == "log"]
+            assert isinstance(event, ast.Constant), f"{path.name}:{node.lineno}: the event name must be a literal"
+            found.setdefault(str(event.value), set()).add({"exception": "error", "log": "any"}.get(method, method))
+    return found
+
+
+def test_every_log_event_is_documented() -> None:
+    """docs/logs.md lists exactly the events that the code logs, each with its level."""
+    text = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8")
+    listed = {
+        event: set(levels.split(", "))
+        for event, levels in re.findall(r"^\| (.+?) \| (\w+(?:, \w+)*) \|", text, re.MULTILINE)
+    }
+    listed.pop("event", None)
+    listed.pop("---", None)
+    assert listed == log_events()

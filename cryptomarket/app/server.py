@@ -71,7 +71,7 @@ def http_protocol() -> Any:
         reason = "uvicorn's internal names have changed"
     except ImportError as exc:
         reason = str(exc)
-    log.warning("streams_stay_asgi", reason=reason, uvicorn=uvicorn.__version__)
+    log.warning("socket handover unavailable, streams stay ASGI responses", reason=reason, uvicorn=uvicorn.__version__)
     return "auto"
 
 

@@ -1,5 +1,6 @@
 """The state of the connection to the exchange, as browsers and operators see it: published and logged on changes."""
 
+import logging
 from collections.abc import Callable
 
 import structlog
@@ -69,5 +70,5 @@ class UpstreamReporter:
         if changed:
             hint = {"hint": self._hint} if state is UpstreamState.DOWN and self._hint else {}
             details = {"reason": reason} if reason else {}
-            write = log.info if state in (UpstreamState.LIVE, UpstreamState.CONNECTING) else log.warning
-            write("upstream state changed", state=str(state), **details, **hint)
+            level = logging.INFO if state in (UpstreamState.LIVE, UpstreamState.CONNECTING) else logging.WARNING
+            log.log(level, "upstream state changed", state=str(state), **details, **hint)

@@ -175,7 +175,7 @@ class Exchange:
                 try:
                     self.inject(order.name, order.argument)
                 except ValueError as exc:  # an unknown instrument or index: logged, and the exchange continues
-                    log.warning("fault_failed", fault=order.name, argument=order.argument, reason=str(exc))
+                    log.warning("fault failed", fault=order.name, argument=order.argument, reason=str(exc))
 
     def _announce(self, now_ms: int) -> None:
         """Publishes listings and expiries on ``instrument.state``."""
