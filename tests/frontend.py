@@ -38,7 +38,7 @@ def _installed() -> Path | str:
 
 
 def npm_tools() -> Path:
-    """A folder with the `node_modules` of the lock file; skips the test where npm cannot install it."""
+    """Return a folder with the `node_modules` of the lock file; skip the test where npm cannot install them."""
     found = _installed()
     if isinstance(found, str):
         pytest.skip(found)

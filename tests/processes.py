@@ -1,4 +1,4 @@
-"""The program as its users run it: a process with an environment, a log and an exit code."""
+"""Runs the program as a process with an environment, a log and an exit code."""
 
 import contextlib
 import itertools
@@ -18,21 +18,21 @@ from anyio.abc import Process
 
 __all__ = ["Program", "environment", "eventually", "free_port", "run_program", "running_command", "running_program"]
 
-#: Below what the kernel gives to connections, and other ones for each process that runs tests.
+#: Below the kernel's range for outgoing connections, and different for each process that runs tests.
 _PORTS = itertools.cycle(range(start := 20_000 + os.getpid() % 100 * 100, start + 100))
 
 
 def free_port() -> int:
-    """A port that nobody has, and that nobody gets by chance before it is used."""
+    """Return a free port that no other process is likely to take before it is used."""
     for port in _PORTS:
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             return port
-    raise AssertionError("ports do not end")
+    raise AssertionError("the iterator of ports does not end")
 
 
 async def eventually(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
-    """Wait until the condition gives something true, and return that."""
+    """Wait until the condition returns a true value; return it."""
     with anyio.move_on_after(seconds):
         while True:
             if found := condition():
@@ -43,7 +43,7 @@ async def eventually(condition: Callable[[], Any], what: str, seconds: float = 6
 
 @dataclass
 class Program:
-    """A running `cryptomarket ...`; ``log`` holds its standard error, ``out`` its standard output."""
+    """A running process; ``log`` is its standard error, ``out`` its standard output."""
 
     process: Process
     log_path: Path
@@ -58,14 +58,14 @@ class Program:
         return self.out_path.read_text()
 
     def logged(self, event: str) -> dict[str, Any] | None:
-        """The first log line of that event, of a program that logs JSON."""
+        """Return the first log line of the event, from a program that logs JSON."""
         for line in self.log.splitlines():
             if line.startswith("{") and line.endswith("}") and (found := json.loads(line))["event"] == event:
                 return dict(found)
         return None
 
     async def url(self) -> str:
-        """Where the gateway answers, once it does."""
+        """Wait until the gateway serves; return its URL."""
         found = await eventually(
             lambda: self.process.returncode is not None or self.logged("serving"), "the gateway serves"
         )
@@ -73,14 +73,14 @@ class Program:
         return str(found["url"]).rstrip("/")
 
     async def stop(self, sig: signal.Signals = signal.SIGTERM, seconds: float = 60.0) -> int:
-        """Send the signal and give the exit code."""
+        """Send the signal, and return the exit code."""
         self.process.send_signal(sig)
         with anyio.fail_after(seconds):
             return await self.process.wait()
 
 
 def environment(folder: Path, **settings: object) -> dict[str, str]:
-    """A clean environment with the given settings (names without their prefix, in lower case)."""
+    """Return an environment with only the given settings, whose names are lower-case and without prefix."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CRYPTOMARKET_")}
     defaults: dict[str, object] = {
         "database_url": f"sqlite+aiosqlite:///{folder / 'history.db'}",
@@ -94,7 +94,7 @@ def environment(folder: Path, **settings: object) -> dict[str, str]:
 
 @asynccontextmanager
 async def running_program(folder: Path, *arguments: str, **settings: object) -> AsyncIterator[Program]:
-    """A running `cryptomarket` with its working directory in the folder; it is gone when the block is left."""
+    """Run `cryptomarket` in the folder; kill it at the end of the block if it is still running."""
     command = [sys.executable, "-W", "error", "-m", "cryptomarket", *arguments]
     async with running_command(folder, command, environment(folder, **settings)) as program:
         yield program
@@ -102,7 +102,7 @@ async def running_program(folder: Path, *arguments: str, **settings: object) -> 
 
 @asynccontextmanager
 async def running_command(folder: Path, command: list[str], env: dict[str, str]) -> AsyncIterator[Program]:
-    """Any command, run in the folder with that environment; it is gone when the block is left."""
+    """Run any command in the folder; kill it at the end of the block if it is still running."""
     number = len(list(folder.glob("*.log")))
     log_path, out_path = folder / f"{number}.log", folder / f"{number}.out"
     with log_path.open("wb") as log, out_path.open("wb") as out:
@@ -125,7 +125,7 @@ async def running_command(folder: Path, command: list[str], env: dict[str, str])
 
 
 async def run_program(folder: Path, *arguments: str, **settings: object) -> tuple[int, str, str]:
-    """Run a command to its end and give its exit code, output and log."""
+    """Run `cryptomarket` to its end; return its exit code, output and log."""
     async with running_program(folder, *arguments, **settings) as program:
         with anyio.fail_after(120):
             code = await program.process.wait()

@@ -1,4 +1,4 @@
-"""A browser's side of a stream: a real connection, the strict parser, and what a test wants to know of it."""
+"""The browser's side of a stream: a real connection and a strict parser."""
 
 import json
 from collections.abc import AsyncIterator
@@ -16,13 +16,13 @@ __all__ = ["Reader", "exact", "reading"]
 
 
 def exact(event: Event) -> Any:
-    """The data of an event, its price as exact as it came."""
+    """Return the data of an event, with its price as an exact decimal."""
     return json.loads(event.data, parse_float=Decimal)
 
 
 @dataclass
 class Reader:
-    """An open stream. ``ended_cleanly`` is None while it is open, False when it broke."""
+    """An open stream; ``ended_cleanly`` is None while it is open, and False after a broken connection."""
 
     response: httpx2.Response
     client: httpx2.AsyncClient
@@ -34,7 +34,7 @@ class Reader:
         self._waiting: list[Event] = []
 
     async def event(self) -> Event:
-        """The next event; raises EOFError when the stream has ended."""
+        """Return the next event. Raises EOFError when the stream has ended."""
         while not self._waiting:
             try:
                 self._waiting = self.parser.feed(await anext(self._chunks))
@@ -49,13 +49,13 @@ class Reader:
         return self._waiting.pop(0)
 
     async def next(self, name: str) -> Event:
-        """The next event of the channel; others are skipped."""
+        """Return the next event of the channel; skip others."""
         while (event := await self.event()).event != name:
             pass
         return event
 
     async def rest(self) -> list[Event]:
-        """All events until the stream ends."""
+        """Return all events until the stream ends."""
         events = []
         while True:
             try:
@@ -66,7 +66,7 @@ class Reader:
 
 @asynccontextmanager
 async def reading(url: str, last_event_id: str = "", **headers: str) -> AsyncIterator[Reader]:
-    """Open the stream; the test fails when the answer is no stream."""
+    """Open a stream. The test fails if the response is no event stream."""
     if last_event_id:
         headers["Last-Event-ID"] = last_event_id
     async with (

@@ -1,4 +1,4 @@
-"""Where the recorded frames of the exchange lie; they are read from there and never copied into the project."""
+"""Reads the recorded frames of the exchange from a folder outside the project."""
 
 import gzip
 import json
@@ -12,14 +12,14 @@ __all__ = ["recorded_folder", "recorded_lines"]
 
 
 def recorded_folder() -> Path | None:
-    """The folder of the recordings, or None on a machine without them."""
+    """Return the folder of the recordings, or None on a machine without them."""
     named = os.environ.get("CRYPTOMARKET_RECORDED")
     folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "deribit" / "recorded"
     return folder if folder.is_dir() else None
 
 
 def recorded_lines(pattern: str = "*.jsonl*") -> list[dict[str, Any]]:
-    """The recorded messages of all files matching the pattern; skips the test where there are none."""
+    """Return the recorded messages of all matching files; skip the test where there are no recordings."""
     folder = recorded_folder()
     if folder is None:
         pytest.skip("no recordings of the exchange on this machine (set CRYPTOMARKET_RECORDED)")

@@ -1,4 +1,4 @@
-"""A real redis-server of the tests, on a free port; skipped, and counted, where there is none."""
+"""A real redis-server on a free port; tests are skipped where none is installed."""
 
 import contextlib
 import shutil
@@ -24,7 +24,7 @@ _OPTIONS = ("--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--logfil
 
 @dataclass
 class RedisServer:
-    """A redis-server that can be stopped, paused and started again on its port."""
+    """A redis-server that can be killed, paused and started again on its port."""
 
     folder: Path
     port: int
@@ -33,11 +33,11 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The URL of the server."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     async def start(self) -> None:
-        """Start it, empty, and wait until it answers."""
+        """Start the server without data, and wait until it answers."""
         self.process = await anyio.open_process(
             ["redis-server", *_OPTIONS, "--port", str(self.port), "--dir", str(self.folder), *self.options],
             stdin=None,
@@ -58,7 +58,7 @@ class RedisServer:
             return False
 
     async def kill(self) -> None:
-        """End it at once; what it held is gone."""
+        """Kill the server, which loses its data."""
         if self.process is not None and self.process.returncode is None:
             self.process.kill()
         if self.process is not None:
@@ -67,11 +67,11 @@ class RedisServer:
         self.process = None
 
     def pause(self) -> None:
-        """Let it accept connections and never answer."""
+        """Pause the server: connections are accepted and not answered."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """End the pause."""
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
@@ -79,7 +79,7 @@ class RedisServer:
 
 @contextlib.asynccontextmanager
 async def running_redis(folder: Path, *options: str) -> AsyncIterator[RedisServer]:
-    """A redis-server with the given options, gone when the block is left."""
+    """Run a redis-server with the given options."""
     if shutil.which("redis-server") is None:
         pytest.skip("no redis-server here")
     server = RedisServer(folder, free_port(), options)
@@ -88,5 +88,5 @@ async def running_redis(folder: Path, *options: str) -> AsyncIterator[RedisServe
         yield server
     finally:
         if server.process is not None and server.process.returncode is None:
-            server.go_on()
+            server.resume()
         await server.kill()

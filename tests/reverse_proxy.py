@@ -1,4 +1,4 @@
-"""The services of the compose file as processes: Redis with its accounts, and nginx in front of gateways."""
+"""Services of the compose file as processes: Redis with its accounts, and nginx before two gateways."""
 
 import contextlib
 import os
@@ -15,15 +15,15 @@ from .composition import composition
 from .processes import Program, free_port, running_command
 from .redis_server import RedisServer, running_redis
 
-__all__ = ["account_url", "front_of", "guarded_redis", "refusals", "rendered_accounts"]
+__all__ = ["account_url", "redis_with_accounts", "refusals", "rendered_accounts", "running_nginx"]
 
 ROOT = Path(__file__).parents[1]
-#: Of the tests alone: sees what was refused to the others.
-OVERSEER = "user overseer on nopass ~* &* +@all\n"
+#: An account of the tests, which reads the log of refused commands.
+AUDITOR = "user auditor on nopass ~* &* +@all\n"
 
 
 def rendered_accounts(folder: Path, password: str) -> Path:
-    """The file of Redis' accounts, put together by the compose file's own command."""
+    """Write the file of Redis accounts with the compose file's own command; return its path."""
     shell, flag, text = composition().services["redis"].command or []
     prepare, _, serve = text.partition("&& exec ")
     assert serve.startswith("redis-server --aclfile /tmp/users.acl")
@@ -36,33 +36,33 @@ def rendered_accounts(folder: Path, password: str) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def guarded_redis(folder: Path, password: str = "s3cret") -> AsyncIterator[RedisServer]:
-    """A Redis with the accounts of the compose file, and one that sees what was refused to them."""
+async def redis_with_accounts(folder: Path, password: str = "s3cret") -> AsyncIterator[RedisServer]:
+    """Run a Redis with the accounts of the compose file and one of the tests."""
     if shutil.which("redis-server") is None:
         pytest.skip("no redis-server here")
     place = rendered_accounts(folder, password)
     text = place.read_text()
-    if version_of("redis-server", "--version") < (7, 2):  # it knows no such command
+    if version_of("redis-server", "--version") < (7, 2):  # older versions do not know this command
         text = text.replace(" +client|setinfo", "")
-    place.write_text(text + OVERSEER)
+    place.write_text(text + AUDITOR)
     async with running_redis(folder, "--aclfile", str(place), "--maxmemory", "48mb") as server:
         yield server
 
 
 def account_url(server: RedisServer, account: str, password: str = "s3cret") -> str:
-    """The address of the server for one of its accounts."""
+    """Return the URL of the server for one of its accounts."""
     return server.url.replace("redis://", f"redis://{account}:{password}@")
 
 
 async def refusals(server: RedisServer) -> list[str]:
-    """What accounts were refused since the start: who, why, what."""
-    async with Redis.from_url(account_url(server, "overseer"), decode_responses=True) as redis:
+    """Return what was refused since the start: account, reason, command."""
+    async with Redis.from_url(account_url(server, "auditor"), decode_responses=True) as redis:
         entries = await redis.acl_log()
     return [f"{entry['username']} {entry['reason']} {entry['object']}" for entry in entries]
 
 
 def version_of(*command: str) -> tuple[int, ...]:
-    """The first version that a program says of itself."""
+    """Return the first version number in the output of a command."""
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     found = re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr)
     assert found, command
@@ -70,15 +70,15 @@ def version_of(*command: str) -> tuple[int, ...]:
 
 
 def certificate(folder: Path) -> None:
-    """A certificate for 127.0.0.1, made as the configuration says."""
+    """Create a certificate for 127.0.0.1 with the command in the configuration's comment."""
     words = (ROOT / "deploy" / "nginx.conf").read_text().partition("&& openssl ")[2].partition(" && chmod")[0]
     command = words.replace("#", "").replace("\\\n", " ").replace("deploy/certificates", str(folder)).split()
     subprocess.run(["openssl", *command], check=True, capture_output=True, timeout=60)
 
 
 @contextlib.asynccontextmanager
-async def front_of(folder: Path, gateways: Sequence[str]) -> AsyncIterator[tuple[str, Program]]:
-    """nginx with the shipped configuration in front of two gateways (host:port); gives its address."""
+async def running_nginx(folder: Path, gateways: Sequence[str]) -> AsyncIterator[tuple[str, Program]]:
+    """Run nginx with the shipped configuration before two gateways (host:port); return its URL and process."""
     nginx, openssl = shutil.which("nginx"), shutil.which("openssl")
     if nginx is None or openssl is None:
         pytest.skip("no nginx or no openssl here")
@@ -89,7 +89,7 @@ async def front_of(folder: Path, gateways: Sequence[str]) -> AsyncIterator[tuple
         text = text.replace(f"server {name} ", f"server {address} ")
     text = text.replace("/tmp/", f"{folder}/").replace("/etc/nginx/certificates", str(folder / "certificates"))
     text = text.replace("127.0.0.1:8081", f"127.0.0.1:{free_port()}")
-    if version_of(nginx, "-v") < (1, 25, 1):  # the same in the words of its time
+    if version_of(nginx, "-v") < (1, 25, 1):  # older versions have another syntax
         text = re.sub(r"listen 8443 ssl;\s+http2 on;", "listen 8443 ssl http2;", text)
     place = folder / "nginx.conf"
     place.write_text(text.replace("listen 8443", f"listen 127.0.0.1:{port}"))

@@ -1,6 +1,6 @@
-"""A TCP proxy for tests: what passes through it can be delayed, cut into pieces, changed, held back or broken off.
+"""A TCP proxy for tests, which can delay, split, change, hold back or break what passes through it.
 
-It leads to a local port or to the socket of a file (PostgreSQL's), and knows no protocol.
+Its target is a local port or a UNIX socket such as PostgreSQL's. It must not know any protocol.
 """
 
 import contextlib
@@ -13,9 +13,9 @@ from anyio.abc import SocketAttribute, SocketStream
 
 __all__ = ["TcpProxy", "listening", "pump", "slices", "tcp_proxy"]
 
-#: Cuts and changes a chunk: each part is sent by itself, one without bytes not at all.
-Spoil = Callable[[bytes], list[bytes]]
-#: Connects with whoever stands behind the proxy.
+#: Splits or changes a chunk; each returned part is sent separately, and an empty one is not sent.
+Transform = Callable[[bytes], list[bytes]]
+#: Connects to the target.
 Connect = Callable[[], Awaitable[SocketStream]]
 
 _GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, OSError)
@@ -25,19 +25,19 @@ def _whole(chunk: bytes) -> list[bytes]:
     return [chunk]
 
 
-def slices(size: int) -> Spoil:
-    """Cut what passes into pieces of so many bytes."""
+def slices(size: int) -> Transform:
+    """Return a function that splits chunks into pieces of ``size`` bytes."""
     return lambda chunk: [chunk[index : index + size] for index in range(0, len(chunk), size)]
 
 
 class TcpProxy:
-    """The line between a client and a server; its faults can be changed at any time, for open connections too."""
+    """A proxy between clients and a server; its faults can be changed at any time, also for open connections."""
 
     def __init__(self) -> None:
         self.port = 0
-        self.connections = 0  # that were ever led through
-        self.delay_seconds = 0.0  # each chunk waits so long, in both directions
-        self.spoil: Spoil = _whole  # what the server says
+        self.connections = 0  # ever forwarded
+        self.delay_seconds = 0.0  # of each chunk, in both directions
+        self.transform: Transform = _whole  # changes what the server sends
         self.clients: set[SocketStream] = set()
         self._is_cut = False
         self._flows = anyio.Event()
@@ -47,35 +47,35 @@ class TcpProxy:
         return f"<TcpProxy on {self.port}, {len(self.clients)} open>"
 
     def reset(self) -> None:
-        """Break every connection at once, without a goodbye; new ones work."""
+        """Reset every connection; new ones work."""
         for client in list(self.clients):
             client.extra(SocketAttribute.raw_socket)  # it exists
             client._transport.abort()  # type: ignore[attr-defined]
 
     def cut(self) -> None:
-        """Break every connection, and each new one, until mended."""
+        """Reset every connection, and each new one, until `mend`."""
         self._is_cut = True
         self.reset()
 
     def hold(self) -> None:
-        """Half-open: connections stay and new ones are accepted, but no byte and no end passes until mended."""
+        """Keep connections open and accept new ones, but pass no byte and no end until `mend`."""
         if self._flows.is_set():
             self._flows = anyio.Event()
 
     def mend(self) -> None:
-        """All as it was; what was held back arrives now."""
+        """End all faults; held bytes are sent now."""
         self.delay_seconds = 0.0
-        self.spoil = _whole
+        self.transform = _whole
         self._is_cut = False
         self._flows.set()
 
-    async def _part(self) -> None:
+    async def _wait(self) -> None:
         if self.delay_seconds:
             await anyio.sleep(self.delay_seconds)
         await self._flows.wait()
 
-    async def _lead(self, client: SocketStream, connect: Connect) -> None:
-        """Lead one client through, until both sides have ended."""
+    async def _forward(self, client: SocketStream, connect: Connect) -> None:
+        """Forward one client until both sides have ended."""
         if self._is_cut:
             client._transport.abort()  # type: ignore[attr-defined]
             return
@@ -83,8 +83,8 @@ class TcpProxy:
         self.clients.add(client)
         try:
             async with client, await connect() as server, anyio.create_task_group() as tasks:
-                tasks.start_soon(pump, client, server, _whole, self._part)
-                tasks.start_soon(pump, server, client, lambda chunk: self.spoil(chunk), self._part)
+                tasks.start_soon(pump, client, server, _whole, self._wait)
+                tasks.start_soon(pump, server, client, lambda chunk: self.transform(chunk), self._wait)
         except* _GONE:
             pass
         finally:
@@ -98,14 +98,14 @@ async def _at_once() -> None:
 async def pump(
     source: SocketStream,
     sink: SocketStream,
-    spoil: Spoil = _whole,
+    transform: Transform = _whole,
     ready: Callable[[], Awaitable[None]] = _at_once,
 ) -> None:
-    """Pass bytes on until one side ends, then end the other; ``spoil`` says how they are cut and changed."""
+    """Forward bytes until one side ends, then end the other; ``transform`` splits and changes them."""
     try:
         async for chunk in source:
             await ready()
-            for part in spoil(chunk):
+            for part in transform(chunk):
                 await sink.send(part)
                 if len(part) == 1:
                     await anyio.lowlevel.checkpoint()
@@ -117,7 +117,7 @@ async def pump(
 
 @asynccontextmanager
 async def listening(handle: Callable[[SocketStream], object]) -> AsyncIterator[int]:
-    """Listen on a free local port and handle each connection, until the block is left."""
+    """Listen on a free local port, and handle each connection; yield the port."""
     async with (
         await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
         anyio.create_task_group() as tasks,
@@ -129,7 +129,7 @@ async def listening(handle: Callable[[SocketStream], object]) -> AsyncIterator[i
 
 @asynccontextmanager
 async def tcp_proxy(target: int | Path) -> AsyncIterator[TcpProxy]:
-    """A proxy to the local port, or to the socket at the path."""
+    """Run a proxy to a local port, or to the UNIX socket at a path."""
     found = TcpProxy()
 
     async def connect() -> SocketStream:
@@ -139,7 +139,7 @@ async def tcp_proxy(target: int | Path) -> AsyncIterator[TcpProxy]:
 
     async def handle(client: SocketStream) -> None:
         with contextlib.suppress(*_GONE):
-            await found._lead(client, connect)
+            await found._forward(client, connect)
 
     async with listening(handle) as found.port:
         yield found

@@ -30,7 +30,7 @@ from .composition import composition, environment
 from .persons.caches import redis_cache
 from .processes import Program, eventually, running_command
 from .redis_server import RedisServer
-from .reverse_proxy import account_url, front_of, guarded_redis, refusals
+from .reverse_proxy import account_url, redis_with_accounts, refusals, running_nginx
 
 pytestmark = pytest.mark.system
 
@@ -88,12 +88,12 @@ async def test_two_gateways_behind_one_front(tmp_path: Path, postgres_url: str) 
     """Ten streams in one browser, numbers kept inside, and no answer to a stream that would end it for good."""
     async with (
         running_exchange() as exchange,
-        guarded_redis(tmp_path) as redis,
+        redis_with_accounts(tmp_path) as redis,
         gateways(tmp_path, postgres_url, redis, exchange) as nodes,
     ):
         addresses = [(await node.url()).removeprefix("http://") for node in nodes]
         trust = ssl.create_default_context()
-        async with front_of(tmp_path, addresses) as (url, front):
+        async with running_nginx(tmp_path, addresses) as (url, front):
             await eventually(
                 lambda: front.process.returncode is not None or (tmp_path / "nginx.pid").exists(), "nginx", 60
             )
@@ -131,7 +131,7 @@ async def streams_in_a_browser(url: str, count: int) -> list[int]:
 
 async def test_a_worker_and_a_beat_beside_a_gateway(tmp_path: Path, sqlite_url: str) -> None:
     """They store prices with what their account may do, and show that they live; the gateway stores nothing."""
-    async with running_exchange() as exchange, guarded_redis(tmp_path) as redis, AsyncExitStack() as stack:
+    async with running_exchange() as exchange, redis_with_accounts(tmp_path) as redis, AsyncExitStack() as stack:
         async with StoredHistory(sqlite_url) as store:
             await store.migrate()
         quick = {"CRYPTOMARKET_CELERY_INTERVAL": "1", "CRYPTOMARKET_SNAPSHOT_INTERVAL": "1"}
@@ -152,7 +152,7 @@ async def test_a_worker_and_a_beat_beside_a_gateway(tmp_path: Path, sqlite_url: 
 
 async def test_the_account_of_the_gateway_may_do_its_work(tmp_path: Path) -> None:
     """The cache of logins, the requests and the bus run with it, and nothing of theirs is refused."""
-    async with guarded_redis(tmp_path) as server:
+    async with redis_with_accounts(tmp_path) as server:
         url = account_url(server, "cryptomarket")
         async with redis_cache(url) as cache:
             assert await cache.put("deribit:login:1", b"x", 60)
@@ -203,7 +203,7 @@ async def test_an_account_may_do_nothing_else(tmp_path: Path, account: str) -> N
     forbidden += ["GET other", "SET other 1", "MGET deribit:x other", "SUBSCRIBE other", "SAVE", "LASTSAVE"]
     if account == "celery":
         forbidden += ["GET deribit:person:1", "GET cryptomarket:board", "PUBLISH cryptomarket:news 1"]
-    async with guarded_redis(tmp_path) as server:
+    async with redis_with_accounts(tmp_path) as server:
         async with Redis.from_url(account_url(server, account)) as redis:
             assert await redis.set("cryptomarket:celery:x", "1")
             for command in forbidden:

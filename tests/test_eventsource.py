@@ -1,4 +1,4 @@
-"""The reader of the tests reads as the specification says."""
+"""The tests' parser of event streams follows the specification."""
 
 import pytest
 
@@ -18,22 +18,22 @@ from .eventsource import Event, EventSourceParser, parse
         (b"data: unfinished\n", []),
     ],
 )  # fmt: skip
-def test_reads_the_examples_of_the_specification(stream: bytes, events: list[tuple[str, str, str]]) -> None:
-    """Whole or byte by byte, the examples give the events the specification names."""
+def test_parses_the_examples_of_the_specification(stream: bytes, events: list[tuple[str, str, str]]) -> None:
+    """Whole or byte by byte, the examples have the events that the specification names."""
     expected = [Event(*event) for event in events]
     assert parse(stream) == expected
     parser = EventSourceParser()
     assert [event for i in range(len(stream)) for event in parser.feed(stream[i : i + 1])] == expected
 
 
-def test_retry_takes_digits_alone() -> None:
-    """A bogus retry changes nothing."""
+def test_retry_accepts_only_digits() -> None:
+    """A `retry:` with other characters is ignored."""
     parser = EventSourceParser()
     parser.feed(b"retry: 3000\nretry: 1x\nretry:\nretry: -1\n")
     assert parser.retry == 3000
 
 
-def test_a_field_no_browser_knows_is_an_error() -> None:
-    """What a browser would drop silently is a mistake of ours."""
+def test_an_unknown_field_is_an_error() -> None:
+    """A browser would ignore an unknown field, so it would be our mistake."""
     with pytest.raises(ValueError, match="foo"):
         parse(b"foo: 1\n")

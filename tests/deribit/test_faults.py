@@ -105,7 +105,7 @@ async def test_fault_3_a_redirect_is_not_followed() -> None:
 async def test_fault_4_frames_cut_into_bytes_are_read_the_same() -> None:
     """The server's stream arrives byte by byte, then glued together: every price is one that was sent."""
     async with scripted_exchange() as exchange, tcp_proxy(int(urlsplit(exchange.url).port or 0)) as line:
-        line.spoil = slices(1)
+        line.transform = slices(1)
         async with following(f"ws://127.0.0.1:{line.port}/") as follower:
             await follower.tick_of("btc_usd")
             sent = [100.5 + number for number in range(20)]
@@ -127,16 +127,16 @@ async def test_fault_4_corrupted_bytes_give_no_price(seed: int, tmp_path: Path) 
         async with following(url, **quick) as follower:
             await follower.tick_of("btc_usd")
             for _ in range(10):
-                line.spoil = lambda chunk: [_flipped(chunk, chance)]
+                line.transform = lambda chunk: [_flipped(chunk, chance)]
                 before = exchange.connections
                 with anyio.fail_after(30):
                     while exchange.connections == before:
                         await exchange.price("deribit_price_index.btc_usd")
                         await anyio.sleep(0.005)
                         if chance.random() < 0.2:
-                            line.spoil = lambda chunk: [chunk]
+                            line.transform = lambda chunk: [chunk]
                             line.reset()
-                line.spoil = lambda chunk: [chunk]
+                line.transform = lambda chunk: [chunk]
                 heard = len(follower.ticks)
                 with anyio.fail_after(30):
                     while len(follower.ticks) == heard:

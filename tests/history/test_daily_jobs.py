@@ -129,7 +129,7 @@ async def test_a_late_filling_spoils_no_candle_whose_parts_were_pruned(store: St
 
 
 async def test_what_was_pruned_is_not_filled_again(store: StoredHistory) -> None:
-    """Neither asked for nor taken: it would spoil the candles that were made of it, and go the next night."""
+    """Such prices are neither requested nor stored: they would change final candles and be deleted the next night."""
     day = MIDNIGHT - 3 * DAY
     await store.insert_missing(price(day + 60 * n) for n in range(10) if n != 5)
     await store.insert_missing(price(day + DAY + 60 * n) for n in range(10) if n != 5)

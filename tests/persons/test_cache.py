@@ -132,7 +132,7 @@ async def test_a_hung_redis_fails_a_command_in_time(tmp_path: Path) -> None:
         server.pause()
         with anyio.fail_after(20), pytest.raises(CacheUnavailable):  # the client itself would wait 30 s
             await cache.get("mine")
-        server.go_on()
+        server.resume()
         with anyio.fail_after(60):
             while True:
                 try:

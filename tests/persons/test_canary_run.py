@@ -189,7 +189,7 @@ async def broken_redis(run: Run, tab: Tab, account: SimulatedAccount) -> None:
                 await log_in(run, tab, account, run.made_up(f"cut {number}") if number % 2 else None)
             done.set()
 
-        run.line.spoil = cut
+        run.line.transform = cut
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(try_it)
             while left > 0 and not done.is_set():
@@ -199,7 +199,7 @@ async def broken_redis(run: Run, tab: Tab, account: SimulatedAccount) -> None:
         await back(run, tab)
     run.redis.pause()
     assert await run.crowd.post(tab.cookie, account.client_id, account.client_secret) == 503
-    run.redis.go_on()
+    run.redis.resume()
     await back(run, tab)
 
 
