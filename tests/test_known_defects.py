@@ -1,4 +1,4 @@
-"""What gateways of this kind are known to do wrong, each seen once more not to happen here, over real processes."""
+"""Known defects of similar gateways do not occur here, over real processes."""
 
 import contextlib
 import sqlite3
@@ -15,14 +15,14 @@ from .reader import exact, reading
 
 
 async def exchange_settings(exchange: Program) -> dict[str, object]:
-    """The settings that point a gateway at a running `cryptomarket simulate`."""
+    """Return the settings that connect a gateway to a running `cryptomarket simulate`."""
     line = await eventually(lambda: exchange.out.partition("\n")[0], "the simulated exchange listens")
     words = line.split()
     return {"deribit_ws_url": words[-3], "deribit_http_url": words[-1], "snapshot_interval": 1}
 
 
 async def test_every_event_of_the_stream_has_its_data(tmp_path: Path) -> None:
-    """A stream of `event:` lines without `data:` dispatches nothing in a browser; ours is read by a strict parser."""
+    """Every event has a `data:` line; without one a browser dispatches nothing."""
     async with (
         running_program(tmp_path, "demo") as program,
         reading(f"{await program.url()}/sse/?timer=0") as reader,
@@ -35,10 +35,10 @@ async def test_every_event_of_the_stream_has_its_data(tmp_path: Path) -> None:
 
 @pytest.mark.system
 async def test_an_omitted_end_date_is_now(tmp_path: Path) -> None:
-    """The optional bound may be left out."""
+    """Without an end date the page ends with the newest price."""
     async with running_program(tmp_path, "demo") as program, httpx2.AsyncClient(timeout=60) as client:
         url = f"{await program.url()}/api/v1/prices/filter"
-        await eventually(lambda: program.logged("simulated history written"), "the past is written")
+        await eventually(lambda: program.logged("simulated history written"), "the simulated history is written")
         answer = await client.get(url, params={"ticker": "btc_usd", "start_date": "2020-01-01"})
         assert answer.status_code == 200
         assert answer.json()["data"]
@@ -46,7 +46,7 @@ async def test_an_omitted_end_date_is_now(tmp_path: Path) -> None:
 
 @pytest.mark.system
 async def test_one_stream_does_not_starve_another(tmp_path: Path) -> None:
-    """A stream that reads nothing, and many others, leave a stream its cadence."""
+    """A stream receives its deliveries beside an unread stream and many others."""
     async with running_program(tmp_path, "demo") as program:
         url = f"{await program.url()}/sse/"
         async with anyio.create_task_group() as tasks, reading(f"{url}?timer=0") as unread:
@@ -68,8 +68,8 @@ async def drain(url: str) -> None:
 
 @pytest.mark.system
 @pytest.mark.parametrize("how", ["stopped", "killed"])
-async def test_a_restart_keeps_every_row_and_doubles_none(tmp_path: Path, database_url: str, how: str) -> None:
-    """History survives each start; what one run stored the next neither drops, doubles nor changes."""
+async def test_a_restart_neither_loses_nor_duplicates_rows(tmp_path: Path, database_url: str, how: str) -> None:
+    """A start neither deletes, duplicates nor changes the rows of earlier runs."""
     async with running_program(tmp_path, "simulate", "--port", "0") as exchange:
         settings = {**await exchange_settings(exchange), "database_url": database_url}
         kept: dict[tuple[str, int], Decimal] = {}
@@ -86,7 +86,7 @@ async def test_a_restart_keeps_every_row_and_doubles_none(tmp_path: Path, databa
             assert "Traceback" not in gateway.log
             now = await rows(database_url)
             assert kept.keys() <= now.keys()
-            # The slot in which a run ended may have been told its last price by the next one.
+            # The next run may have stored a newer price in the slot in which a run ended.
             ended = max(slot for _, slot in kept)
             assert {key: kept[key] for key in kept if key[1] < ended}.items() <= now.items()
             kept = now
@@ -100,7 +100,7 @@ async def more_than(url: str, count: int) -> dict[tuple[str, int], Decimal]:
 
 
 async def rows(url: str) -> dict[tuple[str, int], Decimal]:
-    """Every stored price, read without the gateway's own code; a row twice would be an error."""
+    """Return every stored price, read without the gateway's code; assert that no row is duplicated."""
     query = "SELECT ticker, timestamp, price FROM prices"
     if url.startswith("sqlite"):
         with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite+aiosqlite:///"))) as file:

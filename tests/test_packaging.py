@@ -1,4 +1,4 @@
-"""What surrounds the package: locked requirements, the Makefile, the CI script and the wheel."""
+"""The locked requirements, the Makefile, the CI script and the wheel."""
 
 import functools
 import os
@@ -19,7 +19,7 @@ from .supply.locks import locked
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ("audit", "build", "celery", "lock", "node", "run", "test")
-#: What an installation depends on beside the locks.
+#: The files that an installation depends on beside the locks.
 BUILT = ("pyproject.toml", "hatch_build.py", "cryptomarket/web/frontend/package-lock.json")
 COMMANDS = {
     "help",
@@ -50,15 +50,15 @@ def project() -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_every_locked_package_has_hashes(name: str) -> None:
-    """A package that was exchanged at the registry is refused, since each is pinned by version and content."""
+    """Each package is pinned by version and content, so a replaced one is refused."""
     packages = locked(name)
     assert packages
     assert [package.name for package in packages.values() if not package.hashes] == []
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_locks_name_no_place(name: str) -> None:
-    """A lock file holds no registry's address and no path of the machine that wrote it."""
+def test_locks_contain_no_url_and_no_path(name: str) -> None:
+    """A lock file contains no URL of a registry and no path of the machine that wrote it."""
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     options = set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", text))
     assert options == {"--hash"}
@@ -80,8 +80,8 @@ def test_locks_name_no_place(name: str) -> None:
         ("lock", lambda: project()["dependency-groups"]["lock"]),
     ],
 )
-def test_locks_satisfy_what_the_project_asks_for(name: str, wanted: Any) -> None:
-    """Whoever changes a dependency runs `make lock`."""
+def test_locks_satisfy_the_dependencies(name: str, wanted: Any) -> None:
+    """A changed dependency requires `make lock`."""
     stale = []
     for requirement in map(Requirement, wanted()):
         package = locked(name).get(str(canonicalize_name(requirement.name)))
@@ -92,13 +92,13 @@ def test_locks_satisfy_what_the_project_asks_for(name: str, wanted: Any) -> None
 
 
 @pytest.mark.parametrize("name", ["run", "build", "celery"])
-def test_tests_run_with_what_is_delivered(name: str) -> None:
-    """The environment of the tests holds that of the product, package by package in the same version."""
+def test_tests_run_with_the_delivered_versions(name: str) -> None:
+    """The tests' lock contains every package of the product in the same version."""
     assert locked(name).items() <= locked("test").items()
 
 
 def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run make as from a shell, even when the tests themselves were started by make."""
+    """Run make as from a shell, also if make started the tests."""
     if shutil.which("make") is None:
         pytest.skip("no make on this machine")
     environment = {
@@ -108,16 +108,16 @@ def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[st
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_help_says_every_command() -> None:
-    """`make` alone explains each command, in a line."""
+def test_help_lists_every_command() -> None:
+    """`make` alone describes each command in one line."""
     lines = make().stdout.splitlines()
     assert {line.split()[1] for line in lines} == COMMANDS
     assert all(len(line.split()) > 2 for line in lines)
 
 
 @pytest.mark.parametrize("python", ["", "false", "/nonexistent/python3"])
-def test_a_machine_without_python_is_told_so(tmp_path: Path, python: str) -> None:
-    """Where no Python is new enough, make stops with a sentence that says what to do."""
+def test_make_without_python_fails_with_a_message(tmp_path: Path, python: str) -> None:
+    """Without a recent Python make stops with a message that names the required version."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
     for name in BUILT:
@@ -148,8 +148,8 @@ def test_ci_runs_the_same_tests() -> None:
 
 
 @pytest.fixture(scope="module")
-def schedule(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel, built from this tree by the locked tools, without a network."""
+def wheel_file(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel, built from this tree with the locked tools and without a network."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, timeout=60, capture_output=True)
@@ -170,25 +170,25 @@ def schedule(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
         r".+\.dist-info/entry_points\.txt",
     ],
 )
-def test_the_wheel_carries_what_running_needs(schedule: zipfile.ZipFile, place: str) -> None:
-    """Types, pages, scripts, migrations and the licence are in the wheel, not only in the source tree."""
-    assert any(re.fullmatch(place, name) for name in schedule.namelist()), f"nothing in the wheel matches {place}"
+def test_the_wheel_contains_what_running_needs(wheel_file: zipfile.ZipFile, place: str) -> None:
+    """Types, pages, scripts, migrations and the licence are in the wheel."""
+    assert any(re.fullmatch(place, name) for name in wheel_file.namelist()), f"nothing in the wheel matches {place}"
 
 
-def test_the_wheel_carries_nothing_else(schedule: zipfile.ZipFile) -> None:
-    """No test, database, compiled file or environment travels."""
-    strange = [
+def test_the_wheel_contains_nothing_else(wheel_file: zipfile.ZipFile) -> None:
+    """No test, database, compiled file or `.env` is in the wheel."""
+    unexpected = [
         name
-        for name in schedule.namelist()
+        for name in wheel_file.namelist()
         if not name.startswith(("cryptomarket/", "cryptomarket-"))
         or re.search(r"\.(pyc|db|env|sqlite3)$|__pycache__", name)
     ]
-    assert strange == []
+    assert unexpected == []
 
 
-def test_the_wheel_starts_by_itself(schedule: zipfile.ZipFile, tmp_path: Path) -> None:
-    """The command works from the unpacked wheel alone, away from the source tree."""
-    schedule.extractall(tmp_path)
+def test_the_wheel_starts_by_itself(wheel_file: zipfile.ZipFile, tmp_path: Path) -> None:
+    """The command works from the unpacked wheel without the source tree."""
+    wheel_file.extractall(tmp_path)
     code = "import cryptomarket, cryptomarket.cli as cli; print(cryptomarket.__file__, flush=True); cli.main()"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-c", code, "--help"]

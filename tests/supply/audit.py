@@ -1,7 +1,7 @@
-"""Whether something we lock has a known vulnerability: `make audit`.
+"""Checks the locked packages for known vulnerabilities: `make audit`.
 
-A database of advisories is believed only if it reports a canary, a package known to be bad; one that skips what it does
-not know would call everything good. Where none can be asked, the floors that travel with the project are the judge.
+A database of advisories is used only if it reports a canary, a package known to be vulnerable: an incomplete database
+would report nothing. If no database can be reached, the minimum versions in `floors.toml` decide.
 """
 
 import json
@@ -15,9 +15,9 @@ from .locks import ROOT, below_floors, floors, locked
 
 __all__ = ["CANARY", "LOCKS", "audit"]
 
-#: Lets a template out of its sandbox, CVE-2025-27516 among others.
+#: Its sandbox can be escaped: CVE-2025-27516 and others.
 CANARY = "jinja2==3.1.2"
-#: What is delivered, and what runs on the machines of developers.
+#: The locks of the product and of developers' machines.
 LOCKS = ("run", "celery", "test", "build")
 PIP_AUDIT = ("pip-audit", "--strict", "--progress-spinner=off", "--format=json", "--timeout=15")
 
@@ -30,25 +30,25 @@ def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
 
 
 def audit(say: Callable[[str], None] = print, run: Run = _run, names: Sequence[str] = LOCKS) -> int:
-    """Judge the lock files; 0 when nothing is known against them."""
+    """Check the lock files; return 0 if they have no known vulnerability."""
     bad = [f"requirements/{name}.txt: {sentence}" for name in names for sentence in below_floors(locked(name))]
     canary = _canary(run)
     if canary is None:
-        say(f"no advisories can be asked here; judged by the {len(floors().packages)} floors of the project")
+        say(f"no database of advisories can be reached; used the {len(floors().packages)} floors of the project")
     elif not canary:
-        bad.append(f"the advisories know nothing of {CANARY}: their silence about others means nothing")
+        bad.append(f"the advisories know nothing of {CANARY}, so the database is incomplete")
     else:
-        say(f"advisories asked, {CANARY} reported as it must be")
+        say(f"the advisories were checked; {CANARY} was reported as it must be")
         for name in names:
             bad += _reported(run, name)
     for sentence in bad:
         say(sentence)
-    say("FAILED" if bad else "nothing known")
+    say("FAILED" if bad else "no known vulnerabilities")
     return 1 if bad else 0
 
 
 def _canary(run: Run) -> bool | None:
-    """Whether the known bad package is reported; None when nobody answers."""
+    """Return whether the canary is reported; None if there is no answer."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "canary.txt")
         path.write_text(f"{CANARY}\n")
@@ -64,13 +64,13 @@ def _reported(run: Run, name: str) -> list[str]:
     path = f"requirements/{name}.txt"
     done = run([*PIP_AUDIT, "--require-hashes", "--disable-pip", "--requirement", str(ROOT / path)])
     findings = _findings(done.stdout)
-    if findings is None:  # strict: a package that was skipped was not judged
+    if findings is None:  # with --strict a skipped package is an error
         return [f"{path}: {line}" for line in done.stderr.strip().splitlines()[-1:]] or [f"{path}: no answer"]
     return [f"{path}: {finding}" for finding in findings]
 
 
 def _findings(output: str) -> list[str] | None:
-    """Every vulnerability in an answer; None when there is no answer."""
+    """Return every vulnerability in the output; None if it is no report."""
     try:
         dependencies = json.loads(output)["dependencies"]
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""The lock files and the floors as data."""
+"""Reads the lock files and the floors, which are the lowest versions without known vulnerabilities."""
 
 import functools
 import re
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Locked:
-    """A package as it is locked: one version, and the contents that are accepted."""
+    """A locked package: its version, and the hashes of accepted files."""
 
     name: str
     version: Version
@@ -26,7 +26,7 @@ class Locked:
 
 @dataclass(frozen=True)
 class Floors:
-    """The lowest good versions, why, and what must not be there."""
+    """The lowest good versions of packages and images with reasons, and the excluded packages."""
 
     packages: Mapping[str, tuple[str, str]]
     images: Mapping[str, tuple[tuple[str, ...], str]]
@@ -35,7 +35,7 @@ class Floors:
 
 @functools.cache
 def floors() -> Floors:
-    """The table beside this file."""
+    """Read `floors.toml`."""
     found = tomllib.loads((Path(__file__).parent / "floors.toml").read_text())
     return Floors(
         {name: (version, why) for name, (version, why) in found["packages"].items()},
@@ -46,12 +46,12 @@ def floors() -> Floors:
 
 @functools.cache
 def locked(name: str) -> dict[str, Locked]:
-    """The packages of one of our lock files, by name."""
+    """Return the packages of one of the project's lock files, by name."""
     return read_lock(ROOT / "requirements" / f"{name}.txt")
 
 
 def read_lock(path: Path) -> dict[str, Locked]:
-    """The packages of a lock file; each line must name one exact version."""
+    """Return the packages of a lock file, by name. Each line must have one exact version."""
     packages = {}
     for line in path.read_text().replace("\\\n", " ").splitlines():
         if line.strip() and not line.lstrip().startswith("#"):
@@ -64,7 +64,7 @@ def read_lock(path: Path) -> dict[str, Locked]:
 
 
 def below_floors(packages: Mapping[str, Locked]) -> list[str]:
-    """A sentence for every package that is older than its floor, or should not be there."""
+    """Return a message for every package that is older than its floor or excluded."""
     low = [
         f"{name} {packages[name].version} is below {floor}: {why}"
         for name, (floor, why) in floors().packages.items()
@@ -74,7 +74,7 @@ def below_floors(packages: Mapping[str, Locked]) -> list[str]:
 
 
 def above_floor(image: str) -> None:
-    """Fail unless the image is pinned to one exact version at or above the floor of its line."""
+    """Assert that the image has one exact version, at or above the floor of its release line."""
     name, _, tag = image.partition(":")
     match = re.match(r"v?(\d+(?:\.\d+)+)", tag)
     assert match, f"{image} is no exact version"

@@ -1,4 +1,4 @@
-"""A bill of materials in CycloneDX JSON, from the lock files alone (`make sbom`): the same locks, the same bytes."""
+"""A reproducible bill of materials in CycloneDX JSON, from the lock files alone: `make sbom`."""
 
 import base64
 import hashlib
@@ -18,7 +18,7 @@ NPM_LOCK = Path("cryptomarket", "web", "frontend", "package-lock.json")
 
 
 def bill() -> dict[str, Any]:
-    """Everything that is delivered with the package: what Python needs to run it, and what its pages carry."""
+    """Return the bill of everything that is delivered: the Python dependencies and the scripts of the pages."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     version = project["version"]
     components = sorted([*_python(), *_npm()], key=lambda component: component["bom-ref"])
@@ -50,7 +50,7 @@ def _component(purl: str, name: str, version: str, hashes: list[dict[str, str]])
 
 def _python() -> Iterator[dict[str, Any]]:
     for package in locked("run").values():
-        # One for each file that may be installed: a wheel for each platform, and the source.
+        # One hash for each file that may be installed: a wheel for each platform, and the source.
         hashes = [{"alg": "SHA-256", "content": digest} for digest in package.hashes]
         purl = f"pkg:pypi/{package.name}@{package.version}"
         yield _component(purl, package.name, str(package.version), hashes)

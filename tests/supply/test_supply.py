@@ -1,4 +1,4 @@
-"""What the package is made of: nothing known to be bad, everything listed, and the same bytes from the same source."""
+"""The supply chain: no known vulnerabilities, a complete bill of materials, and a reproducible wheel."""
 
 import hashlib
 import json
@@ -21,13 +21,13 @@ BAD = '{"dependencies": [{"name": "x", "version": "1", "vulns": [{"id": "CVE-1"}
 
 
 @pytest.mark.parametrize("name", ["audit", "build", "celery", "lock", "node", "run", "test"])
-def test_locks_stand_above_known_vulnerabilities(name: str) -> None:
-    """No locked package is older than its floor, and what nobody needs is absent."""
+def test_locks_are_above_known_vulnerabilities(name: str) -> None:
+    """No locked package is older than its floor, and excluded packages are absent."""
     assert below_floors(locked(name)) == []
 
 
 def test_a_package_below_its_floor_is_named() -> None:
-    """The sentence says what is wrong with it."""
+    """The message has the package, its version, the floor and the reason."""
     found = {name: Locked(name, Version("0.1"), ()) for name in ("starlette", "python-multipart", "harmless")}
     low = below_floors(found)
     assert len(low) == 2
@@ -35,19 +35,21 @@ def test_a_package_below_its_floor_is_named() -> None:
     assert "python-multipart" in low[1]
 
 
-def test_every_floor_says_why() -> None:
-    """A number without a reason would be raised or lowered by whoever is in a hurry."""
+def test_every_floor_has_a_reason() -> None:
+    """Every floor has a reason, and the exposed packages have floors."""
     assert all(why for _, why in [*floors().packages.values(), *floors().images.values()])
     assert {"starlette", "cryptography", "redis", "h11"} <= floors().packages.keys() & locked("run").keys()
 
 
-def answering(canary: str, others: str, said: str = "") -> Callable[[Sequence[str]], subprocess.CompletedProcess[str]]:
-    """A stand-in for pip-audit that gives these answers."""
+def answering(
+    canary: str, others: str, errors: str = ""
+) -> Callable[[Sequence[str]], subprocess.CompletedProcess[str]]:
+    """Return a replacement of pip-audit with these outputs."""
 
     def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         answer = canary if "canary" in Path(command[-1]).name else others
         assert "--strict" in command
-        return subprocess.CompletedProcess(list(command), 0 if answer == CLEAN else 1, answer, said)
+        return subprocess.CompletedProcess(list(command), 0 if answer == CLEAN else 1, answer, errors)
 
     return run
 
@@ -57,20 +59,20 @@ def answering(canary: str, others: str, said: str = "") -> Callable[[Sequence[st
     [
         (BAD, CLEAN, 0, "reported as it must be"),
         (BAD, BAD, 1, "requirements/run.txt: x 1: CVE-1"),
-        (BAD, "", 1, "requirements/run.txt: skipped"),  # a package that was not judged
+        (BAD, "", 1, "requirements/run.txt: skipped"),  # a skipped package
         (CLEAN, CLEAN, 1, f"know nothing of {CANARY}"),
-        ("", "", 0, "floors of the project"),  # nobody can be asked
+        ("", "", 0, "floors of the project"),  # no database of advisories can be reached
     ],
 )
 def test_advisories_are_believed_only_with_their_canary(canary: str, others: str, code: int, says: str) -> None:
-    """Silence is no proof: a database that does not know the known bad package turns the audit red."""
+    """The audit fails if the database of advisories does not report the known bad package."""
     lines: list[str] = []
     assert audit(lines.append, answering(canary, others, "skipped"), ["run"]) == code
     assert any(says in line for line in lines), lines
 
 
-def test_without_an_auditor_the_floors_are_the_judge() -> None:
-    """The command is missing where nothing was installed for it."""
+def test_without_pip_audit_the_floors_decide() -> None:
+    """Where pip-audit is not installed, the audit uses the floors."""
 
     def missing(_: Sequence[str]) -> subprocess.CompletedProcess[str]:
         raise FileNotFoundError
@@ -81,7 +83,7 @@ def test_without_an_auditor_the_floors_are_the_judge() -> None:
 
 
 def test_the_bill_lists_everything_that_is_delivered() -> None:
-    """Each locked package and each script of the pages, with the content that is accepted."""
+    """The bill has each locked package and each script of the pages, with their hashes."""
     found = bill()
     listed = {component["purl"] for component in found["components"]}
     assert {f"pkg:pypi/{package.name}@{package.version}" for package in locked("run").values()} <= listed
@@ -96,27 +98,25 @@ def test_the_bill_lists_everything_that_is_delivered() -> None:
 
 
 def test_the_bill_is_the_same_every_time() -> None:
-    """Two bills of the same locks are equal, so that a difference means something; no place or time is in it."""
+    """Two bills of the same locks are equal, and contain no path and no time."""
     text = json.dumps(bill())
     assert text == json.dumps(bill())
     assert str(ROOT) not in text
     assert "timestamp" not in text
 
 
-def built(source: Path, out: Path, **surroundings: str) -> str:
-    """The digest of the wheel that is built from the source, by the locked tools and without a network."""
+def built(source: Path, out: Path, **variables: str) -> str:
+    """Build a wheel from the source with the locked tools and without a network; return its digest."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(out)]
     kept = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
-    done = subprocess.run(
-        command, cwd=source, env={**kept, **surroundings}, capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run(command, cwd=source, env={**kept, **variables}, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    (schedule,) = out.glob("*.whl")
-    return hashlib.sha256(schedule.read_bytes()).hexdigest()
+    (wheel_file,) = out.glob("*.whl")
+    return hashlib.sha256(wheel_file.read_bytes()).hexdigest()
 
 
 def copied(to: Path, mode: int, stamp: float) -> Path:
-    """What a wheel is built from, in another place, with other rights and other times."""
+    """Copy the source of the wheel, with other permissions and times; return the folder."""
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "*.db*")
     shutil.copytree(ROOT / "cryptomarket", to / "cryptomarket", ignore=ignored)
     for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
@@ -128,8 +128,8 @@ def copied(to: Path, mode: int, stamp: float) -> Path:
     return to
 
 
-def test_the_same_source_gives_the_same_wheel(tmp_path: Path) -> None:
-    """Place, rights, times, time zone and the order of hashes leave no trace in it."""
+def test_the_wheel_is_reproducible(tmp_path: Path) -> None:
+    """The folder, permissions, times, time zone and hash seed do not change the wheel."""
     first = built(copied(tmp_path / "a", 0o644, 1_700_000_000), tmp_path / "1", TZ="UTC", PYTHONHASHSEED="1")
     second = built(
         copied(tmp_path / "b" / "c", 0o600, 1_790_000_000), tmp_path / "2", TZ="Asia/Tokyo", PYTHONHASHSEED="2"
@@ -137,8 +137,8 @@ def test_the_same_source_gives_the_same_wheel(tmp_path: Path) -> None:
     assert first == second
 
 
-def test_another_source_gives_another_wheel(tmp_path: Path) -> None:
-    """The digest speaks of the source: a byte more is another one."""
+def test_a_changed_source_changes_the_wheel(tmp_path: Path) -> None:
+    """One more byte in the source changes the digest."""
     source = copied(tmp_path / "a", 0o644, 1_700_000_000)
     first = built(source, tmp_path / "1")
     with (source / "cryptomarket" / "model.py").open("a") as file:
