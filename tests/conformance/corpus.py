@@ -1,37 +1,37 @@
-"""Streams as bytes, and the events that the specification reads out of them.
+"""Streams as bytes, and the events that they contain according to the specification.
 
-Named after the files of web-platform-tests that ask the same of a browser; the bytes are written from
+The names are those of files of web-platform-tests that test the same in a browser; the bytes are written from
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
 
 from dataclasses import dataclass
 
-__all__ = ["CORPUS", "Entry", "Heard"]
+__all__ = ["CORPUS", "Dispatched", "Entry"]
 
 #: Type, data and last event id, as a browser dispatches them.
-Heard = tuple[str, str, str]
+Dispatched = tuple[str, str, str]
 
 LONG = b"x" * 2048
-#: What Python's `splitlines` takes for the end of a line, and an event stream does not.
+#: Characters that end a line for Python's `splitlines`, but not in an event stream.
 NO_LINE_END = "a\u2028b\u0085c\x0bd\x0ce\x1cf"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One stream, from its first byte to its end, and what is heard of it."""
+    """One whole stream, and the events that a browser dispatches for it."""
 
     name: str
     stream: bytes
-    heard: list[Heard]
+    events: list[Dispatched]
 
     @property
     def names(self) -> list[str]:
-        """The names of its events."""
-        return sorted({event for event, _, _ in self.heard})
+        """The types of its events."""
+        return sorted({event for event, _, _ in self.events})
 
 
-def message(*texts: str, last: str = "") -> list[Heard]:
-    """Events without a name of their own."""
+def message(*texts: str, last: str = "") -> list[Dispatched]:
+    """Return events of the default type."""
     return [("message", text, last) for text in texts]
 
 

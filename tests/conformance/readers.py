@@ -1,6 +1,6 @@
-"""Independent readers of event streams, and one way to read an address with each of them.
+"""Independent readers of event streams behind one interface.
 
-Each reads until the stream ends and does not come back. curl hands over bytes, which a strict parser then reads.
+Each reads until the stream ends, and does not reconnect. curl returns the bytes.
 """
 
 import json
@@ -20,29 +20,29 @@ from playwright.async_api import Page
 
 from tests.frontend import npm_tools
 
-from .corpus import Heard
+from .corpus import Dispatched
 
 __all__ = ["Reader", "by_chromium", "by_httpx_sse", "by_npm", "by_sseclient", "curl"]
 
-#: Reads each address until its end; the names of events that a browser must be told to listen to go with it.
-Reader = Callable[[Sequence[tuple[str, Sequence[str]]]], Awaitable[list[list[Heard]]]]
+#: Reads each address until its end; with it come the types of events that a browser must listen to.
+Reader = Callable[[Sequence[tuple[str, Sequence[str]]]], Awaitable[list[list[Dispatched]]]]
 
 SECONDS = 30
 NODE = Path(__file__).with_name("read_events.mjs")
 
 LISTEN = """
     streams => Promise.all(streams.map(([address, names]) => new Promise(done => {
-        const heard = [];
+        const received = [];
         const source = new EventSource(address);
-        const note = event => heard.push([event.type, event.data, event.lastEventId]);
+        const note = event => received.push([event.type, event.data, event.lastEventId]);
         for (const name of new Set(['message', ...names])) source.addEventListener(name, note);
-        source.onerror = () => { source.close(); done(heard); };
+        source.onerror = () => { source.close(); done(received); };
     })))
 """
 
 
-async def by_httpx_sse(streams: Sequence[tuple[str, Sequence[str]]]) -> list[list[Heard]]:
-    """httpx-sse over httpx."""
+async def by_httpx_sse(streams: Sequence[tuple[str, Sequence[str]]]) -> list[list[Dispatched]]:
+    """Read with httpx-sse."""
     found = []
     async with httpx.AsyncClient(timeout=SECONDS, trust_env=False) as client:
         for address, _ in streams:
@@ -52,7 +52,7 @@ async def by_httpx_sse(streams: Sequence[tuple[str, Sequence[str]]]) -> list[lis
 
 
 class _Body:
-    """What sseclient-py wants: pieces of bytes, and a way to close."""
+    """The interface that sseclient-py requires: an iterator of bytes with `close`."""
 
     def __init__(self, response: httpx.Response) -> None:
         self._response, self._pieces = response, response.iter_bytes()
@@ -67,7 +67,7 @@ class _Body:
         self._response.close()
 
 
-def _sseclient(streams: Sequence[tuple[str, Sequence[str]]]) -> list[list[Heard]]:
+def _sseclient(streams: Sequence[tuple[str, Sequence[str]]]) -> list[list[Dispatched]]:
     found = []
     with httpx.Client(timeout=SECONDS, trust_env=False) as client:
         for address, _ in streams:
@@ -77,38 +77,38 @@ def _sseclient(streams: Sequence[tuple[str, Sequence[str]]]) -> list[list[Heard]
     return found
 
 
-async def by_sseclient(streams: Sequence[tuple[str, Sequence[str]]]) -> list[list[Heard]]:
-    """sseclient-py over httpx."""
+async def by_sseclient(streams: Sequence[tuple[str, Sequence[str]]]) -> list[list[Dispatched]]:
+    """Read with sseclient-py over httpx."""
     return await anyio.to_thread.run_sync(_sseclient, streams)
 
 
-async def by_npm(streams: Sequence[tuple[str, Sequence[str]]]) -> list[list[Heard]]:
-    """The npm package `eventsource` in node."""
+async def by_npm(streams: Sequence[tuple[str, Sequence[str]]]) -> list[list[Dispatched]]:
+    """Read with the npm package `eventsource` in node."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("no node on this machine")
     package = npm_tools() / "node_modules/eventsource/dist/index.js"
-    question = json.dumps({"package": str(package), "streams": streams})
+    request = json.dumps({"package": str(package), "streams": streams})
     with anyio.fail_after(2 * SECONDS):
-        done = await anyio.run_process([node, NODE], input=question.encode(), stderr=PIPE)
-    return [[(kind, data, last) for kind, data, last in heard] for heard in json.loads(done.stdout)]
+        done = await anyio.run_process([node, NODE], input=request.encode(), stderr=PIPE)
+    return [[(kind, data, last) for kind, data, last in received] for received in json.loads(done.stdout)]
 
 
 def by_chromium(page: Page) -> Reader:
-    """A browser's own EventSource, in a page of the same origin."""
+    """Return a reader with the browser's EventSource, in a page of the same origin."""
 
-    async def read(streams: Sequence[tuple[str, Sequence[str]]]) -> list[list[Heard]]:
-        found: list[list[Heard]] = []
+    async def read(streams: Sequence[tuple[str, Sequence[str]]]) -> list[list[Dispatched]]:
+        found: list[list[Dispatched]] = []
         for i in range(0, len(streams), 5):  # a browser opens six connections to a host
-            heard: Any = await page.evaluate(LISTEN, [list(one) for one in streams[i : i + 5]])
-            found += [[(kind, data, last) for kind, data, last in one] for one in heard]
+            received: Any = await page.evaluate(LISTEN, [list(one) for one in streams[i : i + 5]])
+            found += [[(kind, data, last) for kind, data, last in one] for one in received]
         return found
 
     return read
 
 
 async def curl(address: str, *arguments: str, seconds: float = SECONDS) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and whatever bytes arrive until the stream ends or the time is over, as curl gets them."""
+    """Read with curl until the stream ends or the time is over; return status, headers and bytes."""
     program = shutil.which("curl")
     if program is None:
         pytest.skip("no curl on this machine")

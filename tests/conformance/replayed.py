@@ -1,4 +1,4 @@
-"""A server that sends given bytes as event streams: whole, or one byte in each piece."""
+"""A server that sends given bytes as event streams, in one piece or byte by byte."""
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
@@ -15,7 +15,7 @@ __all__ = ["replayed"]
 
 @contextlib.asynccontextmanager
 async def replayed(streams: Sequence[bytes]) -> AsyncIterator[str]:
-    """Serve each stream by its number under `/whole/` and `/bytes/`; yields the address."""
+    """Serve each stream by its number under `/whole/` and `/bytes/`; yield the address."""
 
     async def stream(request: Request) -> StreamingResponse:
         body = streams[request.path_params["number"]]
@@ -25,7 +25,7 @@ async def replayed(streams: Sequence[bytes]) -> AsyncIterator[str]:
             for i in range(0, len(body), size):
                 yield body[i : i + size]
 
-        # Exactly the type that the standard names: `media_type` would append a charset.
+        # Exactly the standard's type; `media_type` would append a charset.
         return StreamingResponse(pieces(), headers={"content-type": "text/event-stream", "cache-control": "no-store"})
 
     async def blank(_: Request) -> PlainTextResponse:

@@ -1,6 +1,6 @@
-"""ccxt, an independent client, uses the simulator over HTTP and over its own WebSocket code.
+"""ccxt, an independent client, works with the simulator over HTTP and WebSocket.
 
-What it needs of the exchange, and no document says, is thereby in the simulator.
+This tests behaviour of the exchange that clients need and that no document describes.
 """
 
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ ccxt_pro = pytest.importorskip("ccxt.pro", reason="ccxt is not installed (extra:
 
 @asynccontextmanager
 async def foreign_client(exchange: Exchange, **words: Any) -> AsyncIterator[Any]:
-    """ccxt's own client, with nothing changed but where the exchange is."""
+    """Run ccxt's client, changed only in the URLs of the exchange."""
     client = ccxt_pro.deribit({"enableRateLimit": False, **words})
     client.urls["api"] = {"rest": f"http://{exchange.host}:{exchange.port}", "ws": exchange.ws_url}
     try:
@@ -30,7 +30,7 @@ async def foreign_client(exchange: Exchange, **words: Any) -> AsyncIterator[Any]
 
 
 async def test_ccxt_loads_the_markets() -> None:
-    """Perpetuals, a dated future, options and spot are found, with sizes and expiries."""
+    """ccxt finds perpetuals, a dated future, options and spot, with sizes and expiries."""
     async with running_exchange() as exchange, foreign_client(exchange) as client:
         markets = await client.load_markets()
         perpetual = markets["BTC/USD:BTC"]
@@ -47,7 +47,7 @@ async def test_ccxt_loads_the_markets() -> None:
 
 
 async def test_ccxt_fetches_tickers_books_trades_and_bars() -> None:
-    """What it reads over HTTP agrees with the market."""
+    """The values that ccxt reads over HTTP agree with the market."""
     async with running_exchange() as exchange, foreign_client(exchange) as client:
         ticker = await client.fetch_ticker("BTC/USD:BTC")
         index = exchange.state.market.index_price("btc_usd", exchange.state.now_ms())
@@ -66,14 +66,14 @@ async def test_ccxt_fetches_tickers_books_trades_and_bars() -> None:
 
 
 async def test_ccxt_watches_a_ticker() -> None:
-    """Every value it shows is one the exchange sent, in the order it was sent."""
+    """ccxt shows the values that the exchange sent, in their order."""
     async with running_exchange(time_scale=5) as exchange, foreign_client(exchange) as client:
         with anyio.fail_after(60):
             seen = [await client.watch_ticker("BTC/USD:BTC") for _ in range(10)]
         market = exchange.state.market
         perpetual = market.instruments(exchange.state.now_ms())["BTC-PERPETUAL"]
         stamps = [ticker["timestamp"] for ticker in seen]
-        # Stamps are no sequence: some step back by 136 ms, as recorded. None steps back by more.
+        # Timestamps are no sequence: as recorded, some step back by 136 ms, and none by more.
         assert all(later > earlier - 137 for earlier, later in pairwise(stamps))
         assert len(set(stamps)) > 5
         for ticker in seen:
@@ -83,7 +83,7 @@ async def test_ccxt_watches_a_ticker() -> None:
 
 
 async def test_ccxt_keeps_an_order_book() -> None:
-    """Snapshot and changes, put together by its code, are the book of the market: no change is lost."""
+    """ccxt builds an uncrossed order book from the snapshot and the changes."""
     async with running_exchange(time_scale=5) as exchange, foreign_client(exchange) as client:
         with anyio.fail_after(60):
             books = [await client.watch_order_book("BTC/USD:BTC") for _ in range(10)]
@@ -91,7 +91,7 @@ async def test_ccxt_keeps_an_order_book() -> None:
 
 
 async def test_ccxt_logs_in_by_signature() -> None:
-    """Its client_signature is accepted, a raw channel then too; its balance comes from our account."""
+    """The exchange accepts ccxt's client_signature, then a raw channel, and returns the account's balance."""
     keys = {"apiKey": "demo", "secret": "demo-secret"}
     async with running_exchange() as exchange, foreign_client(exchange, **keys) as client:
         with anyio.fail_after(60):
@@ -103,7 +103,7 @@ async def test_ccxt_logs_in_by_signature() -> None:
 
 
 async def test_ccxt_is_refused_with_a_wrong_secret() -> None:
-    """It reads our refusal as what it is."""
+    """ccxt raises AuthenticationError for the refusal."""
     keys = {"apiKey": "demo", "secret": "wrong"}
     async with running_exchange() as exchange, foreign_client(exchange, **keys) as client:
         await client.load_markets()

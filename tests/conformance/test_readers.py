@@ -1,4 +1,4 @@
-"""What five readers hear of the same bytes: where one departs from the specification, it is written down here."""
+"""Five readers of the same bytes; their differences from the specification are listed here."""
 
 import json
 import random
@@ -14,79 +14,79 @@ from tests.browser.chromium import chromium
 from tests.eventsource import parse
 from tests.web.site import running_server
 
-from .corpus import CORPUS, Heard
+from .corpus import CORPUS, Dispatched
 from .readers import Reader, by_chromium, by_httpx_sse, by_npm, by_sseclient, curl
 from .replayed import replayed
 
-#: No last event id on an event that has none of its own, though it is kept; a CR at the very end waits for more.
+#: An event without an id has no last event id, and a CR at the end of the stream waits for more bytes.
 NPM = {"field-id", "field-id-alone", "field-id-null", "price", "newlines-cr"}
-#: An event without data is heard, where a browser keeps still; a byte order mark is part of the first field.
+#: An event without data is dispatched, and a byte order mark is part of the first field.
 HTTPX_SSE = {"field-id-alone", "field-event-alone", "field-retry", "bom"}
-#: Ids are not kept, an unfinished last event is heard, and an event ends at two line ends of one kind alone.
+#: Ids are not kept, an unfinished last event is dispatched, and only two equal line ends finish an event.
 SSECLIENT = {
     "field-id", "field-id-alone", "field-id-null", "price",
     "before-final-empty-line", "before-final-line-end", "newlines-mixed", "bom",
 }  # fmt: skip
 
 
-async def departures(read: Reader, address: str) -> dict[str, list[Heard]]:
-    """The entries that the reader parses wrongly, whole or byte by byte."""
+async def differences(read: Reader, address: str) -> dict[str, list[Dispatched]]:
+    """Return the entries that the reader parses wrongly, whole or byte by byte."""
     found = {}
     for way in ("whole", "bytes"):
-        heard = await read([(f"{address}/{way}/{i}", entry.names) for i, entry in enumerate(CORPUS)])
-        for entry, events in zip(CORPUS, heard, strict=True):
-            if events != entry.heard:
+        received = await read([(f"{address}/{way}/{i}", entry.names) for i, entry in enumerate(CORPUS)])
+        for entry, events in zip(CORPUS, received, strict=True):
+            if events != entry.events:
                 found[entry.name] = events
     return found
 
 
-async def test_a_browser_hears_what_the_specification_says() -> None:
-    """Chromium's EventSource, every entry of the corpus, in one piece and in single bytes."""
+async def test_a_browser_follows_the_specification() -> None:
+    """Chromium's EventSource parses every entry of the corpus, in one piece and byte by byte."""
     async with replayed([entry.stream for entry in CORPUS]) as address, chromium(address) as window:
         page = await window.open("/healthz")
-        assert await departures(by_chromium(page), address) == {}
+        assert await differences(by_chromium(page), address) == {}
 
 
 @pytest.mark.system
-async def test_where_the_eventsource_of_npm_departs() -> None:
-    """The package `eventsource` in node parses the rest as a browser does."""
+async def test_the_eventsource_of_npm_has_known_differences() -> None:
+    """The npm package `eventsource` parses all other entries as a browser does."""
     async with replayed([entry.stream for entry in CORPUS]) as address:
-        found = await departures(by_npm, address)
+        found = await differences(by_npm, address)
     assert set(found) == NPM, found
 
 
-async def test_where_httpx_sse_departs() -> None:
-    """httpx-sse parses the rest as a browser does."""
+async def test_httpx_sse_has_known_differences() -> None:
+    """httpx-sse parses all other entries as a browser does."""
     async with replayed([entry.stream for entry in CORPUS]) as address:
-        found = await departures(by_httpx_sse, address)
+        found = await differences(by_httpx_sse, address)
     assert set(found) == HTTPX_SSE, found
 
 
-async def test_where_sseclient_departs() -> None:
-    """sseclient-py parses the rest as a browser does."""
+async def test_sseclient_has_known_differences() -> None:
+    """sseclient-py parses all other entries as a browser does."""
     async with replayed([entry.stream for entry in CORPUS]) as address:
-        found = await departures(by_sseclient, address)
+        found = await differences(by_sseclient, address)
     assert set(found) == SSECLIENT, found
 
 
-async def test_curl_hands_over_every_byte() -> None:
-    """Nothing is added, lost or turned into something else on the way."""
+async def test_curl_returns_every_byte() -> None:
+    """curl returns exactly the bytes that were sent."""
     async with replayed([entry.stream for entry in CORPUS]) as address:
         for i, entry in enumerate(CORPUS[::6]):
             status, _, body = await curl(f"{address}/whole/{i * 6}")
             assert (status, body) == (200, entry.stream), entry.name
 
 
-def test_the_reader_of_the_tests_hears_the_same() -> None:
-    """Our own parser agrees with the corpus, but for unknown fields, which it refuses on purpose."""
+def test_the_tests_parser_agrees_with_the_corpus() -> None:
+    """The tests' parser agrees with the corpus; it refuses unknown fields on purpose."""
     for entry in CORPUS:
         if entry.name in {"field-unknown", "field-parsing", "bom", "bom-2"}:
             continue
-        assert [(one.event, one.data, one.id) for one in parse(entry.stream)] == entry.heard, entry.name
+        assert [(one.event, one.data, one.id) for one in parse(entry.stream)] == entry.events, entry.name
 
 
 def hostile_texts(count: int = 200) -> list[str]:
-    """Texts of what breaks lines, fields, ids and encodings, in any order."""
+    """Return texts of random pieces that can break lines, fields, ids and encodings."""
     pieces = [
         "\r",
         "\n",
@@ -111,24 +111,24 @@ def hostile_texts(count: int = 200) -> list[str]:
 
 
 @pytest.mark.system
-async def test_whatever_we_encode_is_heard_as_it_was() -> None:
-    """format-newlines, -leading-space, -null-character, -utf-8: a text comes back equal through every reader."""
+async def test_any_encoded_text_is_read_back_equal() -> None:
+    """Every reader returns an equal text: format-newlines, -leading-space, -null-character, -utf-8."""
     texts = hostile_texts()
     stream = b"".join(connection_event(json.dumps(text, ensure_ascii=False)) for text in texts)
     async with replayed([stream]) as address, chromium(address) as window:
         page = await window.open("/healthz")
         for read in (by_chromium(page), by_npm, by_httpx_sse, by_sseclient):
-            (heard,) = await read([(f"{address}/bytes/0", ["connection"])])
-            assert [json.loads(data) for _, data, _ in heard] == texts
+            (received,) = await read([(f"{address}/bytes/0", ["connection"])])
+            assert [json.loads(data) for _, data, _ in received] == texts
 
 
-async def test_half_an_event_leaves_no_trace() -> None:
-    """format-data-before-final-empty-line: what was cut before its end is not heard, and its id is not sent back."""
-    asked: list[str] = []
+async def test_an_unfinished_event_is_ignored() -> None:
+    """format-data-before-final-empty-line: an unfinished event is not dispatched, and its id is not sent."""
+    sent_ids: list[str] = []
 
     async def stream(request: Request) -> Response:
-        asked.append(request.headers.get("last-event-id", ""))
-        number = len(asked)
+        sent_ids.append(request.headers.get("last-event-id", ""))
+        number = len(sent_ids)
         pieces = [f"retry: 50\nid: 7-{number}\nevent: number\ndata: {number}\n\n", "id: 7-9\nevent: number\ndata: 9"]
         return StreamingResponse(iter(pieces), headers={"content-type": "text/event-stream"})
 
@@ -138,14 +138,14 @@ async def test_half_an_event_leaves_no_trace() -> None:
     app = Starlette(routes=[Route("/sse", stream), Route("/healthz", blank), Route("/favicon.ico", blank)])
     async with running_server(app) as address, chromium(address) as window:
         page = await window.open("/healthz")
-        heard = await page.evaluate(
+        received = await page.evaluate(
             """() => new Promise(done => {
-                const heard = [], source = new EventSource('/sse');
+                const received = [], source = new EventSource('/sse');
                 source.addEventListener('number', event => {
-                    heard.push([event.data, event.lastEventId]);
-                    if (heard.length === 3) { source.close(); done(heard); }
+                    received.push([event.data, event.lastEventId]);
+                    if (received.length === 3) { source.close(); done(received); }
                 });
             })"""
         )
-    assert heard == [["1", "7-1"], ["2", "7-2"], ["3", "7-3"]]
-    assert asked[:3] == ["", "7-1", "7-2"]
+    assert received == [["1", "7-1"], ["2", "7-2"], ["3", "7-3"]]
+    assert sent_ids[:3] == ["", "7-1", "7-2"]

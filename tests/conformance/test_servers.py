@@ -1,4 +1,4 @@
-"""The same questions to our stream on both of its ways, to sse-starlette's own response, and to a careless server."""
+"""The conformance checks on our stream over ASGI and over the socket, on sse-starlette, and on a wrong server."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.system
 
 
 async def failing(address: str) -> set[str]:
-    """The rows that do not hold; the table is printed."""
+    """Run the checks and print the table; return the rows that failed."""
     with anyio.fail_after(120):
         found = await examine(address)
     for finding in found:
@@ -32,14 +32,14 @@ async def failing(address: str) -> set[str]:
 
 
 @pytest.mark.parametrize("http", ["httptools", HandoverProtocol], ids=["asgi", "socket"])
-async def test_our_stream_owes_its_readers_nothing(tmp_path: Path, http: Any) -> None:
-    """Every row holds, for all readers, whichever way the bytes go."""
+async def test_our_stream_passes_every_check(tmp_path: Path, http: Any) -> None:
+    """Every check passes, over ASGI and over the socket."""
     async with live_site(tmp_path, hours=1, http=http) as site:
         assert await failing(f"{site.address}/sse/?timer=0") == set()
 
 
-async def test_what_the_bare_response_of_sse_starlette_leaves_open(tmp_path: Path) -> None:
-    """The answer that most would write: right in its bytes, silent about when to come back."""
+async def test_a_bare_response_of_sse_starlette_fails_two_checks(tmp_path: Path) -> None:
+    """The usual response has correct bytes, but no reconnection time and no `no-transform`."""
 
     async def numbers() -> AsyncIterator[dict[str, str]]:
         for i in range(1_000):
@@ -50,11 +50,11 @@ async def test_what_the_bare_response_of_sse_starlette_leaves_open(tmp_path: Pat
         return EventSourceResponse(numbers())
 
     async with running_server(Starlette(routes=[Route("/sse/", stream)])) as address:
-        assert await failing(f"{address}/sse/?") == {"no proxy transforms it", "it says when to come back"}
+        assert await failing(f"{address}/sse/?") == {"no proxy transforms it", "it has a reconnection time"}
 
 
-async def test_a_careless_server_is_found_out() -> None:
-    """A wrong type, a mark before the first byte, strange fields and ids: each is a row of its own."""
+async def test_a_wrong_server_fails_the_checks() -> None:
+    """A wrong type, a byte order mark, unknown fields and wrong ids each fail a check."""
 
     async def pieces() -> AsyncIterator[bytes]:
         yield b"\xef\xbb\xbfretry: soon\nnumber: 1\nid: <1>\ndata: x\n\n"
@@ -69,9 +69,9 @@ async def test_a_careless_server_is_found_out() -> None:
     assert found >= {
         "the type is that of an event stream",
         "no cache keeps it",
-        "nginx is told not to buffer",
+        "nginx does not buffer it",
         "there is no byte order mark",
         "a browser knows every field",
         "ids can be sent back",
-        "it says when to come back",
+        "it has a reconnection time",
     }

@@ -1,7 +1,7 @@
-"""Our client lives with either answer to every question that the exchange's documents leave open.
+"""Our client works with either answer to every question that the exchange's documents leave open.
 
-Each switch of the simulator is turned the other way, and the same life is led: log in, hear prices, lose the connection
-for want of credits, come back, log in again, hear prices.
+Each switch of the simulator is set to another value, and the client must do the same: log in, receive prices, lose the
+connection for a lack of credits, reconnect, log in again, and receive prices.
 """
 
 from dataclasses import fields
@@ -14,7 +14,7 @@ from cryptomarket.deribit.auth import Credentials, GrantType, Secret
 from cryptomarket.simulator.exchange import Switches, running_exchange
 from tests.deribit.following import following
 
-#: The other values of each switch that is no boolean; booleans are turned round.
+#: The other values of each switch that is no boolean; booleans are inverted.
 OTHERS: dict[str, list[Any]] = {
     "test_request_seconds": [0.5],
     "session_expires_in": [900, 315_360_000],
@@ -28,35 +28,35 @@ BOOLEANS = [(field.name, not field.default) for field in fields(Switches) if isi
 NUMBERS = [(name, value) for name, values in OTHERS.items() for value in values]
 
 
-def test_every_switch_is_turned() -> None:
-    """A new switch is tried here too."""
+def test_every_switch_is_tested() -> None:
+    """A new switch must be tested here too."""
     assert {name for name, _ in BOOLEANS + NUMBERS} == {field.name for field in fields(Switches)}
 
 
-@pytest.mark.parametrize("turned", [BOOLEANS, NUMBERS], ids=["booleans", "numbers"])
-async def test_the_client_lives_with_the_other_answer(turned: list[tuple[str, Any]]) -> None:
-    """One life for each switch turned, all at the same time: they mostly wait."""
+@pytest.mark.parametrize("switches", [BOOLEANS, NUMBERS], ids=["booleans", "numbers"])
+async def test_the_client_works_with_the_other_answer(switches: list[tuple[str, Any]]) -> None:
+    """The client logs in and reconnects with each switch; all run at once, because they mostly wait."""
     failed: dict[str, BaseException] = {}
 
-    async def live(name: str, value: Any) -> None:
+    async def run_one(name: str, value: Any) -> None:
         try:
-            await _life(Switches(**{name: value}))
+            await _log_in_and_reconnect(Switches(**{name: value}))
         except Exception as exc:
             failed[f"{name}={value}"] = exc
 
     async with anyio.create_task_group() as tasks:
-        for name, value in turned:
-            tasks.start_soon(live, name, value)
+        for name, value in switches:
+            tasks.start_soon(run_one, name, value)
     assert failed == {}
 
 
-async def _life(switches: Switches) -> None:
-    """Prices before and after the exchange ends the session, logged in both times, never on two connections."""
+async def _log_in_and_reconnect(switches: Switches) -> None:
+    """Check logins and prices before and after the exchange ends the session, and that there is one connection."""
     key = Credentials("demo", Secret("demo-secret"))
-    words: dict[str, Any] = {"credentials": key, "grant_type": GrantType.SIGNATURE}
+    login: dict[str, Any] = {"credentials": key, "grant_type": GrantType.SIGNATURE}
     async with (
         running_exchange(time_scale=10, switches=switches) as exchange,
-        following(exchange.ws_url, "btc_usd", "BTC-PERPETUAL", **words) as follower,
+        following(exchange.ws_url, "btc_usd", "BTC-PERPETUAL", **login) as follower,
     ):
         await follower.tick_of("BTC-PERPETUAL")
         await follower.tick_of("btc_usd")
@@ -65,7 +65,7 @@ async def _life(switches: Switches) -> None:
         session.ask()
         await follower.until(lambda: session.methods()[-1] == "public/test")
         exchange.inject("too_many")
-        session.ask()  # whatever is asked next gets 10028, and the session ends
+        session.ask()  # the next request gets 10028, and the session ends
         await follower.until(lambda: session not in exchange.sessions)
         await follower.until(lambda: len(exchange.opened_sessions) > 1, within=15)
         await follower.tick_of("BTC-PERPETUAL", within=15)

@@ -1,4 +1,4 @@
-"""A charting client that knows only the UDF protocol reads our datafeed."""
+"""A charting client that is written from the UDF protocol alone reads our datafeed."""
 
 import json
 import shutil
@@ -17,14 +17,14 @@ CLIENT = Path(__file__).with_name("udf_client.mjs")
 
 
 def recorded() -> list[Price]:
-    """Thirty hours of minutes before noon, with holes of a minute, of an hour and of five."""
+    """Return thirty hours of minutes before noon, of which one, sixty and three hundred in a row are missing."""
     whole = prices("btc_usd", NOON - 30 * 3600, 30 * 60, first=Decimal("64000.10"))
     gone = [(700, 701), (900, 960), (1200, 1500)]
     return [price for i, price in enumerate(whole) if not any(a <= i < b for a, b in gone)]
 
 
-async def test_two_hundred_windows_hold_no_duplicate_and_no_unsorted_bar(tmp_path: Path) -> None:
-    """In any window of any resolution bars rise, are on their grid, and are those that scrolling showed."""
+async def test_two_hundred_windows_have_no_duplicate_and_no_unsorted_bar(tmp_path: Path) -> None:
+    """In any window of any resolution bars are sorted, on their grid, and equal to those of scrolling."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("no node on this machine")
