@@ -1,4 +1,4 @@
-"""The compose file and what it mounts: confined services, one gigabyte, databases out of reach, settings that exist."""
+"""The compose file and the files that it mounts."""
 
 import json
 import re
@@ -19,8 +19,8 @@ SERVICES = sorted(composition().services)
 PROFILES = sorted({profile for service in composition().services.values() for profile in service.profiles})
 
 
-def test_the_profiles_are_those_of_the_documentation() -> None:
-    """What can be started is what is described."""
+def test_every_profile_is_documented() -> None:
+    """docs/operate.md names every profile."""
     assert PROFILES == ["celery", "minimal", "observability", "scale"]
     document = (ROOT / "docs" / "operate.md").read_text()
     assert [profile for profile in PROFILES if f"`{profile}`" not in document] == []
@@ -29,7 +29,7 @@ def test_the_profiles_are_those_of_the_documentation() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_service_is_confined(name: str) -> None:
-    """A broken service can neither write its image, gain rights, eat the machine, nor stay down."""
+    """A service cannot write its image, gain privileges, or use unlimited processes, space or log."""
     service = composition().services[name]
     assert service.read_only is True
     assert service.cap_drop == ["ALL"]
@@ -42,20 +42,20 @@ def test_every_service_is_confined(name: str) -> None:
 
 
 @pytest.mark.parametrize("profile", [None, *PROFILES])
-def test_what_runs_together_fits_into_a_gigabyte(profile: str | None) -> None:
-    """The limits of the default services and of one profile sum to no more than 1 GB."""
+def test_services_of_a_profile_fit_into_a_gigabyte(profile: str | None) -> None:
+    """The memory limits of the default services and one profile sum to at most 1 GB."""
     assert sum(megabytes(service.mem_limit) for service in composition().together(profile).values()) <= 1024
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_service_says_whether_it_is_well(name: str) -> None:
-    """By a check of its own or its image's; what runs once says it by its end."""
+def test_every_service_has_a_health_check(name: str) -> None:
+    """A service has its own or its image's health check; one that runs once has none."""
     service = composition().services[name]
     if service.restart == "no":
         assert service.healthcheck is not None
         assert service.healthcheck.disable
     elif service.healthcheck is None:
-        assert service.build == "."  # our image has one, and runs its own command
+        assert service.build == "."  # our image has a health check for its own command
         assert service.command is None
     else:
         assert service.healthcheck.test[0] in ("CMD", "CMD-SHELL")
@@ -63,8 +63,8 @@ def test_every_service_says_whether_it_is_well(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_services_wait_for_what_they_need(name: str) -> None:
-    """Each other service exists and can reach the condition; databases are migrated once, before anybody uses them."""
+def test_services_wait_for_their_dependencies(name: str) -> None:
+    """Each dependency has a reachable condition, and the database is migrated before it is used."""
     services = composition().services
     service = services[name]
     for other, wanted in service.depends_on.items():
@@ -75,8 +75,8 @@ def test_services_wait_for_what_they_need(name: str) -> None:
         assert ("postgres" if name == "migrate" else "migrate") in service.depends_on
 
 
-def test_the_databases_are_out_of_reach() -> None:
-    """Ports outside are for this machine alone; the databases and the numbers have no way out either."""
+def test_the_databases_are_on_an_internal_network() -> None:
+    """Ports are published on loopback only; the networks of databases and metrics are internal."""
     services, networks = composition().services, composition().networks
     with_ports = {name for name, service in services.items() if service.ports}
     assert with_ports == {"gateway", "minimal", "front", "grafana"}
@@ -90,8 +90,8 @@ def test_the_databases_are_out_of_reach() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_what_is_mounted_exists(name: str) -> None:
-    """Each file is in the tree and read only, each volume is declared; certificates are the operator's."""
+def test_every_mount_exists(name: str) -> None:
+    """Each mounted file exists and is read-only, and each volume is declared; operators add the certificates."""
     for mount in composition().services[name].volumes:
         source, target, *mode = mount.split(":")
         assert target.startswith("/")
@@ -103,7 +103,7 @@ def test_what_is_mounted_exists(name: str) -> None:
 
 
 def test_every_variable_of_the_compose_file_is_a_setting() -> None:
-    """A setting that was renamed is renamed here too; `CRYPTOMARKET_FRONT` is compose's own."""
+    """Every variable is a setting, except `CRYPTOMARKET_FRONT`, which only the compose file uses."""
     text = FILE.read_text() + (ROOT / "Dockerfile").read_text()
     settings = {PREFIX + name.upper() for name in Settings.model_fields}
     assert set(re.findall(PREFIX + r"[A-Z_]*[A-Z]", text)) - settings == {"CRYPTOMARKET_FRONT"}
@@ -111,10 +111,10 @@ def test_every_variable_of_the_compose_file_is_a_setting() -> None:
 
 @pytest.mark.parametrize("password", [None, "s3cret"])
 @pytest.mark.parametrize("name", ["gateway", "gateway-2", "minimal", "migrate", "worker", "beat"])
-def test_our_programs_accept_what_compose_gives_them(
+def test_our_programs_accept_the_environment_of_compose(
     monkeypatch: pytest.MonkeyPatch, name: str, password: str | None
 ) -> None:
-    """The addresses, the port and the rest pass the check of the settings, with and without `.env`."""
+    """The environment of each service is valid, with and without passwords in `.env`."""
     chosen = {"POSTGRES_PASSWORD": password, "REDIS_PASSWORD": password} if password else {}
     for variable, value in environment(name, chosen).items():
         monkeypatch.setenv(variable, value)
@@ -130,28 +130,28 @@ def test_our_programs_accept_what_compose_gives_them(
     assert redis.get_secret_value() == f"redis://{account}:{password or 'cryptomarket'}@redis:6379/0"
 
 
-def test_two_gateways_share_the_key_that_seals_logins() -> None:
-    """A person who logged in at one is known at the other."""
+def test_two_gateways_share_the_encryption_key() -> None:
+    """The key is in a shared volume, so that both know a person who logged in."""
     services = composition().services
     assert services["gateway"].volumes == services["gateway-2"].volumes == ["keys:/data"]
 
 
 def test_the_container_outlives_its_drain() -> None:
-    """The streams get their clean end before the container is killed."""
+    """The grace period is longer than the drain of streams."""
     for name in ("gateway", "gateway-2", "minimal"):
         grace = float(composition().services[name].stop_grace_period.removesuffix("s"))
         assert grace > Settings.model_fields["drain_seconds"].default + 10
 
 
 def test_images_are_pinned_above_known_vulnerabilities() -> None:
-    """Each image names one exact version, at or above the floor of its line."""
+    """Each image has one exact version, at or above the floor of its release line."""
     for service in composition().services.values():
         if service.build is None:
             above_floor(service.image)
 
 
 def test_compose_itself_accepts_the_file() -> None:
-    """Where there is a docker client with compose, it reads every profile without a word."""
+    """`docker compose config` accepts every profile without a warning."""
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, timeout=60).returncode:
         pytest.skip("no docker compose here")
@@ -160,8 +160,8 @@ def test_compose_itself_accepts_the_file() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_prometheus_asks_the_gateways() -> None:
-    """By the names and the port of the compose file, on the path that is there."""
+def test_prometheus_scrapes_the_gateways() -> None:
+    """The scrape configuration has the names and port of the compose file and the path `/metrics`."""
     (job,) = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())["scrape_configs"]
     (found,) = job["dns_sd_configs"]
     assert set(found["names"]) == {name for name in SERVICES if name.startswith("gateway")}
@@ -170,7 +170,7 @@ def test_prometheus_asks_the_gateways() -> None:
 
 
 def test_grafana_finds_its_dashboard() -> None:
-    """The provisioned folder is the mounted one, and the source of the numbers is the one the dashboard names."""
+    """The provisioned folder is mounted, and the dashboard uses the provisioned data source."""
     folder = ROOT / "deploy" / "grafana"
     (provider,) = yaml.safe_load((folder / "provisioning/dashboards/cryptomarket.yml").read_text())["providers"]
     assert any(

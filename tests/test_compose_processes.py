@@ -1,4 +1,4 @@
-"""What docker-compose.yml starts, started by hand: the same programs, commands and environment, on free ports."""
+"""The services of docker-compose.yml as processes: the same commands and environment, on free ports."""
 
 import contextlib
 import os
@@ -44,8 +44,8 @@ MANY_STREAMS = """
 """
 
 
-def surroundings(folder: Path, service: str, database: str, redis: RedisServer, exchange: Exchange) -> dict[str, str]:
-    """The environment of a service, with the addresses of the machine in place of those of the containers."""
+def variables_of(folder: Path, service: str, database: str, redis: RedisServer, exchange: Exchange) -> dict[str, str]:
+    """Return the environment of a service, with addresses of this machine instead of containers."""
     inside = environment(service, PASSWORDS)
     address = inside["CRYPTOMARKET_REDIS_URL"].replace("redis:6379", f"127.0.0.1:{redis.port}")
     here = {
@@ -63,29 +63,29 @@ def surroundings(folder: Path, service: str, database: str, redis: RedisServer, 
 
 
 def command_of(service: str) -> list[str]:
-    """The command of a service, run by this Python; without one it is the image's."""
+    """Return the command of a service, or of the image, for this Python."""
     program, *arguments = composition().services[service].command or ["cryptomarket", "serve"]
     return [sys.executable, "-m", program, *arguments]
 
 
 @contextlib.asynccontextmanager
 async def gateways(folder: Path, database: str, redis: RedisServer, exchange: Exchange) -> AsyncIterator[list[Program]]:
-    """The database migrated by its job, then both gateways, with the folder as their shared volume."""
-    surrounded = surroundings(folder, "migrate", database, redis, exchange)
-    async with running_command(folder, command_of("migrate"), surrounded) as job:
+    """Run the migration, then both gateways, with the folder as their shared volume."""
+    variables = variables_of(folder, "migrate", database, redis, exchange)
+    async with running_command(folder, command_of("migrate"), variables) as job:
         with anyio.fail_after(120):
             assert await job.process.wait() == 0, job.log
     async with AsyncExitStack() as stack:
         found = []
         for name in ("gateway", "gateway-2"):
-            surrounded = surroundings(folder, name, database, redis, exchange)
-            found.append(await stack.enter_async_context(running_command(folder, command_of(name), surrounded)))
+            variables = variables_of(folder, name, database, redis, exchange)
+            found.append(await stack.enter_async_context(running_command(folder, command_of(name), variables)))
             await found[-1].url()
         yield found
 
 
-async def test_two_gateways_behind_one_front(tmp_path: Path, postgres_url: str) -> None:
-    """Ten streams in one browser, numbers kept inside, and no answer to a stream that would end it for good."""
+async def test_two_gateways_behind_nginx(tmp_path: Path, postgres_url: str) -> None:
+    """A browser has ten streams, `/metrics` is not public, and without gateways a stream gets a `retry:`."""
     async with (
         running_exchange() as exchange,
         redis_with_accounts(tmp_path) as redis,
@@ -93,11 +93,11 @@ async def test_two_gateways_behind_one_front(tmp_path: Path, postgres_url: str) 
     ):
         addresses = [(await node.url()).removeprefix("http://") for node in nodes]
         trust = ssl.create_default_context()
-        async with running_nginx(tmp_path, addresses) as (url, front):
+        async with running_nginx(tmp_path, addresses) as (url, nginx):
             await eventually(
-                lambda: front.process.returncode is not None or (tmp_path / "nginx.pid").exists(), "nginx", 60
+                lambda: nginx.process.returncode is not None or (tmp_path / "nginx.pid").exists(), "nginx", 60
             )
-            assert front.process.returncode is None, front.log
+            assert nginx.process.returncode is None, nginx.log
             trust.load_verify_locations(tmp_path / "certificates" / "tls.crt")
             async with httpx2.AsyncClient(verify=trust, base_url=url, timeout=60) as client:
                 with anyio.fail_after(120):
@@ -114,7 +114,7 @@ async def test_two_gateways_behind_one_front(tmp_path: Path, postgres_url: str) 
 
 
 async def streams_in_a_browser(url: str, count: int) -> list[int]:
-    """The state of so many streams of one page, once each of them has brought a price."""
+    """Open ``count`` streams in one page; return their states after each has received a price."""
     path = os.environ.get("CRYPTOMARKET_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("no Chromium on this machine (set CRYPTOMARKET_CHROMIUM)")
@@ -129,18 +129,18 @@ async def streams_in_a_browser(url: str, count: int) -> list[int]:
     return list(found)
 
 
-async def test_a_worker_and_a_beat_beside_a_gateway(tmp_path: Path, sqlite_url: str) -> None:
-    """They store prices with what their account may do, and show that they live; the gateway stores nothing."""
+async def test_celery_stores_prices_beside_a_gateway(tmp_path: Path, sqlite_url: str) -> None:
+    """A worker and a beat store prices and write their health file; Redis refuses none of their commands."""
     async with running_exchange() as exchange, redis_with_accounts(tmp_path) as redis, AsyncExitStack() as stack:
         async with StoredHistory(sqlite_url) as store:
             await store.migrate()
         quick = {"CRYPTOMARKET_CELERY_INTERVAL": "1", "CRYPTOMARKET_SNAPSHOT_INTERVAL": "1"}
         for name in ("gateway", "worker", "beat"):
-            surrounded = surroundings(tmp_path, name, sqlite_url, redis, exchange) | quick
-            surrounded["CRYPTOMARKET_RECORDER"] = "off"
-            python, *words = command_of(name)  # the interpreter may lie below /tmp itself
+            variables = variables_of(tmp_path, name, sqlite_url, redis, exchange) | quick
+            variables["CRYPTOMARKET_RECORDER"] = "off"
+            python, *words = command_of(name)  # the path of the interpreter may begin with /tmp
             command = [python, *(word.replace("/tmp/", f"{tmp_path}/") for word in words)]
-            await stack.enter_async_context(running_command(tmp_path, command, surrounded))
+            await stack.enter_async_context(running_command(tmp_path, command, variables))
         async with StoredHistory(sqlite_url, interval=1) as store:
             with anyio.fail_after(240):
                 while len(rows := (await store.prices("btc_usd")).data) < 3:
@@ -151,7 +151,7 @@ async def test_a_worker_and_a_beat_beside_a_gateway(tmp_path: Path, sqlite_url: 
 
 
 async def test_the_account_of_the_gateway_may_do_its_work(tmp_path: Path) -> None:
-    """The cache of logins, the requests and the bus run with it, and nothing of theirs is refused."""
+    """Redis refuses no command of the login cache, the requests and the bus."""
     async with redis_with_accounts(tmp_path) as server:
         url = account_url(server, "cryptomarket")
         async with redis_cache(url) as cache:
@@ -166,13 +166,13 @@ async def test_the_account_of_the_gateway_may_do_its_work(tmp_path: Path) -> Non
         assert await answered(url) == b"done: request"
         async with redis_client(url) as redis, anyio.create_task_group() as tasks:
             leader, follower = RedisBus(redis, "n1"), RedisBus(redis, "n2")
-            heard: list[Message] = []
-            follower.subscribe(heard.append)
+            received: list[Message] = []
+            follower.subscribe(received.append)
             leader.lead(1)
             for bus in (leader, follower):
                 await tasks.start(bus.run)
             with anyio.fail_after(120):
-                while not any(isinstance(message, Tick) for message in heard):
+                while not any(isinstance(message, Tick) for message in received):
                     leader.publish(Tick("btc_usd", Decimal(1), int(time.time() * 1000)))
                     await anyio.sleep(0.05)
             tasks.cancel_scope.cancel()
@@ -180,7 +180,7 @@ async def test_the_account_of_the_gateway_may_do_its_work(tmp_path: Path) -> Non
 
 
 async def answered(url: str) -> bytes:
-    """The reply of one node to a request of another."""
+    """Send a request from one node to another; return the reply."""
 
     async def handle(body: bytes) -> bytes:
         return b"done: " + body
@@ -197,7 +197,7 @@ async def answered(url: str) -> bytes:
 
 @pytest.mark.parametrize("account", ["cryptomarket", "celery"])
 async def test_an_account_may_do_nothing_else(tmp_path: Path, account: str) -> None:
-    """No command that reads or changes the server, runs programs or sees foreign keys; nobody is let in nameless."""
+    """Redis refuses administration, scripts and other keys to the account, and clients without an account."""
     forbidden = ["CONFIG GET *", "FLUSHALL", "KEYS *", "EVAL return(1) 0", "ACL LIST", "SHUTDOWN"]
     forbidden += ["MONITOR", "REPLICAOF NO ONE", "SCRIPT FLUSH", "MODULE LIST", "CLIENT LIST", "CLIENT KILL x:1"]
     forbidden += ["GET other", "SET other 1", "MGET deribit:x other", "SUBSCRIBE other", "SAVE", "LASTSAVE"]
@@ -209,6 +209,6 @@ async def test_an_account_may_do_nothing_else(tmp_path: Path, account: str) -> N
             for command in forbidden:
                 with pytest.raises(NoPermissionError):
                     await redis.execute_command(*command.split())
-        async with Redis.from_url(server.url) as stranger:
+        async with Redis.from_url(server.url) as anonymous:
             with pytest.raises(Exception, match=r"(?i)authenticat"):
-                await stranger.get("cryptomarket:celery:x")
+                await anonymous.get("cryptomarket:celery:x")

@@ -1,4 +1,4 @@
-"""The program as its container runs it, without a container: no capabilities, no new rights, one folder to write in."""
+"""The program with the limits of its container: no capabilities, no new privileges, one writable folder."""
 
 import os
 import re
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.system
 
 MEGABYTE = 2**20
 
-#: Everything is read only but the folder, which is the working directory; then all rights are given up for good.
+#: Makes everything read-only except the working directory, and drops all capabilities.
 CONFINED = """
 set -e
 mount --bind "$DATA" "$DATA"
@@ -33,7 +33,7 @@ exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all --ambient-caps=-
 
 
 def confining(folder: Path) -> list[str]:
-    """The beginning of a command that confines the rest of it; skips where this machine does not allow that."""
+    """Return the start of a command that confines the rest; skip the test where the machine does not allow it."""
     missing = [name for name in ("unshare", "setpriv", "mount") if shutil.which(name) is None]
     if missing or os.geteuid() != 0:
         pytest.skip(f"cannot confine here: {f'no {missing[0]}' if missing else 'not root'}")
@@ -46,23 +46,23 @@ def confining(folder: Path) -> list[str]:
     return command
 
 
-def rights(program: Program) -> dict[str, str]:
-    """What the kernel says that the process may do."""
+def capabilities(program: Program) -> dict[str, str]:
+    """Return the capabilities of the process from the kernel."""
     status = Path(f"/proc/{program.process.pid}/status").read_text()
     return dict(re.findall(r"^(NoNewPrivs|CapEff|CapPrm|CapBnd):\t(\S+)$", status, re.MULTILINE))
 
 
-async def test_the_gateway_needs_no_rights_and_one_folder(tmp_path: Path) -> None:
-    """It makes its database and its key, streams, answers and stops in order, within the memory of its container."""
+async def test_the_gateway_needs_no_capabilities_and_one_folder(tmp_path: Path) -> None:
+    """A confined gateway creates its database and key, serves, and stops within the memory of its container."""
     command = [*confining(tmp_path), sys.executable, "-W", "error", "-m", "cryptomarket", "serve"]
     async with running_exchange() as exchange, AsyncExitStack() as stack:
         settings = {"deribit_ws_url": exchange.ws_url, "deribit_http_url": exchange.http_url}
         settings["database_url"] = "sqlite+aiosqlite:///history.db"
-        surroundings = environment(tmp_path, **settings) | {"DATA": str(tmp_path)}
-        program = await stack.enter_async_context(running_command(tmp_path, command, surroundings))
+        variables = environment(tmp_path, **settings) | {"DATA": str(tmp_path)}
+        program = await stack.enter_async_context(running_command(tmp_path, command, variables))
         url = await program.url()
         nothing = "0" * 16
-        assert rights(program) == {"NoNewPrivs": "1", "CapEff": nothing, "CapPrm": nothing, "CapBnd": nothing}
+        assert capabilities(program) == {"NoNewPrivs": "1", "CapEff": nothing, "CapPrm": nothing, "CapBnd": nothing}
         async with reading(f"{url}/sse/?timer=0") as stream:
             await stream.next("btc_usd")
         async with httpx2.AsyncClient(base_url=url, timeout=60) as client:

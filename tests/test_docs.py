@@ -14,13 +14,13 @@ LOG_METHODS = frozenset({"debug", "info", "warning", "error", "exception", "log"
 
 
 def anchors(document: Path) -> set[str]:
-    """The fragments that a document's headings can be reached by."""
+    """Return the fragments of a document's headings."""
     headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_link_leads_somewhere(document: Path) -> None:
+def test_no_link_is_dead(document: Path) -> None:
     """A link to a file names one that exists; a link to a heading names one of that file."""
     text = re.sub(r"^( {4}.*|```.*?^```)$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     dead = []
@@ -35,7 +35,7 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 
 def test_every_document_is_linked_from_the_readme() -> None:
-    """A reader finds each page of docs/ from the README."""
+    """The README links to each page of docs/."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [path.name for path in (ROOT / "docs").glob("*.md") if f"(docs/{path.name})" not in readme] == []
 

@@ -1,4 +1,4 @@
-"""The tree in the docstring of `cryptomarket.errors` against the classes of the package; nothing is imported but it."""
+"""The tree in the docstring of `cryptomarket.errors` has the exception classes of the package."""
 
 import ast
 import builtins
@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "cryptomarket"
 
 
 def drawn() -> dict[str, str]:
-    """Each class of the docstring's trees with its parent; the parents at the left margin are built in."""
+    """Return each class of the docstring's trees with its parent; the roots are built-in exceptions."""
     tree: dict[str, str] = {}
     above: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
@@ -24,7 +24,7 @@ def drawn() -> dict[str, str]:
 
 
 def defined() -> dict[str, str]:
-    """Each exception class of the package with the first of its bases."""
+    """Return each exception class of the package with its first base."""
     bases: dict[str, str] = {}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -38,11 +38,11 @@ def defined() -> dict[str, str]:
     return {name: bases[name] for name in exceptions & bases.keys()}
 
 
-def test_every_exception_class_is_drawn_under_its_parent() -> None:
-    """A class that is not in the docstring, or stands under another parent there, is named."""
+def test_the_tree_has_every_exception_class() -> None:
+    """The docstring has every exception class under its parent."""
     assert drawn() == defined()
 
 
-def test_a_bug_is_no_expected_error() -> None:
+def test_an_internal_error_is_no_expected_error() -> None:
     """Handlers of expected errors must not catch bugs."""
     assert not issubclass(errors.InternalError, errors.CryptomarketError)

@@ -1,4 +1,4 @@
-"""The image: exact versions, no root, a health check that follows the port."""
+"""The container image: exact versions, no root, and a health check of the configured port."""
 
 import functools
 import json
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 
 @functools.cache
 def instructions() -> list[tuple[str, str]]:
-    """The Dockerfile as (instruction, rest), with continued lines joined and comments left out."""
+    """Return the Dockerfile as (instruction, rest), without comments and with continued lines joined."""
     lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.lstrip().startswith("#")]
     joined = "\n".join(lines).replace("\\\n", " ")
     return [
@@ -35,25 +35,25 @@ def instructions() -> list[tuple[str, str]]:
 @functools.cache
 def final_stage() -> list[tuple[str, str]]:
     starts = [index for index, (word, _) in enumerate(instructions()) if word == "FROM"]
-    assert len(starts) > 1, "what builds and what runs are two stages"
+    assert len(starts) > 1, "the image is built and run in two stages"
     return instructions()[starts[-1] :]
 
 
 def test_the_image_does_not_run_as_root() -> None:
-    """The process has a number of its own, which Kubernetes can check too."""
+    """The user is a number other than 0, which Kubernetes can check."""
     (user,) = [rest for word, rest in final_stage() if word == "USER"]
     assert int(user) > 0
     assert composition().services["gateway"].user.split(":")[0] == user
 
 
-def test_the_image_starts_the_gateway_for_others() -> None:
-    """The command listens on all addresses of the container, and signals reach it without a shell between."""
+def test_the_image_serves_on_all_addresses() -> None:
+    """The command listens on all addresses of the container, and receives signals without a shell between."""
     (command,) = [json.loads(rest) for word, rest in final_stage() if word == "CMD"]
     assert command == ["cryptomarket", "serve", "--host", "0.0.0.0"]
 
 
 def test_the_image_installs_only_what_is_locked() -> None:
-    """Every installation checks hashes, or takes our own wheel without looking anywhere else."""
+    """Every installation checks hashes, or installs our own wheel without an index."""
     installs = re.findall(
         r"pip (?:--python \S+ )?install [^&]*", " ".join(rest for word, rest in instructions() if word == "RUN")
     )
@@ -63,8 +63,8 @@ def test_the_image_installs_only_what_is_locked() -> None:
     assert not re.search(r"\b(apt-get|curl|gcc|build-essential)\b", " ".join(rest for _, rest in instructions()))
 
 
-def test_everything_copied_into_the_image_is_let_in() -> None:
-    """`.dockerignore` starts from nothing, lets in what the Dockerfile copies, and never `.env`."""
+def test_dockerignore_allows_exactly_what_is_copied() -> None:
+    """`.dockerignore` excludes everything except what the Dockerfile copies, and always `.env`."""
     rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     copied = {
         source.split("/")[0]
@@ -98,13 +98,13 @@ def server() -> Iterator[HTTPServer]:
 
 
 @pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (500, False)])
-def test_the_health_check_tells_well_from_ill(server: HTTPServer, status: int, healthy: bool) -> None:
-    """The check of the image is a command that runs with Python alone and follows the configured port."""
+def test_the_health_check_follows_the_status(server: HTTPServer, status: int, healthy: bool) -> None:
+    """The health check runs with Python alone, and requests the configured port."""
     server.status = status  # type: ignore[attr-defined]
     assert (_check_health(server.server_port) == 0) is healthy
 
 
-def test_the_health_check_notices_that_nobody_listens(server: HTTPServer) -> None:
+def test_the_health_check_fails_without_a_listener(server: HTTPServer) -> None:
     """A process that does not listen is not healthy."""
     port = server.server_port
     server.socket.close()
@@ -120,8 +120,8 @@ def _check_health(port: int) -> int:
     return done.returncode
 
 
-def test_the_image_stands_on_a_pinned_one() -> None:
-    """Each base names one exact version, at or above the floor of its line."""
+def test_base_images_are_pinned() -> None:
+    """Each base image has one exact version, at or above the floor of its release line."""
     for word, rest in instructions():
         if word == "FROM":
             above_floor(rest.split()[0])

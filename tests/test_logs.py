@@ -1,4 +1,4 @@
-"""The logs: one readable line each, JSON for machines, never a secret."""
+"""Log lines: text or JSON, one line each, and without secrets."""
 
 import io
 import json
@@ -21,7 +21,7 @@ def _restored() -> Iterator[None]:
 
 
 def test_a_json_line_parses_and_cannot_be_forged() -> None:
-    """Line breaks in a value stay inside the one line."""
+    """A line break in a value does not start a new line."""
     out = io.StringIO()
     configure_logs(form="json", stream=out)
     structlog.get_logger("cryptomarket.test").info("something happened", reason="a\nlevel=critical")
@@ -29,19 +29,19 @@ def test_a_json_line_parses_and_cannot_be_forged() -> None:
     assert json.loads(line)["reason"] == "a\nlevel=critical"
 
 
-def test_libraries_speak_in_the_same_form() -> None:
-    """A warning of a library is a line like ours; its chatter is not shown."""
+def test_libraries_log_in_the_same_form() -> None:
+    """A warning of a library is a line like ours; its informational lines are not shown."""
     out = io.StringIO()
     configure_logs(form="json", stream=out)
-    logging.getLogger("uvicorn.error").info("chatter")
+    logging.getLogger("uvicorn.error").info("informational")
     logging.getLogger("uvicorn.error").warning("wrong")
     (line,) = out.getvalue().splitlines()
     assert json.loads(line)["event"] == "wrong"
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
-def test_a_secret_passed_by_mistake_is_starred(form: str) -> None:
-    """Values under telling names are never written, nor are local variables of a traceback."""
+def test_a_secret_is_masked(form: str) -> None:
+    """Values under secret names and local variables of a traceback are not written."""
     out = io.StringIO()
     configure_logs(form=form, stream=out)
 
@@ -57,7 +57,7 @@ def test_a_secret_passed_by_mistake_is_starred(form: str) -> None:
 
 
 def test_each_json_line_names_its_node() -> None:
-    """Lines of several processes in one place can be told apart; lines of libraries too."""
+    """Lines of ours and of libraries have the name of the node."""
     out = io.StringIO()
     configure_logs(form="json", stream=out, node="n1")
     structlog.get_logger("cryptomarket.test").info("ours")
