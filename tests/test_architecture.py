@@ -1,4 +1,4 @@
-"""The arrows between the rooms, and the habits that hold in all of them; read from the source, nothing is imported."""
+"""The allowed imports between the rooms, and rules for all of them; the source is parsed and not imported."""
 
 import ast
 import subprocess
@@ -11,12 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cryptomarket"
 
-#: Plain values that every room may know.
+#: Plain values that every room may import.
 VALUES = frozenset({"model", "errors", "backoff"})
 FEATURES = frozenset({"market", "deribit", "stream", "persons", "history", "cluster"})
-#: What is known about the exchange, as plain tables: every feature may import them, and they import nothing of ours.
+#: Plain tables of facts about the exchange: every feature may import them, and they import nothing of ours.
 PLAIN_TABLES = frozenset({"deribit.error_codes", "deribit.auth", "deribit.doors"})
-#: What reads the environment: the command line and the places where a program begins.
+#: Modules that read the settings: the command line and the entry points of programs.
 READS_SETTINGS = frozenset(
     {
         "cli",
@@ -30,12 +30,12 @@ READS_SETTINGS = frozenset(
     }
 )
 
-#: Each part and what it may import of ours beside itself and, where allowed above, the settings.
-#: A part is a room (a folder) or a file at the top; a file of a room stands for itself where a line names it.
+#: What each part may import of ours beside itself and, where allowed above, the settings.
+#: A part is a room (a folder) or a file at the top.
 ARROWS: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "backoff": frozenset(),
-    "model": frozenset({"errors"}),  # values that cannot be wrong say so with our errors
+    "model": frozenset({"errors"}),  # invalid values raise our errors
     "settings": VALUES,
     "logs": VALUES,
     **dict.fromkeys(FEATURES, VALUES),
@@ -51,8 +51,8 @@ ARROWS: dict[str, frozenset[str]] = {
     "__main__": frozenset({"cli"}),
 }
 
-#: Where a program begins: it may read the clock that it hands to the rooms.
-BEGINNINGS = frozenset({"cli", "app", "tasks"})
+#: The entry points of programs, which may read the clock that they pass to the rooms.
+ENTRY_POINTS = frozenset({"cli", "app", "tasks"})
 CLOCKS = frozenset(
     {
         "time.time",
@@ -70,7 +70,7 @@ USUAL_LINES, MOST_LINES = 400, 500
 
 @dataclass(frozen=True)
 class Module:
-    """One file: its name below the package (`deribit.api`), where it lies, and its syntax tree."""
+    """One file: its name below the package (`deribit.api`), its path and its syntax tree."""
 
     name: str
     path: Path
@@ -86,7 +86,7 @@ class Module:
 
 
 def modules(package: Path) -> list[Module]:
-    """Every module of the package; its own `__init__` has the empty name."""
+    """Return every module of the package; the name of its own `__init__` is empty."""
     found = []
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package).with_suffix("").parts
@@ -96,7 +96,7 @@ def modules(package: Path) -> list[Module]:
 
 
 def imports(module: Module, package: str = "cryptomarket") -> Iterator[tuple[int, str]]:
-    """Each import of ours in the module, anywhere in it: line and name below the package (the package: empty)."""
+    """Return each import of ours in the module: its line, and the name below the package (empty for the package)."""
     here = [package, *module.name.split(".")] if module.name else [package]
     folder = here if module.path.name == "__init__.py" else here[:-1]
     for node in ast.walk(module.tree):
@@ -106,7 +106,7 @@ def imports(module: Module, package: str = "cryptomarket") -> Iterator[tuple[int
         elif isinstance(node, ast.ImportFrom):
             above = folder[: len(folder) - node.level + 1] if node.level else []
             source = ".".join([*above, *([node.module] if node.module else [])])
-            # `from .. import market` names a module, `from ..market import x` a thing in one: the part is the same.
+            # `from .. import market` and `from ..market import x` have the same part.
             names = [f"{source}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Call) and called(node, {}).rpartition(".")[2] in {"import_module", "__import__"}:
             first = node.args[0] if node.args else None
@@ -117,7 +117,7 @@ def imports(module: Module, package: str = "cryptomarket") -> Iterator[tuple[int
 
 
 def forbidden_arrows(package: Path) -> list[str]:
-    """A sentence for every import that the table does not allow."""
+    """Return a message for every import that the table does not allow."""
     sentences = []
     parts = {path.stem if path.suffix == ".py" else path.name for path in package.iterdir()}
     for module in modules(package):
@@ -150,7 +150,7 @@ def forbidden_arrows(package: Path) -> list[str]:
 
 
 def called(node: ast.Call, known: dict[str, str]) -> str:
-    """The dotted name of what is called; `now()` after `from time import time as now` is `time.time`."""
+    """Return the dotted name of the called function: `time.time` for `now()` after `from time import time as now`."""
     words: list[str] = []
     inner: ast.expr = node.func
     while isinstance(inner, ast.Attribute):
@@ -162,7 +162,7 @@ def called(node: ast.Call, known: dict[str, str]) -> str:
 
 
 def foreign_names(tree: ast.Module) -> dict[str, str]:
-    """What each name that was imported from elsewhere stands for."""
+    """Return the full name of each name that is imported from other packages."""
     known: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -173,7 +173,7 @@ def foreign_names(tree: ast.Module) -> dict[str, str]:
 
 
 def calls(package: Path, wanted: Callable[[Module, str], str | None]) -> list[str]:
-    """A sentence for every call that the rule has something to say about."""
+    """Return a message for every call that breaks the rule."""
     return [
         f"{module.place}:{node.lineno} {words}"
         for module in modules(package)
@@ -190,7 +190,7 @@ def unowned_task(_module: Module, name: str) -> str | None:
 
 
 def read_clock(module: Module, name: str) -> str | None:
-    if name in CLOCKS and module.part not in BEGINNINGS:
+    if name in CLOCKS and module.part not in ENTRY_POINTS:
         return f"calls {name}: take the clock as an argument, with the function itself as its default"
     return None
 
@@ -209,7 +209,7 @@ def report(sentences: list[str]) -> None:
 
 
 def test_rooms_import_only_what_the_arrows_allow() -> None:
-    """Every import of the package follows the table; nobody but the beginnings reads the settings."""
+    """Every import follows the table, and only entry points import the settings."""
     report(forbidden_arrows(PACKAGE))
 
 
@@ -224,7 +224,7 @@ def test_rooms_import_only_what_the_arrows_allow() -> None:
         ("deribit/api.py", "def later():\n    from ..stream import manager\n"),
         ("deribit/api.py", "import importlib\nimportlib.import_module('cryptomarket.stream')\n"),
         ("database/migrations/versions/one.py", "from ....stream import manager\n"),
-        ("model.py", "from .market.latest import Board\n"),
+        ("model.py", "from .market.latest import LatestValues\n"),
         ("logs.py", "from .settings import Settings\n"),
         ("web/app.py", "from ..settings import Settings\n"),
         ("web/app.py", "from ..deribit.api import Api\n"),
@@ -239,8 +239,8 @@ def test_rooms_import_only_what_the_arrows_allow() -> None:
         ("novelty.py", ""),
     ],
 )
-def test_a_forbidden_arrow_is_seen(tmp_path: Path, place: str, text: str) -> None:
-    """The checker sees each form of a forbidden import, and says where it is."""
+def test_a_forbidden_import_is_found(tmp_path: Path, place: str, text: str) -> None:
+    """The checker finds each form of a forbidden import, and reports its place."""
     present = dict.fromkeys(["model.py", "logs.py", "settings.py", "errors.py"], "")
     package = write(
         tmp_path,
@@ -277,8 +277,8 @@ def test_a_forbidden_arrow_is_seen(tmp_path: Path, place: str, text: str) -> Non
         ),
     ],
 )
-def test_an_allowed_arrow_passes(tmp_path: Path, place: str, text: str) -> None:
-    """Imports of the own room, of values, of libraries and along the arrows are nobody's business."""
+def test_an_allowed_import_passes(tmp_path: Path, place: str, text: str) -> None:
+    """Imports of the own room, of values, of libraries and of allowed rooms pass."""
     present = {
         "model.py": "",
         "settings.py": "",
@@ -302,13 +302,13 @@ def test_every_task_has_an_owner() -> None:
         "def go(self):\n    self.loop.create_task(run())\n",
     ],
 )
-def test_an_unowned_task_is_seen(tmp_path: Path, text: str) -> None:
-    """The checker sees a task started through the module, an imported name or a loop."""
+def test_an_unowned_task_is_found(tmp_path: Path, text: str) -> None:
+    """The checker finds a task that is started through the module, an imported name or a loop."""
     assert len(calls(write(tmp_path, {"deribit/api.py": text}), unowned_task)) == 1
 
 
-def test_the_wall_clock_comes_in_as_an_argument() -> None:
-    """No room reads the time of day by itself; a default argument `wall=time.time` is a name, not a reading."""
+def test_the_wall_clock_is_an_argument() -> None:
+    """No room calls a wall clock; a default argument `wall=time.time` is no call."""
     report(calls(PACKAGE, read_clock))
 
 
@@ -320,16 +320,16 @@ def test_the_wall_clock_comes_in_as_an_argument() -> None:
         ("from datetime import UTC, datetime\ndatetime.now(UTC)\n", 1),
         ("import datetime as dt\ndt.datetime.now()\n", 1),
         ("import time\ndef fold(wall=time.time): return wall()\n", 0),
-        ("import time\nclass Board:\n    def __init__(self): self.time.time = time.time\n", 0),
+        ("import time\nclass LatestValues:\n    def __init__(self): self.time.time = time.time\n", 0),
     ],
 )
-def test_a_reading_of_the_clock_is_seen(tmp_path: Path, text: str, seen: int) -> None:
-    """The checker sees a clock that is read, under any name, and lets a clock that is passed on go by."""
+def test_a_call_of_the_clock_is_found(tmp_path: Path, text: str, seen: int) -> None:
+    """The checker finds a call of a clock under any name, and allows a clock as a value."""
     assert len(calls(write(tmp_path, {"history/recorder.py": text}), read_clock)) == seen
 
 
-def test_a_program_may_read_the_clock_where_it_begins(tmp_path: Path) -> None:
-    """The command line and the composition root are where clocks come from."""
+def test_an_entry_point_may_read_the_clock(tmp_path: Path) -> None:
+    """The command line may call a wall clock."""
     assert calls(write(tmp_path, {"cli.py": "import time\ntime.time()\n"}), read_clock) == []
 
 
@@ -353,7 +353,7 @@ def test_nothing_generated_or_secret_is_tracked() -> None:
 
 
 def test_no_file_is_long() -> None:
-    """A file is one idea: over 500 lines it is two; those over 400 are printed as the next to look at."""
+    """No file has more than 500 lines; those with more than 400 are printed."""
     lengths = {
         path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines())
         for folder in (PACKAGE, ROOT / "tests")

@@ -36,7 +36,7 @@ class Step:
 
 
 def journeys(text: str) -> dict[str, list[Step]]:
-    """The numbered steps under each heading ``### ...`` of the section ``## Four journeys``."""
+    """Return the numbered steps under each heading ``### ...`` of the section ``## Four journeys``."""
     section = text.split("\n## Four journeys\n")[1].split("\n## ")[0]
     found: dict[str, list[Step]] = {}
     for part in section.split("\n### ")[1:]:
@@ -53,7 +53,7 @@ JOURNEYS = journeys(DOCUMENT)
 
 
 def definition(file: str, function: str) -> ast.AST | None:
-    """The function, method or class of that qualified name."""
+    """Return the function, method or class of that qualified name."""
     node: ast.AST = ast.parse((PACKAGE / file).read_text(encoding="utf-8"))
     for name in function.split("."):
         inner = [
@@ -68,7 +68,7 @@ def definition(file: str, function: str) -> ast.AST | None:
 
 
 def names_in(node: ast.AST) -> set[str]:
-    """Every name and attribute that the function uses."""
+    """Return every name and attribute that the function uses."""
     return {
         child.attr if isinstance(child, ast.Attribute) else child.id
         for child in ast.walk(node)
@@ -76,8 +76,8 @@ def names_in(node: ast.AST) -> set[str]:
     }
 
 
-def test_the_four_journeys_are_told() -> None:
-    """A tick, a secret, a slot and a request, each with at least five steps."""
+def test_the_four_journeys_are_documented() -> None:
+    """The page has a tick, a secret, a slot and a request, each with at least five steps."""
     assert set(JOURNEYS) == set(MOST_FILES)
     assert all(len(steps) >= 5 for steps in JOURNEYS.values())
 
@@ -113,7 +113,7 @@ def test_each_step_exists_and_calls_the_next(title: str) -> None:
 
 @pytest.mark.parametrize("title", sorted(JOURNEYS))
 def test_a_journey_is_a_straight_line(title: str) -> None:
-    """A journey opens few files, and leaves each for good."""
+    """A journey has few files, and does not return to one that it has left."""
     files = [step.file for step in JOURNEYS[title]]
     visited = [file for place, file in enumerate(files) if not place or files[place - 1] != file]
     assert len(visited) == len(set(visited)), f"visited twice: {sorted({f for f in visited if visited.count(f) > 1})}"

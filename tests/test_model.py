@@ -1,4 +1,4 @@
-"""The shared values: exact prices, slots, the one JSON form, and rhythms."""
+"""The shared values: exact prices, slots, their JSON, and rhythms."""
 
 import json
 from decimal import Decimal
@@ -30,7 +30,7 @@ def test_a_number_of_the_exchange_keeps_its_exact_value(text: str, written: str)
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "1e400", "9" * 40, "1e-400", "12,5", "", "undefined"])
-def test_what_is_no_price_is_refused(text: str) -> None:
+def test_invalid_prices_are_refused(text: str) -> None:
     """Only a finite number of at most 36 digits becomes a price."""
     with pytest.raises(InvalidPrice):
         exact_price(text)
@@ -65,14 +65,14 @@ def test_the_json_of_an_instrument_has_last_bid_and_ask() -> None:
     }
 
 
-def test_a_slot_is_cut_in_whole_seconds() -> None:
+def test_a_slot_starts_at_a_multiple_of_the_interval() -> None:
     """The slot is the start of the interval that contains the second of the tick."""
     assert Tick("btc_usd", Decimal(1), 119_999).slot(60) == 60
     assert Tick("btc_usd", Decimal(1), 120_000).slot(60) == 120
 
 
-def test_capitals_tell_instruments_from_indices() -> None:
-    """A name in lower case is an index."""
+def test_a_name_in_lower_case_is_an_index() -> None:
+    """A name with capitals is an instrument."""
     assert is_index("drbfix-btc_usdc")
     assert is_index("1000bonk_usdc")
     assert not is_index("BTC-PERPETUAL")
@@ -89,7 +89,7 @@ def test_silence_of_five_usual_pauses_is_overdue() -> None:
     assert rhythm.overdue(18.0 + 10.1)
 
 
-def test_one_outage_is_not_learned_as_the_rhythm() -> None:
+def test_one_outage_does_not_become_the_rhythm() -> None:
     """After an hour of silence the channel is overdue again within a few of its earlier pauses."""
     rhythm = Rhythm()
     for beat in range(20):

@@ -1,4 +1,4 @@
-"""The words of the package: no public name is a word that was retired, and none stands for two things."""
+"""Public names of the package: none contains a retired word, and no class name is used twice."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cryptomarket"
 
-#: Metaphors that the field's own words replaced; `docs/glossary.md` has those.
+#: Metaphors that standard words of the field replaced; `docs/glossary.md` has the standard words.
 RETIRED = frozenset(
     re.findall(
         r"\w+",
@@ -17,19 +17,19 @@ RETIRED = frozenset(
         trouble intake front announcer upkeep past visitor asked told memory term board paint""",
     )
 )
-#: The word of a protocol or of the field, in which a retired one is contained.
+#: Names with a retired word that is the standard word of a protocol or the field.
 ALLOWED = frozenset({"MemoryBackend", "MemoryCache", "UdfDatafeed", "memory"})
-#: Where the dashboard is: its page is a board.
+#: The code of the dashboard page, where "board" is allowed.
 DASHBOARD = ("web/pages/", "web/frontend/")
 
 
 def words(name: str) -> set[str]:
-    """The words of a snake_case or CamelCase name, in lower case."""
+    """Return the words of a snake_case or CamelCase name, in lower case."""
     return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
 
 
 def public_names() -> Iterator[tuple[str, str, str]]:
-    """The place, kind and name of every public module, class, function and method."""
+    """Return the place, kind and name of every public module, class, function and method."""
     for path in sorted(PACKAGE.rglob("*.py")):
         place = path.relative_to(PACKAGE).as_posix()
         if not path.stem.startswith("_"):
@@ -41,8 +41,8 @@ def public_names() -> Iterator[tuple[str, str, str]]:
                 yield place, "class" if isinstance(node, ast.ClassDef) else "function", node.name
 
 
-def test_no_public_name_is_a_retired_word() -> None:
-    """A newcomer can guess what every public name means."""
+def test_no_public_name_contains_a_retired_word() -> None:
+    """No public name of a module, class, function or method contains a retired word."""
     found = [
         f"{place}: {kind} {name}"
         for place, kind, name in public_names()
@@ -52,7 +52,7 @@ def test_no_public_name_is_a_retired_word() -> None:
 
 
 def test_no_two_public_classes_share_a_name() -> None:
-    """A class name stands for one thing in the whole package."""
+    """A public class name is used once in the whole package."""
     places: dict[str, set[str]] = defaultdict(set)
     for place, kind, name in public_names():
         if kind == "class":

@@ -20,7 +20,7 @@ from .processes import Program, running_program
 ROOT = Path(__file__).parents[1]
 DASHBOARD = ROOT / "deploy" / "grafana" / "dashboards" / "cryptomarket.json"
 
-#: What a forger would like to see in a log as a line of its own.
+#: A log line that a client tries to forge.
 FORGED = '{"event": "forged", "level": "critical"}'
 
 
@@ -29,19 +29,19 @@ def dashboard() -> dict[str, Any]:
 
 
 def queries() -> list[str]:
-    """Every query of the dashboard, of its panels and of its variables."""
+    """Return every query of the dashboard's panels and variables."""
     of_choices = [choice["query"]["query"] for choice in dashboard()["templating"]["list"]]
     return of_choices + [target["expr"] for panel in dashboard()["panels"] for target in panel["targets"]]
 
 
 def metrics() -> dict[str, str]:
-    """The metrics of docs/metrics.md, which a test compares with those served, and their types."""
+    """Return the metrics of docs/metrics.md, which another test compares with the served ones, and their types."""
     rows = re.findall(r"^\| `(cryptomarket_\w+)` \| (\w+) \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
     return {f"{name}_bucket" if kind == "histogram" else name: kind for name, kind in rows}
 
 
-def test_every_query_names_a_metric_that_is_served() -> None:
-    """Every query names a metric that exists; a renamed one would leave an empty panel."""
+def test_every_query_has_a_served_metric() -> None:
+    """Every query contains a metric, and only metrics that are served."""
     for query in queries():
         names = set(re.findall(r"cryptomarket_\w+", query))
         assert names, query
@@ -49,7 +49,7 @@ def test_every_query_names_a_metric_that_is_served() -> None:
 
 
 def test_every_metric_is_on_the_dashboard() -> None:
-    """Every metric is on the dashboard."""
+    """The queries contain every served metric."""
     assert metrics().keys() - set(re.findall(r"cryptomarket_\w+", " ".join(queries()))) == set()
 
 
@@ -78,7 +78,7 @@ def test_panels_do_not_overlap() -> None:
 
 
 def hostile_requests(seed: int, count: int) -> list[bytes]:
-    """Requests with every kind of byte in paths, queries and headers."""
+    """Return requests with random bytes in paths, queries and headers."""
     chance = random.Random(seed)
     nasty = [f"%0d%0a{FORGED}", f"\r{FORGED}", f"\x1b[2J{FORGED}", "%00", "\x85", "\u2028", "%1b%5b31m", '"}', "\\"]
     found = []
@@ -94,10 +94,10 @@ def hostile_requests(seed: int, count: int) -> list[bytes]:
     return found
 
 
-def said_and_left(address: tuple[str, int], request: bytes, *, abort: bool) -> None:
-    """Send the bytes; then read the beginning of the answer, or reset the connection."""
+def send_request(address: tuple[str, int], request: bytes, *, abort: bool) -> None:
+    """Send the bytes; then read the start of the response, or reset the connection."""
     with socket.create_connection(address, timeout=60) as peer:
-        if abort:  # a reset instead of an end
+        if abort:  # close() then resets the connection
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         peer.sendall(request)
         if not abort:
@@ -105,20 +105,20 @@ def said_and_left(address: tuple[str, int], request: bytes, *, abort: bool) -> N
 
 
 async def log_lines(program: Program) -> list[dict[str, Any]]:
-    """Every line of the log, each of which must be one JSON object."""
+    """Return every line of the log, each of which must be a JSON object."""
     return [dict(json.loads(line)) for line in program.log.splitlines()]
 
 
 @pytest.mark.system
 async def test_clients_cannot_forge_log_lines(tmp_path: Path) -> None:
-    """Any bytes in paths, queries and headers: each line is one JSON object, and names its node."""
+    """With any bytes in requests each log line is one JSON object with the name of the node."""
     async with running_program(tmp_path, "demo", log_level="debug", node="n1") as program:
         parts = urlsplit(await program.url())
         address = (str(parts.hostname), int(parts.port or 0))
 
         def send_all() -> None:
             for request in hostile_requests(seed=7, count=300):
-                said_and_left(address, request, abort=False)
+                send_request(address, request, abort=False)
 
         with anyio.fail_after(240):
             await anyio.to_thread.run_sync(send_all)
@@ -130,9 +130,9 @@ async def test_clients_cannot_forge_log_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-async def test_a_thousand_aborts_make_few_lines(tmp_path: Path) -> None:
+async def test_a_thousand_aborts_log_few_lines(tmp_path: Path) -> None:
     """Clients that reset their connections cause no errors, and the log does not grow with their number."""
-    beginnings = [
+    requests = [
         b"GET /sse/?timer=0 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET /api/v1/prices?ticker=btc_usd HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"POST /api/v1/persons/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -147,7 +147,7 @@ async def test_a_thousand_aborts_make_few_lines(tmp_path: Path) -> None:
 
         def abort_all() -> None:
             for number in range(1000):
-                said_and_left(address, beginnings[number % len(beginnings)], abort=True)
+                send_request(address, requests[number % len(requests)], abort=True)
 
         before = len(await log_lines(program))
         with anyio.fail_after(240):

@@ -1,4 +1,4 @@
-"""Real frames of the exchange, replayed through a real gateway process to a strict reader of the stream."""
+"""Recorded frames of the exchange, replayed through a gateway process to a strict reader."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ FILES = ["fastmm-2026-09-30.ws-ticker-production.jsonl", "nautilus-2025-2026.jso
 
 
 def recorded_ticks(name: str) -> Iterator[dict[str, Any]]:
-    """What the file says of prices, read independently of the program: ticker, price, timestamp, in order."""
+    """Parse the ticks of the file in order, independently of the program."""
     for line in recorded_lines(name):
         message = json.loads(line["raw"], parse_float=Decimal)
         if line.get("part") == "params.data":
@@ -39,7 +39,7 @@ def recorded_ticks(name: str) -> Iterator[dict[str, Any]]:
 async def replayed(
     folder: Path, name: str, speed: float, timer: float, done: Callable[[list[dict[str, Any]]], bool]
 ) -> list[dict[str, Any]]:
-    """Replay the file through a gateway to a stream that was open before, and give its prices once they are all."""
+    """Replay the file through a gateway to an open stream; return its prices when ``done`` accepts them."""
     path = (recorded_folder() or Path()) / name
     tickers = sorted({tick["ticker"] for tick in recorded_ticks(name)})
     port = free_port()
@@ -83,7 +83,7 @@ async def test_every_recorded_price_arrives_exactly(tmp_path: Path, name: str) -
 
 
 async def test_a_slow_timer_conflates_to_the_newest(tmp_path: Path) -> None:
-    """At timer=1 each ticker's last recorded price arrives, and what is left out is older than what came."""
+    """At timer=1 each ticker's last recorded price arrives, and prices of a ticker never step back."""
     truth = list(recorded_ticks(FILES[0]))
     last = {tick["ticker"]: tick["price"] for tick in truth}
     order = {(tick["ticker"], tick["exchange_timestamp"], tick["price"]): n for n, tick in enumerate(truth)}

@@ -1,4 +1,4 @@
-"""The settings: one table, clear errors, and the same rows in every list."""
+"""The settings: their sources, their errors, and their lists in the documents."""
 
 import re
 from pathlib import Path
@@ -22,11 +22,11 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", [".env.example", "docs/settings.md"])
 def test_every_setting_is_listed(place: str) -> None:
-    """`.env.example` and docs/settings.md name exactly the settings there are."""
+    """`.env.example` and docs/settings.md have exactly the existing settings."""
     assert set(re.findall(PREFIX + r"[A-Z_]*[A-Z]", (ROOT / place).read_text())) == NAMES
 
 
-def test_the_example_holds_the_defaults() -> None:
+def test_the_example_has_the_defaults() -> None:
     """Copying `.env.example` unchanged changes no setting."""
     assert Settings(_env_file=ROOT / ".env.example") == Settings(_env_file=None)  # type: ignore[call-arg]
 
@@ -38,7 +38,7 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_candles_are_kept_by_resolution(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every resolution of the history can be named, and none has to be."""
+    """Days can be set for every resolution, and by default for none."""
     assert (read_settings().keep_prices_days, read_settings().keep_candles_days) == (None, {})
     monkeypatch.setenv("CRYPTOMARKET_KEEP_PRICES_DAYS", "30")
     monkeypatch.setenv("CRYPTOMARKET_KEEP_CANDLES_DAYS", ", ".join(f"{name}=90" for name in RESOLUTIONS))
@@ -46,7 +46,7 @@ def test_candles_are_kept_by_resolution(monkeypatch: pytest.MonkeyPatch) -> None
     assert read_settings().keep_candles_days == dict.fromkeys(RESOLUTIONS, 90)
 
 
-def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """An argument has priority over the environment, which has priority over `.env`."""
     Path(".env").write_text("CRYPTOMARKET_PORT=1\nCRYPTOMARKET_HOST=0.0.0.0\nUNKNOWN=1\n")
     monkeypatch.setenv("CRYPTOMARKET_PORT", "2")
@@ -85,7 +85,7 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "DERIBIT_PROXY"])
 def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """The error does not repeat an address, which may hold a password."""
+    """The error does not contain the URL, which may contain a password."""
     monkeypatch.setenv(PREFIX + name, "gopher://user:hunter2@example.com")
     with pytest.raises(SettingsError, match=PREFIX + name) as caught:
         read_settings()
@@ -94,8 +94,8 @@ def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str)
     assert caught.value.__suppress_context__
 
 
-def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
-    """A `.env` that is no text is an error without a traceback."""
+def test_a_binary_env_file_is_refused(tmp_path: Path) -> None:
+    """A `.env` that is no text raises SettingsError, which names the file."""
     (tmp_path / ".env").write_bytes(b"\x89PNG\xff\x00")
     with pytest.raises(SettingsError, match=r"\.env: expected a file of text"):
         read_settings()
@@ -110,7 +110,7 @@ def test_every_problem_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(caught.value.problems) == 2
 
 
-def test_secrets_print_as_stars() -> None:
+def test_secrets_are_masked() -> None:
     """Neither repr nor str of the settings shows a secret."""
     settings = read_settings(deribit_client_secret="hunter2", database_url="postgresql+asyncpg://u:hunter2@h/d")
     assert "hunter2" not in repr(settings) + str(settings)

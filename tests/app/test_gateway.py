@@ -1,4 +1,4 @@
-"""The composition: what the parts do together and what happens when one of them fails."""
+"""The composed gateway: its parts together, and the failure of one of them."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ MakeSettings = Callable[..., Settings]
 
 
 def settings_for(folder: Path, exchange: Exchange | None = None, **values: object) -> Settings:
-    """A gateway on a free port, its database in the folder, beside the exchange or beside nothing."""
+    """Return settings with a free port, a database in the folder, and the exchange or an unreachable one."""
     ws_url = exchange.ws_url if exchange else "ws://127.0.0.1:1/"
     http_url = exchange.http_url if exchange else "http://127.0.0.1:1"
     defaults = {"port": 0, "drain_seconds": 0, "database_url": f"sqlite+aiosqlite:///{folder / 'x.db'}"}
@@ -49,7 +49,7 @@ async def test_a_failed_task_ends_the_program_with_its_error(tmp_path: Path, sta
 
 
 async def test_each_start_takes_a_higher_epoch(tmp_path: Path) -> None:
-    """Ids of the stream never go back over a restart."""
+    """Ids of the stream do not decrease after a restart."""
     epochs = []
     async with running_exchange() as exchange:
         for _ in range(2):
@@ -61,8 +61,8 @@ async def test_each_start_takes_a_higher_epoch(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-async def test_the_daily_work_is_made_up_at_the_start(tmp_path: Path) -> None:
-    """What an operator does not want to keep is gone soon after a start, and the status says what was done when."""
+async def test_missed_daily_jobs_run_at_the_start(tmp_path: Path) -> None:
+    """After a start the daily jobs delete expired prices and candles, and the status lists the jobs."""
     async with running_exchange() as exchange:
         gateway = Gateway(settings_for(tmp_path, exchange, keep_prices_days=3, keep_candles_days="1m=3"))
         async with gateway.database:
@@ -77,7 +77,7 @@ async def test_the_daily_work_is_made_up_at_the_start(tmp_path: Path) -> None:
                 wanted = {"roll-ups", "retention", "upkeep", "persons", "catalogue"}
                 return wanted <= {name for name, job in jobs.items() if job["finished"] and not job["failure"]}
 
-            await eventually(done, "the work of the day is done")
+            await eventually(done, "the daily jobs are done")
             old = PageQuery("btc_usd", end=1_700_000_100)
             assert (await gateway.database.read(prices.page, old)).data == []
             assert await gateway.database.read(candles_table.page, "1m", old) == []
@@ -85,7 +85,7 @@ async def test_the_daily_work_is_made_up_at_the_start(tmp_path: Path) -> None:
 
 
 async def test_readiness_follows_the_exchange(tmp_path: Path) -> None:
-    """Ready once prices flow; not ready, with the reason, when they do not."""
+    """The gateway is ready when prices flow, and unavailable with a failed check when they do not."""
     async with running_exchange() as exchange:
         gateway = Gateway(settings_for(tmp_path, exchange))
         async with gateway.running():
@@ -98,8 +98,8 @@ async def test_readiness_follows_the_exchange(tmp_path: Path) -> None:
             assert not health.checks["upstream"].ok
 
 
-async def test_a_wrong_key_degrades_and_nothing_more(tmp_path: Path) -> None:
-    """Public prices keep flowing with a wrong secret; readiness says so and still lets traffic in."""
+async def test_a_wrong_key_degrades(tmp_path: Path) -> None:
+    """With a wrong secret public prices flow, and the health is degraded."""
     async with running_exchange() as exchange:
         key = {"deribit_client_id": "demo", "deribit_client_secret": "wrong"}
         gateway = Gateway(settings_for(tmp_path, exchange, **key))
@@ -111,7 +111,7 @@ async def test_a_wrong_key_degrades_and_nothing_more(tmp_path: Path) -> None:
 
 
 async def test_a_right_key_is_ready(tmp_path: Path) -> None:
-    """With the application's own key the gateway logs in and says so."""
+    """With a right key the gateway logs in, and the check of the login passes."""
     async with running_exchange() as exchange:
         account = exchange.accounts[0]
         key = {"deribit_client_id": account.client_id, "deribit_client_secret": account.client_secret}
@@ -121,8 +121,8 @@ async def test_a_right_key_is_ready(tmp_path: Path) -> None:
             assert (await gateway.status.health()).checks["login"].ok
 
 
-async def test_redis_that_is_away_degrades(tmp_path: Path) -> None:
-    """A configured Redis is watched and said."""
+async def test_an_unavailable_redis_degrades(tmp_path: Path) -> None:
+    """Without its Redis the gateway is degraded, and the check of Redis fails."""
     async with running_exchange() as exchange:
         gateway = Gateway(settings_for(tmp_path, exchange, redis_url="redis://127.0.0.1:1"))
         async with gateway.running():
@@ -132,8 +132,8 @@ async def test_redis_that_is_away_degrades(tmp_path: Path) -> None:
             assert not health.checks["redis"].ok
 
 
-async def test_a_proxy_that_is_none_stops_the_start(tmp_path: Path) -> None:
-    """A proxy address that cannot be used is a sentence without its password."""
+async def test_an_invalid_proxy_prevents_the_start(tmp_path: Path) -> None:
+    """The StartError of an invalid proxy URL does not contain its password."""
     settings = settings_for(tmp_path, deribit_proxy="http://user:hunter2@")
     with pytest.raises(StartError) as caught:
         await serve(settings)

@@ -20,7 +20,7 @@ SECRET = "not-to-be-printed"
 
 
 async def examined(folder: Path, http_url: str, **other: Any) -> dict[str, Check]:
-    """The checks by name, with settings that are right except for what is given."""
+    """Run the checks with valid settings except for those in ``other``; return them by name."""
     given: dict[str, Any] = {
         "address": ("127.0.0.1", 0),
         "tickers": ("btc_usd", "BTC-PERPETUAL"),
@@ -38,7 +38,7 @@ def failures(checks: dict[str, Check]) -> list[str]:
 
 
 async def test_every_check_passes_beside_an_exchange(tmp_path: Path) -> None:
-    """The checks are named in the order in which they are printed, each with what was found."""
+    """With valid settings every check passes, in the order in which they are printed."""
     async with running_exchange() as exchange:
         checks = await examined(tmp_path, exchange.http_url)
     assert list(checks) == ["port", "database", "disk", "exchange", "login", "redis"]
@@ -47,7 +47,7 @@ async def test_every_check_passes_beside_an_exchange(tmp_path: Path) -> None:
 
 
 async def test_a_ticker_the_exchange_does_not_have_is_named(tmp_path: Path) -> None:
-    """The exchange would refuse it at each connection."""
+    """The check of the exchange names a configured ticker that it does not have."""
     async with running_exchange() as exchange:
         checks = await examined(tmp_path, exchange.http_url, tickers=("btc_usd", "nope_usd"))
     assert not checks["exchange"].ok
@@ -55,8 +55,8 @@ async def test_a_ticker_the_exchange_does_not_have_is_named(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["database", "redis"])
-async def test_a_failed_check_takes_no_other_with_it(tmp_path: Path, name: str) -> None:
-    """One failure is one line, without the password of the address."""
+async def test_a_failed_check_does_not_fail_others(tmp_path: Path, name: str) -> None:
+    """Only the check of the unavailable server fails, and it does not contain the password."""
     address = {"database": "postgresql+asyncpg://me:hunter2@127.0.0.1:1/d", "redis": "redis://:hunter2@127.0.0.1:1/0"}
     async with running_exchange() as exchange:
         checks = await examined(tmp_path, exchange.http_url, **{f"{name}_url": address[name]})
@@ -65,13 +65,13 @@ async def test_a_failed_check_takes_no_other_with_it(tmp_path: Path, name: str) 
 
 
 async def test_the_certificates_of_the_settings_are_used(tmp_path: Path) -> None:
-    """A file of certificates that cannot be read is named."""
+    """The check of the exchange names a file of certificates that cannot be read."""
     checks = await examined(tmp_path, "https://127.0.0.1:1/api/v2", ca_file=str(tmp_path / "none.pem"))
     assert "cannot read certificates from" in checks["exchange"].detail
 
 
-async def test_a_database_is_written_to_and_left_as_it_was(tmp_path: Path, database_url: str) -> None:
-    """Before the first migration as after it, on SQLite and PostgreSQL, no table and no row stays."""
+async def test_the_check_of_the_database_leaves_nothing(tmp_path: Path, database_url: str) -> None:
+    """The check leaves no table before the first migration, and no row after it."""
     async with running_exchange() as exchange:
         empty = await examined(tmp_path, exchange.http_url, database_url=database_url)
         database = Database(database_url, pooled=False)
@@ -86,8 +86,8 @@ async def test_a_database_is_written_to_and_left_as_it_was(tmp_path: Path, datab
     assert (failures(full), rows) == ([], [])
 
 
-async def test_a_database_that_takes_no_writes_fails(tmp_path: Path) -> None:
-    """A file that holds something else is named as no database."""
+async def test_a_file_that_is_no_database_fails(tmp_path: Path) -> None:
+    """The check of the database names a file that is no database."""
     (tmp_path / "doctor.db").write_bytes(b"x" * 8192)
     async with running_exchange() as exchange:
         checks = await examined(tmp_path, exchange.http_url)
@@ -97,7 +97,7 @@ async def test_a_database_that_takes_no_writes_fails(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("options", "ok"), [((), True), (("--min-replicas-to-write", "1"), False)])
 async def test_redis_is_written_to(tmp_path: Path, options: tuple[str, ...], ok: bool) -> None:
-    """A Redis that answers and refuses writes fails."""
+    """The check passes for a working Redis, and fails for one that refuses writes."""
     async with running_redis(tmp_path, *options) as redis, running_exchange() as exchange:
         checks = await examined(tmp_path, exchange.http_url, redis_url=redis.url)
     assert checks["redis"].ok is ok
@@ -105,7 +105,7 @@ async def test_redis_is_written_to(tmp_path: Path, options: tuple[str, ...], ok:
 
 
 async def test_a_full_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder and what is free there are named."""
+    """The check of the disk names the folder with too little free space."""
     monkeypatch.setattr(health, "LEAST_FREE_BYTES", shutil.disk_usage(tmp_path).total * 2)
     async with running_exchange() as exchange:
         checks = await examined(tmp_path, exchange.http_url)
@@ -113,16 +113,16 @@ async def test_a_full_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert str(tmp_path) in checks["disk"].detail
 
 
-async def test_a_folder_that_is_not_there_fails(tmp_path: Path) -> None:
-    """The key file could not be written there."""
+async def test_a_missing_folder_fails(tmp_path: Path) -> None:
+    """The check of the disk fails if the folder of the key file does not exist."""
     async with running_exchange() as exchange:
         checks = await examined(tmp_path, exchange.http_url, key_file=tmp_path / "none" / "cryptomarket.key")
     assert failures(checks) == ["disk"]
 
 
 @pytest.mark.parametrize("right", [True, False])
-async def test_the_api_key_is_tried(tmp_path: Path, right: bool) -> None:
-    """A key that the exchange refuses fails; neither secret nor token is shown."""
+async def test_the_check_logs_in_with_the_key(tmp_path: Path, right: bool) -> None:
+    """The check passes with a right key and fails with a wrong one; the secret is not shown."""
     exchange: Exchange
     async with running_exchange() as exchange:
         account = exchange.accounts[0]
@@ -138,7 +138,7 @@ async def test_the_api_key_is_tried(tmp_path: Path, right: bool) -> None:
 
 
 async def test_an_exchange_without_answer_fails_the_login_in_time(tmp_path: Path) -> None:
-    """The deadline holds for the connection as well."""
+    """Without an answer the check of the login fails after the deadline."""
     async with running_exchange() as exchange:
         credentials = Credentials("key", Secret(SECRET))
         checks = await examined(tmp_path, exchange.http_url, credentials=credentials, deadline_seconds=3.0)

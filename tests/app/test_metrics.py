@@ -48,7 +48,7 @@ def test_lag_is_counted_in_its_bucket() -> None:
     assert found["cryptomarket_loop_lag_seconds_bucket", ("0.025",)] == 1
 
 
-async def test_a_gateway_measures_what_it_does(tmp_path: Path) -> None:
+async def test_a_gateway_serves_its_measurements(tmp_path: Path) -> None:
     """While a stream is open, streams, deliveries, ages, upstream and loop lag are measured."""
     async with running_program(tmp_path, "demo") as program:
         url = await program.url()
@@ -67,7 +67,7 @@ async def test_a_gateway_measures_what_it_does(tmp_path: Path) -> None:
 
 
 async def test_every_metric_is_documented(tmp_path: Path) -> None:
-    """docs/metrics.md lists exactly what is served; names end in their units."""
+    """docs/metrics.md has exactly the served metrics, and names end in their units."""
     document = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
     listed = set(re.findall(r"^\| `(cryptomarket_[a-z_]+)` \| (\w+) \| (.+?) \|$", document, re.MULTILINE))
     async with running_exchange() as exchange:

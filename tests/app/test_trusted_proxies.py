@@ -1,4 +1,4 @@
-"""From where a browser comes: the socket's address, unless a proxy that the operator named says otherwise."""
+"""The address of a browser is the socket's, or the one that a trusted proxy forwards."""
 
 import contextlib
 from pathlib import Path
@@ -12,34 +12,34 @@ LONG_RETRY = 15_000
 
 
 @pytest.mark.parametrize(
-    ("trusted", "second_is_welcome"),
+    ("trusted", "second_is_accepted"),
     [
         (
             "127.0.0.0/8",
             {
                 "203.0.113.9": True,
                 "203.0.113.1": False,  # the same browser once more
-                "203.0.113.9, 203.0.113.1": False,  # the last is what our proxy saw, the one before it is forged
+                "203.0.113.9, 203.0.113.1": False,  # our proxy added the last, and the client forged the first
             },
         ),
         ("192.0.2.0/24", {"203.0.113.9": False}),  # another proxy is trusted, not this one
     ],
 )
-async def test_only_a_named_proxy_speaks_for_a_browser(
-    tmp_path: Path, trusted: str, second_is_welcome: dict[str, bool]
+async def test_only_a_trusted_proxy_may_forward_addresses(
+    tmp_path: Path, trusted: str, second_is_accepted: dict[str, bool]
 ) -> None:
-    """One stream an address: a second from elsewhere is welcome only if who says so is believed."""
+    """With one stream an address, a second stream is accepted only from another trusted forwarded address."""
     settings = {"max_streams_per_address": 1, "trusted_proxies": trusted}
     async with running_program(tmp_path, "demo", **settings) as program:
         url = f"{await program.url()}/sse/"
         async with reading(url, **{"X-Forwarded-For": "203.0.113.1"}) as first:
             await first.event()
-            found = {forwarded: await welcome(url, forwarded) for forwarded in second_is_welcome}
-        assert found == second_is_welcome
+            found = {forwarded: await accepted(url, forwarded) for forwarded in second_is_accepted}
+        assert found == second_is_accepted
 
 
-async def welcome(url: str, forwarded: str) -> bool:
-    """Whether a stream is taken; one that is turned away is told to come back much later."""
+async def accepted(url: str, forwarded: str) -> bool:
+    """Return whether a stream is accepted; a refused one has a long reconnection time."""
     async with reading(url, **{"X-Forwarded-For": forwarded}) as stream:
         with contextlib.suppress(EOFError):
             await stream.event()

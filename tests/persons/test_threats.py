@@ -263,7 +263,7 @@ ELSEWHERE = {
     22: "deribit/test_fuzz.py::test_mutated_frames_crash_nothing_and_forge_no_price",
     23: "persons/test_vault.py::test_a_broken_record_is_refused",
     24: "test_logs.py::test_a_json_line_parses_and_cannot_be_forged",
-    25: "app/test_trusted_proxies.py::test_only_a_named_proxy_speaks_for_a_browser",
+    25: "app/test_trusted_proxies.py::test_only_a_trusted_proxy_may_forward_addresses",
     26: "test_packaging.py::test_every_locked_package_has_hashes",
     27: "test_image.py::test_the_image_does_not_run_as_root",
     28: "persons/test_leader_worker.py::test_a_revoked_token_ends_the_login_at_the_next_call",
