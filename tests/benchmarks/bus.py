@@ -1,7 +1,7 @@
-"""What the bus costs as nodes grow: `make bench-bus`.
+"""The cost of the Redis bus by the number of nodes: `make bench-bus`.
 
-One leader and so many followers, each a process with a real bus on one real Redis. Prints, at a fixed rate of ticks,
-what each tick costs the leader, a follower and Redis, and how late it comes; then the highest rate that all keep up with.
+One leader and its followers are processes on one real Redis. The table has, at a fixed rate of ticks, the cost of a tick
+for the leader, a follower and Redis, and its delay; then the highest rate that all sustain.
 """
 
 import asyncio
@@ -34,53 +34,58 @@ TICKERS = [
     f"{coin}_usd" for coin in ("btc", "eth", "sol", "xrp", "ada", "dot", "ltc", "uni", "bnb", "avax", "trx", "dai")
 ]
 RATE, SECONDS = 1_000, 5.0
-#: Rates that are tried in turn, until one is too much.
+#: Rates that are measured in turn until one is not sustained.
 RATES = (4_000, 8_000, 16_000, 32_000, 64_000)
 BURST_SECONDS = 2.0
 STEP_SECONDS = 0.005
 
 
 def now_us() -> int:
-    """Microseconds of the machine's monotonic clock, which all its processes share."""
+    """Return microseconds of the monotonic clock, which all processes of the machine share."""
     return time.monotonic_ns() // 1000
 
 
 @dataclass
 class Node:
-    """A node of its own process: it publishes when told, counts what it hears, and reports in lines of JSON."""
+    """The node of a process, which publishes on command and counts the received ticks."""
 
     bus: RedisBus
     late_us: list[int] = field(default_factory=list)
-    heard: int = 0
+    received: int = 0
 
     def on_message(self, message: Message) -> None:
-        """Count a tick, and of some how late it comes: its time stamp is when it was said."""
+        """Count a tick; of every seventh record the delay since its timestamp, which is when it was published."""
         if isinstance(message, Tick):
-            self.heard += 1
-            if self.heard % 7 == 0:
+            self.received += 1
+            if self.received % 7 == 0:
                 self.late_us.append(now_us() - message.exchange_timestamp)
 
     async def pace(self, rate: int, seconds: float) -> None:
-        """Publish so many ticks a second."""
+        """Publish ``rate`` ticks a second."""
         dice = random.Random(1)
-        began, said = time.monotonic(), 0
+        began, published = time.monotonic(), 0
         while (passed := time.monotonic() - began) < seconds:
-            while said < rate * passed:
+            while published < rate * passed:
                 price = Decimal(dice.randrange(10**7)) / 100
-                self.bus.publish(Tick(TICKERS[said % len(TICKERS)], price, now_us()))
-                said += 1
+                self.bus.publish(Tick(TICKERS[published % len(TICKERS)], price, now_us()))
+                published += 1
             await anyio.sleep(STEP_SECONDS)
 
     def report(self) -> dict[str, Any]:
-        """What was heard since the last report."""
+        """Return the measures since the last report."""
         late, self.late_us = sorted(self.late_us), []
-        heard, self.heard = self.heard, 0
+        received, self.received = self.received, 0
         at = [late[int(share * (len(late) - 1))] / 1000 if late else 0.0 for share in (0.5, 0.99)]
-        return {"heard": heard, "late_ms": at, "counts": asdict(self.bus.statistics()), "cpu": time.process_time()}
+        return {
+            "received": received,
+            "late_ms": at,
+            "counts": asdict(self.bus.statistics()),
+            "cpu": time.process_time(),
+        }
 
 
 async def be_a_node(url: str, name: str, leads: bool) -> None:
-    """Do what is said on standard input."""
+    """Run a node; obey commands on standard input, and print a report as JSON after each."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     redis = redis_client(url)
     node = Node(RedisBus(redis, name))
@@ -100,7 +105,7 @@ async def be_a_node(url: str, name: str, leads: bool) -> None:
 
 
 class Process:
-    """A node's process, as the one who measures sees it."""
+    """The process of a node."""
 
     def __init__(self, url: str, name: str, *, leads: bool) -> None:
         command = [sys.executable, "-m", "tests.benchmarks.bus", url, name, *(["leads"] if leads else [])]
@@ -108,16 +113,16 @@ class Process:
         self.cpu = 0.0
         self.ask()
 
-    def tell(self, words: str) -> None:
-        """Say something, without waiting for the report."""
+    def send(self, words: str) -> None:
+        """Send a command without waiting for the report."""
         assert self._process.stdin
         self._process.stdin.write(f"{words}\n")
         self._process.stdin.flush()
 
     def ask(self, words: str = "") -> dict[str, Any]:
-        """The next report, with the seconds of processor since the last."""
+        """Send a command; return the next report, with the CPU seconds since the last."""
         if words:
-            self.tell(words)
+            self.send(words)
         assert self._process.stdout
         found = dict(json.loads(self._process.stdout.readline()))
         found["used"] = found.get("cpu", 0.0) - self.cpu
@@ -125,7 +130,7 @@ class Process:
         return found
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         assert self._process.stdin
         self._process.stdin.close()
         self._process.wait(20)
@@ -135,7 +140,7 @@ class Process:
 
 @contextlib.contextmanager
 def cluster(url: str, count: int) -> Iterator[list[Process]]:
-    """A leader, first, and its followers."""
+    """Run the processes of a leader, which is the first, and its followers."""
     with contextlib.ExitStack() as stack:
         nodes = []
         for number in range(count):
@@ -150,7 +155,7 @@ async def _sent(url: str) -> int:
 
 
 async def measure(url: str, redis: psutil.Process, nodes: list[Process], rate: int, seconds: float) -> dict[str, Any]:
-    """Publish at the rate, and see what each part used and heard."""
+    """Publish at the rate; return what each process used and received."""
     for node in nodes:
         node.ask("report")
     sent, used, batches = await _sent(url), sum(redis.cpu_times()[:2]), nodes[0].ask("report")["counts"]["batches"]
@@ -158,10 +163,10 @@ async def measure(url: str, redis: psutil.Process, nodes: list[Process], rate: i
     await anyio.sleep(0.3)
     leader_after = nodes[0].ask("report")
     reports = [node.ask("report") for node in nodes[1:]]
-    ticks = leader["heard"] + leader_after["heard"]
+    ticks = leader["received"] + leader_after["received"]
     return {
         "ticks": ticks,
-        "heard": [report["heard"] for report in reports],
+        "received": [report["received"] for report in reports],
         "late_ms": [max((report["late_ms"][n] for report in reports), default=0.0) for n in (0, 1)],
         "leader": leader["used"] + leader_after["used"],
         "followers": [report["used"] for report in reports],
@@ -172,13 +177,13 @@ async def measure(url: str, redis: psutil.Process, nodes: list[Process], rate: i
 
 
 def _fixed(count: int, found: dict[str, Any]) -> str:
-    """A row of what a tick costs."""
+    """Return the row of the costs of a tick."""
     ticks = found["ticks"]
     follower = f"{statistics.mean(found['followers']) / ticks * 1e6:.0f} µs" if found["followers"] else ""
     late = f"{found['late_ms'][0]:.1f} / {found['late_ms'][1]:.1f} ms" if found["followers"] else ""
     return (
         f"| {count} | {found['leader'] / ticks * 1e6:.0f} µs | {follower} | {found['redis'] / ticks * 1e6:.0f} µs | "
-        f"{found['bytes'] / ticks / count:.0f} B | {late} | {ticks - min(found['heard'], default=ticks)} |"
+        f"{found['bytes'] / ticks / count:.0f} B | {late} | {ticks - min(found['received'], default=ticks)} |"
     )
 
 
@@ -203,7 +208,7 @@ async def main() -> None:
                         found = await measure(server.url, redis, nodes, rate, BURST_SECONDS)
                         kept = min(
                             found["ticks"] / (rate * BURST_SECONDS),
-                            *(one / found["ticks"] for one in found["heard"]),
+                            *(one / found["ticks"] for one in found["received"]),
                             1.0,
                         )
                         shares = {

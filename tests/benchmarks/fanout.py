@@ -1,9 +1,9 @@
-"""What a stream costs, beside the field's usual answers, in one run: a table of measures and of ratios.
+"""The cost of a stream beside other servers, in one run: a table of measures and ratios.
 
     python -m tests.benchmarks.fanout [--streams 10000] [--only ours,nchan] [--stages latency,storm] [--markdown FILE]
 
 The server runs on core 0, the load client (`load.c`, built with gcc) on core 1, over loopback; each event is checked.
-`--only ""` measures no server beside others, `--stages ""` nothing of ours alone.
+`--only ""` compares no servers; `--stages ""` runs no stage of ours alone.
 """
 
 import argparse
@@ -20,17 +20,17 @@ from .load import Load, enter, steady
 from .peers import COMPARED, LOAD_CORE, Absent, Stuck, running, within
 from .stages import STAGES, Row
 
-#: What is measured of one server takes half a minute; one that hangs is said to.
+#: The measures of one server take half a minute; one that takes longer is reported as stuck.
 COMMON_SECONDS = 150.0
 
 
 def common(name: str, streams: int, seconds: float) -> dict[str, Any]:
-    """What is measured of every server."""
+    """Return the measures of one server."""
     with running(name) as peer, Load(peer.port) as load:
         began = time.monotonic()
         few = enter(load, streams // 10, 5000)
         time.sleep(1)
-        with_few = peer.memory_bytes()  # what the program itself grows by at its first requests is in it
+        with_few = peer.memory_bytes()  # includes what the program allocates at its first requests
         entered = enter(load, streams - streams // 10, 5000)
         result: dict[str, Any] = {"in": entered["joined"], "in_seconds": time.monotonic() - began - 1}
         time.sleep(1)
@@ -45,12 +45,12 @@ def common(name: str, streams: int, seconds: float) -> dict[str, Any]:
 
 
 def say(*words: object) -> None:
-    """Progress goes beside the table."""
+    """Print progress on standard error."""
     print(time.strftime("%H:%M:%S"), *words, file=sys.stderr, flush=True)
 
 
 def table(results: dict[str, dict[str, Any]], absent: dict[str, str], streams: int) -> list[str]:
-    """The measures of every server, and ours as a part of theirs."""
+    """Return the lines of the table: the measures of every server, and ours as a ratio of them."""
     mine = results.get("ours")
     lines = [
         f"| {streams:,} streams, 150 bytes | memory a stream | CPU an event, busy | one broadcast p50 / p99 / last | all in after |",
@@ -70,7 +70,7 @@ def table(results: dict[str, dict[str, Any]], absent: dict[str, str], streams: i
 
 
 def alone(names: list[str]) -> list[str]:
-    """What is measured of ours alone."""
+    """Run the stages of ours alone; return the lines of their table."""
     rows: list[Row] = []
     for name in names:
         say(name)
@@ -87,7 +87,7 @@ def alone(names: list[str]) -> list[str]:
 
 
 def compared(names: list[str], streams: int, seconds: float) -> list[str]:
-    """What is measured of every server."""
+    """Measure every server; return the lines of their table."""
     results: dict[str, dict[str, Any]] = {}
     absent: dict[str, str] = {}
     for name in names:
@@ -104,7 +104,7 @@ def compared(names: list[str], streams: int, seconds: float) -> list[str]:
 
 
 def main() -> None:
-    """Measure what is asked for, and print the table."""
+    """Measure what the arguments select, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=6.0, help="how long each measure of a server lasts")

@@ -1,10 +1,8 @@
-"""What the history costs, beside the bare driver and beside the field's usual answer, in one run.
+"""The cost of the history beside the bare driver and beside a usual implementation, in one run.
 
     python -m tests.benchmarks.history [--rows 10000000] [--only sqlite]
 
-A p99 is that of the middle of three runs of so many rounds.
-
-Requests are measured in process, through the whole application without a socket: server time, not the client's.
+A p99 is that of the middle of three runs. Requests pass the whole application in process, without a socket.
 """
 
 import argparse
@@ -43,7 +41,7 @@ TICKER = "btc_usd"
 
 
 def fill_sqlite(path: str, rows: int) -> None:
-    """Rows by the minute, their ledger and their minute candles, as fast as SQLite takes them."""
+    """Insert a row a minute, their ledger and their minute candles."""
     import sqlite3
 
     with sqlite3.connect(path) as connection:
@@ -65,7 +63,7 @@ def fill_sqlite(path: str, rows: int) -> None:
 
 
 async def fill_postgresql(store: StoredHistory, rows: int) -> None:
-    """The same rows, made by PostgreSQL itself."""
+    """Insert the same rows with PostgreSQL's generate_series."""
     async with store.database.writers.begin() as connection:
         await connection.execute(text("SET LOCAL synchronous_commit = off"))
         for first in range(0, rows, 500_000):
@@ -92,7 +90,7 @@ async def fill_postgresql(store: StoredHistory, rows: int) -> None:
 
 
 async def ask(app: Any, path: str, query: str, take: Callable[[bytes], None] = lambda _: None) -> int:
-    """One request through the application; returns its status."""
+    """Send a request through the application; return its status."""
     status = 0
 
     async def receive() -> dict[str, Any]:
@@ -125,7 +123,7 @@ async def ask(app: Any, path: str, query: str, take: Callable[[bytes], None] = l
 
 
 async def times(work: Callable[[int], Awaitable[object]], rounds: int) -> list[float]:
-    """Milliseconds of each round, sorted."""
+    """Return the milliseconds of each round, sorted."""
     taken = []
     for n in range(rounds):
         began = time.perf_counter()
@@ -135,22 +133,22 @@ async def times(work: Callable[[int], Awaitable[object]], rounds: int) -> list[f
 
 
 async def middle_of_three(work: Callable[[int], Awaitable[object]], rounds: int) -> list[float]:
-    """The times of that run of three whose p99 is neither best nor worst: other programs share this machine."""
+    """Return the times of the run of three with the middle p99, because other programs share the machine."""
     return sorted([await times(work, rounds) for _ in range(3)], key=p99)[1]
 
 
 def p50(taken: list[float]) -> float:
-    """The median."""
+    """Return the median."""
     return statistics.median(taken)
 
 
 def p99(taken: list[float]) -> float:
-    """All but one in a hundred are faster."""
+    """Return the 99th percentile."""
     return taken[int(len(taken) * 0.99) - 1]
 
 
 class Row(BaseModel):
-    """The usual answer's row."""
+    """A row of the usual implementation."""
 
     ticker: str
     timestamp: int
@@ -159,7 +157,7 @@ class Row(BaseModel):
 
 
 def usual_answer(store: StoredHistory) -> FastAPI:
-    """What the field does: FastAPI, a pydantic model a row, ORM rows, OFFSET."""
+    """Return the usual implementation: FastAPI, a pydantic model for each row, and OFFSET."""
     app = FastAPI()
     sessions = async_sessionmaker(store.database.readers)
 
@@ -182,7 +180,7 @@ def usual_answer(store: StoredHistory) -> FastAPI:
 
 
 class Bench:
-    """One database's measurements, printed as they come."""
+    """The measurements of one database, which are printed one by one."""
 
     def __init__(self, kind: str, store: StoredHistory, rows: int, rounds: int) -> None:
         self.kind = kind
@@ -206,11 +204,11 @@ class Bench:
         )
 
     def say_p99(self, what: str, taken: list[float], reach: float) -> None:
-        """One line of 99 in a hundred rounds; the median beside it tells a busy machine from a slow program."""
+        """Print a p99; the median beside it distinguishes a busy machine from a slow program."""
         self.say(f"{what}, p99 (p50 {p50(taken):.2f})", p99(taken), "ms", reach)
 
     def say(self, what: str, value: float, unit: str, reach: float, *, at_least: bool = False) -> None:
-        """One line: what was measured, and whether it is what we want to reach."""
+        """Print a measure and whether it reaches the wanted value."""
         well = value >= reach if at_least else value <= reach
         sign = ">=" if at_least else "<="
         print(
@@ -221,7 +219,7 @@ class Bench:
             self.failed.append(f"{self.kind}: {what}")
 
     async def pages(self) -> None:
-        """Pages of 1,000 rows: the whole request, the deep page, the bare driver, the usual answer."""
+        """Measure pages of 1,000 rows: whole requests, the last page, the bare driver, the usual implementation."""
         path = "/api/v1/prices"
         deep = START + 60 * (self.rows - 2_000)
 
@@ -238,7 +236,7 @@ class Bench:
         await self.usual(p50(first))
 
     async def floor(self, position: int) -> None:
-        """The statement of a page by our reader, and by the bare driver."""
+        """Measure the statement of a page with our reader and with the bare driver."""
         query = PageQuery(TICKER, after=position)
         values = {**query.parameters(), "before_price": '{"ticker":"btc_usd","price":'}
 
@@ -252,7 +250,7 @@ class Bench:
         self.say("our reader over the bare driver, median", p50(reader) / p50(floor), "times", 1.6)
 
     async def usual(self, ours: float) -> None:
-        """The same page by the field's usual answer, in front and behind."""
+        """Measure the first and the last page of the usual implementation."""
         app = usual_answer(self.store)
         few = max(3, self.rounds // 50)
         front = await times(lambda _: ask(app, "/prices", f"ticker={TICKER}"), few * 5)
@@ -261,7 +259,7 @@ class Bench:
         self.say("usual answer (OFFSET to the end) over ours", p50(behind) / ours, "times", 10, at_least=True)
 
     async def charts(self) -> None:
-        """1,000 candles and the coverage of a year."""
+        """Measure 1,000 candles and the coverage of a year."""
         year = START + min(365 * 86_400, self.rows * 60)
 
         async def candles(n: int) -> None:
@@ -284,7 +282,7 @@ class Bench:
         self.say_p99("coverage of a year", await middle_of_three(coverage, self.rounds), 1)
 
     async def export(self) -> None:
-        """The export of everything as CSV."""
+        """Measure the export of all rows as CSV."""
         size = 0
 
         def take(chunk: bytes) -> None:
@@ -301,7 +299,7 @@ class Bench:
         self.say("memory an export added", grown, "MB", 64)
 
     async def record(self, seconds: int = 10) -> None:
-        """60 tickers with a row each second, and several ticks in it."""
+        """Measure the CPU of recording 60 tickers with a row a second and four ticks in it."""
         store = StoredHistory(self.store.database.url.render_as_string(hide_password=False), interval=1)
         async with store:
             recorder = Recorder(store, interval=1, epoch=await store.take_epoch())
@@ -320,7 +318,7 @@ class Bench:
 async def bare_driver(
     store: StoredHistory, statement: Any, given: dict[str, Any]
 ) -> Callable[[int], Awaitable[object]]:
-    """The same statement on an open connection of the driver, with nothing of ours around it."""
+    """Return a function that runs the statement on an open connection of the bare driver."""
     url = store.database.url
     compiled = statement.compile(dialect=store.database.readers.dialect)
     expanded = compiled.construct_expanded_state(given)
@@ -344,7 +342,7 @@ OPEN: list[Callable[[], Awaitable[object]]] = []
 
 
 async def measure(kind: str, url: str, rows: int, rounds: int) -> list[str]:
-    """Fill the database and measure everything on it."""
+    """Fill the database and measure it; return the names of missed values."""
     async with StoredHistory(url) as store:
         await store.migrate()
         began = time.perf_counter()
@@ -366,7 +364,7 @@ async def measure(kind: str, url: str, rows: int, rounds: int) -> list[str]:
 
 
 def main() -> int:
-    """Measure both databases; the exit code is 1 when something was missed."""
+    """Measure both databases; return 1 if a value was missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=400)

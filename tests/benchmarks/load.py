@@ -1,4 +1,4 @@
-"""The load client, built when needed and spoken with by lines; and what is asked of it again and again."""
+"""The load client, which is compiled when needed, and common measures with it."""
 
 import json
 import shutil
@@ -12,12 +12,12 @@ from .peers import CACHE, HERE, LOAD_CORE, Peer, ask, end, pinned
 
 __all__ = ["Load", "enter", "steady"]
 
-#: Nobody waits longer than this for a crowd to get in.
-PATIENCE_SECONDS = 45.0
+#: The most seconds in which new streams may join.
+JOIN_SECONDS = 45.0
 
 
 class Load:
-    """The load client, spoken with by lines."""
+    """The process of the load client; a call sends a command and returns the reply."""
 
     def __init__(self, port: int, target: str = "/sse/?timer=0") -> None:
         self.process = pinned([str(build()), str(port), target], LOAD_CORE)
@@ -32,7 +32,7 @@ class Load:
         return json.loads(ask(self.process, command))  # type: ignore[no-any-return]
 
     def until(self, group: int, enough: Callable[[dict[str, Any]], bool], seconds: float) -> dict[str, Any]:
-        """The report of a group once it is enough, or when the time is over."""
+        """Return the report of a group when ``enough`` accepts it, or when the time is over."""
         deadline = time.monotonic() + seconds
         while not enough(report := self(f"report {group}")) and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -40,7 +40,7 @@ class Load:
 
 
 def build() -> Path:
-    """The load client, compiled when its source is newer."""
+    """Compile the load client if its source is newer; return its path."""
     source, binary = HERE / "load.c", CACHE / "load"
     if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
         compiler = shutil.which("gcc") or shutil.which("cc")
@@ -52,7 +52,7 @@ def build() -> Path:
 
 
 def enter(load: Load, streams: int, per_second: int, group: int = 0, stalled: int = 0) -> dict[str, Any]:
-    """So many further streams, in."""
+    """Open ``streams`` more streams; return the report when they have joined."""
     before = load(f"report {group}")
     load(f"open {group} {streams} {per_second} {stalled}")
 
@@ -60,11 +60,11 @@ def enter(load: Load, streams: int, per_second: int, group: int = 0, stalled: in
         names = ("opened", "refused") if stalled else ("joined", "refused", "dead")
         return sum(report[name] - before[name] for name in names) >= streams  # type: ignore[no-any-return]
 
-    return load.until(group, arrived, 30 if stalled else PATIENCE_SECONDS)
+    return load.until(group, arrived, 30 if stalled else JOIN_SECONDS)
 
 
 def steady(peer: Peer, load: Load, rate: float, seconds: float) -> dict[str, Any]:
-    """Events at a rate for so long: how old they are on arrival, what they cost; group 0."""
+    """Publish at a rate for ``seconds``; return the report of group 0: ages on arrival and cost of events."""
     peer.rate(rate)
     time.sleep(max(1.0, 1.5 / rate))
     load("clear")

@@ -1,4 +1,4 @@
-"""The field's usual answers, started beside ours: processes pinned to one core, and what they cost."""
+"""Starts the compared servers, each pinned to one core, and measures their CPU time and memory."""
 
 import contextlib
 import os
@@ -31,10 +31,10 @@ __all__ = [
 ]
 
 HERE = Path(__file__).parent
-#: What a benchmark builds or fetches; never committed.
+#: Built and downloaded files of benchmarks; never committed.
 CACHE = HERE.parents[1] / "artifacts" / "bench"
 SERVER_CORE, LOAD_CORE = 0, 1
-#: A server that is busy answers its control late; one that does not by then never will.
+#: After this time a server that has not answered a command is stuck.
 ANSWER_SECONDS = 30.0
 
 NCHAN = """
@@ -61,7 +61,7 @@ http {{
 
 
 class Absent(Exception):
-    """A peer that cannot be started here, and why."""
+    """A server cannot be started on this machine; the message is the reason."""
 
 
 class Stuck(Exception):
@@ -70,7 +70,7 @@ class Stuck(Exception):
 
 @contextlib.contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Raise Stuck, wherever it is, when the block is not done in time: nothing here may wait for ever."""
+    """Raise Stuck in the block when its time is over."""
 
     def give_up(*_: object) -> None:
         raise Stuck(f"not done within {seconds:g} s")
@@ -85,7 +85,7 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def ask(process: "subprocess.Popen[str]", line: str) -> str:
-    """Its answer to a line: one line, and in time."""
+    """Send a line; return the line of the answer. Raises Stuck if there is none in time."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(line + "\n")
@@ -99,7 +99,7 @@ def ask(process: "subprocess.Popen[str]", line: str) -> str:
 
 
 def end(process: "subprocess.Popen[str]") -> None:
-    """Close what it is spoken with by, and wait for it, but not for long."""
+    """Close the standard input of the process and wait for its end; kill it after ten seconds."""
     assert process.stdin is not None
     assert process.stdout is not None
     with contextlib.suppress(BrokenPipeError):
@@ -114,7 +114,7 @@ def end(process: "subprocess.Popen[str]") -> None:
 
 @dataclass
 class Peer:
-    """A running server and what tells it its rate."""
+    """A running server; ``control`` is the process that reads its rate."""
 
     name: str
     port: int
@@ -123,11 +123,11 @@ class Peer:
     started: list["subprocess.Popen[str]"] = field(default_factory=list)
 
     def rate(self, per_second: float) -> None:
-        """Publish so often from now on."""
+        """Set the rate of events."""
         ask(self.control, str(per_second))
 
     def cpu_seconds(self) -> float:
-        """What its processes have used."""
+        """Return the CPU time of its processes."""
         total = 0
         for pid in self.pids:
             numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -135,7 +135,7 @@ class Peer:
         return total / os.sysconf("SC_CLK_TCK")
 
     def memory_bytes(self) -> int:
-        """What its processes hold, shared pages divided."""
+        """Return the memory of its processes, with a proportional share of shared pages."""
         total = 0
         for pid in self.pids:
             text = Path(f"/proc/{pid}/smaps_rollup").read_text()
@@ -144,7 +144,7 @@ class Peer:
 
 
 def pinned(command: list[str], core: int) -> "subprocess.Popen[str]":
-    """A process on one core, spoken with by lines."""
+    """Start a process on one core, with pipes for lines."""
     return subprocess.Popen(
         ["taskset", "-c", str(core), *command],
         stdin=subprocess.PIPE,
@@ -155,14 +155,14 @@ def pinned(command: list[str], core: int) -> "subprocess.Popen[str]":
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def ready(process: "subprocess.Popen[str]") -> None:
-    """Wait for the line that says so."""
+    """Wait for the line `ready`. Raises Absent if the process ends before."""
     assert process.stdout is not None
     while True:
         line = process.stdout.readline()
@@ -173,14 +173,14 @@ def ready(process: "subprocess.Popen[str]") -> None:
 
 
 def python(name: str, port: int) -> Peer:
-    """One of `servers.py`."""
+    """Start a server of `servers.py`."""
     process = pinned([sys.executable, "-m", "tests.benchmarks.servers", name, str(port)], SERVER_CORE)
     ready(process)
     return Peer(name, port, [process.pid], process, [process])
 
 
 def better_sse(port: int) -> Peer:
-    """The npm package, fetched once into the cache."""
+    """Start better-sse, which is installed once into the cache."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if not node or not npm:
         raise Absent("there is no node or npm")
@@ -197,7 +197,7 @@ def better_sse(port: int) -> Peer:
 
 
 def nchan(port: int) -> Peer:
-    """nginx with the module, one worker, and a publisher on the other core."""
+    """Start nginx with the module and one worker, and a publisher on the other core."""
     nginx = shutil.which("nginx") or "/usr/sbin/nginx"
     modules = [Path(f) / "ngx_nchan_module.so" for f in ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules")]
     module = next((path for path in modules if path.exists()), None)
@@ -221,7 +221,7 @@ def nchan(port: int) -> Peer:
 
 
 def open_files() -> int:
-    """How many files a process may hold."""
+    """Return the limit of open files of a process."""
     import resource
 
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -236,13 +236,13 @@ PEERS: dict[str, Callable[[int], Peer]] = {
     "ours-asgi": lambda port: python("ours-asgi", port),
     "ours-full": lambda port: python("ours-full", port),
 }
-#: Those that stand side by side in the table.
+#: The servers of the table.
 COMPARED = ("ours", "nchan", "better-sse", "streaming", "sse-starlette", "ours-asgi")
 
 
 @contextlib.contextmanager
 def running(name: str, port: int = 0) -> Iterator[Peer]:
-    """The peer on the port, or a free one. Raises Absent where it cannot be had."""
+    """Run a server on the port, or on a free one. Raises Absent if it cannot be started."""
     peer = PEERS[name](port or free_port())
     try:
         yield peer

@@ -1,6 +1,6 @@
-"""The servers that are measured, each a process: `python -m tests.benchmarks.servers NAME PORT`.
+"""The measured servers, each a process: `python -m tests.benchmarks.servers NAME PORT`.
 
-All are uvicorn on uvloop with httptools, all send the same 150 bytes to every reader; they differ in how.
+All run uvicorn on uvloop with httptools, and send the same 150 bytes to every reader.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ from cryptomarket.stream.manager import ServerSSEManager
 from cryptomarket.web.app import create_app
 from cryptomarket.web.health import Health
 
-from .publisher import EVENT, message, publish_as_told
+from .publisher import EVENT, message, publish_at_rate
 
 
 def serving(app: Any, http: Any, drain: Callable[[], Any]) -> Server:
-    """uvicorn as the gateway configures it."""
+    """Return uvicorn as the gateway configures it."""
     config = uvicorn.Config(
         app,
         http=http,
@@ -49,7 +49,7 @@ def serving(app: Any, http: Any, drain: Callable[[], Any]) -> Server:
 
 
 async def ours(port: int, http: Any, max_streams: int = 100_000) -> None:
-    """The whole application of the gateway, and the manager behind it; ticks come from a local bus."""
+    """Serve the whole application of the gateway, with ticks from a local bus."""
     latest = LatestValues([EVENT], monotonic=time.monotonic, wall=time.time)
     manager = ServerSSEManager(EVENT, "connection", latest=latest)
     endpoint = StreamEndpoint(
@@ -101,14 +101,14 @@ async def ours(port: int, http: Any, max_streams: int = 100_000) -> None:
     async with anyio.create_task_group() as tasks:
         await tasks.start(manager.run)
         tasks.start_soon(serve)
-        await publish_as_told(port, publish)
+        await publish_at_rate(port, publish)
         tasks.cancel_scope.cancel()
 
 
 async def queue_each(
     port: int, respond: Callable[[AsyncIterator[Any]], Response], pack: Callable[[int, str], Any]
 ) -> None:
-    """The usual way: a queue for every client, which the publisher fills and the response empties."""
+    """Serve in the usual way: each client has a queue, which the publisher fills and the response empties."""
     queues: set[asyncio.Queue[Any]] = set()
     newest: list[Any] = []
 
@@ -137,19 +137,19 @@ async def queue_each(
     server = serving(Starlette(routes=[Route("/sse/", stream)]), "httptools", nothing)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve, [bound_socket("127.0.0.1", port)])
-        await publish_as_told(port, publish)
+        await publish_at_rate(port, publish)
         tasks.cancel_scope.cancel()
 
 
 async def post(port: int) -> None:
-    """The publisher of a server that is another program: it posts each event to it."""
+    """Publish for a server in another program: post each event to it."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
 
     def publish(number: int, made_ns: int) -> None:
         connection.request("POST", "/pub", message(number, made_ns), {"X-EventSource-Event": EVENT})
         connection.getresponse().read()
 
-    await publish_as_told(port, publish)
+    await publish_at_rate(port, publish)
 
 
 SERVERS: dict[str, Callable[[int], Any]] = {

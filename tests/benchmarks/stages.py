@@ -1,4 +1,4 @@
-"""What is asked of ours alone: a table of what was wanted and what was reached, a function a row or two."""
+"""Measures of the gateway alone: each function returns rows with the measured and the wanted value."""
 
 import http.client
 import os
@@ -13,15 +13,15 @@ from .peers import HERE, LOAD_CORE, open_files, running
 
 __all__ = ["STAGES", "Row"]
 
-#: What was measured, what was reached, what was wanted.
+#: The measure, its value, and the wanted value.
 Row = tuple[str, str, str]
 
-#: How many streams `ours-full` takes; see `servers`.
+#: The limit of streams of `ours-full`; see `servers`.
 FULL = 2_000
 
 
 def latency() -> list[Row]:
-    """One stream: from the moment a tick is in to the moment it is read."""
+    """Measure the time from a tick to its arrival at one stream."""
     with running("ours") as peer, Load(peer.port) as load:
         enter(load, 1, 10)
         age = steady(peer, load, 100, 8)["age"]
@@ -31,7 +31,7 @@ def latency() -> list[Row]:
 
 
 def storm(count: int = 20_000, others: int = 2_000, waiting: int = 100) -> list[Row]:
-    """Browsers that come back as fast as they are taken, each for its snapshot, beside others that are being served."""
+    """Measure reconnecting browsers, each of which reads its snapshot, beside other streams."""
     with running("ours") as peer, Load(peer.port) as load:
         enter(load, others, 3000)
         before = steady(peer, load, 10, 5)["age"]["p99"] / 1e3
@@ -61,14 +61,14 @@ def storm(count: int = 20_000, others: int = 2_000, waiting: int = 100) -> list[
 
 
 def stalled(streams: int = 10_000) -> list[Row]:
-    """Readers that take nothing, beside others: what they cost, and whether the others notice."""
+    """Measure the memory of readers that read nothing, and the delay of others beside them."""
     behind = streams // 10
     with running("ours") as peer, Load(peer.port) as load:
         enter(load, streams - behind, 3000)
         before = steady(peer, load, 4, 6)["age"]["p99"] / 1e3
         memory = peer.memory_bytes()
         enter(load, behind, 3000, group=1, stalled=1)
-        peer.rate(40)  # until every buffer between here and there is full
+        peer.rate(40)  # until every buffer of the connection is full
         time.sleep(12)
         peer.rate(0)
         time.sleep(1)
@@ -81,17 +81,17 @@ def stalled(streams: int = 10_000) -> list[Row]:
 
 
 def overload(turned_away: int = 20_000) -> list[Row]:
-    """A full process, and a flood of those it has no room for, beside its streams and its REST clients."""
+    """Measure streams and REST of a full process while it refuses many more streams."""
     with running("ours-full") as peer, Load(peer.port) as load:
         enter(load, FULL, 2000)
         peer.rate(5)
         time.sleep(1)
         load("clear")
-        quiet = asked(peer.port, 4)
+        quiet = rest_p99(peer.port, 4)
         before = load("report 0")
         load("clear")
         load(f"storm 1 {turned_away} {turned_away / 5} 0")
-        loud = asked(peer.port, 4)
+        loud = rest_p99(peer.port, 4)
         flood = load.until(1, lambda r: r["closed"] + r["refused"] + r["dead"] >= turned_away, 30)
         during = load("report 0")
     wrong = {name: flood[name] for name in ("dead", "refused", "first") if flood[name]}
@@ -106,8 +106,8 @@ def overload(turned_away: int = 20_000) -> list[Row]:
     ]
 
 
-def asked(port: int, seconds: float) -> float:
-    """The p99 in milliseconds of the newest price, asked again and again over one connection."""
+def rest_p99(port: int, seconds: float) -> float:
+    """Return the p99 in milliseconds of requests for the newest price over one connection."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     took, until = [], time.monotonic() + seconds
     while time.monotonic() < until:
@@ -124,7 +124,7 @@ def asked(port: int, seconds: float) -> float:
 
 
 def restart(streams: int = 5_000) -> list[Row]:
-    """A stop and a new process on the same port, under readers that do as browsers do."""
+    """Measure a restart on the same port with readers that reconnect as browsers do."""
     with running("ours") as old, Load(old.port) as load:
         load(f"browse 0 {streams} 2500")
         load.until(0, lambda r: r["joined"] >= streams, 30)
@@ -153,7 +153,7 @@ def restart(streams: int = 5_000) -> list[Row]:
 
 
 def hold(seconds: float = 180) -> list[Row]:
-    """As many streams as one process may have files, for so long; and joins and leaves in another process meanwhile."""
+    """Hold as many streams as one process may have files, while another process joins and leaves."""
     count = min(19_000, open_files() - 1000)
     churn = churning()
     with running("ours") as peer, Load(peer.port, "/sse/?timer=5") as load:
@@ -163,19 +163,19 @@ def hold(seconds: float = 180) -> list[Row]:
         time.sleep(seconds)
         report = load("report 0")
     churn.wait(240)
-    said = (churn.stdout.read() if churn.stdout else "").strip().splitlines()
+    output = (churn.stdout.read() if churn.stdout else "").strip().splitlines()
     return [
         (
             f"{count:,} streams of timer=5 for {seconds:.0f} s",
             f"{entered['joined']:,} in, {report['open']:,} still open, {report['closed']} closed, {report['events']:,} events",
             "none closed",
         ),
-        ("1,000,000 joins and leaves in process", said[-1] if said else "nothing said", "nothing stays"),
+        ("1,000,000 joins and leaves in process", output[-1] if output else "no output", "nothing stays"),
     ]
 
 
 def churning() -> "subprocess.Popen[str]":
-    """The test of joins and leaves with a million of them, in a process of its own."""
+    """Start the test of joins and leaves with a million of them in a separate process."""
     test = "tests/stream/test_crowds.py::test_joins_and_leaves_leave_nothing"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "uvloop", test]
     return subprocess.Popen(
@@ -187,7 +187,7 @@ def churning() -> "subprocess.Popen[str]":
     )
 
 
-#: In the order of the table, each with the seconds it may take.
+#: The stages in the order of the table, each with its limit in seconds.
 STAGES: dict[str, tuple[Callable[[], list[Row]], float]] = {
     "latency": (latency, 60),
     "storm": (storm, 120),
