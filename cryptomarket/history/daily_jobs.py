@@ -62,7 +62,7 @@ class Retention:
 
 
 def history_jobs(writer: HistoryWriter, retention: Retention, wall: Callable[[], float] = time.time) -> list[Job]:
-    """The jobs of the history: missing candles, retention, and the database's own upkeep."""
+    """The jobs of the history: missing candles, retention, and the maintenance of the database."""
 
     async def prune() -> None:
         await writer.prune(*retention.limits(wall()))

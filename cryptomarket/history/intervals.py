@@ -46,7 +46,7 @@ class Reason(StrEnum):
     MAINTENANCE = "maintenance"  # the exchange announced maintenance
     DATABASE = "database"  # the database was away for longer than the queue holds
     SILENT = "silent"  # connected, but the exchange sent no tick
-    UNASKED = "unasked"  # no stream asked for this ticker
+    UNASKED = "unasked"  # no stream requested this ticker
     UNRECORDED = "unrecorded"  # before the first record, or after the last
     COARSE = "coarse"  # the exchange's history is coarser than a slot
     PRUNED = "pruned"  # older than the operator keeps prices
@@ -207,7 +207,7 @@ class MissingReasons:
     """Why slots are missing, as far as a writer knows before it writes; by default nothing was recording.
 
     `configured` are the tickers that should always tick; None means all. A slot that no outage touches is `otherwise`
-    for them; for other tickers no stream had asked.
+    for them; for other tickers no stream had requested them.
     """
 
     outages: Sequence[Outage] = ()

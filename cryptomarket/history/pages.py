@@ -1,4 +1,4 @@
-"""What a page of prices or candles is asked by, and how a page written as text is returned. Plain values."""
+"""The query of a page of prices or candles, and a page as text: plain values."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -217,9 +217,9 @@ class Accounts:
         return grant
 
     def _grant(
-        self, account: SimulatedAccount, asked: str, connection: object, renewed: IssuedGrant | None = None
+        self, account: SimulatedAccount, requested: str, connection: object, renewed: IssuedGrant | None = None
     ) -> IssuedGrant:
-        scope, expires = granted(account.scope, asked)
+        scope, expires = granted(account.scope, requested)
         session = session_name(scope)
         life = CONNECTION_EXPIRES_IN if session is None else self._switches.session_expires_in
         life = life if expires is None else min(life, expires)

@@ -1,6 +1,7 @@
 """WebSocket and HTTP on one port, at the level of bytes, so that faults can break connections.
 
-Requests are told apart by their ``Upgrade`` header. Everything runs in callbacks of the event loop: no task, no queue.
+The ``Upgrade`` header distinguishes WebSocket requests. Everything runs in
+callbacks of the event loop: no task, no queue.
 """
 
 import asyncio

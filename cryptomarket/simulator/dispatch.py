@@ -71,7 +71,7 @@ class MethodCall:
     """A request with everything that its handler may use."""
 
     state: SharedState
-    feed: Broadcaster
+    broadcaster: Broadcaster
     caller: Caller
     params: dict[str, Any]
     grant: IssuedGrant | None = None
@@ -137,7 +137,7 @@ class MalformedRequest(RpcError):
         self.identifier = identifier
 
 
-def run(state: SharedState, feed: Broadcaster, caller: Caller, request: RpcRequest) -> Any:
+def run(state: SharedState, broadcaster: Broadcaster, caller: Caller, request: RpcRequest) -> Any:
     """Returns the result of a request; raises RpcError, or ConnectionEnded."""
     state.requests[request.method] = state.requests.get(request.method, 0) + 1
     known = HANDLERS.get(request.method)
@@ -162,7 +162,7 @@ def run(state: SharedState, feed: Broadcaster, caller: Caller, request: RpcReque
     elif grant is None and not state.platform.unauthenticated_calls and request.method not in _ALWAYS:
         raise RpcError(11056)
     private = request.method.startswith("private/")
-    return function(MethodCall(state, feed, caller, request.params, grant, state.now_ms(), private))
+    return function(MethodCall(state, broadcaster, caller, request.params, grant, state.now_ms(), private))
 
 
 _ALWAYS = ("public/auth", "public/test", "public/hello", "public/status", "public/get_time", "public/set_heartbeat")

@@ -89,8 +89,8 @@ class Exchange:
             budgets or BUDGETS,
         )
         self.accounts = tuple(accounts)
-        self.feed = Broadcaster(self.state.now_ms(), recorded=channels)
-        self.feed.subscribed = self._subscribed
+        self.broadcaster = Broadcaster(self.state.now_ms(), recorded=channels)
+        self.broadcaster.subscribed = self._subscribed
         self.links: set[ServerConnection] = set()
         #: The newest sessions, closed ones included, and the most that were open at once; read by tests.
         self.opened_sessions: deque[WebSocketSession] = deque(maxlen=10_000)
@@ -151,7 +151,7 @@ class Exchange:
             self._stepped_ms = now_ms - self._step_ms
         due = range(self._stepped_ms + self._step_ms, now_ms + 1, self._step_ms)
         for moment in due[:STEPS_AT_ONCE]:
-            self.feed.step(moment)
+            self.broadcaster.step(moment)
             self._stepped_ms = moment
         behind = len(due) > STEPS_AT_ONCE
         if not behind:  # after its last ticks, so that they do not follow its end
@@ -194,7 +194,7 @@ class Exchange:
         data = {"timestamp": now_ms, "state": state, "instrument_name": instrument.name}
         for kind in (instrument.kind, "any"):
             for currency in (instrument.coin.upper(), "any"):
-                self.feed.publish_event(f"instrument.state.{kind}.{currency}", data)
+                self.broadcaster.publish_event(f"instrument.state.{kind}.{currency}", data)
 
     def statistics(self) -> dict[str, Any]:
         """Returns counts since the start: connections, notifications, requests by method."""
@@ -202,7 +202,7 @@ class Exchange:
             "connections": self.connections,
             "sessions_open": len(self.sessions),
             "sessions_most_at_once": self.most_at_once,
-            "notifications": self.feed.sent,
+            "notifications": self.broadcaster.sent,
             "requests": dict(self.state.requests),
         }
 
@@ -216,11 +216,11 @@ class Exchange:
             await anyio.sleep(line.pause_seconds / self._speed if self._speed else 0)
             for link in list(self.links):
                 await link.writable.wait()  # a slow reader must not lose recorded notifications
-            self.feed.publish(line.channel, line.text)
+            self.broadcaster.publish(line.channel, line.text)
         self.replayed.set()
 
     def _subscribed(self, channel: str) -> None:
-        if channel in self.feed.recorded:
+        if channel in self.broadcaster.recorded:
             self._wanted.set()
 
     # What a connection calls (see ConnectionOwner).
@@ -240,7 +240,7 @@ class Exchange:
 
     def session(self, link: ServerConnection) -> WebSocketSession:
         """The session of a new WebSocket connection."""
-        session = WebSocketSession(self.state, self.feed, link, link.address)
+        session = WebSocketSession(self.state, self.broadcaster, link, link.address)
         self.opened_sessions.append(session)
         self.most_at_once = max(self.most_at_once, len(self.sessions) + 1)
         return session
@@ -256,7 +256,7 @@ class Exchange:
             return control.respond(self, verb, target)
         if self.state.active_faults.http_page:
             return HttpResponse(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", "text/html")
-        return respond(self.state, self.feed, caller, verb, target, headers, body)
+        return respond(self.state, self.broadcaster, caller, verb, target, headers, body)
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ class FaultTarget(Protocol):
     """What a fault needs of the exchange."""
 
     state: SharedState
-    feed: Broadcaster
+    broadcaster: Broadcaster
     links: set[ServerConnection]
 
 
@@ -272,7 +272,7 @@ def forget(exchange: FaultTarget, argument: str) -> None:
     """Drop the subscriptions to a channel: it is silent until it is subscribed again."""
     for link in _sockets(exchange):
         if link.session is not None and argument in link.session.channels:
-            exchange.feed.leave(link.session.channels.pop(argument), link.session)
+            exchange.broadcaster.leave(link.session.channels.pop(argument), link.session)
 
 
 @fault("expire")
@@ -289,7 +289,7 @@ def maintenance(exchange: FaultTarget, argument: str) -> None:
     """Announce maintenance, answer 11051, and drop connections; ``off`` ends it."""
     on = argument != "off"
     exchange.state.platform.maintenance = on
-    exchange.feed.publish_event("platform_state", {"maintenance": on})
+    exchange.broadcaster.publish_event("platform_state", {"maintenance": on})
     if on and argument != "quiet":
         drop(exchange, "")
 
@@ -308,7 +308,7 @@ def lock(exchange: FaultTarget, argument: str) -> None:
     else:
         platform.locked.discard(name)
     for index in [name] if name else list(INDICES):
-        exchange.feed.publish_event("platform_state", {"price_index": index, "locked": locked})
+        exchange.broadcaster.publish_event("platform_state", {"price_index": index, "locked": locked})
 
 
 @fault("settle")
@@ -323,7 +323,7 @@ def no_unauthenticated(exchange: FaultTarget, argument: str) -> None:
     allowed = argument == "off"
     exchange.state.platform.unauthenticated_calls = allowed
     data = {"allow_unauthenticated_public_requests": allowed}
-    exchange.feed.publish_event("platform_state.public_methods_state", data)
+    exchange.broadcaster.publish_event("platform_state.public_methods_state", data)
 
 
 @fault("skew", number=True)

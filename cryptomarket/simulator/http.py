@@ -73,7 +73,7 @@ class HttpCaller:
 
 def respond(
     state: SharedState,
-    feed: Broadcaster,
+    broadcaster: Broadcaster,
     caller: HttpCaller,
     verb: str,
     target: str,
@@ -94,7 +94,7 @@ def respond(
         request = _read(verb, parts.path, parts.query, body)
         identifier = request.identifier
         caller.remembered = _login(state, caller, verb, target, headers, body)
-        result = run(state, feed, caller, request)
+        result = run(state, broadcaster, caller, request)
     except MalformedRequest as malformed:
         identifier, why = malformed.identifier, malformed
     except RpcError as refused:

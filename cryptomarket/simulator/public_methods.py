@@ -43,7 +43,7 @@ def hello(call: MethodCall) -> Any:
 
 @handler("public/status")
 def status(call: MethodCall) -> Any:
-    """Locks of the platform; ``locked`` is a string on the wire."""
+    """Locks of the platform; ``locked`` is a string in the JSON."""
     platform = call.state.platform
     if platform.all_locked:
         return {"locked": "true"}

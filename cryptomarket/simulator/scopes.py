@@ -10,20 +10,20 @@ _LEVELS = ("none", "read", "read_write")
 _KINDS = ("block_trade", "block_rfq", "trade", "account", "wallet", "custody")
 
 
-def granted(most: str, asked: str) -> tuple[frozenset[str], int | None]:
+def granted(most: str, requested: str) -> tuple[frozenset[str], int | None]:
     """Returns the granted words, and the lifetime requested by ``expires:SECONDS``.
 
     More than the key's own scope is silently narrowed; kinds not mentioned get the key's maximum; ``connection`` is
-    set where neither it nor a session was asked for, and ``mainaccount`` always.
+    set where neither it nor a session was requested, and ``mainaccount`` always.
     """
-    limits, wanted = _levels(most), _levels(asked)
+    limits, wanted = _levels(most), _levels(requested)
     words = {"mainaccount"}
     for kind, limit in limits.items():
         level = min(limit, wanted.get(kind, limit))
         if level:
             words.add(f"{kind}:{_LEVELS[level]}")
     expires: int | None = None
-    for word in asked.split():
+    for word in requested.split():
         name, _, value = word.partition(":")
         if name == "expires":
             if not value.isdecimal() or not int(value):

@@ -26,11 +26,11 @@ def subscribe(call: MethodCall) -> Any:
         raise invalid("label", "wrong format")
     found = [channel for name in names if (channel := _read(call, name)) is not None]
     accepted = {channel.name: channel for channel in found if not call.state.active_faults.refuses(channel.name)}
-    if call.grant is None and any(channel.raw and channel.name not in call.feed.recorded for channel in found):
+    if call.grant is None and any(channel.raw and channel.name not in call.broadcaster.recorded for channel in found):
         raise RpcError(13778)  # nothing of the request is subscribed, other channels included
     for name in sorted(accepted, key=str.encode, reverse=True):
         again = name in call.caller.channels
-        entry = call.feed.join(accepted[name], call.caller, call.now_ms)
+        entry = call.broadcaster.join(accepted[name], call.caller, call.now_ms)
         call.caller.channels[name] = entry
         if not again:
             call.caller.first_values.append(entry)
@@ -41,7 +41,7 @@ def _read(call: MethodCall, name: str) -> SimulatedChannel | None:
     if name.startswith("user."):
         return _own(call, name)
     known = call.state.channels.read(name, call.now_ms)
-    return event_channel(name) if known is None and name in call.feed.recorded else known
+    return event_channel(name) if known is None and name in call.broadcaster.recorded else known
 
 
 _OWN = re.compile(r"user\.(portfolio\.([A-Za-z]+)|lock|access_log|(orders|trades|changes)\.[A-Za-z0-9_.\-]+)")
@@ -77,7 +77,7 @@ def unsubscribe(call: MethodCall) -> Any:
         raise RpcError(10030)
     removed = [name for name in dict.fromkeys(_names(call)) if name in call.caller.channels]
     for name in removed:
-        call.feed.leave(call.caller.channels.pop(name), call.caller)
+        call.broadcaster.leave(call.caller.channels.pop(name), call.caller)
     return sorted(removed, key=str.encode, reverse=True)
 
 
@@ -86,14 +86,14 @@ def unsubscribe_all(call: MethodCall) -> Any:
     """Removes all channels."""
     if not call.caller.websocket:
         raise RpcError(10030)
-    leave_all(call.caller, call.feed)
+    leave_all(call.caller, call.broadcaster)
     return "ok"
 
 
-def leave_all(caller: Caller, feed: Broadcaster) -> None:
+def leave_all(caller: Caller, broadcaster: Broadcaster) -> None:
     """Removes the caller from every channel."""
     for entry in caller.channels.values():
-        feed.leave(entry, caller)
+        broadcaster.leave(entry, caller)
     caller.channels.clear()
 
 

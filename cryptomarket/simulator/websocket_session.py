@@ -32,7 +32,7 @@ class WebSocketSession:
 
     websocket = True
 
-    def __init__(self, state: SharedState, feed: Broadcaster, outlet: FrameWriter, address: str) -> None:
+    def __init__(self, state: SharedState, broadcaster: Broadcaster, outlet: FrameWriter, address: str) -> None:
         self.address = address
         self.remembered: IssuedGrant | None = None
         self.heartbeat_seconds = 0.0
@@ -43,7 +43,7 @@ class WebSocketSession:
         #: Responses delayed by a fault: when they are due (monotonic seconds), and their frames.
         self._held: list[tuple[float, bytes]] = []
         self._state = state
-        self._feed = feed
+        self._broadcaster = broadcaster
         self._outlet = outlet
         self._beat_at = 0.0
         self._asked_at: float | None = None
@@ -80,7 +80,7 @@ class WebSocketSession:
         elif request.method not in state.active_faults.unanswered:
             self._answer(answer(identifier, result, us_in, state.now_us(), state.testnet))
         for entry in self.first_values:
-            self._feed.send_first_value(entry, self)
+            self._broadcaster.send_first_value(entry, self)
         self.first_values.clear()
 
     @property
@@ -97,7 +97,7 @@ class WebSocketSession:
         if self._state.switches.any_traffic_proves_life:
             self.proved_alive()
         before = self.heartbeat_seconds
-        result = run(self._state, self._feed, self, request)
+        result = run(self._state, self._broadcaster, self, request)
         if self.heartbeat_seconds != before or request.method == "public/set_heartbeat":
             self._beat_at, self._beats = self._state.monotonic() + self.heartbeat_seconds, 0
         return result
@@ -173,5 +173,5 @@ class WebSocketSession:
 
     def closed(self) -> None:
         """Removes the subscriptions and the connection-scoped tokens of a closed connection."""
-        leave_all(self, self._feed)
+        leave_all(self, self._broadcaster)
         self._state.accounts.connection_closed(self)

@@ -1,4 +1,4 @@
-// better-sse on node:http, one channel for all; told its rate on standard input like the other servers.
+// better-sse on node:http, one channel for all; which reads its rate from standard input like the other servers.
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 import { createRequire } from "node:module";

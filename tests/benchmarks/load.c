@@ -5,7 +5,7 @@
  *   storm GROUP COUNT PER_SECOND WAITING  open connections, each closed as soon as its first price is here; no more
  *                                         than WAITING wait for theirs at once (0: however many)
  *   browse GROUP COUNT PER_SECOND         open connections as browsers do: each comes back when its connection ends or
- *                                         is refused, after the pause it was told last, with the last id it saw
+ *                                         is refused, after its last `retry:`, with the last id it saw
  *   close GROUP                           close those of a group
  *   clear                                 forget what was measured
  *   report GROUP                          what was measured

@@ -1,4 +1,4 @@
-// A datafeed client as a stock chart has one, written from the UDF protocol alone: it asks for bars window by window,
+// A datafeed client as a stock chart has one, written from the UDF protocol alone: it requests bars window by window,
 // follows `nextTime` over holes, and would draw nothing if a bar came twice or out of order.
 // https://www.tradingview.com/charting-library-docs/latest/connecting_data/UDF/
 // Takes the address and the number of windows, answers with what it found as JSON.
@@ -24,10 +24,10 @@ function random(below) {
 }
 
 /** The bars of an answer, after the checks that a chart makes before it draws. */
-function read(answer, asked) {
-  const complain = (what) => problems.push({ what, asked });
+function read(answer, query) {
+  const complain = (what) => problems.push({ what, query });
   if (answer.s === "no_data") {
-    if (answer.nextTime !== undefined && answer.nextTime >= asked.to) complain("nextTime is not older");
+    if (answer.nextTime !== undefined && answer.nextTime >= query.to) complain("nextTime is not older");
     return [];
   }
   if (answer.s !== "ok") complain(`status ${answer.s}: ${answer.errmsg}`);
@@ -35,19 +35,19 @@ function read(answer, asked) {
   if ([o, h, l, c].some((column) => column.length !== t.length)) complain("columns differ in length");
   t.forEach((time, i) => {
     if (i && time <= t[i - 1]) complain(time === t[i - 1] ? "duplicate bar" : "unsorted bar");
-    if (time >= asked.to) complain("a bar after the window");
-    if (!asked.countback && time < asked.from) complain("a bar before the window");
-    if (time % STEPS[asked.resolution]) complain("a bar that is not on its grid");
+    if (time >= query.to) complain("a bar after the window");
+    if (!query.countback && time < query.from) complain("a bar before the window");
+    if (time % STEPS[query.resolution]) complain("a bar that is not on its grid");
     if (!(l[i] <= o[i] && l[i] <= c[i] && o[i] <= h[i] && c[i] <= h[i])) complain("a bar that is none");
   });
-  if (asked.countback && t.length > asked.countback) complain("more bars than asked for");
+  if (query.countback && t.length > query.countback) complain("more bars than requested");
   return t.map((time, i) => ({ time, open: o[i], high: h[i], low: l[i], close: c[i] }));
 }
 
 async function window(symbol, resolution, range) {
-  const asked = { symbol, resolution, ...range };
-  const answer = await ask("history", asked);
-  const found = read(answer, asked);
+  const query = { symbol, resolution, ...range };
+  const answer = await ask("history", query);
+  const found = read(answer, query);
   bars += found.length;
   if (!found.length) empty += 1;
   return { found, next: answer.nextTime };

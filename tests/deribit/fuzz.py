@@ -105,7 +105,7 @@ def not_json(text: str) -> None:
     raise ValueError(text)
 
 
-def told(frame: bytes) -> Any:
+def expected(frame: bytes) -> Any:
     """The params of the frame as Python's JSON reader sees them; None when it is no JSON-RPC notification."""
     try:
         read = json.loads(frame.decode(), parse_float=exactly, parse_int=exactly, parse_constant=not_json)
@@ -156,7 +156,7 @@ def fuzz(count: int, seed: int) -> Action:
         for tick in outputs:
             if isinstance(tick, Tick):
                 action.ticks += 1
-                assert agrees(tick, told(frame)), f"seed {seed}, frame {number}: {tick} out of {frame!r}"
+                assert agrees(tick, expected(frame)), f"seed {seed}, frame {number}: {tick} out of {frame!r}"
         action.frames += 1
         if number % 100 == 0:
             action.corrupt += 100 * (not is_json(frame))

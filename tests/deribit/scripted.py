@@ -61,7 +61,7 @@ class Scripted:
         self.subscribed += accepted
         return accepted
 
-    def asked(self, method: str) -> list[dict[str, Any]]:
+    def requests_of(self, method: str) -> list[dict[str, Any]]:
         """The parameters of each request of a method, oldest first."""
         return [params for name, params in self.requests if name == method]
 

@@ -27,7 +27,7 @@ async def test_equal_calls_in_flight_are_asked_once() -> None:
             for _ in range(10):
                 tasks.start_soon(ask)
         assert results == [b"17"] * 10
-        assert len(exchange.asked("public/get_time")) == 1
+        assert len(exchange.requests_of("public/get_time")) == 1
 
 
 async def test_a_call_waits_for_the_connection() -> None:
@@ -45,7 +45,7 @@ async def test_a_reading_call_survives_a_broken_connection() -> None:
         await follower.tick_of("btc_usd")
 
         def hang_up_first(_: dict[str, Any]) -> Any:
-            if len(exchange.asked("public/get_time")) == 1:
+            if len(exchange.requests_of("public/get_time")) == 1:
                 exchange.peers[0].transport.abort()
                 return SILENT
             return 17
@@ -68,7 +68,7 @@ async def test_a_writing_call_fails_with_its_connection() -> None:
         exchange.answers["private/buy"] = hang_up
         with anyio.fail_after(30), pytest.raises(ExchangeUnreachable):
             await follower.deribit_client.call("private/buy", {"access_token": "x"})
-        assert len(exchange.asked("private/buy")) == 1
+        assert len(exchange.requests_of("private/buy")) == 1
 
 
 async def test_a_crowded_exchange_gets_fewer_calls_at_once_and_all_are_answered() -> None:
@@ -77,7 +77,7 @@ async def test_a_crowded_exchange_gets_fewer_calls_at_once_and_all_are_answered(
         await follower.tick_of("btc_usd")
 
         def crowded_first(_: dict[str, Any]) -> int:
-            if len(exchange.asked("public/get_time")) == 1:
+            if len(exchange.requests_of("public/get_time")) == 1:
                 raise Refuse(10066, "too_many_concurrent_requests")
             return 17
 
@@ -98,7 +98,7 @@ async def test_a_refusal_reaches_the_caller_with_its_code() -> None:
         with anyio.fail_after(30), pytest.raises(ExchangeRefused, match="wrong format") as caught:
             await follower.deribit_client.call("public/ticker")
         assert caught.value.code == -32602
-        assert len(exchange.asked("public/ticker")) == 1
+        assert len(exchange.requests_of("public/ticker")) == 1
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ async def test_a_call_that_would_act_for_everybody_is_refused_at_once(method: st
     async with scripted_exchange() as exchange, following(exchange.url) as follower:
         with pytest.raises(UnsafeCall):
             await follower.deribit_client.call(method, params)
-        assert exchange.asked(method) == []
+        assert exchange.requests_of(method) == []
 
 
 async def test_the_more_urgent_call_goes_first() -> None:
@@ -118,7 +118,7 @@ async def test_the_more_urgent_call_goes_first() -> None:
         await follower.tick_of("btc_usd")
         exchange.answers["public/get_time"] = lambda params: params["n"]
         await _ask_many(follower, 40)
-        order = [params["n"] for params in exchange.asked("public/get_time")]
+        order = [params["n"] for params in exchange.requests_of("public/get_time")]
         assert sorted(order) == list(range(41))
         assert order.index(40) < 30
 
@@ -130,7 +130,7 @@ async def test_a_burst_of_calls_keeps_to_the_budget_and_loses_none() -> None:
         await follower.tick_of("btc_usd")
         exchange.answers["public/get_time"] = lambda params: params["n"]
         await _ask_many(follower, 60)
-        assert len(exchange.asked("public/get_time")) == 61
+        assert len(exchange.requests_of("public/get_time")) == 61
         times = [now for _, now in budget.taken]
         assert all(later - first >= 0.2 - 1e-6 for first, later in zip(times, times[15:], strict=False))
 

@@ -54,7 +54,7 @@ LEGAL = {
 }
 
 
-class Troubled:
+class FaultyExchange:
     """A scripted exchange that sends prices all the time, limits requests as the real one, and injects faults."""
 
     def __init__(self, exchange: Scripted, seed: int) -> None:
@@ -85,8 +85,8 @@ class Troubled:
         ]
         self.open_at_once = max(self.open_at_once, len(open_now))
 
-    async def speak(self) -> None:
-        """A price on every channel, 50 times a second; the price follows from the stamp."""
+    async def send_prices(self) -> None:
+        """Send a price on every channel 50 times a second; note it by its timestamp."""
         while True:
             for channel in CHANNELS:
                 if channel not in self.muted and not self.stalled and channel in self.exchange.subscribed:
@@ -96,7 +96,7 @@ class Troubled:
             await anyio.sleep(0.02)
 
     async def fault(self) -> str:
-        """Break something; it is mended when the next connection stands, or after a moment."""
+        """Inject a random fault; return its kind."""
         kind = self.chance.choice(("abort", "abort", "close", "stall", "mute", "nonsense"))
         peers = list(self.exchange.peers)
         match kind:
@@ -122,10 +122,10 @@ class Troubled:
         except ConnectionClosed:
             return
 
-    async def mend(self, kind: str, follower: Follower, connections: int, asked: int) -> None:
+    async def mend(self, kind: str, follower: Follower, connections: int, requested: int) -> None:
         """Wait until the fault was noticed, then let everything work again."""
         if kind == "mute":
-            noticed = lambda: len(self.exchange.asked("public/subscribe")) > asked  # noqa: E731
+            noticed = lambda: len(self.exchange.requests_of("public/subscribe")) > requested  # noqa: E731
         else:
             noticed = lambda: self.exchange.connections > connections  # noqa: E731
         if kind in ("stall", "mute"):
@@ -138,25 +138,25 @@ async def run(seed: int, faults: int, kinds: Counter[str]) -> None:
     """Run one client under so many faults; assert everything that must hold."""
     budget, attempts = Noting(time_scale=HURRY), AttemptLimiter(max_attempts=10_000)
     async with scripted_exchange() as exchange, anyio.create_task_group() as tasks:
-        troubled = Troubled(exchange, seed)
-        tasks.start_soon(troubled.speak)
+        faulty = FaultyExchange(exchange, seed)
+        tasks.start_soon(faulty.send_prices)
         options = {"timeouts": FAST, "budget": budget, "attempts": attempts}
         async with following(exchange.url, *TICKERS[:2], **options) as follower:
             follower.deribit_client.want([TICKERS[2]])
             for _ in range(faults):
                 await _all_tick(follower)
-                connections, asked = exchange.connections, len(exchange.asked("public/subscribe"))
-                kind = await troubled.fault()
+                connections, requested = exchange.connections, len(exchange.requests_of("public/subscribe"))
+                kind = await faulty.fault()
                 kinds[kind] += 1
-                await troubled.mend(kind, follower, connections, asked)
+                await faulty.mend(kind, follower, connections, requested)
             await _all_tick(follower)
             states = follower.states
             for tick in follower.ticks:
-                assert tick.price == troubled.prices[tick.exchange_timestamp]
+                assert tick.price == faulty.prices[tick.exchange_timestamp]
         tasks.cancel_scope.cancel()
     assert states[0] is CONNECTING
     assert set(pairwise(states)) <= LEGAL
-    assert troubled.open_at_once == 1
+    assert faulty.open_at_once == 1
     _never_over_budget(budget.taken)
 
 

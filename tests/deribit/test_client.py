@@ -42,7 +42,7 @@ async def test_logs_in_with_either_grant(grant: GrantType) -> None:
 
 
 async def test_a_wrong_secret_leaves_prices_flowing_and_says_degraded() -> None:
-    """One clear trouble, no login, and every price as before."""
+    """The statistics have one clear problem, no login follows, and every price arrives as before."""
     key = Credentials("demo", Secret("wrong-secret-canary"))
     async with running_exchange(time_scale=10) as exchange, following(exchange.ws_url, credentials=key) as follower:
         await follower.tick_of("btc_usd")

@@ -93,9 +93,9 @@ class Upstream(RuleBasedStateMachine):
         texts = self.session.replies()
         while outgoing := self.session.outgoing():
             for item in outgoing:
-                asked = self.session.request_for(item)
-                if asked:
-                    texts.append(asked[1])
+                found = self.session.request_for(item)
+                if found:
+                    texts.append(found[1])
         for text in texts:
             request = json.loads(text)
             assert request["id"] not in self.open

@@ -137,9 +137,9 @@ async def test_fault_4_corrupted_bytes_give_no_price(seed: int, tmp_path: Path) 
                             line.transform = lambda chunk: [chunk]
                             line.reset()
                 line.transform = lambda chunk: [chunk]
-                heard = len(follower.ticks)
+                received = len(follower.ticks)
                 with anyio.fail_after(30):
-                    while len(follower.ticks) == heard:
+                    while len(follower.ticks) == received:
                         await exchange.price("deribit_price_index.btc_usd")
                         await anyio.sleep(0.005)
             assert {float(tick.price) for tick in follower.ticks} == {100.5}
@@ -206,9 +206,9 @@ async def test_fault_5_a_test_request_is_answered_within_a_second_at_full_load()
             for _ in range(5):
                 for _ in range(2000):
                     await exchange.say(flood)
-                started, before = time.monotonic(), len(exchange.asked("public/test"))
+                started, before = time.monotonic(), len(exchange.requests_of("public/test"))
                 await exchange.say('{"params":{"type":"test_request"},"method":"heartbeat","jsonrpc":"2.0"}')
-                await follower.until(lambda seen=before: len(exchange.asked("public/test")) > seen)  # type: ignore[misc]
+                await follower.until(lambda seen=before: len(exchange.requests_of("public/test")) > seen)  # type: ignore[misc]
                 took.append(time.monotonic() - started)
             assert statistics.median(took) < 1.0
             assert exchange.connections == 1

@@ -32,9 +32,9 @@ async def chatter(exchange: Scripted, follower: Follower, clock: Clock, until: C
     """Send a bitcoin price and set the clock forward by a tenth of a second, until the condition holds."""
     with anyio.fail_after(30):
         while not until():
-            heard = follower.ticks_of("btc_usd")
+            received = follower.ticks_of("btc_usd")
             await exchange.price(BTC)
-            await follower.until(lambda seen=heard: follower.ticks_of("btc_usd") > seen)  # type: ignore[misc]
+            await follower.until(lambda seen=received: follower.ticks_of("btc_usd") > seen)  # type: ignore[misc]
             clock.jump(0.1)
 
 
@@ -51,7 +51,7 @@ async def test_thread_01_refused_raw_channels_fall_back_and_are_said(capsys: pyt
         async with following(exchange.url, "BTC-PERPETUAL", "btc_usd", credentials=KEY, raw=True) as follower:
             await follower.tick_of("BTC-PERPETUAL")
         assert "ticker.BTC-PERPETUAL.100ms" in exchange.subscribed
-        for params in exchange.asked("public/subscribe"):
+        for params in exchange.requests_of("public/subscribe"):
             assert len({channel.endswith(".raw") for channel in params["channels"]}) == 1
     assert "13778" in capsys.readouterr().out
 
@@ -83,7 +83,7 @@ async def test_thread_03_many_channels_are_one_request() -> None:
         tickers = [f"coin{number}_usd" for number in range(300)]
         async with following(exchange.url, *tickers) as follower:
             await follower.tick_of("coin299_usd")
-        assert len(exchange.asked("public/subscribe")) == 1
+        assert len(exchange.requests_of("public/subscribe")) == 1
 
 
 async def test_thread_04_no_request_is_larger_than_the_exchange_takes() -> None:
@@ -93,9 +93,9 @@ async def test_thread_04_no_request_is_larger_than_the_exchange_takes() -> None:
         tickers = [f"BTC_USDC-30DEC26-{number}d5-C" for number in range(100_000, 101_200)]
         async with following(exchange.url, *tickers) as follower:
             await follower.until(lambda: len(follower.deribit_client.subscriptions.confirmed()) == 1203)
-        sizes = [len(params["channels"]) for params in exchange.asked("public/subscribe")]
+        sizes = [len(params["channels"]) for params in exchange.requests_of("public/subscribe")]
         assert max(sizes) <= 500
-        assert all(len(json.dumps(p)) < 32_000 for p in exchange.asked("public/subscribe"))
+        assert all(len(json.dumps(p)) < 32_000 for p in exchange.requests_of("public/subscribe"))
 
 
 async def test_thread_05_a_ticker_wanted_by_many_is_subscribed_once() -> None:
@@ -187,7 +187,7 @@ async def test_thread_18_authenticated_is_never_stale() -> None:
         exchange.before_answer = hesitate
         for peer in list(exchange.peers):
             await peer.close()
-        await follower.until(lambda: len(exchange.asked("public/auth")) == 2)
+        await follower.until(lambda: len(exchange.requests_of("public/auth")) == 2)
         assert not follower.deribit_client.authenticated
         opened.set()
         await follower.tick_of("btc_usd")
@@ -236,8 +236,8 @@ async def test_thread_21_tokens_are_renewed_before_they_end() -> None:
     async with scripted_exchange() as exchange:
         exchange.answers["public/auth"] = lambda params: {**exchange.auth(params), "expires_in": 1}
         async with following(exchange.url, credentials=KEY) as follower:
-            await follower.until(lambda: len(exchange.asked("public/auth")) >= 2)
-            grants = [params["grant_type"] for params in exchange.asked("public/auth")]
+            await follower.until(lambda: len(exchange.requests_of("public/auth")) >= 2)
+            grants = [params["grant_type"] for params in exchange.requests_of("public/auth")]
             assert grants[:2] == ["client_signature", "refresh_token"]
             assert follower.deribit_client.authenticated
         assert exchange.connections == 1
@@ -247,7 +247,7 @@ async def test_thread_22_the_login_names_its_scope() -> None:
     """Without a scope a token is accepted and useless; the login requests its own session and read-only rights."""
     async with scripted_exchange() as exchange, following(exchange.url, credentials=KEY) as follower:
         await follower.tick_of("btc_usd")
-        (params,) = exchange.asked("public/auth")
+        (params,) = exchange.requests_of("public/auth")
         assert params["scope"].startswith("session:cryptomarket-")
         assert params["scope"].endswith(" account:read wallet:none trade:none block_trade:none")
 
@@ -278,8 +278,8 @@ async def test_thread_27_one_silent_channel_is_subscribed_again_alone() -> None:
     async with scripted_exchange() as exchange, following(exchange.url, "btc_usd", "eth_usd", **options) as follower:
         await follower.until(lambda: follower.ticks_of("btc_usd") and follower.ticks_of("eth_usd"))
         await chatter(exchange, follower, clock, lambda: follower.ticks_of("eth_usd") == 2)
-        assert exchange.asked("public/unsubscribe")[0] == {"channels": [ETH]}
-        assert exchange.asked("public/subscribe")[1] == {"channels": [ETH]}
+        assert exchange.requests_of("public/unsubscribe")[0] == {"channels": [ETH]}
+        assert exchange.requests_of("public/subscribe")[1] == {"channels": [ETH]}
         assert exchange.connections == 1
 
 
@@ -305,10 +305,10 @@ async def test_thread_29_a_confirmed_channel_that_never_speaks_is_asked_again() 
         options = {"timeouts": replace(WATCHFUL, probe=20), "monotonic": clock}
         async with following(exchange.url, "btc_usd", "eth_usd", **options) as follower:
             await follower.until(lambda: BTC in follower.deribit_client.subscriptions.confirmed())
-            await chatter(exchange, follower, clock, lambda: exchange.asked("public/unsubscribe"))
+            await chatter(exchange, follower, clock, lambda: exchange.requests_of("public/unsubscribe"))
             exchange.first_values = True
             await chatter(exchange, follower, clock, lambda: follower.ticks_of("eth_usd"))
-        assert exchange.asked("public/unsubscribe")[0] == {"channels": [ETH]}
+        assert exchange.requests_of("public/unsubscribe")[0] == {"channels": [ETH]}
 
 
 async def test_thread_30_a_caller_who_leaves_leaves_nothing_behind() -> None:

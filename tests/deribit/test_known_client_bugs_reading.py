@@ -109,10 +109,10 @@ def test_thread_13_nulls_of_a_quiet_instrument_are_no_prices() -> None:
 async def test_thread_23_the_first_bar_is_there(boundary: int) -> None:
     """The exchange sometimes omits the bar at the requested start: one more is requested and cut off."""
     start, step = 1_790_755_200_000, 60_000
-    asked: list[str] = []
+    targets: list[str] = []
 
     def answer(target: str) -> Any:
-        asked.append(target)
+        targets.append(target)
         given = int(target.split("start_timestamp=")[1].split("&")[0])
         ticks = list(range(given + boundary * step, start + 3 * step + 1, step))
         column = [5.0] * len(ticks)

@@ -118,12 +118,12 @@ def test_reads_every_recorded_price() -> None:
         ticker = ticker_of(channel)
         if ticker is None:
             continue
-        told = json.loads(data, parse_float=Decimal, parse_int=Decimal)
+        expected = json.loads(data, parse_float=Decimal, parse_int=Decimal)
         tick = read_price(ticker, data).tick
         assert tick is not None
-        assert tick.price == told["price" if channel.startswith("deribit") else "mark_price"]
-        assert tick.exchange_timestamp == told["timestamp"]
-        last = told.get("last_price")
+        assert tick.price == expected["price" if channel.startswith("deribit") else "mark_price"]
+        assert tick.exchange_timestamp == expected["timestamp"]
+        last = expected.get("last_price")
         assert tick.last == (last if isinstance(last, Decimal) else None)
         read += 1
     assert read > 300

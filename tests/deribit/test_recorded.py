@@ -22,22 +22,22 @@ def test_every_answer_on_the_websocket_reaches_the_one_who_asked() -> None:
     """Results and errors with an id end the request of that id and lose nothing of the result."""
     seen = 0
     for line in recorded_lines():
-        told = json.loads(line["raw"], parse_float=Decimal) if "part" not in line else {}
-        if not isinstance(told, dict) or line["direction"] == "out" or not isinstance(told.get("id"), int):
+        expected = json.loads(line["raw"], parse_float=Decimal) if "part" not in line else {}
+        if not isinstance(expected, dict) or line["direction"] == "out" or not isinstance(expected.get("id"), int):
             continue
         protocol = Protocol()
-        for _ in range(told["id"] + 1):
+        for _ in range(expected["id"] + 1):
             protocol.request("public/test", {}, Purpose.CALL, 0.0)
-        if told["id"] == 0:
+        if expected["id"] == 0:
             continue
         (event,) = protocol.receive(line["raw"], 0.0)
-        if "error" in told:
+        if "error" in expected:
             assert isinstance(event, ErrorReply)
-            assert (event.code, event.message) == (told["error"]["code"], told["error"]["message"])
-            assert str(told["error"]["data"]["reason"]) in event.reason
+            assert (event.code, event.message) == (expected["error"]["code"], expected["error"]["message"])
+            assert str(expected["error"]["data"]["reason"]) in event.reason
         else:
             assert isinstance(event, Result)
-            assert whole(event.result) == told["result"]
+            assert whole(event.result) == expected["result"]
         seen += 1
     assert seen >= 6
 
@@ -46,16 +46,16 @@ def test_every_answer_over_http_gives_its_result_or_its_error() -> None:
     """Without an id, with keys in any order, and with a status that means little."""
     seen = 0
     for line in recorded_lines():
-        told = json.loads(line["raw"], parse_float=Decimal) if "part" not in line else {}
-        if not isinstance(told, dict) or not ("result" in told or "error" in told):
+        expected = json.loads(line["raw"], parse_float=Decimal) if "part" not in line else {}
+        if not isinstance(expected, dict) or not ("result" in expected or "error" in expected):
             continue
         status = line.get("http_status", 200)
-        if "error" in told:
+        if "error" in expected:
             with pytest.raises(ExchangeRefused) as caught:
                 result_of("public/x", status, line["raw"].encode())
-            assert caught.value.code == told["error"]["code"]
+            assert caught.value.code == expected["error"]["code"]
         else:
-            assert whole(result_of("public/x", status, line["raw"].encode())[0]) == told["result"]
+            assert whole(result_of("public/x", status, line["raw"].encode())[0]) == expected["result"]
         seen += 1
     assert seen >= 15
 
@@ -66,14 +66,14 @@ def test_every_notification_keeps_channel_and_data() -> None:
     for line in recorded_lines():
         if line["direction"] == "out" or '"method"' not in line["raw"]:
             continue
-        told = json.loads(line["raw"], parse_float=Decimal)
+        expected = json.loads(line["raw"], parse_float=Decimal)
         (event,) = Protocol().receive(line["raw"], 0.0)
-        if told["method"] == "heartbeat":
+        if expected["method"] == "heartbeat":
             assert event == Heartbeat(is_test_request=True)
         else:
             assert isinstance(event, Notified)
-            assert event.channel == told["params"]["channel"]
-            assert whole(event.data) == told["params"]["data"]
+            assert event.channel == expected["params"]["channel"]
+            assert whole(event.data) == expected["params"]["data"]
         seen += 1
     assert seen > 500
 
@@ -82,8 +82,8 @@ def test_every_recorded_instrument_can_be_listed() -> None:
     """Lists of 2021 and of 2026, and the single ones between."""
     seen = 0
     for line in recorded_lines():
-        told = json.loads(line["raw"]) if "part" not in line else {}
-        result = told.get("result") if isinstance(told, dict) else None
+        expected = json.loads(line["raw"]) if "part" not in line else {}
+        result = expected.get("result") if isinstance(expected, dict) else None
         found = result if isinstance(result, list) else [result]
         for one in found:
             if isinstance(one, dict) and {"instrument_name", "kind", "tick_size"} <= one.keys():
@@ -97,8 +97,8 @@ def test_every_recorded_ticker_answer_has_its_mark() -> None:
     """`public/ticker` has the fields of the channel."""
     seen = 0
     for line in recorded_lines():
-        told = json.loads(line["raw"], parse_float=Decimal) if "part" not in line else {}
-        result = told.get("result") if isinstance(told, dict) else None
+        expected = json.loads(line["raw"], parse_float=Decimal) if "part" not in line else {}
+        result = expected.get("result") if isinstance(expected, dict) else None
         if isinstance(result, dict) and "mark_price" in result and "stats" in result:
             ticker = decode_as(TickerData, result_of("public/ticker", 200, line["raw"].encode())[0])
             assert number(ticker.mark_price) == result["mark_price"]

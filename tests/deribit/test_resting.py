@@ -32,10 +32,10 @@ NOTICING = replace(WATCHFUL, probe=20, starvation=20)
 async def silence(exchange: Scripted, follower: Follower, clock: Clock) -> None:
     """Two minutes without any frame, far beyond any timeout; each ends with a probe."""
     for _ in range(2):
-        asked = len(exchange.asked("public/test"))
+        before = len(exchange.requests_of("public/test"))
         await follower.until(lambda: follower.deribit_client.session.protocol.in_flight == 0)
         clock.jump(60)
-        await follower.until(lambda seen=asked: len(exchange.asked("public/test")) > seen)  # type: ignore[misc]
+        await follower.until(lambda seen=before: len(exchange.requests_of("public/test")) > seen)  # type: ignore[misc]
     assert exchange.peers
 
 
@@ -48,7 +48,7 @@ async def test_maintenance_is_shown_as_such_and_nothing_is_asked_again() -> None
         await follower.until(lambda: last(follower).state is STALE)
         assert last(follower).reason == "the exchange is in maintenance"
         await silence(exchange, follower, clock)
-        assert exchange.asked("public/unsubscribe") == []
+        assert exchange.requests_of("public/unsubscribe") == []
         assert exchange.connections == 1
         await exchange.notify("platform_state", {"maintenance": False})
         await exchange.price(BTC)
@@ -62,7 +62,7 @@ async def test_maintenance_that_is_announced_late_ends_no_connection() -> None:
         async with following(exchange.url, **options) as follower:
             await follower.tick_of("btc_usd")
             exchange.first_values = False
-            await follower.until(lambda: len(exchange.asked("public/subscribe")) == 2)
+            await follower.until(lambda: len(exchange.requests_of("public/subscribe")) == 2)
             await exchange.notify("platform_state", {"maintenance": True})
             await follower.until(lambda: last(follower).state is STALE)
             await silence(exchange, follower, clock)
@@ -97,7 +97,7 @@ async def test_a_lock_counts_for_those_who_follow_the_index(locked: str) -> None
         if locked == "btc_usd":
             await follower.until(lambda: last(follower).reason == "locked by the exchange: btc_usd")
             await silence(exchange, follower, clock)
-            assert exchange.asked("public/unsubscribe") == []
+            assert exchange.requests_of("public/unsubscribe") == []
         else:
             await anyio.sleep(0.1)
             assert last(follower).state is LIVE
@@ -113,25 +113,25 @@ async def test_a_settling_instrument_rests() -> None:
         await follower.until(lambda: last(follower).state is STALE)
         assert "BTC-PERPETUAL (settlement)" in last(follower).reason
         await silence(exchange, follower, clock)
-        assert exchange.asked("public/unsubscribe") == []
+        assert exchange.requests_of("public/unsubscribe") == []
         await exchange.notify("ticker.BTC-PERPETUAL.100ms", {**data, "state": "open"})
         await follower.until(lambda: last(follower).state is LIVE)
 
 
 async def test_an_instrument_that_appears_is_asked_for_again() -> None:
     """A refused ticker is subscribed again when instrument.state announces it."""
-    heard: list[InstrumentChanged] = []
+    received: list[InstrumentChanged] = []
     async with scripted_exchange() as exchange:
         exchange.answers["public/subscribe"] = lambda params: exchange.accept(
             c for c in params["channels"] if "BTC-1JAN30" not in c
         )
-        async with following(exchange.url, "BTC-1JAN30", "btc_usd", on_instrument=heard.append) as follower:
+        async with following(exchange.url, "BTC-1JAN30", "btc_usd", on_instrument=received.append) as follower:
             await follower.until(lambda: follower.gaps == ["BTC-1JAN30"])
             exchange.answers["public/subscribe"] = lambda params: exchange.accept(params["channels"])
             change = {"timestamp": 1, "instrument_name": "BTC-1JAN30", "state": "created"}
             await exchange.notify("instrument.state.any.any", change)
             await follower.until(lambda: follower.ticks_of("BTC-1JAN30"))
-    assert [(one.ticker, one.state) for one in heard] == [("BTC-1JAN30", "created")]
+    assert [(one.ticker, one.state) for one in received] == [("BTC-1JAN30", "created")]
 
 
 async def test_unauthenticated_requests_switched_off_is_said() -> None:
@@ -150,7 +150,7 @@ async def test_an_exchange_that_answers_but_sends_no_price_is_left_in_the_end() 
         await follower.tick_of("btc_usd")
         exchange.first_values = False
         await follower.until(lambda: exchange.connections >= 2)
-        assert exchange.asked("public/unsubscribe")
+        assert exchange.requests_of("public/unsubscribe")
 
 
 async def test_a_login_that_never_answers_keeps_no_price_waiting() -> None:

@@ -123,7 +123,7 @@ async def heal(fault: str) -> None:
             with anyio.move_on_after(1.5):  # longer than any timeouts of the client here
                 await follower.until(lambda: False)
             exchange.inject("clear")
-            if fault == "refuse":  # asked again a minute later, or by the next connection
+            if fault == "refuse":  # requested again a minute later, or by the next connection
                 exchange.inject("reset")
             await all_tick(follower)
         assert exchange.most_at_once == 1

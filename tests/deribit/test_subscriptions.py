@@ -47,8 +47,8 @@ def test_a_configured_ticker_never_leaves() -> None:
 def test_a_refused_channel_is_asked_again_ever_more_rarely() -> None:
     """After one minute, then two; only the first refusal is returned."""
     subscriptions, channel = Subscriptions(["x_usd"]), channel_of("x_usd")
-    asked = subscriptions.next_subscribe(0.0)
-    assert subscriptions.answered(asked, PLATFORM_SET, 0.0) == [channel]
+    due = subscriptions.next_subscribe(0.0)
+    assert subscriptions.answered(due, PLATFORM_SET, 0.0) == [channel]
     assert subscriptions.next_subscribe(59.0) == []
     assert subscriptions.next_subscribe(60.0) == [channel]
     assert subscriptions.answered([channel], (), 60.0) == []
@@ -69,11 +69,11 @@ def test_confirmations_die_with_the_connection_and_demand_does_not() -> None:
     """Every channel is requested again on the next one, the refused included."""
     subscriptions = Subscriptions(["btc_usd"])
     subscriptions.want(["nope_usd"])
-    asked = subscriptions.next_subscribe(0.0)
-    subscriptions.answered(asked, set(asked) - {channel_of("nope_usd")}, 0.0)
+    due = subscriptions.next_subscribe(0.0)
+    subscriptions.answered(due, set(due) - {channel_of("nope_usd")}, 0.0)
     subscriptions.connection_lost()
     assert subscriptions.confirmed() == set()
-    assert set(subscriptions.next_subscribe(1.0)) == set(asked)
+    assert set(subscriptions.next_subscribe(1.0)) == set(due)
 
 
 def test_raw_and_other_channels_never_share_a_request() -> None:

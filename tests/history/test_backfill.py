@@ -30,7 +30,7 @@ def points(start: int, end: int, every: int) -> list[tuple[int, Decimal]]:
 
 
 def test_the_last_point_of_a_slot_is_its_price() -> None:
-    """A chart finer than a slot gives one row for each missing slot, and says where it is from."""
+    """A chart finer than a slot fills one row for each missing slot, with its source."""
     found = fill("btc_usd", [hole(60, 180)], 60, index_chart("1h", points(0, 240, 6)))
     assert found.rows == [
         Price("btc_usd", 60, Decimal(114), 114_000, "backfill:index_chart:1h"),
@@ -70,7 +70,7 @@ def test_what_is_older_than_the_chart_is_another_ranges() -> None:
 
 
 def test_asks_the_finest_range_that_covers_the_hole() -> None:
-    """Coarser ranges are asked only for what is older."""
+    """Coarser ranges are requested only for older slots."""
     now = 10_000_000
     assert ranges_for([hole(now - 1800, now - 60)], now) == ["1h"]
     assert ranges_for([hole(now - 7200, now - 60)], now) == ["1h", "1d"]
@@ -118,16 +118,16 @@ async def test_fills_a_hole_of_an_index(store: StoredHistory) -> None:
 
 
 async def test_says_that_the_older_history_of_an_index_is_too_coarse(store: StoredHistory) -> None:
-    """What the exchange has only as averages of minutes stays missing, and is not asked for again."""
+    """What the exchange has only as averages of minutes stays missing, and is not requested again."""
     async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
         await with_holes(store, "btc_usd", 300, 2)
         await Backfill(store, api).fill_all()
         coverage = await store.coverage("btc_usd", slot_now(300), slot_now(1))
         assert {interval.reason for interval in coverage.intervals if interval.kind is Kind.MISSING} == {"coarse"}
         assert not coverage.complete
-        asked = exchange.state.requests["public/get_index_chart_data"]
+        requests = exchange.state.requests["public/get_index_chart_data"]
         assert await Backfill(store, api).fill_all() == 0
-        assert exchange.state.requests["public/get_index_chart_data"] == asked
+        assert exchange.state.requests["public/get_index_chart_data"] == requests
 
 
 async def test_fills_a_hole_of_an_instrument(store: StoredHistory) -> None:
@@ -159,7 +159,7 @@ async def test_a_history_that_does_not_exist_is_not_available(store: StoredHisto
 
 
 async def test_a_refusal_of_one_ticker_holds_no_other_up(store: StoredHistory) -> None:
-    """What the exchange refuses for a passing reason is asked again, after the others were filled."""
+    """A ticker that the exchange refuses temporarily is requested again after the others."""
 
     class Refusing:
         """Answers for all but one ticker, which comes first."""

@@ -14,7 +14,7 @@ from tests.databases import StoredHistory
 
 
 async def test_a_cancelled_write_leaves_the_writer_free(tmp_path: Path) -> None:
-    """The recorder's last rows are written at once although a long insert and the daily upkeep were just cancelled."""
+    """The last rows are written at once after a long insert and the daily maintenance were cancelled."""
     many = [Price("btc_usd", slot, Decimal(1), slot * 1000, Source.SIMULATED) for slot in range(40_000)]
     async with StoredHistory(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}", lock_seconds=0.2) as store:
         await store.migrate()

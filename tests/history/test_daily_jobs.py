@@ -18,7 +18,7 @@ MIDNIGHT = SLOT // DAY * DAY
 
 @dataclass
 class Wall:
-    """UNIX seconds that move when told."""
+    """UNIX seconds that the test advances."""
 
     now: float = MIDNIGHT + 3600.0
 

@@ -111,7 +111,7 @@ async def test_a_newer_database_is_left_alone(store: StoredHistory) -> None:
 
 
 async def test_names_the_folder_that_does_not_exist(tmp_path: Path) -> None:
-    """A path into nowhere is told with the folder."""
+    """The error of a path in a missing folder names the folder."""
     with pytest.raises(StartError, match=f"{tmp_path}/missing/prices.db cannot be made: the folder .* does not exist"):
         await start(f"sqlite+aiosqlite:///{tmp_path}/missing/prices.db")
 
@@ -132,7 +132,7 @@ async def test_names_the_file_that_is_no_database(tmp_path: Path) -> None:
 
 
 async def test_names_the_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file without permission is told with its path."""
+    """The error of a file without permission names its path."""
     path = tmp_path / "prices.db"
     path.touch(0o000)
     if os.geteuid() == 0:  # root may read everything; what the system would tell an ordinary user is said for it

@@ -50,7 +50,7 @@ def test_a_late_slot_closes_the_hole() -> None:
 
 
 def test_backfill_takes_only_what_is_missing() -> None:
-    """What we heard ourselves stays observed under a backfill of everything."""
+    """Observed intervals stay observed under a backfill of everything."""
     ledger = [observed(0, 10), missing(10, 40), observed(40, 50)]
     assert merge(ledger, filled(0, 50)) == [observed(0, 10), filled(10, 40), observed(40, 50)]
 
@@ -110,7 +110,7 @@ def test_runs_join_neighbouring_slots() -> None:
 
 
 def test_a_ledger_of_thousands_of_holes_is_cut_at_once() -> None:
-    """A year with holes is one walk, not one comparison of all with all: it is asked for with every page of prices."""
+    """The coverage of a year with many missing intervals is computed in linear time, because every page has it."""
     ledger = []
     for start in range(0, 60 * 5_000, 60):
         ledger.append(Interval(start, start + 20, Kind.OBSERVED, 20))
@@ -161,6 +161,6 @@ def test_the_ledger_equals_the_claims_second_by_second(history: list[Interval]) 
     for left, right in pairwise(ledger):
         assert left.end == right.start
         assert not right.continues(left)
-    told = {second: entry.kind for entry in ledger for second in range(entry.start, entry.end)}
-    assert told == {second: truth.get(second, Kind.MISSING) for second in told}
-    assert set(truth) <= set(told)
+    covered = {second: entry.kind for entry in ledger for second in range(entry.start, entry.end)}
+    assert covered == {second: truth.get(second, Kind.MISSING) for second in covered}
+    assert set(truth) <= set(covered)

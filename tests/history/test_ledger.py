@@ -61,7 +61,7 @@ async def test_recorded_slots_are_observed(store: StoredHistory) -> None:
 
 
 async def test_a_hole_is_missing_until_it_is_filled(store: StoredHistory) -> None:
-    """A hole is told with its reason, a filled one with its source, and neither is called observed."""
+    """A missing interval has its reason, a filled one its source, and neither is observed."""
     epoch = await store.take_epoch()
     await store.write_live([price(SLOT, epoch=epoch), price(SLOT + 240, epoch=epoch)], epoch)
     assert await whole(store, 5) == [(0, 1, "observed"), (1, 4, "missing:unrecorded"), (4, 5, "observed")]
@@ -133,7 +133,7 @@ async def test_maintenance_is_told_apart(store: StoredHistory) -> None:
 
 
 async def test_a_ticker_nobody_asked_for_is_not_silent(store: StoredHistory) -> None:
-    """A ticker recorded on demand has holes because nobody asked."""
+    """A ticker recorded on demand is missing with the reason that no stream requested it."""
     clock = Clock()
     recorder = Recorder(
         store, interval=60, epoch=await store.take_epoch(), configured=["eth_usd"], wall=lambda: SLOT, monotonic=clock

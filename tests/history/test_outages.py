@@ -25,7 +25,7 @@ SLOTS = 22
 
 
 async def check(world: World) -> None:
-    """Rows equal what was confirmed or heard, the ledger equals the rows, and the past fills what it can."""
+    """Assert that rows are the expected prices, that the ledger equals the rows, and that a backfill completes them."""
     store = world.store
     for ticker in TICKERS:
         rows = {row.timestamp: row for row in (await store.prices(ticker, limit=10_000)).data}

@@ -21,7 +21,7 @@ DOWN_AND_UP = ["database unavailable, slots queued", "database available, writin
 
 @dataclass
 class Clock:
-    """Monotonic seconds that move when told."""
+    """Monotonic seconds that the test advances."""
 
     now: float = 1_000.0
 
@@ -31,7 +31,7 @@ class Clock:
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that moves when told."""
+    """A clock that the test advances."""
     return Clock()
 
 
@@ -125,7 +125,7 @@ async def test_a_tick_of_an_older_epoch_is_not_recorded(store: StoredHistory, cl
 
 
 async def test_every_ticker_that_ticks_is_recorded(store: StoredHistory, clock: Clock) -> None:
-    """A ticker that a stream asked for is recorded beside the configured ones while it ticks."""
+    """A ticker that a stream requests is recorded beside the configured ones while it ticks."""
     recorder = await new_recorder(store, clock)
     for ticker in ("btc_usd", "eth_usd", "BTC-PERPETUAL"):
         recorder.on_message(tick(1, "1", ticker=ticker))

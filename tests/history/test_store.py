@@ -1,4 +1,4 @@
-"""The store on both databases: what it writes, what it refuses, what it gives back."""
+"""The store on both databases: what it writes, what it refuses, what it returns."""
 
 from decimal import Decimal
 
@@ -90,7 +90,7 @@ async def test_backfill_never_replaces_a_row(store: StoredHistory) -> None:
 
 
 async def test_a_live_price_replaces_a_filled_one(store: StoredHistory) -> None:
-    """What we heard ourselves is better than what was filled in, whatever its epoch."""
+    """A live price replaces a backfilled one of any epoch."""
     await store.insert_missing([price(SLOT, "9", source=Source.BACKFILL, epoch=99)])
     epoch = await store.take_epoch()
     await store.write_live([price(SLOT, "1", epoch=epoch)], epoch)
@@ -116,7 +116,7 @@ async def test_a_range_includes_its_start_and_not_its_end(store: StoredHistory) 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 async def test_pages_together_are_the_whole(store: StoredHistory, order: str) -> None:
-    """Following `next` gives every row once, in both directions."""
+    """Following `next` returns every row once, in both directions."""
     await store.insert_missing(price(SLOT + 60 * n) for n in range(25))
     await store.insert_missing([price(SLOT, ticker="eth_usd")])
     seen: list[int] = []

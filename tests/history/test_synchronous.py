@@ -64,7 +64,7 @@ def test_does_not_make_a_database(tmp_path: Path) -> None:
 
 
 def test_names_a_database_without_prices(postgres_url: str) -> None:
-    """A database that no gateway ever started on is told from an empty history."""
+    """A database without tables is distinguished from an empty history."""
     with pytest.raises(StartError, match="holds no prices"):
         read_synchronously(postgres_url, prices.tickers)
 

@@ -79,16 +79,16 @@ def test_a_wrong_secret_is_13004_without_data() -> None:
 
 
 @pytest.mark.parametrize(
-    ("most", "asked", "words"),
+    ("most", "requested", "words"),
     [
         ("account:read trade:read", "", {"connection", "account:read", "trade:read"}),
         ("account:read", "account:read_write wallet:read", {"connection", "account:read"}),
         ("account:read_write trade:read_write", "session:x trade:none", {"session:x", "account:read_write"}),
     ],
 )
-def test_a_scope_is_narrowed_without_a_word(most: str, asked: str, words: set[str]) -> None:
-    """Never more than the key has; kinds not mentioned get the key's own; connection unless a session is asked for."""
-    assert granted(most, asked)[0] == words | {"mainaccount"}
+def test_a_scope_is_narrowed_silently(most: str, requested: str, words: set[str]) -> None:
+    """A scope is at most the key's; other kinds get the key's level; it is of the connection without a session."""
+    assert granted(most, requested)[0] == words | {"mainaccount"}
 
 
 def test_expires_shortens_the_life_of_a_token() -> None:
@@ -166,7 +166,7 @@ def test_a_secret_shows_nowhere() -> None:
 
 
 async def test_the_identity_comes_with_extended_alone() -> None:
-    """get_account_summaries names the person only when asked to; a call the scope does not cover is refused."""
+    """get_account_summaries contains the person only on request; a call the scope does not cover is refused."""
     async with running_exchange() as exchange, connected(exchange) as client:
         answer = await client.login(READ_ONLY)
         assert "read_write" not in answer["scope"]
@@ -193,12 +193,16 @@ async def test_who_is_remembered_after_a_second_login_is_a_switch(adopts: bool) 
 
 
 async def test_a_portfolio_is_told_to_its_owner_in_lower_case() -> None:
-    """user.portfolio.BTC is delivered as user.portfolio.btc, with the label asked for, and to nobody else."""
+    """user.portfolio.BTC is delivered as user.portfolio.btc, with the requested label, and to no other session."""
     async with running_exchange() as exchange, connected(exchange) as client, connected(exchange) as other:
         channel = "user.portfolio.BTC"
         assert await other.error("private/subscribe", channels=[channel]) == 13009
         assert await other.result("public/subscribe", channels=[channel]) == []
         await client.login()
         assert await client.result("private/subscribe", channels=[channel], label="mine") == [channel]
-        told = (await client.notification())["params"]
-        assert (told["channel"], told["label"], told["data"]["currency"]) == ("user.portfolio.btc", "mine", "BTC")
+        notified = (await client.notification())["params"]
+        assert (notified["channel"], notified["label"], notified["data"]["currency"]) == (
+            "user.portfolio.btc",
+            "mine",
+            "BTC",
+        )

@@ -121,20 +121,20 @@ async def test_two_sessions_hear_the_same_frames() -> None:
         channel = "deribit_price_index.btc_usd"
         for client in (one, two):
             await client.result("public/subscribe", channels=[channel])
-        told = [(await two.notification(channel)) for _ in range(3)][-1]
+        notified = [(await two.notification(channel)) for _ in range(3)][-1]
         with anyio.fail_after(30):
-            while await one.notification(channel) != told:
+            while await one.notification(channel) != notified:
                 pass
-        assert len(exchange.feed.entries) == 1
+        assert len(exchange.broadcaster.entries) == 1
 
 
 @pytest.mark.parametrize("first", [True, False])
 async def test_a_first_value_of_an_index_is_a_switch(first: bool) -> None:
-    """Whether the present is told at once is not recorded; either way no later tick is missed."""
+    """The first value may be sent at once, which is not recorded; in both cases no later tick is missed."""
     moment, switches = [NOW / 1000], Switches(first_values=first)
     async with running_exchange(switches=switches, wall=lambda: moment[0]) as exchange, connected(exchange) as client:
         await client.result("public/subscribe", channels=["deribit_price_index.btc_usd"])
-        assert (exchange.feed.sent > 0) == first
+        assert (exchange.broadcaster.sent > 0) == first
         moment[0] += 1.5
         stamps = [(await client.notification())["params"]["data"]["timestamp"] for _ in range(1 + first)]
         assert stamps[-1] > NOW

@@ -1,7 +1,7 @@
 """The simulator's answer to the request of every recorded answer has the shape of the recorded one.
 
-Generated from the files: the request is read off each line, asked of the simulator, and the shapes are compared. What
-differs must be named below, with the reason.
+The request of each recorded line is sent to the simulator, and the shapes of the answers are compared. Differences are
+listed below with reasons.
 """
 
 import json
@@ -48,7 +48,7 @@ FILES = {
     "http_get_combos.json": "public/get_combos",
 }
 
-#: Recorded answers that are not asked for again, and why.
+#: Recorded answers whose requests are not repeated, with reasons.
 UNASKED = {"http_get_last_trades_option_combo.json": "combos are listed but not traded on the simulator"}
 
 #: Fields that are null or absent at times on the real exchange.
@@ -69,7 +69,7 @@ RICH = {name: CreditLimit(1, 10_000, 10_000) for name in BUDGETS}
 
 
 def _target(line: dict[str, Any]) -> str | None:
-    """Method and query of a recorded HTTP answer, or None where they cannot be told."""
+    """Method and query of a recorded HTTP answer, or None where they are unknown."""
     if "url" in line:
         parts = urlsplit(line["url"])
         query = urlencode([pair for pair in parse_qsl(parts.query) if pair != ("expired", "false")])
@@ -148,8 +148,8 @@ def _unexplained(recorded: Any, simulated: Any, line: dict[str, Any]) -> set[str
 
 
 async def test_answers_over_http_have_the_recorded_shape() -> None:
-    """Every recorded HTTP answer, asked again."""
-    lines, wrong, asked = _answers(), {}, 0
+    """The simulator's answer to each recorded HTTP request has the recorded shape."""
+    lines, wrong, requested = _answers(), {}, 0
     async with running_exchange() as exchange:
         for line in lines:
             name = PurePath(line.get("source_file", "")).name
@@ -164,12 +164,12 @@ async def test_answers_over_http_have_the_recorded_shape() -> None:
                 simulated = simulated["result"]
             elif "id" in recorded:
                 simulated = {"id": 1, **simulated}
-            asked += 1
+            requested += 1
             unexplained = _unexplained(recorded, simulated, line)
             if unexplained or status != line.get("http_status", 200):
                 wrong[f"{line['file']} {target}"] = (status, sorted(unexplained))
     assert not wrong, "\n".join(f"{name}: {what}" for name, what in wrong.items())
-    assert asked == len(lines) - len(UNASKED)
+    assert requested == len(lines) - len(UNASKED)
 
 
 async def _bearer(exchange: Exchange) -> str:
@@ -206,7 +206,7 @@ async def test_notifications_have_the_recorded_shape() -> None:
 
 
 async def _control(client: Client) -> list[dict[str, Any]]:
-    """The requests of the recorded control session, asked again."""
+    """The simulator answers the requests of the recorded control session in the recorded shape."""
     book, ticker = "book.BTC-PERPETUAL.100ms", "ticker.BTC-PERPETUAL.100ms"
     return [
         await client.ask("public/set_heartbeat", interval=10),

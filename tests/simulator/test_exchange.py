@@ -73,7 +73,7 @@ async def test_one_raw_channel_spoils_the_whole_call_without_login() -> None:
     async with running_exchange() as exchange, connected(exchange) as client:
         raw = "ticker.BTC-PERPETUAL.raw"
         assert await client.error("public/subscribe", channels=[TICKER, raw]) == 13778
-        assert exchange.feed.entries == {}
+        assert exchange.broadcaster.entries == {}
         await client.login()
         assert await client.result("public/subscribe", channels=[TICKER, raw]) == [raw, TICKER]
 

@@ -151,8 +151,8 @@ async def test_one_channel_falls_silent_among_others() -> None:
         exchange.inject("stall", INDEX)
         await client.result("public/test")
         client.notifications.clear()
-        heard = {(await client.notification())["params"]["channel"] for _ in range(10)}
-        assert heard == {other}
+        received = {(await client.notification())["params"]["channel"] for _ in range(10)}
+        assert received == {other}
         exchange.inject("clear")
         await client.notification(INDEX)
 
@@ -182,8 +182,8 @@ async def test_an_expired_instrument_goes_silent_and_is_announced() -> None:
         states = "instrument.state.any.any"
         await client.result("public/subscribe", channels=[states, TICKER])
         exchange.inject("expire", "BTC-PERPETUAL")
-        told = (await client.notification(states))["params"]["data"]
-        assert (told["instrument_name"], told["state"]) == ("BTC-PERPETUAL", "deactivated")
+        notified = (await client.notification(states))["params"]["data"]
+        assert (notified["instrument_name"], notified["state"]) == ("BTC-PERPETUAL", "deactivated")
         await client.notification(states)
         assert await _silent(client)
         assert await client.error("public/ticker", instrument_name="BTC-PERPETUAL") == 13020
@@ -197,8 +197,8 @@ async def test_the_daily_expiry_lists_new_instruments() -> None:
         states = "instrument.state.any.any"
         await client.result("public/subscribe", channels=[states])
         moment[0] += 1.5
-        told = [(await client.notification(states))["params"]["data"] for _ in range(90)]
-        assert {data["state"] for data in told} == {"deactivated", "terminated", "created", "started"}
+        notified = [(await client.notification(states))["params"]["data"] for _ in range(90)]
+        assert {data["state"] for data in notified} == {"deactivated", "terminated", "created", "started"}
 
 
 async def test_maintenance_is_announced_and_answers_11051() -> None:
@@ -299,7 +299,7 @@ async def test_the_clock_can_be_wrong() -> None:
 
 
 async def test_faults_are_ordered_by_time() -> None:
-    """``close:1012@5/10`` strikes after five seconds and every ten from then on."""
+    """``close:1012@5/10`` closes after five seconds, and then every ten seconds."""
     now = [100.0]
     orders = ["close:1012@5/10", "repeat"]
     async with running_exchange(faults=orders, monotonic=lambda: now[0]) as exchange:

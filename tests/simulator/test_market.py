@@ -46,7 +46,7 @@ def test_history_ends_in_the_live_price() -> None:
 
 @pytest.mark.parametrize("ticker", ["nope_usd", "NOPE-PERPETUAL", "BTC-1JAN30"])
 def test_what_is_not_listed_has_no_history(ticker: str) -> None:
-    """A demo asked for such a ticker has the others."""
+    """A demo with such a ticker in its settings has the others."""
     assert list(Market(1).prices(ticker, NOW - 3_600_000, NOW, 60)) == []
 
 

@@ -15,14 +15,14 @@ SLOT = 1_795_208_400
 
 
 class Market:
-    """What is asked of the exchange, and what it says."""
+    """The exchange, which records requests and returns prices or faults."""
 
     def __init__(self, **faults: Exception) -> None:
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.faults = faults
 
     async def newest(self, ticker: str) -> Tick | None:
-        self.asked.append(ticker)
+        self.requested.append(ticker)
         if ticker in self.faults:
             raise self.faults[ticker]
         return None if ticker == "new_usd" else Tick(ticker, Decimal("8700.10"), int(NOW * 1000))
@@ -33,7 +33,7 @@ async def taken(store: StoredHistory, market: Market, *tickers: str, now: float 
 
 
 async def test_a_price_goes_into_the_slot_of_its_own_time(database_url: str) -> None:
-    """Whatever our own clock says, and with every digit; the ledger says that it was not heard live."""
+    """The slot is that of the price, not of our clock; every digit is kept, and the ledger has the source."""
     async with StoredHistory(database_url, pooled=False) as store:
         await store.migrate()
         assert await taken(store, Market(), "btc_usd", "new_usd", now=NOW + 3600) == 1
@@ -51,7 +51,7 @@ async def test_a_filled_slot_asks_nobody(sqlite_url: str) -> None:
         assert await taken(store, market, "btc_usd") == 1
         assert await taken(store, market, "btc_usd") == 0
         assert await taken(store, market) == 0
-        assert market.asked == ["btc_usd"]
+        assert market.requested == ["btc_usd"]
 
 
 async def test_a_live_price_is_never_replaced(database_url: str) -> None:
@@ -66,7 +66,7 @@ async def test_a_live_price_is_never_replaced(database_url: str) -> None:
 
 
 async def test_the_recorder_wins_over_a_snapshot(database_url: str) -> None:
-    """With both running a slot is stored once, and what was heard live is the better price."""
+    """With both running a slot is stored once, and a price that was received live replaces the other."""
     async with StoredHistory(database_url, pooled=False) as store:
         await store.migrate()
         await taken(store, Market(), "btc_usd")
@@ -93,7 +93,7 @@ async def test_what_was_found_is_stored_before_a_failure(sqlite_url: str) -> Non
             await taken(store, market, "btc_usd", "eth_usd")
         market.faults.clear()
         assert await taken(store, market, "btc_usd", "eth_usd") == 1
-        assert market.asked == ["btc_usd", "eth_usd", "eth_usd"]
+        assert market.requested == ["btc_usd", "eth_usd", "eth_usd"]
 
 
 async def test_a_store_without_a_pool_leaves_no_connection(tmp_path: Path) -> None:

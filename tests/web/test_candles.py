@@ -63,14 +63,14 @@ async def test_pruned_candles_make_a_list_incomplete(tmp_path: Path) -> None:
     async with running_site(tmp_path, prices("btc_usd", NOON, 180)) as site:
         site.now = NOON + 20_000
         await site.store.prune(None, {60: NOON + 3600})
-        asked = {"ticker": "btc_usd", "end": NOON + 10_800}
+        query = {"ticker": "btc_usd", "end": NOON + 10_800}
         found = {
             (resolution, hour): (
-                await site.get("/api/v1/candles", resolution=resolution, start=NOON + 3600 * hour, **asked)
+                await site.get("/api/v1/candles", resolution=resolution, start=NOON + 3600 * hour, **query)
             ).json()["complete"]
             for resolution, hour in [("1m", 0), ("1m", 1), ("1h", 0)]
         }
-        stored = (await site.get("/api/v1/prices", start=NOON, **asked)).json()["complete"]
+        stored = (await site.get("/api/v1/prices", start=NOON, **query)).json()["complete"]
     assert found == {("1m", 0): False, ("1m", 1): True, ("1h", 0): True}
     assert stored
 
@@ -121,9 +121,9 @@ async def test_a_candle_that_is_still_open_is_not_kept(tmp_path: Path) -> None:
     """A range that ends within a candle is closed when the candle is, not when the range ends."""
     async with running_site(tmp_path, prices("btc_usd", NOON, 120)) as site:
         site.now = NOON + 7200
-        asked = {"ticker": "btc_usd", "start": NOON, "end": NOON + 3600}
-        hours = await site.get("/api/v1/candles", resolution="1h", **asked)
-        day = await site.get("/api/v1/candles", resolution="1d", **{**asked, "start": NOON - 43_200})
+        query = {"ticker": "btc_usd", "start": NOON, "end": NOON + 3600}
+        hours = await site.get("/api/v1/candles", resolution="1h", **query)
+        day = await site.get("/api/v1/candles", resolution="1d", **{**query, "start": NOON - 43_200})
     assert hours.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert hours.json()["complete"]
     assert day.headers["cache-control"] == "no-store"

@@ -12,8 +12,8 @@ from .site import NOON, Site, prices, running_site
 
 async def history(site: Site, **query: Any) -> Any:
     """The response of `/udf/history`."""
-    asked = {"symbol": "btc_usd", "resolution": "1", "from": NOON, "to": NOON + 600, **query}
-    answer = await site.get("/udf/history", **asked)
+    requested = {"symbol": "btc_usd", "resolution": "1", "from": NOON, "to": NOON + 600, **query}
+    answer = await site.get("/udf/history", **requested)
     assert answer.status_code == 200
     return answer.json()
 

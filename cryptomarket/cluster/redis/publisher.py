@@ -34,7 +34,7 @@ RETRY_SECONDS = 0.5
 
 
 class Publisher:
-    """Publishes for one node. ``may_lead`` returns whether a leader may still publish; it is asked every time."""
+    """Publishes for one node. ``may_lead`` returns whether a leader may still publish, and is called each time."""
 
     def __init__(
         self,
