@@ -207,7 +207,7 @@ async def test_what_fails_in_the_leader_is_raised(clusters: Clusters) -> None:
 
 
 async def test_a_hand_over_ends_in_time(clusters: Clusters) -> None:
-    """With a request in progress it takes as long as the bounds say at most."""
+    """A hand-over with a request in progress ends within its time limit."""
     async with leading(clusters) as (cluster, _):
         with anyio.fail_after(30):
             await cluster.hand_over()

@@ -55,7 +55,7 @@ def answering(
 
 
 @pytest.mark.parametrize(
-    ("canary", "others", "code", "says"),
+    ("canary", "others", "code", "expected"),
     [
         (BAD, CLEAN, 0, "reported as it must be"),
         (BAD, BAD, 1, "requirements/run.txt: x 1: CVE-1"),
@@ -64,11 +64,11 @@ def answering(
         ("", "", 0, "floors of the project"),  # no database of advisories can be reached
     ],
 )
-def test_advisories_are_believed_only_with_their_canary(canary: str, others: str, code: int, says: str) -> None:
+def test_advisories_count_only_with_their_canary(canary: str, others: str, code: int, expected: str) -> None:
     """The audit fails if the database of advisories does not report the known bad package."""
     lines: list[str] = []
     assert audit(lines.append, answering(canary, others, "skipped"), ["run"]) == code
-    assert any(says in line for line in lines), lines
+    assert any(expected in line for line in lines), lines
 
 
 def test_without_pip_audit_the_floors_decide() -> None:
