@@ -13,6 +13,8 @@ import pytest
 from .processes import Program, eventually, running_program
 from .reader import exact, reading
 
+pytestmark = pytest.mark.system
+
 
 async def exchange_settings(exchange: Program) -> dict[str, object]:
     """Return the settings that connect a gateway to a running `cryptomarket simulate`."""
@@ -33,7 +35,6 @@ async def test_every_event_of_the_stream_has_its_data(tmp_path: Path) -> None:
             assert event.event in {"btc_usd", "eth_usd", "connection"}
 
 
-@pytest.mark.system
 async def test_an_omitted_end_date_is_now(tmp_path: Path) -> None:
     """Without an end date the page ends with the newest price."""
     async with running_program(tmp_path, "demo") as program, httpx2.AsyncClient(timeout=60) as client:
@@ -44,7 +45,6 @@ async def test_an_omitted_end_date_is_now(tmp_path: Path) -> None:
         assert answer.json()["data"]
 
 
-@pytest.mark.system
 async def test_one_stream_does_not_starve_another(tmp_path: Path) -> None:
     """A stream receives its deliveries beside an unread stream and many others."""
     async with running_program(tmp_path, "demo") as program:
@@ -66,7 +66,6 @@ async def drain(url: str) -> None:
         await reader.rest()
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 async def test_a_restart_neither_loses_nor_duplicates_rows(tmp_path: Path, database_url: str, how: str) -> None:
     """A start neither deletes, duplicates nor changes the rows of earlier runs."""

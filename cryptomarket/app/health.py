@@ -66,16 +66,16 @@ async def database_check(ping: Callable[[], Awaitable[None]]) -> Check:
     return Check(True, "answers")
 
 
-async def redis_check(redis: Redis) -> Check:
-    """Whether Redis answers and takes writes. The detail never names its address, which may hold a password."""
+async def redis_check(redis: Redis, *, seconds: float = COMMAND_SECONDS) -> Check:
+    """Whether Redis answers and takes writes, each within ``seconds``. The answer never shows its address."""
 
     def ping() -> Awaitable[Any]:
         return redis.ping()
 
     try:
-        await with_fresh_connection(redis, ping)
+        await with_fresh_connection(redis, ping, seconds=seconds)
         try:
-            with anyio.fail_after(COMMAND_SECONDS):
+            with anyio.fail_after(seconds):
                 await redis.set(WRITE_TEST, b"", px=1_000)
         except ResponseError as exc:
             return Check(False, f"answers, but takes no writes: {type(exc).__name__}", needed=False)
@@ -195,8 +195,8 @@ class Doctor:
     async def _redis(self) -> str:
         if self.redis_url is None:
             return "not configured: one process"
-        async with redis_client(self.redis_url) as redis:
-            check = await redis_check(redis)
+        async with redis_client(self.redis_url, command_seconds=self.deadline_seconds) as redis:
+            check = await redis_check(redis, seconds=self.deadline_seconds)
         if not check.ok:
             raise CryptomarketError(check.detail)
         return "answers and takes writes"

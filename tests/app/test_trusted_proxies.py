@@ -8,6 +8,8 @@ import pytest
 from tests.processes import running_program
 from tests.reader import reading
 
+pytestmark = pytest.mark.system
+
 LONG_RETRY = 15_000
 
 

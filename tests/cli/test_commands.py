@@ -16,6 +16,8 @@ from cryptomarket.simulator.exchange import running_exchange
 from tests.databases import StoredHistory
 from tests.processes import run_program
 
+pytestmark = pytest.mark.system
+
 HOUR = 1_732_136_400  # 2024-11-20T21:00:00Z
 
 
@@ -74,7 +76,6 @@ async def test_gaps_names_what_is_missing(tmp_path: Path, stored: str) -> None:
     assert (code, out) == (0, "")
 
 
-@pytest.mark.system
 async def test_backfill_fetches_what_the_exchange_still_has(tmp_path: Path, database_url: str) -> None:
     """The minutes of the last half hour come from the exchange's own history."""
     async with running_exchange() as exchange:

@@ -15,8 +15,9 @@ from cryptomarket.app.server import bound_socket
 from tests.processes import eventually, run_program, running_program
 from tests.reader import exact, reading
 
+pytestmark = pytest.mark.system
 
-@pytest.mark.system
+
 async def test_the_demo_shows_moving_prices_without_network(tmp_path: Path) -> None:
     """`cryptomarket demo` serves the page, a stream whose prices move, and a history of thirty days."""
     async with running_program(tmp_path, "demo") as program, httpx2.AsyncClient(timeout=60) as client:
@@ -111,7 +112,6 @@ async def test_a_stop_ends_open_streams_cleanly_and_quickly(tmp_path: Path) -> N
     assert "Traceback" not in program.log
 
 
-@pytest.mark.system
 async def test_interrupted_twice_it_quits_at_once(tmp_path: Path) -> None:
     """A second Ctrl-C does not wait for the drain window."""
     async with running_program(tmp_path, "demo", drain_seconds=300, max_streams_per_address=1000) as program:

@@ -108,6 +108,7 @@ async def test_the_leader_subscribes_to_tickers_of_a_follower_s_streams(tmp_path
             assert (await tick(stream, "sol_usd"))[1]["ticker"] == "sol_usd"
 
 
+@pytest.mark.system
 async def test_a_person_is_the_same_on_every_node(tmp_path: Path) -> None:
     """A login at a follower and a logout at the leader reach every node and every stream of the browser."""
     async with running_cluster(tmp_path, sqlite(tmp_path), accounts=(ADA,)) as cluster:

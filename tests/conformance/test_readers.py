@@ -18,6 +18,8 @@ from .corpus import CORPUS, Dispatched
 from .readers import Reader, by_chromium, by_httpx_sse, by_npm, by_sseclient, curl
 from .replayed import replayed
 
+pytestmark = pytest.mark.system
+
 #: An event without an id has no last event id, and a CR at the end of the stream waits for more bytes.
 NPM = {"field-id", "field-id-alone", "field-id-null", "price", "newlines-cr"}
 #: An event without data is dispatched, and a byte order mark is part of the first field.
@@ -47,7 +49,6 @@ async def test_a_browser_follows_the_specification() -> None:
         assert await differences(by_chromium(page), address) == {}
 
 
-@pytest.mark.system
 async def test_the_eventsource_of_npm_has_known_differences() -> None:
     """The npm package `eventsource` parses all other entries as a browser does."""
     async with replayed([entry.stream for entry in CORPUS]) as address:
@@ -110,7 +111,6 @@ def hostile_texts(count: int = 200) -> list[str]:
     return ["".join(choose.choices(pieces, k=choose.randint(1, 12))) for _ in range(count)]
 
 
-@pytest.mark.system
 async def test_any_encoded_text_is_read_back_equal() -> None:
     """Every reader returns an equal text: format-newlines, -leading-space, -null-character, -utf-8."""
     texts = hostile_texts()

@@ -14,6 +14,8 @@ from cryptomarket.deribit.auth import Credentials, GrantType, Secret
 from cryptomarket.simulator.exchange import Switches, running_exchange
 from tests.deribit.following import following
 
+pytestmark = pytest.mark.system
+
 #: The other values of each switch that is no boolean; booleans are inverted.
 OTHERS: dict[str, list[Any]] = {
     "test_request_seconds": [0.5],

@@ -2,7 +2,11 @@
 
 import os
 
+import pytest
+
 from .fuzz import fuzz
+
+pytestmark = pytest.mark.system
 
 FRAMES = int(os.environ.get("CRYPTOMARKET_FUZZ", "100000"))
 

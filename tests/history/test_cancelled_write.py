@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 
 from cryptomarket.model import Price, Source
 from tests.databases import StoredHistory
+
+pytestmark = pytest.mark.system
 
 
 async def test_a_cancelled_write_leaves_the_writer_free(tmp_path: Path) -> None:

@@ -246,6 +246,7 @@ rows = st.lists(
 )
 
 
+@pytest.mark.system
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=rows, chance=st.randoms(use_true_random=False))
 def test_rolling_up_equals_computing_anew(

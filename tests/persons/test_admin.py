@@ -23,6 +23,8 @@ from tests.redis_server import running_redis
 from .caches import redis_cache
 from .site import ADA, BOB, connection_event, running_persons
 
+pytestmark = pytest.mark.system
+
 
 def person(number: int) -> Person:
     """A person with the number."""
@@ -199,7 +201,6 @@ async def test_without_a_leader_a_login_is_refused(tmp_path: Path, monkeypatch: 
         assert (response.status_code, response.headers["retry-after"]) == (503, "5")
 
 
-@pytest.mark.system
 async def test_an_outcome_is_sent_without_redis(tmp_path: Path) -> None:
     """When Redis dies during a login, the streams of this node receive the failure all the same."""
     async with running_redis(tmp_path) as server, running_persons(tmp_path, redis_url=server.url) as site:

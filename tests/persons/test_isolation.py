@@ -29,6 +29,8 @@ from .caches import redis_cache
 from .crowd import accounts
 from .environment import PersonCluster
 
+pytestmark = pytest.mark.system
+
 DELIVERIES = int(os.environ.get("CRYPTOMARKET_ISOLATION", "3000"))
 ANSWERS = int(os.environ.get("CRYPTOMARKET_ANSWERS", "300"))
 

@@ -14,6 +14,8 @@ from cryptomarket.stream.subscribers import COHORT_SIZE, Stream, Subscription
 
 from .reader import EVERYTHING, Harness
 
+pytestmark = pytest.mark.system
+
 #: The whole promise is about a million, which `make bench` asks for.
 JOINS = int(os.environ.get("CRYPTOMARKET_TEST_JOINS", "10000"))
 

@@ -1,5 +1,6 @@
 """Any order of joins, ticks, stalls, resumptions and leaves keeps the promises to each reader."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
@@ -7,6 +8,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from cryptomarket.model import Gap, Upstream, UpstreamState
 
 from .reader import Harness, Reader
+
+pytestmark = pytest.mark.system
 
 TICKERS = ("btc_usd", "eth_usd", "BTC-PERPETUAL")
 

@@ -14,6 +14,8 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from .site import NOON, prices, running_site
 
+pytestmark = pytest.mark.system
+
 QUICK = settings(
     max_examples=int(os.environ.get("CRYPTOMARKET_EXAMPLES", "12")),
     deadline=None,

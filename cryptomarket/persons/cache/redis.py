@@ -14,7 +14,7 @@ from ...errors import CacheUnavailable
 __all__ = ["RedisCache"]
 
 #: A command that takes longer has failed: a request of a browser waits for it.
-COMMAND_SECONDS = 0.5
+COMMAND_SECONDS = 1.0
 
 
 class RedisCache:
