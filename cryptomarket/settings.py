@@ -1,7 +1,7 @@
 """The settings: one table, read once from the environment and `.env` into a frozen object.
 
 Each row is a name, a default and a sentence; a test holds `.env.example` and docs/settings.md to it. Only `cli`,
-`app.gateway`, `tasks` and the environment of the migrations may import this file.
+`app`, `tasks` and the environment of the migrations may import this file.
 """
 
 import ipaddress

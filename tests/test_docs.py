@@ -73,3 +73,21 @@ def test_every_log_event_is_documented() -> None:
     listed.pop("event", None)
     listed.pop("---", None)
     assert listed == log_events()
+
+
+def test_the_places_for_changes_exist() -> None:
+    """Each file of the table in CONTRIBUTING.md exists, and contains the names that stand behind it."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.split("| change | place |")[1].split("\n## ")[0]
+    missing = []
+    for row in table.splitlines():
+        file: Path | None = None
+        for name in re.findall(r"`([^`*]+)`", row):
+            if "/" in name or name.endswith(".py"):
+                file = next((place for place in (PACKAGE / name, ROOT / name) if place.exists()), None)
+                missing += [] if file else [name]
+            elif name.isidentifier() and file is not None and file.is_file():
+                missing += (
+                    [] if re.search(rf"\b{name}\b", file.read_text(encoding="utf-8")) else [f"{file.name}: {name}"]
+                )
+    assert missing == []
