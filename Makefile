@@ -42,7 +42,8 @@ test: $(VENV)/test.stamp ## The fast tests (ARGS="tests/stream -x" for some)
 	@$(PYTEST) -m "not system" $(ARGS)
 
 test-system: $(VENV)/test.stamp ## Whole clusters, crowds, browsers, faults, other people's clients
-	@$(PYTEST) -m system $(ARGS)
+	@$(PYTEST) -m "system and not crowd" $(ARGS)
+	@$(if $(ARGS),,$(PYTEST) --numprocesses 0 -m crowd)
 
 screenshots: $(VENV)/test.stamp ## Pictures of the pages in artifacts/, and docs/board.png for the README
 	@$(BIN)/python -m pytest --quiet tests/browser/test_screenshots.py

@@ -21,9 +21,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Skip files whose tests are all deselected; importing other clients takes longer than most tests."""
-    expression = config.getoption("markexpr")
-    if expression not in ("system", "not system") or not collection_path.name.startswith("test_"):
+    skips = {
+        "not system": lambda text: "\npytestmark = pytest.mark.system\n" in text or "mark.crowd" in text,
+        "system and not crowd": lambda text: "mark.system" not in text or "mark.crowd" in text,
+        "crowd": lambda text: "mark.crowd" not in text,
+    }.get(config.getoption("markexpr"))
+    if skips is None or not collection_path.name.startswith("test_"):
         return None
-    text = collection_path.read_text()
-    skipped = "\npytestmark = pytest.mark.system\n" in text if expression == "not system" else "mark.system" not in text
-    return skipped or None
+    return skips(collection_path.read_text()) or None

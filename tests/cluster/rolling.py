@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -59,9 +60,8 @@ class RollingRestart:
         tabs = [tab for user in users for tab in user.tabs]
         truth = Truth.of([*browsers, *tabs])
         self.violations += violations_of([*browsers, *tabs], truth)
-        self.violations += [
-            f"{len(browser.connection_events('gap'))} gaps" for browser in browsers if browser.connection_events("gap")
-        ]
+        gaps = Counter(gap["reason"] for browser in browsers for gap in browser.connection_events("gap"))
+        self.violations += [f"{count} gaps for the reason {reason}" for reason, count in gaps.items()]
         self.violations += [one for user in users for one in (*user.violations, *user.foreign_events())]
         self.violations += [f"a login failed: {one.counts}" for one in users if "login_failed" in str(one.counts)]
         self.refused = sum(one.counts.get(what, 0) for one in users for what in ("503", "unreachable", "me 503"))

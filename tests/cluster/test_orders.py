@@ -11,7 +11,7 @@ from tests.persons.site import ADA
 from .environment import running_environment
 from .orders import VICTIMS, Walk, circuit, every_order
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.crowd]
 
 
 def test_the_walk_has_every_change_once() -> None:

@@ -10,7 +10,7 @@ from tests.persons.crowd import accounts
 from .environment import running_environment
 from .rolling import RollingRestart
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.crowd]
 
 
 async def test_a_rolling_restart_loses_nothing(tmp_path: Path) -> None:

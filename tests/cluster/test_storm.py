@@ -10,7 +10,7 @@ from tests.persons.crowd import accounts
 from .environment import running_environment
 from .storm import Storm
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.crowd]
 
 
 async def test_a_storm_causes_no_violation(tmp_path: Path) -> None:
