@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from ..cluster.cluster import Cluster
-from ..cluster.election import Lease
 from ..cluster.redis.client import redis_client
 from ..cluster.redis.cluster import RedisCluster
 from ..cluster.single import SingleNode
+from ..database.lease import DatabaseLease
 from ..persons.cache import Cache
 from ..persons.cache.memory import MemoryCache
 from ..persons.cache.redis import RedisCache
@@ -20,12 +20,6 @@ from .health import redis_check
 from .worker_metrics import OwnMetrics, SharedMetrics, WorkerMetrics
 
 __all__ = ["Backend", "new_backend"]
-
-
-class EpochLease(Lease, Protocol):
-    """The lease in the database, and the epochs of a process that needs no election."""
-
-    async def take_epoch(self) -> int: ...
 
 
 class Backend(Protocol):
@@ -48,7 +42,7 @@ class Backend(Protocol):
 class MemoryBackend:
     """One process: nothing is shared."""
 
-    def __init__(self, lease: EpochLease) -> None:
+    def __init__(self, lease: DatabaseLease) -> None:
         self.cluster: Cluster = SingleNode(lease.take_epoch)
         self.cache: Cache = MemoryCache()
         self.metrics: SharedMetrics = OwnMetrics()
@@ -68,7 +62,7 @@ class MemoryBackend:
 class RedisBackend:
     """Many nodes on one Redis, over one connection pool. ``group`` names the workers behind one port, if any."""
 
-    def __init__(self, url: str, node: str, lease: EpochLease, group: str) -> None:
+    def __init__(self, url: str, node: str, lease: DatabaseLease, group: str) -> None:
         self._redis = redis = redis_client(url)
         self.cluster: Cluster = RedisCluster(redis, node, lease)
         self.cache: Cache = RedisCache(redis)
@@ -89,7 +83,7 @@ class RedisBackend:
         await self._redis.aclose()
 
 
-def new_backend(settings: Settings, lease: EpochLease, group: str) -> Backend:
+def new_backend(settings: Settings, lease: DatabaseLease, group: str) -> Backend:
     """The backend of the settings; nothing is connected yet."""
     if settings.redis_url:
         return RedisBackend(settings.redis_url.get_secret_value(), settings.node, lease, group)
