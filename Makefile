@@ -13,8 +13,9 @@ PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python
 # Every package exactly as locked. Ours is installed in place by the locked build tools, not by some fetched for the occasion.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCKED := $(PIP) install --require-hashes
-NPM := command -v npm >/dev/null || $(LOCKED) --requirement requirements/node.txt
-OURS := $(PIP) install --no-build-isolation --no-deps --editable .
+NPM := command -v npm >/dev/null || $(BIN)/python hatch_build.py || $(LOCKED) --requirement requirements/node.txt
+# pip hides what a build prints unless it fails; the build of the pages leaves its reason in this file.
+OURS := $(PIP) install --no-build-isolation --no-deps --editable . && { ! test -e build/frontend/failure.txt || cat build/frontend/failure.txt >&2; }
 
 # More processes than cores, as tests mostly wait; a file stays in one of them, as its tests share servers.
 PYTEST := $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
