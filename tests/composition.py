@@ -1,4 +1,7 @@
-"""The compose file as data; a key that these models do not know is an error."""
+"""The compose file as data; a key that these models do not know is an error.
+
+They know only what docker-compose 1.29 knows too.
+"""
 
 import functools
 import re
@@ -27,13 +30,6 @@ class Build(_Strict):
 
     context: str
     args: dict[str, str] = {}
-
-
-class EnvFile(_Strict):
-    """A file of settings."""
-
-    path: str
-    required: bool
 
 
 class Condition(_Strict):
@@ -69,8 +65,7 @@ class Service(_Strict):
     user: str
     entrypoint: list[str] | None = None
     command: list[str] | None = None
-    env_file: list[EnvFile] = []
-    environment: dict[str, str] = {}
+    environment: dict[str, str | None] = {}
     ports: list[str] = []
     networks: list[str]
     volumes: list[str] = []
@@ -95,10 +90,9 @@ class Network(_Strict):
     internal: bool = False
 
 
-class Composition(BaseModel):
+class Composition(_Strict):
     """The whole file without the keys that begin with `x-`, whose anchors YAML resolves."""
 
-    name: str
     services: dict[str, Service]
     networks: dict[str, Network]
     volumes: dict[str, _Strict]
@@ -114,12 +108,22 @@ class Composition(BaseModel):
 @functools.cache
 def composition() -> Composition:
     """Read the compose file of this project."""
-    return Composition.model_validate(yaml.safe_load(FILE.read_text()))
+    whole = yaml.safe_load(FILE.read_text())
+    return Composition.model_validate({key: value for key, value in whole.items() if not key.startswith("x-")})
 
 
 def environment(service: str, chosen: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of a service, with `${NAME:-default}` replaced as compose does."""
-    return {name: filled(value, chosen or {}) for name, value in composition().services[service].environment.items()}
+    """Return the environment of a service as compose makes it with the chosen variables in `.env`.
+
+    `${NAME:-default}` is replaced. A variable without a value is taken from the chosen ones, or left out.
+    """
+    wanted = chosen or {}
+    declared = composition().services[service].environment
+    return {
+        name: wanted[name] if value is None else filled(value, wanted)
+        for name, value in declared.items()
+        if value is not None or name in wanted
+    }
 
 
 def filled(value: Any, chosen: Mapping[str, str]) -> str:

@@ -1,6 +1,7 @@
 """The compose file and the files that it mounts."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from .supply.locks import above_floor
 
 ROOT = Path(__file__).parents[1]
 SERVICES = sorted(composition().services)
+PROGRAMS = ["gateway", "gateway-2", "minimal", "migrate", "worker", "beat"]
 PROFILES = sorted({profile for service in composition().services.values() for profile in service.profiles})
 
 
@@ -71,7 +73,7 @@ def test_services_wait_for_their_dependencies(name: str) -> None:
         once = services[other].restart == "no"
         assert wanted.condition == ("service_completed_successfully" if once else "service_healthy")
         assert set(services[other].profiles) <= set(service.profiles)
-    if "postgres" in service.environment.get("CRYPTOMARKET_DATABASE_URL", ""):
+    if "postgres" in environment(name).get("CRYPTOMARKET_DATABASE_URL", ""):
         assert ("postgres" if name == "migrate" else "migrate") in service.depends_on
 
 
@@ -109,8 +111,25 @@ def test_every_variable_of_the_compose_file_is_a_setting() -> None:
     assert set(re.findall(PREFIX + r"[A-Z_]*[A-Z]", text)) - settings == {"CRYPTOMARKET_FRONT"}
 
 
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_setting_reaches_our_programs(name: str) -> None:
+    """A setting in `.env` reaches each program, except where the container decides; an unset one is left out.
+
+    A new setting is listed under `x-settings` of the compose file.
+    """
+    decided = {"DATABASE_URL", "REDIS_URL", "PORT", "TRUSTED_PROXIES"} | (
+        {"LOG_FORMAT"} if name != "minimal" else set()
+    )
+    of_the_image = {"HOST", "NODE"}  # the image listens on every address; a name would be the same for all containers
+    expected = {field.upper() for field in Settings.model_fields} - decided - of_the_image
+    declared = composition().services[name].environment
+    assert {variable for variable, value in declared.items() if value is None} == {PREFIX + field for field in expected}
+    assert environment(name, {PREFIX + "TICKERS": "sol_usd"})[PREFIX + "TICKERS"] == "sol_usd"
+    assert environment(name).keys() == {PREFIX + field for field in decided}
+
+
 @pytest.mark.parametrize("password", [None, "s3cret"])
-@pytest.mark.parametrize("name", ["gateway", "gateway-2", "minimal", "migrate", "worker", "beat"])
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_our_programs_accept_the_environment_of_compose(
     monkeypatch: pytest.MonkeyPatch, name: str, password: str | None
 ) -> None:
@@ -150,14 +169,32 @@ def test_images_are_pinned_above_known_vulnerabilities() -> None:
             above_floor(service.image)
 
 
-def test_compose_itself_accepts_the_file() -> None:
-    """`docker compose config` accepts every profile without a warning."""
-    docker = shutil.which("docker")
-    if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, timeout=60).returncode:
-        pytest.skip("no docker compose here")
-    command = [docker, "compose", "--file", str(FILE), "--profile", "*", "config", "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+@pytest.mark.parametrize("command", [["docker", "compose"], ["docker-compose"]], ids=" ".join)
+def test_compose_itself_accepts_the_file(tmp_path: Path, command: list[str]) -> None:
+    """Compose 2 and docker-compose 1.29 accept every profile without a warning, and fill in what `.env` has."""
+    program = shutil.which(command[0])
+    if program is None or subprocess.run([*command, "version"], capture_output=True, timeout=60).returncode:
+        pytest.skip(f"no {' '.join(command)} here")
+    shutil.copy(FILE, tmp_path)
+    (tmp_path / ".env").write_text("CRYPTOMARKET_TICKERS=sol_usd\nPOSTGRES_PASSWORD=s3cret\n")
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    profiles = [word for profile in PROFILES for word in ("--profile", profile)]
+    done = subprocess.run(
+        [program, *command[1:], *profiles, "config"],
+        cwd=tmp_path,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
+    services = yaml.safe_load(done.stdout)["services"]
+    assert services.keys() == composition().services.keys()
+    for name in PROGRAMS:
+        found = {key: value for key, value in services[name]["environment"].items() if value is not None}
+        wanted = environment(name, {"CRYPTOMARKET_TICKERS": "sol_usd", "POSTGRES_PASSWORD": "s3cret"})
+        assert found == wanted
 
 
 def test_prometheus_scrapes_the_gateways() -> None:
