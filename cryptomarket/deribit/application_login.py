@@ -18,6 +18,7 @@ from .auth import (
     Secret,
     excess_rights,
     missing_rights,
+    session_scope,
     signed_params,
 )
 
@@ -67,6 +68,7 @@ class ApplicationLogin:
         self._retry_seconds = retry_seconds
         self._longest_retry_seconds = longest_retry_seconds
         self._failures = 0
+        self._wide_grants = 0
         self._refresh_token: Secret | None = None
         self._due: float | None = None
         self._in_flight = False
@@ -91,10 +93,11 @@ class ApplicationLogin:
     def params(self) -> dict[str, Any]:
         """The parameters of ``public/auth``; call it at the moment of sending, since a signature is valid for 60 s."""
         assert self.credentials is not None  # noqa: S101 (due() returned True)
+        scope = session_scope(self.exchange_session, self.scope)
         if self.authenticated and self._refresh_token:
-            return {"grant_type": "refresh_token", "refresh_token": self._refresh_token.reveal()}
+            refresh_token = self._refresh_token.reveal()
+            return {"grant_type": "refresh_token", "refresh_token": refresh_token, "scope": scope}
         client_id, secret = self.credentials.client_id, self.credentials.client_secret.reveal()
-        scope = f"session:{self.exchange_session} {self.scope}"
         if self.grant_type is GrantType.CREDENTIALS:
             return {
                 "grant_type": "client_credentials",
@@ -106,17 +109,31 @@ class ApplicationLogin:
         return signed_params(client_id, secret.encode(), scope, timestamp=timestamp, nonce=nonce)
 
     def granted(self, grant: Grant, now: float) -> list[str]:
-        """Take a grant, to be renewed after 70 to 80 % of its life; returns a sentence for each right that differs."""
+        """Take a grant, to be renewed after 70 to 80 % of its life; returns a sentence if its rights are not as asked.
+
+        A grant of more rights is refreshed at once with the scope; if it comes back wide again, the login is dropped.
+        """
         self.authenticated, self.granted_scope, self._in_flight = True, grant.scope, False
+        excess = excess_rights(grant.scope, self.scope)
+        if excess:
+            return self._too_wide(grant, excess, now)
         missing = missing_rights(grant.scope, self.scope)
         self.problem = f"the key may not {', '.join(missing)}" if missing else ""
-        self._failures = 0
+        self._failures = self._wide_grants = 0
         self._refresh_token = Secret(grant.refresh_token)
         life = grant.expires_in if grant.expires_in > 0 else 60.0
         self._due = now + life * (0.8 - 0.1 * self._random())
-        excess = excess_rights(grant.scope, self.scope)
-        warnings = [f"the exchange granted more than requested: {', '.join(excess)}"] if excess else []
-        return [self.problem, *warnings] if self.problem else warnings
+        return [self.problem] if self.problem else []
+
+    def _too_wide(self, grant: Grant, excess: list[str], now: float) -> list[str]:
+        self._wide_grants += 1
+        self.problem = f"the exchange granted more than requested: {', '.join(excess)}"
+        if self._wide_grants == 1:
+            self._refresh_token, self._due = Secret(grant.refresh_token), now
+            return [self.problem]
+        self._refresh_token, self._wide_grants, self.authenticated = None, 0, False
+        self._due = now + self._longest_retry_seconds
+        return [f"{self.problem}; its login is not used"]
 
     def failed(self, reason: str, now: float, *, hopeless: bool) -> None:
         """A failed refresh makes a full login due at once; a failed login makes the next one due after a pause.

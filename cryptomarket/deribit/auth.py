@@ -21,6 +21,7 @@ __all__ = [
     "Secret",
     "excess_rights",
     "missing_rights",
+    "session_scope",
     "signature",
     "signed_params",
     "wipe",
@@ -97,6 +98,14 @@ def signed_params(
         "signature": signature(secret, timestamp, nonce),
         "scope": scope,
     }
+
+
+def session_scope(session: str, rights: str = READ_ONLY_SCOPE, *, life_seconds: int | None = None) -> str:
+    """The scope of a login and of each of its renewals: a kind of right that it does not name is granted in full.
+
+    The tokens belong to the exchange session of that name, and live at most ``life_seconds``.
+    """
+    return f"session:{session} {rights}" + (f" expires:{life_seconds}" if life_seconds is not None else "")
 
 
 def missing_rights(granted: str, wanted: str) -> list[str]:

@@ -50,7 +50,7 @@ class Person:
     """A person who is logged in; times are UNIX seconds.
 
     ``issued`` is when the tokens came, ``first`` when the person logged in. ``sessions`` maps each browser session that
-    is logged in to the id of its login.
+    is logged in to the id of its login. The tokens belong to ``exchange_session``, which every renewal names.
     """
 
     person_id: str
@@ -60,6 +60,7 @@ class Person:
     expires_at: int
     issued: int
     first: int
+    exchange_session: str
     tokens: Tokens
     sessions: Mapping[str, str] = field(default_factory=dict)
 

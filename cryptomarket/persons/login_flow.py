@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from ..deribit.auth import READ_ONLY_SCOPE, Grant, excess_rights, missing_rights, signed_params, wipe
+from ..deribit.auth import READ_ONLY_SCOPE, Grant, excess_rights, missing_rights, session_scope, signed_params, wipe
 from ..deribit.error_codes import error_code
 from ..errors import CacheUnavailable, CryptomarketError, ExchangeError, ExchangeRefused, InternalError
 from ..model import SessionChanged
@@ -48,6 +48,19 @@ class _Identity(msgspec.Struct):
     username: str | None = None
     email: str | None = None
     system_name: str | None = None
+
+
+def exchange_session(session: str) -> str:
+    """The name of the exchange session of a login from the browser session.
+
+    One a browser: a login that is repeated replaces it instead of using up the key's 16.
+    """
+    return f"cryptomarket-{session[:16]}"
+
+
+def person_scope(name: str) -> str:
+    """The scope that a person's log-in and every renewal request, in the exchange session of the name."""
+    return session_scope(name, life_seconds=LIFE_SECONDS)
 
 
 def reason_of(error: ExchangeError) -> str:
@@ -145,6 +158,7 @@ class LoginFlow:
             expires_at=now + int(min(grant.expires_in, LIFE_SECONDS)),
             issued=now,
             first=now,
+            exchange_session=exchange_session(request.session),
             tokens=Tokens(grant.access_token, grant.refresh_token),
         )
         return await self._sessions.log_in(person, request.session, request.login_id)
@@ -155,8 +169,7 @@ class LoginFlow:
         if taken is None:
             raise LoginFailed(GONE)
         client_id, secret = taken
-        # One exchange session a browser: a login that is repeated replaces it instead of using up the key's 16.
-        scope = f"session:cryptomarket-{request.session[:16]} {READ_ONLY_SCOPE} expires:{LIFE_SECONDS}"
+        scope = person_scope(exchange_session(request.session))
         timestamp, nonce = int(self._wall() * 1000), secrets.token_hex(8)
         try:
             return signed_params(client_id, secret, scope, timestamp=timestamp, nonce=nonce)

@@ -12,7 +12,7 @@ from ..deribit.auth import READ_ONLY_SCOPE, Grant, excess_rights
 from ..errors import CacheUnavailable, ExchangeError, InternalError
 from ..model import SessionChanged
 from .browser_sessions import BrowserSessions, Person, Tokens
-from .login_flow import Call, login_ended
+from .login_flow import Call, login_ended, person_scope
 from .notifications import LOGIN_FAILED, PERSON_CHANGED
 
 __all__ = ["TokenRenewal"]
@@ -87,7 +87,8 @@ class TokenRenewal:
         if too_old or not await self._sessions.used_since(person_id, person.issued):
             return  # the login expires
         try:
-            params = {"grant_type": "refresh_token", "refresh_token": person.tokens.refresh}
+            scope = person_scope(person.exchange_session)
+            params = {"grant_type": "refresh_token", "refresh_token": person.tokens.refresh, "scope": scope}
             grant = msgspec.json.decode(await self._call("public/auth", params), type=Grant)
         except ExchangeError as exc:
             if login_ended(exc):

@@ -8,11 +8,11 @@ import hashlib
 import hmac
 import random as random_module
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .rpc_errors import RpcError, invalid, unauthorized
-from .scopes import FULL, granted, session_name
+from .scopes import FULL, granted, kept, session_name
 from .switches import Switches
 
 __all__ = ["DEFAULT_ACCOUNT", "Accounts", "IssuedGrant", "SimulatedAccount"]
@@ -107,6 +107,8 @@ class Accounts:
         self._nonces: set[tuple[str, str]] = set()
         self._failures: dict[str, list[float]] = {}
         self.refuse_logins: RpcError | None = None
+        #: Refreshes that are granted all rights of the key, whatever was requested.
+        self.widened_refreshes = 0
 
     def authenticate(self, params: dict[str, Any], connection: object) -> IssuedGrant:
         """Returns the grant of a login; raises the RpcError that the exchange answers with."""
@@ -144,8 +146,7 @@ class Accounts:
         grant = self._of_refresh(refresh, connection)
         if grant.session is None:
             raise invalid("refresh_token", "invalid value")
-        words = " ".join(word for word in grant.scope if not word.startswith("session:"))
-        return self._grant(grant.account, f"{words} session:{name}", connection)
+        return self._grant(self._account_of(grant), kept(grant.scope, session=name), connection)
 
     def exchange(self, refresh: str, subject: int, scope: str, connection: object) -> IssuedGrant:
         """Returns a login for another account of the same owner; the simulator has one account per owner.
@@ -179,6 +180,29 @@ class Accounts:
         for grant in list(self._by_access.values()):
             self.end(grant)
 
+    def narrow(self, client_id: str, scope: str) -> None:
+        """Changes the widest scope of a key; log-ins and refreshes obey it, tokens that were issued stay as they are.
+
+        Raises ValueError for an unknown key.
+        """
+        if client_id not in self.known:
+            raise ValueError(f"unknown key {client_id!r}")
+        self.known[client_id] = replace(self.known[client_id], scope=scope)
+
+    def revoke(self, client_id: str) -> None:
+        """Deletes a key and invalidates its grants. Raises ValueError for an unknown key."""
+        if self.known.pop(client_id, None) is None:
+            raise ValueError(f"unknown key {client_id!r}")
+        for grant in [grant for grant in self._by_access.values() if grant.account.client_id == client_id]:
+            self.end(grant)
+
+    def _account_of(self, grant: IssuedGrant) -> SimulatedAccount:
+        """Returns the account with its present rights; raises 13009 when its key was deleted."""
+        account = self.known.get(grant.account.client_id)
+        if account is None:
+            raise unauthorized()
+        return account
+
     def _secret_fits(self, account: SimulatedAccount, params: dict[str, Any]) -> bool:
         secret = _text(params, "client_secret")
         return hmac.compare_digest(account.client_secret.encode(), secret.encode())
@@ -205,10 +229,16 @@ class Accounts:
             raise RpcError(12003)
 
     def _renew(self, params: dict[str, Any], connection: object) -> IssuedGrant:
+        """A new pair for the same session; without a scope the rights stay, with one the key's rights limit it."""
         grant = self._of_refresh(_text(params, "refresh_token"), connection)
+        account = self._account_of(grant)
+        requested = params.get("scope")
+        scope = _in_session(str(requested), grant.session) if requested else kept(grant.scope, session=grant.session)
+        if self.widened_refreshes:
+            self.widened_refreshes -= 1
+            scope = _in_session(account.scope, grant.session)
         self.end(grant)  # the previous pair is invalid from now on
-        kept = " ".join(word for word in grant.scope if word != "mainaccount")
-        return self._grant(grant.account, str(params.get("scope") or kept), connection, renewed=grant)
+        return self._grant(account, scope, connection)
 
     def _of_refresh(self, token: str, connection: object) -> IssuedGrant:
         grant = self._by_refresh.get(token)
@@ -216,9 +246,7 @@ class Accounts:
             raise unauthorized()
         return grant
 
-    def _grant(
-        self, account: SimulatedAccount, requested: str, connection: object, renewed: IssuedGrant | None = None
-    ) -> IssuedGrant:
+    def _grant(self, account: SimulatedAccount, requested: str, connection: object) -> IssuedGrant:
         scope, expires = granted(account.scope, requested)
         session = session_name(scope)
         life = CONNECTION_EXPIRES_IN if session is None else self._switches.session_expires_in
@@ -231,7 +259,7 @@ class Accounts:
             self._token(now + life),
             now + life,
             life,
-            session if renewed is None else renewed.session or session,
+            session,
             connection if session is None else None,
             now,
         )
@@ -242,7 +270,8 @@ class Accounts:
 
     def _make_room(self, new: IssuedGrant) -> None:
         """Replaces a session of the same name; a 17th session evicts the one refreshed longest ago."""
-        own = [grant for grant in self._by_access.values() if grant.account is new.account]
+        key = new.account.client_id
+        own = [grant for grant in self._by_access.values() if grant.account.client_id == key]
         for grant in own:
             if grant.session is not None and grant.session == new.session:
                 self.end(grant)
@@ -255,6 +284,12 @@ class Accounts:
         """``<ms>.<8 characters>.<base64url>``, about 310 characters, as recorded; not a JWT."""
         short = "1" + base64.b32encode(self._random.randbytes(5)).decode()[:7]
         return f"{int(expires_at * 1000)}.{short}.{base64.urlsafe_b64encode(self._random.randbytes(215)).decode()}"
+
+
+def _in_session(requested: str, session: str | None) -> str:
+    """Returns the requested scope with the session of the grant that is renewed: a refresh starts no other session."""
+    words = [word for word in requested.split() if not word.startswith("session:")]
+    return " ".join([*words, f"session:{session}"] if session else words)
 
 
 def _text(params: dict[str, Any], name: str) -> str:

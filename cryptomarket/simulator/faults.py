@@ -356,12 +356,32 @@ def revoke_tokens(exchange: FaultTarget, argument: str) -> None:
     exchange.state.accounts.revoke_all()
 
 
+@fault("narrow_key")
+def narrow_key(exchange: FaultTarget, argument: str) -> None:
+    """Change the widest scope of a key, ``KEY account:read trade:none``; the next log-in or refresh obeys it."""
+    client_id, _, scope = argument.partition(" ")
+    exchange.state.accounts.narrow(client_id, scope)
+
+
+@fault("revoke_key")
+def revoke_key(exchange: FaultTarget, argument: str) -> None:
+    """Delete a key: its tokens are invalid, and nobody can log in with it."""
+    exchange.state.accounts.revoke(argument)
+
+
+@fault("widen", number=True)
+def widen(exchange: FaultTarget, argument: str) -> None:
+    """Grant the next refreshes, 1 or the number given, all rights of the key, whatever scope they request."""
+    exchange.state.accounts.widened_refreshes = 0 if argument == "off" else int(argument or 1)
+
+
 @fault("clear")
 def clear(exchange: FaultTarget, argument: str) -> None:
     """End every lasting fault."""
     exchange.state.active_faults = ActiveFaults()
     exchange.state.skew_seconds = 0.0
     exchange.state.accounts.refuse_logins = None
+    exchange.state.accounts.widened_refreshes = 0
     for end in (maintenance, settle, no_unauthenticated):
         end(exchange, "off")
     exchange.state.platform.locked.clear()

@@ -2,7 +2,7 @@
 
 from .rpc_errors import invalid
 
-__all__ = ["FULL", "granted", "session_name"]
+__all__ = ["FULL", "granted", "kept", "session_name"]
 
 FULL = "account:read_write trade:read_write wallet:read_write block_trade:read_write"
 
@@ -34,6 +34,17 @@ def granted(most: str, requested: str) -> tuple[frozenset[str], int | None]:
     if session_name(words) is None:
         words.add("connection")
     return frozenset(words), expires
+
+
+def kept(scope: frozenset[str], *, session: str | None) -> str:
+    """Returns the request that keeps a granted scope, in the session if one is named.
+
+    A kind that was not granted is named with ``none``: a kind that is not mentioned gets the key's maximum.
+    """
+    names = {word.partition(":")[0] for word in scope}
+    words = [word for word in scope if not word.startswith("session:") and word not in ("mainaccount", "connection")]
+    refused = [f"{kind}:none" for kind in _KINDS if kind not in names]
+    return " ".join([*sorted(words), *refused, *([f"session:{session}"] if session else [])])
 
 
 def session_name(words: set[str] | frozenset[str]) -> str | None:

@@ -64,7 +64,27 @@ def test_refreshes_at_eighty_percent_of_the_life_or_a_little_before() -> None:
     one.granted(Grant("a", "r", 1000.0, "session:x account:read"), 0.0)
     assert not one.due(699.0)
     assert one.due(800.0)
-    assert one.params() == {"grant_type": "refresh_token", "refresh_token": "r"}
+    scope = f"session:{one.exchange_session} account:read wallet:none trade:none block_trade:none"
+    assert one.params() == {"grant_type": "refresh_token", "refresh_token": "r", "scope": scope}
+
+
+def test_d1_a_wide_renewal_is_narrowed_at_once_or_dropped() -> None:
+    """The new refresh token requests the scope again; a login that stays wide is not used, and tried rarely."""
+    one = login()
+    one.granted(Grant("a", "r", 1000.0, "account:read"), 0.0)
+    one.sent()
+    assert "trade:read_write" in one.granted(Grant("a2", "r2", 1000.0, "account:read trade:read_write"), 800.0)[0]
+    assert (one.authenticated, one.degraded, one.due(800.0)) == (True, True, True)
+    assert one.params()["refresh_token"] == "r2"
+    assert "account:read wallet:none trade:none" in one.params()["scope"]
+    one.sent()
+    one.granted(Grant("a3", "r3", 1000.0, "account:read trade:none"), 801.0)
+    assert (one.authenticated, one.degraded, one.due(802.0)) == (True, False, False)
+    for _ in range(2):
+        one.sent()
+        one.granted(Grant("a4", "r4", 1000.0, "account:read_write"), 1700.0)
+    assert (one.authenticated, one.degraded, one.due(1800.0), one.due(2400.0)) == (False, True, False, True)
+    assert one.params()["grant_type"] == "client_signature"
 
 
 def test_a_refused_refresh_is_followed_by_a_full_login_at_once() -> None:

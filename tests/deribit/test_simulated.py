@@ -42,6 +42,8 @@ ARGUMENTS = {
     "refuse": "*eth_usd*",
     "stall": "*eth_usd*",
     "skew": "5",
+    "narrow_key": "demo account:read",
+    "revoke_key": "demo",
 }
 FELT_BY_THE_NEXT = ("unanswered", "error", "refuse", "refuse_login")
 TICKERS = ("btc_usd", "eth_usd", "BTC-PERPETUAL")
@@ -145,3 +147,30 @@ async def test_an_instrument_that_expires_rests_and_disturbs_nobody() -> None:
             await follower.until(lambda: expiring in str(follower.deribit_client.statistics().reason))
             await follower.tick_of("btc_usd")
         assert exchange.connections == 1
+
+
+async def test_d1_the_login_of_the_application_keeps_its_rights_over_renewals() -> None:
+    """Each renewal requests the scope again; one that comes back wide is narrowed by the next, and said."""
+    rights = {"account:read", "mainaccount"}
+    async with (
+        running_exchange(switches=Switches(session_expires_in=1)) as exchange,
+        following(exchange.ws_url, credentials=key_of(exchange)) as follower,
+    ):
+        client = follower.deribit_client
+        own = rights | {f"session:{client.login.exchange_session}"}
+
+        def renewed(times: int) -> Callable[[], bool]:
+            before = exchange.state.requests["public/auth"]
+            return lambda: exchange.state.requests["public/auth"] >= before + times
+
+        await follower.until(lambda: client.authenticated)
+        await follower.until(renewed(3))
+        assert set(client.statistics().login.scope) == own
+        assert not client.statistics().degraded
+        exchange.inject("widen")
+        await follower.until(renewed(3))
+        assert set(client.statistics().login.scope) == own
+        assert (client.authenticated, client.statistics().degraded) == (True, False)
+        exchange.inject("widen", "100")
+        await follower.until(lambda: not client.authenticated)
+        assert "granted more than requested: account:read_write" in client.statistics().login.trouble

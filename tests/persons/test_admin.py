@@ -30,7 +30,7 @@ def person(number: int) -> Person:
     """A person with the number."""
     now = int(time.time())
     name = f"p{number}"
-    return Person(name, name, f"{name}@example.com", "account:read", now + 900, now, now, Tokens("a", "r"))
+    return Person(name, name, f"{name}@example.com", "account:read", now + 900, now, now, "x", Tokens("a", "r"))
 
 
 async def log_in(sessions: BrowserSessions, number: int) -> None:

@@ -208,6 +208,7 @@ async def test_tokens_are_renewed_while_the_person_is_here() -> None:
     assert leader.exchange.calls_of("public/auth")[-1] == {
         "grant_type": "refresh_token",
         "refresh_token": before.tokens.refresh,
+        "scope": "session:cryptomarket-s1 account:read wallet:none trade:none block_trade:none expires:97200",
     }
     assert person.tokens != before.tokens
     assert person.expires_at == int(leader.clock.now) + LIFE_SECONDS

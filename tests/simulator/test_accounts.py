@@ -109,6 +109,30 @@ def test_expires_shortens_the_life_of_a_token() -> None:
         world.accounts.authenticate({"grant_type": "refresh_token", "refresh_token": grant.refresh}, "b")
 
 
+def test_d1_a_renewal_keeps_the_rights_of_its_login() -> None:
+    """Without a scope exactly the old one, with one at most the key's; the session is the login's in both."""
+    world = World()
+    scope = "session:me account:read trade:none wallet:none block_trade:none expires:900"
+    grant = world.accounts.authenticate(KEY | {"scope": scope}, "a")
+    for requested in (None, "account:read trade:none wallet:none block_trade:none expires:900", f"{scope} session:you"):
+        params = {"grant_type": "refresh_token", "refresh_token": grant.refresh}
+        renewed = world.accounts.authenticate(params if requested is None else params | {"scope": requested}, "a")
+        assert renewed.scope == {"account:read", "session:me", "expires:900", "mainaccount"}
+        assert (renewed.session, renewed.expires_in) == ("me", 900)
+        grant = renewed
+    world.accounts.narrow("AMANDA", "trade:read")
+    assert world.accounts.grant_of(grant.access, "a").may("account:read")
+    renewed = world.accounts.authenticate({"grant_type": "refresh_token", "refresh_token": grant.refresh}, "a")
+    assert renewed.scope == {"session:me", "expires:900", "mainaccount"}
+    world.accounts.revoke("AMANDA")
+    for refused in ({"grant_type": "refresh_token", "refresh_token": renewed.refresh}, KEY):
+        with pytest.raises(RpcError) as error:
+            world.accounts.authenticate(refused, "a")
+        assert _code(error) == (13009 if "refresh_token" in refused else 13004)
+    with pytest.raises(RpcError):
+        world.accounts.grant_of(renewed.access, "a")
+
+
 def test_a_connection_token_is_good_on_its_connection_alone() -> None:
     """And it dies with it; a session token survives."""
     world = World()

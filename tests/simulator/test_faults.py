@@ -8,6 +8,7 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError, Inval
 
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.simulator.faults import FAULTS, ScheduledFault
+from cryptomarket.simulator.scopes import FULL
 from cryptomarket.simulator.switches import Switches
 
 from .client import Client, connected, http
@@ -248,6 +249,29 @@ async def test_logins_and_tokens_fail_on_demand() -> None:
         exchange.inject("revoke_tokens")
         words["refresh_token"] = renewed["refresh_token"]
         assert await client.error("public/auth", **words) == 13009
+
+
+async def test_keys_are_narrowed_and_revoked_and_refreshes_widened_on_demand() -> None:
+    """Each affects the next renewal."""
+    async with running_exchange() as exchange, connected(exchange) as client:
+        words = {"grant_type": "refresh_token"}
+
+        async def refreshed(refresh_token: str) -> tuple[str, set[str]]:
+            answer = await client.result("public/auth", **words, refresh_token=refresh_token)
+            return answer["refresh_token"], set(answer["scope"].split()) - {"mainaccount", "session:x"}
+
+        answer = await client.login("session:x account:read trade:none wallet:none block_trade:none")
+        exchange.inject("widen")
+        token, scope = await refreshed(answer["refresh_token"])
+        assert scope == set(FULL.split())
+        exchange.inject("narrow_key", "demo account:read trade:read")
+        token, scope = await refreshed(token)
+        assert scope == {"account:read", "trade:read"}
+        exchange.inject("revoke_key", "demo")
+        assert await client.error("public/auth", **words, refresh_token=token) == 13009
+        for name in ("narrow_key", "revoke_key"):
+            with pytest.raises(ValueError, match="unknown key"):
+                exchange.inject(name, "demo")
 
 
 @pytest.mark.parametrize("says", [True, False])
