@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,7 @@ from ..settings import Settings, read_settings
 from .shared import Json, revealed, run_async
 
 if TYPE_CHECKING:
-    from ..persons.cache.redis import RedisCache
+    from redis.asyncio import Redis
 
 __all__ = ["persons", "rotate_keys"]
 
@@ -31,6 +32,7 @@ def rotate_keys() -> None:
     Example: cryptomarket rotate-keys
     """
     from ..persons.admin import rewrap_all
+    from ..persons.cache.redis import RedisCache
     from ..persons.keys import add_key, file_keys
     from ..persons.vault import Vault
 
@@ -50,8 +52,8 @@ def rotate_keys() -> None:
         return
 
     async def run() -> tuple[int, int]:
-        async with _redis_cache(redis) as cache:
-            return await rewrap_all(cache, Vault(keys))
+        async with _redis_client(redis) as client:
+            return await rewrap_all(RedisCache(client), Vault(keys))
 
     wrapped, unreadable = run_async(run)
     print(f"{wrapped} records sealed with the newest key")
@@ -85,9 +87,11 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
 
     Example: cryptomarket persons forget ada@example.com
     """
+    from ..cluster.redis.publisher import publish_notification
     from ..database.synchronous import write_synchronously
     from ..persons.admin import end_logins
     from ..persons.browser_sessions import BrowserSessions
+    from ..persons.cache.redis import RedisCache
     from ..persons.seen_repository import delete_person
     from ..persons.vault import Vault
 
@@ -99,8 +103,9 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
     async def run() -> list[str]:
         if redis is None:
             return []
-        async with _redis_cache(redis) as cache:
-            return await end_logins(BrowserSessions(cache, Vault(_keys(settings))), who)
+        async with _redis_client(redis) as client:
+            sessions = BrowserSessions(RedisCache(client), Vault(_keys(settings)))
+            return await end_logins(sessions, who, partial(publish_notification, client))
 
     ended = run_async(run)
     if not deleted and not ended:
@@ -109,12 +114,11 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
 
 
 @contextlib.asynccontextmanager
-async def _redis_cache(url: str) -> AsyncIterator["RedisCache"]:
+async def _redis_client(url: str) -> AsyncIterator["Redis"]:
     from ..cluster.redis.client import redis_client
-    from ..persons.cache.redis import RedisCache
 
     async with contextlib.aclosing(redis_client(url)) as client:
-        yield RedisCache(client)
+        yield client
 
 
 def _key_place(settings: Settings) -> Path:

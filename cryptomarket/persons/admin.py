@@ -1,7 +1,11 @@
 """What an operator does to the cache from outside the gateway: wrap keys anew, end a person's login."""
 
+from collections.abc import Awaitable, Callable
+
+from ..model import SessionChanged
 from .browser_sessions import PERSON, SESSION, BrowserSessions
 from .cache import Cache
+from .notifications import FORGOTTEN, LOGGED_OUT
 from .vault import CannotOpen, Vault
 
 __all__ = ["end_logins", "rewrap_all"]
@@ -33,9 +37,13 @@ async def rewrap_all(cache: Cache, vault: Vault) -> tuple[int, int]:
     return wrapped, unreadable
 
 
-async def end_logins(sessions: BrowserSessions, identifier: str) -> list[str]:
-    """Log out the persons with this id, username or e-mail; return their ids. Their streams receive it in a minute."""
+async def end_logins(
+    sessions: BrowserSessions, identifier: str, publish: Callable[[SessionChanged], Awaitable[None]]
+) -> list[str]:
+    """Log out the persons with this id, username or e-mail, and ``publish`` it to their streams; return their ids."""
     persons = [one async for one in sessions.logged_in() if identifier in (one.person_id, one.username, one.email)]
     for person in persons:
-        await sessions.log_out(person.person_id)
+        ended = await sessions.log_out(person.person_id)
+        if ended:  # a message without sessions would mean something else
+            await publish(SessionChanged(ended, LOGGED_OUT, FORGOTTEN))
     return [person.person_id for person in persons]

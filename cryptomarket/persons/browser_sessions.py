@@ -17,7 +17,17 @@ from ..errors import CacheUnavailable
 from .cache import Cache
 from .vault import CannotOpen, Vault
 
-__all__ = ["LIFE_SECONDS", "MAX_SESSIONS", "PERSON", "SESSION", "BrowserSessions", "Claims", "Person", "Tokens"]
+__all__ = [
+    "LIFE_SECONDS",
+    "MAX_SESSIONS",
+    "PERSON",
+    "SESSION",
+    "BrowserSessions",
+    "Claims",
+    "Login",
+    "Person",
+    "Tokens",
+]
 
 T = TypeVar("T")
 
@@ -30,7 +40,7 @@ SEEN = "deribit:seen:%s"
 USE_SECONDS = 600.0
 #: The delay before such a write is tried again after the cache failed.
 RETRY_USE_SECONDS = 10.0
-#: Browser sessions in which one person can be logged in; the oldest login is dropped. Bounds the person's record.
+#: Browser sessions in which one person can be logged in; the oldest login is ended. Bounds the person's record.
 MAX_SESSIONS = 32
 
 
@@ -66,6 +76,19 @@ class Person:
 
     def __repr__(self) -> str:
         return f"<Person {self.person_id}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A login that was stored.
+
+    ``evicted`` are sessions of the person that it ended because there were too many; ``replaced`` is whether another
+    person was logged in at its session until now.
+    """
+
+    person: Person
+    evicted: tuple[str, ...] = ()
+    replaced: bool = False
 
 
 class Claims(msgspec.Struct, frozen=True, array_like=True):
@@ -155,8 +178,8 @@ class BrowserSessions:
 
     # Writing
 
-    async def log_in(self, person: Person, session: str, login_id: str) -> Person:
-        """Log the person in at the session, in addition to its other sessions; return the person as stored.
+    async def log_in(self, person: Person, session: str, login_id: str) -> Login:
+        """Log the person in at the session, in addition to the newest of its other sessions.
 
         A person who was logged in there before is logged out there.
         """
@@ -164,13 +187,17 @@ class BrowserSessions:
             (before,) = await self.persons_of([session])
             known = await self.person(person.person_id)
             others = [item for item in known.sessions.items() if item[0] != session] if known else []
-            sessions = dict([*others[-(MAX_SESSIONS - 1) :], (session, login_id)])
+            kept = others[-(MAX_SESSIONS - 1) :]
+            evicted = tuple(one for one, _ in others[: len(others) - len(kept)])
+            sessions = dict([*kept, (session, login_id)])
             stored = replace(person, sessions=sessions, first=known.first if known else person.first)
             await self._write(stored)
             await self._bind(session, stored.person_id)
-            if before is not None and before.person_id != stored.person_id:
+            await self._unbind(evicted, stored.person_id)
+            replaced = before is not None and before.person_id != stored.person_id
+            if before is not None and replaced:
                 await self._leave(before, session)
-        return stored
+        return Login(stored, evicted, replaced)
 
     async def renew(self, person_id: str, tokens: Tokens, scope: str, life_seconds: float) -> Person | None:
         """Store new tokens and extend the login in all its sessions; None when the person was logged out meanwhile."""
@@ -202,7 +229,10 @@ class BrowserSessions:
         # The person first: from here on none of its sessions is logged in.
         await self._cache.delete(PERSON % person_id, SEEN % person_id)
         self._last_use.pop(person_id, None)
-        sessions = tuple(person.sessions) if person else ()
+        return await self._unbind(tuple(person.sessions), person_id) if person else ()
+
+    async def _unbind(self, sessions: Sequence[str], person_id: str) -> tuple[str, ...]:
+        """Delete the records of the sessions that name the person; return those sessions."""
         names = [SESSION % session for session in sessions]
         ended = []
         for session, name, record in zip(sessions, names, await self._cache.get(*names), strict=True):

@@ -16,12 +16,12 @@ from ..deribit.auth import READ_ONLY_SCOPE, Grant, excess_rights, missing_rights
 from ..deribit.error_codes import error_code
 from ..errors import CacheUnavailable, CryptomarketError, ExchangeError, ExchangeRefused, InternalError
 from ..model import SessionChanged
-from .browser_sessions import LIFE_SECONDS, BrowserSessions, Person, Tokens
+from .browser_sessions import LIFE_SECONDS, BrowserSessions, Login, Person, Tokens
 from .failure_throttle import FailureThrottle
 from .leader_requests import LoginRequest
 from .limits import LoginLimits
 from .login_secrets import LoginSecrets
-from .notifications import PERSON_CHANGED, LoginFailures
+from .notifications import EVICTED, LOGGED_OUT, PERSON_CHANGED, REPLACED, LoginFailures
 
 __all__ = ["NO_ANSWER", "OUR_FAULT", "Call", "LoginFailed", "LoginFlow", "login_ended", "reason_of"]
 
@@ -105,7 +105,7 @@ class LoginFlow:
         """Log the person in, or notify the browser session why not; never raises an expected error."""
         try:
             await self._throttle.wait()
-            person = await self._person(request)
+            login = await self._stored(request)
         except (LoginFailed, CacheUnavailable) as exc:
             if (done := await self._done_before(request)) is not None:
                 self._announce(done, request.session)
@@ -117,8 +117,12 @@ class LoginFlow:
             await self._fail(request, OUR_FAULT)
             return
         self.logged_in += 1
-        log.info("person logged in", person=person.person_id)
-        self._announce(person, request.session)
+        log.info("person logged in", person=login.person.person_id)
+        if login.evicted:
+            self._publish(SessionChanged(login.evicted, LOGGED_OUT, EVICTED))
+        if login.replaced:
+            self._publish(SessionChanged((request.session,), LOGGED_OUT, REPLACED))
+        self._announce(login.person, request.session)
 
     def _announce(self, person: Person, session: str) -> None:
         for notify in self._on_login:
@@ -139,7 +143,7 @@ class LoginFlow:
         log.info("login failed", reason=reason)
         await self._failures.notify(request.session, reason)
 
-    async def _person(self, request: LoginRequest) -> Person:
+    async def _stored(self, request: LoginRequest) -> Login:
         """Log in at the exchange and store the person. Raises LoginFailed and CacheUnavailable."""
         params = await self._signed(request)
         try:

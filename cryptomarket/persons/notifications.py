@@ -20,12 +20,25 @@ from .browser_sessions import BrowserSessions, Person
 from .cache import Cache
 from .events import LoggedOutEvent, LoginFailedEvent, PersonEvent
 
-__all__ = ["LOGGED_OUT", "LOGIN_FAILED", "PERSON_CHANGED", "LoginFailures", "Notifier", "NotifierStatistics"]
+__all__ = [
+    "EVICTED",
+    "FORGOTTEN",
+    "LOGGED_OUT",
+    "LOGIN_FAILED",
+    "PERSON_CHANGED",
+    "REPLACED",
+    "LoginFailures",
+    "Notifier",
+    "NotifierStatistics",
+]
 
 log = structlog.get_logger(__name__)
 
 PERSON_CHANGED, LOGIN_FAILED, LOGGED_OUT = "person", "login_failed", "logged_out"
 EXPIRED = "expired: log in again"
+EVICTED = "you logged in with too many browsers: the oldest login ended"
+REPLACED = "another person logged in with this browser"
+FORGOTTEN = "the operator of this site deleted your record"
 
 #: The failure of a login whose session had no stream, and how long it is kept.
 FAILURE = "deribit:word:%s"

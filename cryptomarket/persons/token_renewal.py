@@ -13,7 +13,7 @@ from ..errors import CacheUnavailable, ExchangeError, InternalError
 from ..model import SessionChanged
 from .browser_sessions import BrowserSessions, Person, Tokens
 from .login_flow import Call, login_ended, person_scope
-from .notifications import LOGIN_FAILED, PERSON_CHANGED
+from .notifications import LOGGED_OUT, PERSON_CHANGED
 
 __all__ = ["TokenRenewal"]
 
@@ -118,7 +118,7 @@ class TokenRenewal:
         if sessions:
             self._due.pop(person.person_id, None)
             self.ended += 1
-            self._publish(SessionChanged(sessions, LOGIN_FAILED, ENDED))
+            self._publish(SessionChanged(sessions, LOGGED_OUT, ENDED))
             log.info("login ended by the exchange", person=person.person_id)
 
 

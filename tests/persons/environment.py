@@ -164,6 +164,8 @@ class PersonCluster:
         client_id = f"key-{person}" if right else "none"
         login_id = await LoginSecrets(self.cache, self.vault).put(client_id, bytearray(b"secret"))
         if right:
+            if self.person_of.get(session, str(person)) != str(person):
+                self.allowed.add((session, "logged_out"))
             self.person_of[session] = str(person)
         else:
             self.allowed.add((session, "login_failed"))

@@ -237,7 +237,7 @@ async def test_a_rejected_refresh_token_ends_the_login_once() -> None:
     await leader.sessions.record_use("7")
     leader.exchange.refuse["public/auth"] = ExchangeRefused("public/auth", 13009, "unauthorized")
     await leader.run_until(lambda: leader.worker.statistics().ended)
-    assert [one.kind for one in leader.published] == ["person", "login_failed"]
+    assert [one.kind for one in leader.published] == ["person", "logged_out"]
     assert leader.published[-1].reason.startswith("expired")
     assert await leader.sessions.person("7") is None
     assert len(leader.renewal) == 0
@@ -280,7 +280,7 @@ async def test_a_revoked_token_ends_the_login_at_the_next_call() -> None:
     leader.exchange.refuse["private/get_account_summaries"] = refused
     assert await leader.account() == {"gone": True}
     assert await leader.account() == {"gone": True}
-    assert [one.kind for one in leader.published] == ["person", "login_failed"]
+    assert [one.kind for one in leader.published] == ["person", "logged_out"]
 
 
 async def test_the_refusal_of_old_tokens_does_not_end_a_new_login() -> None:

@@ -60,7 +60,7 @@ class _Batch(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Messages of one node in order.
+    """Messages of one node in order; ``node`` is empty for those of a command.
 
     ``epoch`` is 0 for a node that does not lead. ``number`` counts a leader's batches, so that a lost one is noticed.
     ``wanted``: the tickers that streams of the node want. ``nodes``: the names that a leader announces, or empty.

@@ -85,7 +85,8 @@ class Listener:
                     await self._accept(batch)
 
     async def _accept(self, batch: Batch) -> None:
-        self._membership.observe(batch)
+        if batch.node:  # else of a command, which is no node
+            self._membership.observe(batch)
         if self._sequencer.observe_epoch(batch.epoch):
             self._observe_epoch(batch.epoch)
         from_leader = self._sequencer.is_from_leader(batch)

@@ -11,6 +11,7 @@ import structlog
 from redis import RedisError, ResponseError
 from redis.asyncio import Redis
 
+from ...errors import CacheUnavailable
 from ...model import Message, SessionChanged, Tick, Upstream
 from .catch_up import CatchUp
 from .client import COMMAND_SECONDS
@@ -20,7 +21,7 @@ from .membership import Membership
 from .notifications import MAX_WAITING, LateNotifications
 from .sequencer import Sequencer
 
-__all__ = ["BEATS", "BEAT_SECONDS", "CHANNEL", "RETRY_SECONDS", "Publisher"]
+__all__ = ["BEATS", "BEAT_SECONDS", "CHANNEL", "RETRY_SECONDS", "Publisher", "publish_notification"]
 
 log = structlog.get_logger(__name__)
 
@@ -170,6 +171,15 @@ class Publisher:
             log.info("redis accepts writes again")
         else:
             log.warning("redis refuses writes, ticks are still published", reason=reason)
+
+
+async def publish_notification(redis: Redis, message: SessionChanged) -> None:
+    """Publish one message to all nodes from a program that is none of them. Raises CacheUnavailable."""
+    try:
+        with anyio.fail_after(COMMAND_SECONDS):
+            await redis.publish(CHANNEL, encode_batch(Batch("", 0, 0, (), [message])))
+    except (RedisError, OSError, TimeoutError) as exc:
+        raise CacheUnavailable(f"Redis did not accept a message: {type(exc).__name__}") from None
 
 
 def _notifications(messages: list[Message]) -> list[SessionChanged]:

@@ -1,0 +1,85 @@
+"""How browser sessions end: evicted, replaced, or forgotten by the operator. Each hears why, and leaves no record."""
+
+import json
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from cryptomarket.persons import browser_sessions
+from cryptomarket.persons.authenticator import COOKIE
+from cryptomarket.persons.browser_sessions import PERSON, SESSION
+from cryptomarket.persons.notifications import EVICTED, EXPIRED, FORGOTTEN, REPLACED
+from cryptomarket.persons.token_renewal import ENDED
+from cryptomarket.persons.vault import fingerprint
+from tests.frontend import FRONTEND
+from tests.processes import run_program
+from tests.redis_server import running_redis
+
+from .site import ADA, BOB, Browser, PersonSite, connection_event, running_persons
+
+
+async def record(site: PersonSite, browser: Browser) -> bytes | None:
+    """The record of the browser's session in the cache."""
+    (found,) = await site.gateway.persons.sessions._cache.get(SESSION % fingerprint(browser.client.cookies[COOKIE]))
+    return found
+
+
+async def test_d6_an_evicted_session_hears_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one browser too many the oldest login ends: its stream hears it, its record is gone, the others stay."""
+    monkeypatch.setattr(browser_sessions, "MAX_SESSIONS", 2)
+    async with running_persons(tmp_path) as site:
+        browsers = [await site.browser() for _ in range(3)]
+        async with browsers[0].stream() as oldest, browsers[2].stream() as newest:
+            for browser in browsers:
+                await browser.log_in(ADA)
+                if browser is browsers[0]:
+                    await connection_event(oldest, "person")
+                while (await browser.me()).status_code != 200:
+                    pass
+            await connection_event(newest, "person")
+            assert "too many browsers" in (await connection_event(oldest, "logged_out"))["reason"]
+        assert [(await browser.me()).status_code for browser in browsers] == [401, 200, 200]
+        assert [await record(site, browser) is not None for browser in browsers] == [False, True, True]
+
+
+async def test_d6_a_replaced_session_hears_why(tmp_path: Path) -> None:
+    """When another person logs in with a browser, its stream hears the end of the first login, then the second."""
+    async with running_persons(tmp_path) as site:
+        browser = await site.browser()
+        async with browser.stream() as tab:
+            await browser.log_in(ADA)
+            ada = await connection_event(tab, "person")
+            await browser.log_in(BOB)
+            assert "another person" in (await connection_event(tab, "logged_out", "person"))["reason"]
+            assert (await connection_event(tab, "person"))["username"] == "bob"
+        assert await site.gateway.persons.sessions._cache.get(PERSON % ada["person_id"]) == [None]
+
+
+@pytest.mark.system
+async def test_d6_a_forgotten_person_hears_it_at_once(tmp_path: Path) -> None:
+    """`persons forget` ends the login on the stream of a running gateway; the command does not count as a node."""
+    key = Fernet.generate_key().decode()
+    async with (
+        running_redis(tmp_path) as server,
+        running_persons(tmp_path, redis_url=server.url, secret_key=key) as site,
+    ):
+        browser = await site.browser()
+        async with browser.stream() as tab:
+            await browser.log_in(ADA)
+            await connection_event(tab, "person")
+            database = site.gateway.settings.database_url.get_secret_value()
+            given = {"redis_url": server.url, "secret_key": key, "database_url": database}
+            code, _, log = await run_program(tmp_path, "persons", "forget", "ada@example.com", **given)
+            assert code == 0, log
+            assert "operator" in (await connection_event(tab, "logged_out", seconds=3))["reason"]
+        assert (await browser.me()).status_code == 401
+        assert await record(site, browser) is None
+        assert len(site.gateway._cluster.members()) == 1
+
+
+@pytest.mark.parametrize("reason", [ENDED, EVICTED, EXPIRED, FORGOTTEN, REPLACED])
+def test_d6_every_reason_is_translated(reason: str) -> None:
+    """The page shows the end of a login in each of its languages."""
+    for path in (FRONTEND / "messages").glob("*.json"):
+        assert f"login.reason.{reason}" in json.loads(path.read_text()), path.name
