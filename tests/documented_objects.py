@@ -5,9 +5,8 @@ from typing import Any
 
 import jsonschema_rs
 
+from cryptomarket.conformance.eventsource import MessageEvent
 from cryptomarket.web.api.openapi import schemas
-
-from .eventsource import Event
 
 __all__ = ["assert_described"]
 
@@ -17,7 +16,7 @@ def _validator(name: str) -> Any:
     return jsonschema_rs.validator_for({"components": {"schemas": schemas()}, "$ref": f"#/components/schemas/{name}"})
 
 
-def assert_described(event: Event) -> None:
+def assert_described(event: MessageEvent) -> None:
     """Raise ValidationError unless the document describes the envelope and the data of the event."""
     connection = event.event == "connection"
     envelope = {"event": event.event, "data": event.data, **({} if connection else {"id": event.id})}

@@ -9,13 +9,14 @@ from typing import Any
 
 import httpx2
 
+from cryptomarket.conformance.eventsource import EventSourceParser, MessageEvent
+
 from .documented_objects import assert_described
-from .eventsource import Event, EventSourceParser
 
 __all__ = ["Reader", "exact", "reading"]
 
 
-def exact(event: Event) -> Any:
+def exact(event: MessageEvent) -> Any:
     """Return the data of an event, with its price as an exact decimal."""
     return json.loads(event.data, parse_float=Decimal)
 
@@ -31,13 +32,13 @@ class Reader:
 
     def __post_init__(self) -> None:
         self._chunks = self.response.aiter_raw()
-        self._waiting: list[Event] = []
+        self._waiting: list[MessageEvent] = []
 
-    async def event(self) -> Event:
+    async def event(self) -> MessageEvent:
         """Return the next event. Raises EOFError when the stream has ended."""
         while not self._waiting:
             try:
-                self._waiting = self.parser.feed(await anext(self._chunks))
+                self._waiting = self.parser.receive(await anext(self._chunks))
             except StopAsyncIteration:
                 self.ended_cleanly = True
                 raise EOFError from None
@@ -48,13 +49,13 @@ class Reader:
                 assert_described(event)
         return self._waiting.pop(0)
 
-    async def next(self, name: str) -> Event:
+    async def next(self, name: str) -> MessageEvent:
         """Return the next event of the channel; skip others."""
         while (event := await self.event()).event != name:
             pass
         return event
 
-    async def rest(self) -> list[Event]:
+    async def rest(self) -> list[MessageEvent]:
         """Return all events until the stream ends."""
         events = []
         while True:

@@ -45,9 +45,10 @@ ARROWS: dict[str, frozenset[str]] = {
     "persons": VALUES | {"database"},
     "web": VALUES | {"market", "stream", "persons", "history"},
     "simulator": frozenset({"model"}),
+    "conformance": frozenset({"errors"}),
     "tasks": VALUES | FEATURES | {"logs", "database"},
     "app": VALUES | FEATURES | {"web", "logs", "simulator", "database"},
-    "cli": VALUES | FEATURES | {"web", "logs", "app", "simulator", "database"},
+    "cli": VALUES | FEATURES | {"web", "logs", "app", "simulator", "database", "conformance"},
     "__main__": frozenset({"cli"}),
 }
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import anyio
 import anyio.abc
 
-from tests.eventsource import EventSourceParser
+from cryptomarket.conformance.eventsource import EventSourceParser
 
 __all__ = ["RecordingProxy"]
 
@@ -69,6 +69,6 @@ class RecordingProxy:
                 for line in data.split(b"\n"):
                     if line.startswith(b"retry:"):
                         parser = EventSourceParser()
-                        parser.feed(line + b"\n\n")
+                        parser.receive(line + b"\n\n")
                         self.retries += parser.retries
                 await browser.send(data)

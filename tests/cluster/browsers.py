@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import anyio
 
-from tests.eventsource import Event, EventSourceParser
+from cryptomarket.conformance.eventsource import EventSourceParser, MessageEvent
 
 __all__ = ["Browser", "Closed", "ConnectionEvent", "Opened", "Received", "ReceivedTick"]
 
@@ -142,7 +142,7 @@ class Browser:
         try:
             while size := int(await reader.readuntil(b"\r\n"), 16):
                 chunk = await reader.readexactly(size + 2)
-                for event in parser.feed(chunk[:-2]):
+                for event in parser.receive(chunk[:-2]):
                     self._record(event)
             return True
         except (OSError, EOFError):
@@ -153,7 +153,7 @@ class Browser:
                 self.retry_seconds = parser.retry / 1000
             writer.close()
 
-    def _record(self, event: Event) -> None:
+    def _record(self, event: MessageEvent) -> None:
         now, data = time.monotonic(), json.loads(event.data, parse_float=str)
         if event.event == "connection":
             if data["kind"] != "heartbeat":

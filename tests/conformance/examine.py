@@ -17,9 +17,9 @@ import anyio
 from playwright.async_api import Page
 from playwright.async_api import TimeoutError as TooLong
 
+from cryptomarket.conformance.eventsource import EventSourceParser, MessageEvent
 from tests.browser.chromium import chromium
 from tests.browser.recording_proxy import RecordingProxy
-from tests.eventsource import Event, EventSourceParser
 
 from .corpus import Dispatched
 from .readers import Reader, by_chromium, by_httpx_sse, by_npm, by_sseclient, curl
@@ -63,7 +63,7 @@ async def examine(address: str) -> list[Finding]:
     whole = body[: max((match.end() for match in BLANK_LINE.finditer(body)), default=0)]
     found = [*head(status, headers), *content(whole)]
     try:
-        events = EventSourceParser().feed(whole)
+        events = EventSourceParser().receive(whole)
     except ValueError:  # content() has reported it
         return found
     _, foreign, _ = await curl(address, "--header", "Origin: https://elsewhere.example", seconds=0.5)
@@ -121,12 +121,12 @@ def origin(headers: dict[str, str]) -> Finding:
     return Finding("credentials are not allowed for any origin", not careless)
 
 
-async def read_alike(page: Page, address: str, stream: bytes, events: list[Event]) -> list[Finding]:
+async def read_alike(page: Page, address: str, stream: bytes, events: list[MessageEvent]) -> list[Finding]:
     """Check that four readers parse the same events from the bytes."""
     expected: list[Dispatched] = [(event.event, event.data, event.id) for event in events]
     own: list[Dispatched] = []
     for start, end in blocks(stream):
-        own += [(event.event, event.data, event.id) for event in EventSourceParser().feed(stream[start:end])]
+        own += [(event.event, event.data, event.id) for event in EventSourceParser().receive(stream[start:end])]
     readers: list[tuple[str, Reader, list[Dispatched]]] = [
         ("Chromium", by_chromium(page), expected),
         ("httpx-sse", by_httpx_sse, expected),

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from cryptomarket.conformance.eventsource import parse
 from cryptomarket.stream.encoding import connection_event
 from tests.browser.chromium import chromium
-from tests.eventsource import parse
 from tests.web.site import running_server
 
 from .corpus import CORPUS, Dispatched

@@ -5,12 +5,12 @@ from decimal import Decimal
 from typing import Any
 
 from cryptomarket.cluster.single import SingleNode
+from cryptomarket.conformance.eventsource import EventSourceParser, MessageEvent
 from cryptomarket.market.demand import Demand
 from cryptomarket.market.latest import LatestValues
 from cryptomarket.model import Tick, Upstream, UpstreamState
 from cryptomarket.stream.manager import ServerSSEManager
 from cryptomarket.stream.subscribers import Stream, Subscription
-from tests.eventsource import Event, EventSourceParser
 
 __all__ = ["Harness", "Reader", "tick"]
 
@@ -27,7 +27,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
-        self.events: list[Event] = []
+        self.events: list[MessageEvent] = []
         self.parser = EventSourceParser()
         self.stalled = False
         self.closed = False
@@ -49,7 +49,7 @@ class Reader:
 
     def _read(self, frame: bytes) -> None:
         self.writes.append(frame)
-        self.events += self.parser.feed(frame)
+        self.events += self.parser.receive(frame)
 
     def when_drained(self, resume: Callable[[], None]) -> None:
         """Keep the callback."""

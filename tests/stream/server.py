@@ -16,10 +16,10 @@ from starlette.responses import JSONResponse, Response
 
 from cryptomarket.app.uvicorn_protocol import HandoverProtocol
 from cryptomarket.cluster.single import SingleNode
+from cryptomarket.conformance.eventsource import EventSourceParser, MessageEvent
 from cryptomarket.errors import InvalidParameter, RequestError
 from cryptomarket.stream.endpoint import StreamEndpoint
 from cryptomarket.stream.manager import ServerSSEManager
-from tests.eventsource import Event, EventSourceParser
 
 from .reader import tick
 
@@ -58,7 +58,7 @@ class Connection:
 
     socket: anyio.abc.SocketStream
     parser: EventSourceParser = field(default_factory=EventSourceParser)
-    events: list[Event] = field(default_factory=list)
+    events: list[MessageEvent] = field(default_factory=list)
     body: bytes = b""
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -120,11 +120,11 @@ class Connection:
                     break
                 self.ended = len(self.body) + len(data) >= int(self.headers.get("content-length", 1 << 60))
             self.body += data
-            self.events += self.parser.feed(data)
+            self.events += self.parser.receive(data)
             found = True
         return found
 
-    async def until(self, count: int) -> list[Event]:
+    async def until(self, count: int) -> list[MessageEvent]:
         """Read until this many events arrived."""
         with anyio.fail_after(60):
             while len(self.events) < count:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cryptomarket.conformance.eventsource import EventSourceParser, MessageEvent, parse
 from cryptomarket.model import GapReason, Tick, Upstream, UpstreamState
 from cryptomarket.stream.encoding import (
     connection_event,
@@ -16,7 +17,6 @@ from cryptomarket.stream.encoding import (
     retry,
     state_data,
 )
-from tests.eventsource import Event, EventSourceParser, parse
 
 TICK = Tick("btc_usd", Decimal("64250.13"), 1763668800123, epoch=7, sequence=20519)
 #: Everything a payload could be made of, with what could forge a field more often than elsewhere.
@@ -35,7 +35,7 @@ def test_connection_events_carry_no_id() -> None:
     """Events of the connection channel have no id, so that a reader resumes after its last tick."""
     state = state_data(Upstream(UpstreamState.LIVE, 5), {"btc_usd": 40})
     stream = b"".join((retry(1500), price_event(TICK), connection_event(state)))
-    assert parse(stream)[1] == Event(
+    assert parse(stream)[1] == MessageEvent(
         "connection", '{"kind":"upstream","state":"live","since":5,"ages":{"btc_usd":40}}', "7-20519"
     )
 
@@ -52,7 +52,7 @@ def test_the_kinds_of_connection_events_are_as_the_contract_names_them() -> None
 def test_no_text_forges_a_field(data: str, name: str, event_id: str) -> None:
     """Any data, name and id are read as one event, with the data complete except for the kind of line end."""
     parser = EventSourceParser()
-    events = parser.feed(event(name, data, event_id) + b"data: next\n\n")
+    events = parser.receive(event(name, data, event_id) + b"data: next\n\n")
     assert [e.event for e in events] == [name.translate({10: 0xFFFD, 13: 0xFFFD, 0: 0xFFFD}) or "message", "message"]
     assert events[0].data == data.replace("\r\n", "\n").replace("\r", "\n")
     assert events[0].id == event_id.translate({10: 0xFFFD, 13: 0xFFFD, 0: 0xFFFD})

@@ -4,14 +4,14 @@ from typing import Any
 import anyio
 import jsonschema_rs
 
+from cryptomarket.conformance.eventsource import EventSourceParser, MessageEvent
 from cryptomarket.model import Gap, UpstreamState
-from tests.eventsource import Event, EventSourceParser
 from tests.reader import reading
 
 from .site import Site, running_site
 
 
-async def read(site: Site, count: int, last_event_id: str = "") -> list[Event]:
+async def read(site: Site, count: int, last_event_id: str = "") -> list[MessageEvent]:
     """The first events of a stream of every tick."""
     parser, found = EventSourceParser(), []
     headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
@@ -19,7 +19,7 @@ async def read(site: Site, count: int, last_event_id: str = "") -> list[Event]:
     with anyio.fail_after(60):
         async with site.client.stream("GET", query, headers=headers) as answer:
             async for chunk in answer.aiter_bytes():
-                found += parser.feed(chunk)
+                found += parser.receive(chunk)
                 if len(found) >= count:
                     break
     return found

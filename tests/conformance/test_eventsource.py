@@ -1,8 +1,8 @@
-"""The tests' parser of event streams follows the specification."""
+"""The parser of event streams follows the specification."""
 
 import pytest
 
-from .eventsource import Event, EventSourceParser, parse
+from cryptomarket.conformance.eventsource import EventSourceParser, MessageEvent, parse
 
 
 @pytest.mark.parametrize(
@@ -20,16 +20,16 @@ from .eventsource import Event, EventSourceParser, parse
 )  # fmt: skip
 def test_parses_the_examples_of_the_specification(stream: bytes, events: list[tuple[str, str, str]]) -> None:
     """Whole or byte by byte, the examples have the events that the specification names."""
-    expected = [Event(*event) for event in events]
+    expected = [MessageEvent(*event) for event in events]
     assert parse(stream) == expected
     parser = EventSourceParser()
-    assert [event for i in range(len(stream)) for event in parser.feed(stream[i : i + 1])] == expected
+    assert [event for i in range(len(stream)) for event in parser.receive(stream[i : i + 1])] == expected
 
 
 def test_retry_accepts_only_digits() -> None:
     """A `retry:` with other characters is ignored."""
     parser = EventSourceParser()
-    parser.feed(b"retry: 3000\nretry: 1x\nretry:\nretry: -1\n")
+    parser.receive(b"retry: 3000\nretry: 1x\nretry:\nretry: -1\n")
     assert parser.retry == 3000
 
 

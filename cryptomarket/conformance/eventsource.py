@@ -1,4 +1,4 @@
-"""A strict parser of event streams, written from the specification alone to share no mistake with our encoder.
+"""A strict parser of event streams, written from the specification alone: it shares no code with our encoder.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
@@ -8,11 +8,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Event", "EventSourceParser", "parse"]
+__all__ = ["EventSourceParser", "MessageEvent", "parse"]
 
 
 @dataclass(frozen=True)
-class Event:
+class MessageEvent:
     """An event as a browser dispatches it: its type, its data, and the last event id at that moment."""
 
     event: str
@@ -47,7 +47,7 @@ class EventSourceParser:
         self._type = ""
         self._data: list[str] = []
 
-    def feed(self, chunk: bytes) -> list[Event]:
+    def receive(self, chunk: bytes) -> list[MessageEvent]:
         """Add bytes; return the events that they complete."""
         text = self._decode.decode(chunk)
         if text and not self._begun:
@@ -57,7 +57,7 @@ class EventSourceParser:
             self._after_cr = False
             text = text.removeprefix("\n")
         self._text += text
-        events: list[Event] = []
+        events: list[MessageEvent] = []
         while (line := self._line()) is not None:
             event = self._interpret(line)
             if event is not None:
@@ -78,7 +78,7 @@ class EventSourceParser:
         self._text = rest
         return line
 
-    def _interpret(self, line: str) -> Event | None:
+    def _interpret(self, line: str) -> MessageEvent | None:
         if line == "":
             return self._dispatch()
         if line.startswith(":"):
@@ -104,15 +104,15 @@ class EventSourceParser:
             case _:
                 raise ValueError(f"a browser would ignore the field {name!r}")
 
-    def _dispatch(self) -> Event | None:
+    def _dispatch(self) -> MessageEvent | None:
         self.last_event_id = self._id
         data, kind = self._data, self._type
         self._data, self._type = [], ""
         if not data:
             return None
-        return Event(kind or "message", "\n".join(data), self.last_event_id)
+        return MessageEvent(kind or "message", "\n".join(data), self.last_event_id)
 
 
-def parse(stream: bytes) -> list[Event]:
+def parse(stream: bytes) -> list[MessageEvent]:
     """Return the events of a whole stream."""
-    return EventSourceParser().feed(stream)
+    return EventSourceParser().receive(stream)
