@@ -17,7 +17,7 @@ from ..errors import CryptomarketError, SettingsError, StartError
 from ..logs import configure_logs
 from ..settings import Settings, read_settings
 from . import history, persons
-from .shared import Host, Json, Port, revealed, run_async
+from .shared import Host, Json, OrderedCommand, Port, revealed, run_async
 
 __all__ = ["app", "main"]
 
@@ -116,14 +116,15 @@ def demo(host: Host = None, port: Port = None) -> None:
     run_async(run)
 
 
-@app.command()
+@app.command(cls=OrderedCommand)
 def simulate(
+    context: typer.Context,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on, 0 for a free one.", min=0, max=65_535)] = 8765,
     seed: Annotated[int, typer.Option(help="The same seed gives the same prices.")] = 1,
     client_id: Annotated[list[str] | None, typer.Option(help="An account's API key; repeatable.")] = None,
-    client_secret: Annotated[list[str] | None, typer.Option(help="The secret of the key before it.")] = None,
-    email: Annotated[list[str] | None, typer.Option(help="The e-mail of the account.")] = None,
+    client_secret: Annotated[list[str] | None, typer.Option(help="The secret of the key given before it.")] = None,
+    email: Annotated[list[str] | None, typer.Option(help="The e-mail of the key given before it.")] = None,
     replay: Annotated[list[Path] | None, typer.Option(help="Serve recorded messages; repeatable.", exists=True)] = None,
     speed: Annotated[float, typer.Option(help="Replay this many times faster than recorded; 0: at once.", min=0)] = 1.0,
     fault: Annotated[
@@ -147,7 +148,7 @@ def simulate(
     from ..simulator.cli import CannotSimulate, accounts_of, simulate_exchange
 
     try:
-        accounts = accounts_of(client_id or [], client_secret or [], email or [])
+        accounts = accounts_of(context.obj)
         run = functools.partial(simulate_exchange, host, port, seed, accounts, replay or [], speed)
         run_async(functools.partial(run, fault or [], switch or [], time_scale))
     except CannotSimulate as exc:

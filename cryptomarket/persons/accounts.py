@@ -6,7 +6,16 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import structlog
 
-from ..errors import CacheUnavailable, ExchangeError, ExchangeUnreachable, InternalError, NotLoggedIn, RequestRefused
+from ..errors import (
+    CacheUnavailable,
+    ExchangeError,
+    ExchangeUnreachable,
+    InternalError,
+    InvalidPrice,
+    NotLoggedIn,
+    RequestRefused,
+)
+from ..model import exact_price, plain
 from .browser_sessions import BrowserSessions, Person
 from .leader_requests import AccountBalance, AccountRequest, LeaderReply, RequestLeader
 from .login_flow import NO_ANSWER, OUR_FAULT, Call, login_ended, reason_of
@@ -99,6 +108,18 @@ class AccountReader:
     async def _read(self, person: Person) -> list[AccountBalance]:
         raw = await self._call("private/get_account_summaries", {"access_token": person.tokens.access})
         try:
-            return msgspec.json.decode(raw, type=_Summaries).summaries
+            summaries = msgspec.json.decode(raw, type=_Summaries).summaries
         except msgspec.DecodeError:
             raise ExchangeUnreachable("an unreadable reply to private/get_account_summaries") from None
+        return [
+            AccountBalance(row.currency, _plain(row.equity), _plain(row.balance), _plain(row.available_funds))
+            for row in summaries
+        ]
+
+
+def _plain(number: msgspec.Raw) -> msgspec.Raw:
+    """The JSON number without an exponent (the exchange writes ``1.0e5``); null for anything that is no number."""
+    try:
+        return msgspec.Raw(plain(exact_price(bytes(number).decode())).encode())
+    except InvalidPrice:
+        return msgspec.Raw(b"null")

@@ -9,6 +9,8 @@ import msgspec
 
 __all__ = ["AccountBalance", "AccountRequest", "LeaderReply", "LeaderRequest", "LoginRequest", "RequestLeader"]
 
+_NULL = msgspec.Raw(b"null")
+
 
 class LoginRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="login"):
     """Log in with the secret stored under ``login_id``, for the browser session with the fingerprint ``session``.
@@ -31,12 +33,12 @@ LeaderRequest = LoginRequest | AccountRequest
 
 
 class AccountBalance(msgspec.Struct, frozen=True):
-    """A person's balance in one currency, in the exchange's own digits."""
+    """A person's balance in one currency: numbers in the exchange's own digits, or null where it sent none."""
 
     currency: str
-    equity: msgspec.Raw
-    balance: msgspec.Raw
-    available_funds: msgspec.Raw
+    equity: msgspec.Raw = _NULL
+    balance: msgspec.Raw = _NULL
+    available_funds: msgspec.Raw = _NULL
 
 
 class LeaderReply(msgspec.Struct, frozen=True, omit_defaults=True):

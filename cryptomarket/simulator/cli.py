@@ -1,8 +1,9 @@
 """The command ``simulate``: accounts, address, and running until a signal."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -17,18 +18,30 @@ class CannotSimulate(Exception):
     """The arguments of the command are wrong; the message names which."""
 
 
-def accounts_of(
-    client_ids: Sequence[str], client_secrets: Sequence[str], emails: Sequence[str]
-) -> list[SimulatedAccount]:
-    """One account for each client id, in the order in which they were given; the default one when there are none."""
-    if len(client_ids) != len(client_secrets) or len(emails) > len(client_ids):
-        raise CannotSimulate("each --client-id needs its --client-secret, and each --email a --client-id")
-    if len(set(client_ids)) != len(client_ids):
-        raise CannotSimulate("a --client-id is given twice")
-    padded = [*emails, *[""] * (len(client_ids) - len(emails))]
-    return [SimulatedAccount(*given) for given in zip(client_ids, client_secrets, padded, strict=True)] or [
-        DEFAULT_ACCOUNT
-    ]
+def accounts_of(options: Iterable[tuple[str, str]]) -> list[SimulatedAccount]:
+    """One account for each ``client_id`` among the options, (name, value) in order; the default one without any.
+
+    A ``client_secret`` and an ``email`` belong to the ``client_id`` before them. Raises CannotSimulate naming what is
+    missing or given twice; the message contains no secret.
+    """
+    accounts: dict[str, dict[str, Any]] = {}
+    client_id = ""
+    for name, value in options:
+        if name == "client_id":
+            client_id = value
+            if client_id in accounts:
+                raise CannotSimulate(f"--client-id {client_id} is given twice")
+            accounts[client_id] = {}
+        elif name in ("client_secret", "email"):
+            option = f"--{name.replace('_', '-')}"
+            if not accounts:
+                raise CannotSimulate(f"{option} is given before any --client-id; it belongs to the one before it")
+            if name in accounts[client_id]:
+                raise CannotSimulate(f"--client-id {client_id} has two {option}")
+            accounts[client_id][name] = value
+    if missing := [client_id for client_id, given in accounts.items() if "client_secret" not in given]:
+        raise CannotSimulate(f"--client-id {missing[0]} has no --client-secret after it")
+    return [SimulatedAccount(client_id, **given) for client_id, given in accounts.items()] or [DEFAULT_ACCOUNT]
 
 
 async def simulate_exchange(

@@ -11,10 +11,11 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from cryptomarket.cli import app
+from cryptomarket.errors import StartError
 from cryptomarket.model import Price
 from cryptomarket.simulator.exchange import running_exchange
 from tests.databases import StoredHistory
-from tests.processes import run_program
+from tests.processes import eventually, run_program, running_program
 
 pytestmark = pytest.mark.system
 
@@ -114,6 +115,36 @@ COMMANDS = [
     *("persons list", "persons forget"),
 ]
 FOR_SCRIPTS = ["tail", "history", "gaps", "backfill", "doctor", "persons list"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("--email a@example.com --client-id a --client-secret s3cret", "--email is given before any --client-id"),
+        ("--client-secret s3cret --client-id a", "--client-secret is given before any --client-id"),
+        ("--client-id a --client-id b --client-secret s3cret", "--client-id a has no --client-secret"),
+        ("--client-id a --client-secret s3cret --client-secret s3cret", "--client-id a has two --client-secret"),
+        ("--client-id a --client-secret s3cret --client-id a", "--client-id a is given twice"),
+    ],
+)
+def test_d11_an_account_that_is_not_whole_is_named(arguments: str, says: str) -> None:
+    """The sentence names the option that is missing, and shows no secret."""
+    found = CliRunner().invoke(app, ["simulate", *arguments.split(), "--switch", "none=0"])  # it never runs
+    assert isinstance(found.exception, StartError)
+    assert says in str(found.exception)
+    assert "s3cret" not in str(found.exception)
+
+
+async def test_d11_an_email_belongs_to_the_client_id_before_it(tmp_path: Path) -> None:
+    """The second account has the e-mail; the first has none."""
+    arguments = (
+        "--port 0 --client-id ann --client-secret one --client-id=bob --email=bob@example.com --client-secret two"
+    )
+    async with running_program(tmp_path, "simulate", *arguments.split()) as program:
+        await eventually(lambda: "account bob" in program.out, "the accounts are printed")
+        assert "account ann secret one e-mail \n" in program.out
+        assert "account bob secret two e-mail bob@example.com\n" in program.out
+        assert await program.stop() == 0
 
 
 def test_every_command_shows_an_example() -> None:

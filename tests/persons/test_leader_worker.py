@@ -40,6 +40,7 @@ class OnePersonExchange:
         self.refuse: dict[str, Exception] = {}
         self.life = LIFE_SECONDS
         self.person_id = 7
+        self.summaries = '[{"currency":"BTC","equity":1.50,"balance":1,"available_funds":0}]'
 
     async def __call__(self, method: str, params: Any) -> msgspec.Raw:
         self.calls.append((method, dict(params)))
@@ -53,12 +54,12 @@ class OnePersonExchange:
             "expires_in": self.life,
             "scope": self.scope,
         }
-        row = {"currency": "BTC", "equity": 1.50, "balance": 1, "available_funds": 0}
         answers: dict[str, Any] = {
             "public/auth": grant,
             "private/get_account_summary": {"id": self.person_id, "username": "ada", "email": "ada@example.com"},
-            "private/get_account_summaries": {"summaries": [row]},
         }
+        if method == "private/get_account_summaries":
+            return msgspec.Raw(f'{{"summaries":{self.summaries}}}'.encode())
         return msgspec.Raw(json.dumps(answers[method]).encode())
 
     def calls_of(self, method: str) -> list[dict[str, Any]]:
@@ -270,6 +271,23 @@ async def test_balances_are_read_once_for_many_tabs() -> None:
     leader.clock.now += 6
     await leader.account()
     assert len(leader.exchange.calls_of("private/get_account_summaries")) == 2
+
+
+async def test_d11_balances_are_plain_decimals_and_null_where_there_is_no_number() -> None:
+    """The exchange's exponents are written out, digit by digit; what is no number ends nothing."""
+    leader = Leader()
+    await leader.log_in()
+    leader.exchange.summaries = (
+        '[{"currency":"USDC","equity":1.0e5,"balance":2.50e-7,"available_funds":-1.25E+1},'
+        '{"currency":"BTC","equity":"1.5","balance":null},'
+        '{"currency":"ETH","equity":[1],"balance":1e999,"available_funds":0.10}]'
+    )
+    reply = await leader.worker.handle(msgspec.json.encode(AccountRequest("7")))
+    assert reply.decode() == (
+        '{"accounts":[{"currency":"USDC","equity":100000,"balance":0.000000250,"available_funds":-12.5},'
+        '{"currency":"BTC","equity":null,"balance":null,"available_funds":null},'
+        '{"currency":"ETH","equity":null,"balance":null,"available_funds":0.10}]}'
+    )
 
 
 async def test_a_revoked_token_ends_the_login_at_the_next_call() -> None:

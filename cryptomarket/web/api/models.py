@@ -192,12 +192,12 @@ class PersonResponse(Struct, frozen=True):
 
 
 class Balance(Struct, frozen=True):
-    """What a person has of one currency."""
+    """What a person has of one currency; null where the exchange sent no number."""
 
     currency: str
-    equity: float
-    balance: float
-    available_funds: float
+    equity: float | None
+    balance: float | None
+    available_funds: float | None
 
 
 class AccountResponse(Struct, frozen=True):

@@ -49,8 +49,9 @@ export class Messages {
     return whole + fraction;
   }
 
-  /** An amount with all digits that were sent. @param {string | number} amount */
+  /** An amount with all digits that were sent, or a dash for none. @param {string | number | null} amount */
   amount(amount) {
+    if (amount === null) return "–";
     return typeof amount === "string" ? this.wholePrice(amount) : this.number.format(Number(amount));
   }
 
