@@ -58,7 +58,17 @@ class Gateway:
         self.history = HistoryWriter(self.database, settings.snapshot_interval)
         self._backend = backend = new_backend(settings, DatabaseLease(self.database), group)
         self._cluster = cluster = backend.cluster
-        self.latest = LatestValues(settings.tickers, monotonic=time.monotonic, wall=time.time)
+        rate_limiter = RateLimiter()  # the exchange counts the calls of both clients together
+        self._http_client = HttpClient(
+            settings.deribit_http_url,
+            proxy=settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None,
+            ca_file=settings.deribit_ca_file,
+            budget=rate_limiter,
+        )
+        self._catalogue = Catalogue(self._http_client.tickers, configured=settings.tickers)
+        self.latest = LatestValues(
+            settings.tickers, monotonic=time.monotonic, wall=time.time, listed=self._catalogue.known
+        )
         self.demand = Demand(settings.tickers, max_tickers=settings.max_tickers)
         self.demand.subscribe(self.latest.follow)
         self.demand.subscribe(cluster.follow)
@@ -68,14 +78,6 @@ class Gateway:
             latest=self.latest,
             demand=self.demand,
         )
-        rate_limiter = RateLimiter()  # the exchange counts the calls of both clients together
-        self._http_client = HttpClient(
-            settings.deribit_http_url,
-            proxy=settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None,
-            ca_file=settings.deribit_ca_file,
-            budget=rate_limiter,
-        )
-        self._catalogue = Catalogue(self._http_client.tickers, always=settings.tickers)
         self.vault = Vault(_keys(settings))
         self.persons = Persons(
             backend.cache,

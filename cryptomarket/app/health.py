@@ -7,7 +7,7 @@ and each has a deadline.
 import shutil
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -25,12 +25,13 @@ from ..deribit.auth import Credentials
 from ..deribit.client import DeribitClient
 from ..deribit.http_client import HttpClient
 from ..errors import CryptomarketError, DatabaseUnavailable
+from ..market.catalogue import Catalogue, nearest, with_nearest
 from ..market.latest import LatestValues
 from ..model import Message, Upstream, UpstreamState
 from ..web.health import Check
 from .server import bound_socket
 
-__all__ = ["Doctor", "database_check", "login_check", "redis_check", "upstream_check"]
+__all__ = ["Doctor", "database_check", "login_check", "redis_check", "tickers_check", "upstream_check"]
 
 #: The deadline of the database behind /readyz, which orchestrators ask for every few seconds.
 DATABASE_SECONDS = 2.0
@@ -42,11 +43,26 @@ LEAST_FREE_BYTES = 256 * 2**20
 WRITE_TEST = "cryptomarket:ready"
 
 
-def upstream_check(latest: LatestValues) -> Check:
-    """Whether prices are fresh on this node."""
+def upstream_check(latest: LatestValues, catalogue: Catalogue) -> Check:
+    """Whether prices are fresh on this node; without one the reason may be that no configured ticker exists."""
     upstream = latest.upstream()
-    detail = f"{upstream.state}: {upstream.reason}" if upstream.reason else str(upstream.state)
-    return Check(upstream.state is UpstreamState.LIVE, detail)
+    live, unlisted = upstream.state is UpstreamState.LIVE, catalogue.unlisted()
+    reasons = [upstream.reason] if upstream.reason else []
+    if not live and unlisted and len(unlisted) == len(set(latest.tickers)):
+        reasons.append(_not_listed(unlisted))
+    return Check(live, ": ".join([str(upstream.state), *reasons]))
+
+
+def tickers_check(catalogue: Catalogue) -> Check:
+    """Whether the exchange offers every configured ticker; nothing is claimed before its list was read."""
+    if unlisted := catalogue.unlisted():
+        return Check(False, _not_listed(unlisted), needed=False)
+    detail = "all listed by the exchange" if catalogue.fetched else "not compared yet with the list of the exchange"
+    return Check(True, detail, needed=False)
+
+
+def _not_listed(unlisted: Mapping[str, Sequence[str]]) -> str:
+    return f"the exchange does not list {with_nearest(unlisted)}; see CRYPTOMARKET_TICKERS"
 
 
 def login_check(client: DeribitClient) -> Check:
@@ -158,8 +174,8 @@ class Doctor:
     async def _exchange(self) -> str:
         async with HttpClient(self.http_url, proxy=self.proxy, ca_file=self.ca_file) as client:
             known = await client.tickers()
-        if unknown := [ticker for ticker in self.tickers if ticker not in known]:
-            raise CryptomarketError(f"{self.http_url} answers, but does not know {', '.join(unknown)}")
+        if unlisted := {ticker: nearest(ticker, known) for ticker in self.tickers if ticker not in known}:
+            raise CryptomarketError(f"{self.http_url} answers, but {_not_listed(unlisted)}")
         return f"{self.http_url} answers and knows {len(known)} tickers"
 
     async def _login(self) -> str:

@@ -159,6 +159,7 @@ class Leader:
             raw=credentials is not None,
             hint="without the exchange: `cryptomarket demo` shows simulated prices",
         )
+        catalogue.on_listed = self._client.listed
         self._worker = persons.leader_worker(self._call, on_login=[last_seen.record])
 
     def tasks(self) -> list[BackgroundTask]:

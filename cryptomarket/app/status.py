@@ -15,7 +15,7 @@ from ..stream.manager import ServerSSEManager
 from ..web.health import Check, Health
 from . import metrics
 from .backend import Backend
-from .health import database_check, upstream_check
+from .health import database_check, tickers_check, upstream_check
 from .leader import Leadership
 
 __all__ = ["NodeStatus"]
@@ -52,7 +52,8 @@ class NodeStatus:
             {
                 "process": Check(not self.stopping, "stopping" if self.stopping else "serving"),
                 "database": await database_check(self._ping_database),
-                "upstream": upstream_check(self._latest),
+                "upstream": upstream_check(self._latest, self._catalogue),
+                "tickers": tickers_check(self._catalogue),
                 **self._leadership.role.checks(),
                 **await self._backend.checks(),
             }

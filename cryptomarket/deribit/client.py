@@ -172,6 +172,13 @@ class DeribitClient:
         self.session.update_subscriptions()
         self._wake()
 
+    def listed(self, tickers: Iterable[str]) -> None:
+        """Subscribe these tickers now, if the exchange refused them before: it lists them now."""
+        for ticker in tickers:
+            self.subscriptions.listed(ticker)
+        self.session.update_subscriptions()
+        self._wake()
+
     async def call(
         self, method: str, params: dict[str, Any] | None = None, *, priority: Priority = Priority.BACKFILL
     ) -> msgspec.Raw:

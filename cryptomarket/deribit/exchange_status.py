@@ -68,7 +68,10 @@ class ExchangeStatus:
         return self._resting.get(ticker) in _ENDED
 
     def reason(self, tickers: Iterable[str], *, authenticated: bool) -> str:
-        """Why the tickers have no prices now, empty when the exchange announced nothing."""
+        """Why the tickers have no prices now, empty when the exchange announced nothing.
+
+        An instrument that ended for good is no reason: it would be one for ever.
+        """
         if self.maintenance:
             return "the exchange is in maintenance"
         if not self.public_methods and not authenticated:
@@ -76,6 +79,6 @@ class ExchangeStatus:
         wanted = frozenset(tickers)
         if locked := sorted(self.locked & wanted):
             return f"locked by the exchange: {', '.join(locked)}"
-        if resting := sorted(t for t in self._resting if t in wanted):
+        if resting := sorted(t for t in self._resting if t in wanted and not self.ended(t)):
             return "resting at the exchange: " + ", ".join(f"{t} ({self._resting[t]})" for t in resting)
         return ""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from ..errors import ExchangeRefused, ExchangeUnreachable
+from ..model import Gap
 from .application_login import ApplicationLogin
 from .channel_requests import ChannelRequests
 from .channels import ticker_of
@@ -207,9 +208,11 @@ class ExchangeSession:
         change = self.exchange_status.receive(event.channel, event.data)
         if change is None:
             return []
-        if not self.exchange_status.ended(change.instrument_name):
-            self.subscriptions.listed(change.instrument_name)
-        return [InstrumentChanged(change.instrument_name, change.state)]
+        changed = InstrumentChanged(change.instrument_name, change.state)
+        if self.exchange_status.ended(change.instrument_name):
+            return [changed, Gap(change.instrument_name)]  # no price will come any more
+        self.subscriptions.listed(change.instrument_name)
+        return [changed]
 
     def _answered(self, event: Result, now: float) -> list[Effect]:
         if event.request.purpose is Purpose.CALL:

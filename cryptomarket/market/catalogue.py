@@ -1,10 +1,12 @@
 """The catalogue: every ticker the exchange offers, fetched each day, and the names nearest to a mistyped one.
 
+Configured tickers are compared with it, so that a misspelt or ended one is said.
+
 Names are taken from the exchange and never derived: `PAXG-USDC` and `PAXG_USDC` both look right, and one of them fails.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -15,11 +17,11 @@ from anyio.abc import TaskStatus
 from ..backoff import doubled
 from ..errors import ExchangeError
 
-__all__ = ["Catalogue", "CatalogueStatistics"]
+__all__ = ["Catalogue", "CatalogueStatistics", "nearest", "with_nearest"]
 
 log = structlog.get_logger(__name__)
 
-DAY = 86_400
+DAY, HOUR = 86_400, 3_600
 #: The pauses after failed fetches, which double. They may be long, since only new names depend on a fetch.
 RETRY_SECONDS, LONGEST_RETRY_SECONDS = 15.0, 3600.0
 
@@ -33,20 +35,37 @@ class CatalogueStatistics:
     failure: str | None
 
 
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """At most three of the known names that resemble ``name``, the closest first."""
+    folded = {ticker.lower(): ticker for ticker in sorted(known)}
+    # A long name is cut, because it is compared with thousands.
+    return [folded[match] for match in get_close_matches(name[:64].lower(), folded, n=3, cutoff=0.6)]
+
+
+def with_nearest(unlisted: Mapping[str, Sequence[str]]) -> str:
+    """The tickers with the names nearest to each, as a part of a sentence."""
+    return ", ".join(f"{name} (did you mean {', '.join(near)}?)" if near else name for name, near in unlisted.items())
+
+
 class Catalogue:
-    """The tickers of the exchange as last fetched; the configured ones are always known."""
+    """The tickers of the exchange as last fetched. Before the first fetch the configured ones are known.
+
+    ``on_listed`` is called with the configured tickers that the exchange lists after it did not.
+    """
 
     def __init__(
         self,
         fetch: Callable[[], Awaitable[Iterable[str]]],
         *,
-        always: Iterable[str],
+        configured: Iterable[str],
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._fetch = fetch
-        self._always = frozenset(always)
-        self._names = self._always
+        self._configured = tuple(configured)
+        self._names = frozenset(self._configured)
+        self._unlisted: dict[str, list[str]] = {}
+        self.on_listed: Callable[[list[str]], None] = _ignore
         self._wall = wall
         self._sleep = sleep
         self._fetched_at: float | None = None
@@ -65,29 +84,52 @@ class Catalogue:
         return self._names
 
     def known(self, name: str) -> bool:
-        """Whether the exchange offers the ticker, or it is configured."""
+        """Whether the exchange offers the ticker; before the first fetch, whether it is configured."""
         return name in self._names
 
     def nearest(self, name: str) -> list[str]:
         """At most three known tickers that resemble ``name``, the closest first."""
-        folded = {known.lower(): known for known in sorted(self._names)}
-        # A long name is cut, because it is compared with thousands.
-        return [folded[match] for match in get_close_matches(name[:64].lower(), folded, n=3, cutoff=0.6)]
+        return nearest(name, self._names)
+
+    @property
+    def fetched(self) -> bool:
+        """Whether the catalogue was fetched since the start."""
+        return self._fetched_at is not None
+
+    def unlisted(self) -> Mapping[str, Sequence[str]]:
+        """The configured tickers that the exchange does not offer, with the nearest names; none before a fetch."""
+        return self._unlisted
 
     def changed(self, ticker: str, state: str) -> None:
         """Apply a change of state that the exchange reported for an instrument: list a new one, remove an ended one."""
         if state in ("created", "started"):
             self._names |= {ticker}
-        elif state in ("closed", "deactivated", "terminated"):
-            self._names -= {ticker} - self._always
+        elif state in ("closed", "deactivated", "terminated") and self.fetched:
+            self._names -= {ticker}
+        if self.fetched and ticker in self._configured:
+            self._compare()
+
+    def _compare(self) -> None:
+        """Compare the configured tickers with the catalogue; log and report the differences to the last time."""
+        before = self._unlisted
+        missing = [ticker for ticker in self._configured if ticker not in self._names]
+        self._unlisted = {ticker: before[ticker] if ticker in before else self.nearest(ticker) for ticker in missing}
+        if self._unlisted.keys() - before.keys():
+            log.warning("configured tickers not listed by the exchange", tickers=with_nearest(self._unlisted))
+        if listed := [ticker for ticker in before if ticker in self._names]:
+            log.info("configured tickers listed by the exchange", tickers=", ".join(listed))
+            self.on_listed(listed)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Fetch now and after each midnight UTC, until cancelled; a failed fetch is repeated with growing pauses."""
+        """Fetch now and after each midnight UTC, until cancelled; a failed fetch is repeated with growing pauses.
+
+        While a configured ticker is not listed, each hour: it may be a new index, which no message announces.
+        """
         task_status.started()
         failures = 0
         while True:
             try:
-                self._names = self._always | frozenset(await self._fetch())
+                self._names = frozenset(await self._fetch())
             except ExchangeError as exc:
                 self._failure = str(exc)
                 if not failures:
@@ -99,5 +141,11 @@ class Catalogue:
                 continue
             self._fetched_at, self._failure = self._wall(), None
             log.info("catalogue refreshed", tickers=len(self._names))
+            self._compare()
             failures = 0
-            await self._sleep(DAY - self._fetched_at % DAY + 1)
+            period = HOUR if self._unlisted else DAY
+            await self._sleep(period - self._fetched_at % period + 1)
+
+
+def _ignore(_: list[str]) -> None:
+    """Do nothing."""

@@ -22,13 +22,22 @@ class LatestValues:
 
     ``tickers`` are the configured ones, which are always followed; `follow` adds and releases others. The newest tick
     is the last to arrive within the highest epoch, since exchange timestamps step back and repeat. ``monotonic``
-    (seconds) is used for ages, ``wall`` (UNIX seconds) for published times.
+    (seconds) is used for ages, ``wall`` (UNIX seconds) for published times. ``listed`` returns whether the exchange
+    offers a ticker: an ended instrument has no prices, which makes the others no staler.
     """
 
-    def __init__(self, tickers: Iterable[str], *, monotonic: Callable[[], float], wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        tickers: Iterable[str],
+        *,
+        monotonic: Callable[[], float],
+        wall: Callable[[], float],
+        listed: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self.tickers = tuple(tickers)
         self._monotonic = monotonic
         self._wall = wall
+        self._listed = listed
         self._followed = frozenset(self.tickers)
         self._entries: dict[str, _Entry] = {}
         self._refused: set[str] = set()
@@ -87,11 +96,16 @@ class LatestValues:
         }
 
     def silent(self) -> list[str]:
-        """The stale tickers: overdue by their own rhythm, or configured, not refused and without a first tick."""
+        """The stale tickers: overdue by their own rhythm, or configured, not refused and without a first tick.
+
+        Those that the exchange does not offer are none, unless it offers none of the configured ones.
+        """
         now = self._monotonic()
         overdue = [ticker for ticker, entry in self._entries.items() if entry.rhythm.overdue(now)]
         if now - self._connection_changed > Rhythm().limit:
             overdue += [t for t in self.tickers if t not in self._entries and t not in self._refused]
+        if overdue and any(map(self._listed, self.tickers)):
+            return [ticker for ticker in overdue if self._listed(ticker)]
         return overdue
 
     def upstream(self) -> Upstream:

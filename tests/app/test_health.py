@@ -46,12 +46,14 @@ async def test_every_check_passes_beside_an_exchange(tmp_path: Path) -> None:
     assert "public prices only" in checks["login"].detail
 
 
-async def test_a_ticker_the_exchange_does_not_have_is_named(tmp_path: Path) -> None:
-    """The check of the exchange names a configured ticker that it does not have."""
+async def test_d5_a_ticker_the_exchange_does_not_have_is_named(tmp_path: Path) -> None:
+    """The check of the exchange names a configured ticker that it does not have, and the nearest names."""
     async with running_exchange() as exchange:
-        checks = await examined(tmp_path, exchange.http_url, tickers=("btc_usd", "nope_usd"))
+        checks = await examined(tmp_path, exchange.http_url, tickers=("btc_usd", "btc_usdd"))
     assert not checks["exchange"].ok
-    assert checks["exchange"].detail.endswith("does not know nope_usd")
+    assert checks["exchange"].detail.endswith(
+        "does not list btc_usdd (did you mean btc_usd, btc_usdt, btc_usdc?); see CRYPTOMARKET_TICKERS"
+    )
 
 
 @pytest.mark.parametrize("name", ["database", "redis"])

@@ -138,14 +138,15 @@ async def test_prices_come_back_after_each_fault() -> None:
 
 
 async def test_an_instrument_that_expires_rests_and_disturbs_nobody() -> None:
-    """The lock is published; the other tickers keep ticking on the same connection."""
+    """Its readers are told; the other tickers keep ticking on the same connection, and upstream stays live."""
     async with running_exchange(time_scale=10) as exchange:
         expiring = sorted(n for n in exchange.state.market.instruments(exchange.state.now_ms()) if n.endswith("-C"))[0]
         async with following(exchange.ws_url, "btc_usd", expiring) as follower:
             await follower.tick_of(expiring)
             exchange.inject("expire", expiring)
-            await follower.until(lambda: expiring in str(follower.deribit_client.statistics().reason))
+            await follower.until(lambda: expiring in follower.gaps)
             await follower.tick_of("btc_usd")
+            assert follower.deribit_client.statistics().state == "live"
         assert exchange.connections == 1
 
 

@@ -1,12 +1,14 @@
 """The catalogue: known tickers, nearest names, and a refresh that is repeated until the exchange answers."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import anyio
 import pytest
+import structlog
 
 from cryptomarket.errors import ExchangeUnreachable
-from cryptomarket.market.catalogue import DAY, Catalogue, CatalogueStatistics
+from cryptomarket.market.catalogue import DAY, HOUR, Catalogue, CatalogueStatistics
 
 NAMES = ["btc_usd", "eth_usd", "sol_usdc", "BTC-PERPETUAL", "ETH-PERPETUAL", "PAXG_USDC"]
 
@@ -30,8 +32,18 @@ class Script:
         if len(self.slept) == self.sleeps:
             raise Finished
 
-    def catalogue(self) -> Catalogue:
-        return Catalogue(self.fetch, always=["btc_usd", "my_index"], wall=lambda: self.now, sleep=self.sleep)
+    def catalogue(self, configured: Iterable[str] = ("btc_usd", "my_index")) -> Catalogue:
+        return Catalogue(self.fetch, configured=configured, wall=lambda: self.now, sleep=self.sleep)
+
+
+LogLines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def log_lines() -> Iterator[LogLines]:
+    """Return the log lines of the test so far."""
+    with structlog.testing.capture_logs() as lines:
+        yield lambda: [{**line, "level": line["log_level"]} for line in lines]
 
 
 class Finished(Exception):
@@ -59,15 +71,17 @@ async def test_a_refresh_is_tried_again_with_growing_pauses() -> None:
     script, catalogue = await played(failures=3, sleeps=3)
     assert catalogue.statistics() == CatalogueStatistics(tickers=2, finished=None, failure="no route")
     script, catalogue = await played(failures=3, sleeps=4)
-    assert catalogue.statistics() == CatalogueStatistics(tickers=7, finished=int(10 * DAY + 5), failure=None)
+    assert catalogue.statistics() == CatalogueStatistics(tickers=6, finished=int(10 * DAY + 5), failure=None)
     assert script.slept[:3] == [15, 30, 60]
     assert catalogue.known("sol_usdc")
-    assert catalogue.known("my_index")
+    assert not catalogue.known("my_index")
 
 
 async def test_the_next_refresh_is_just_after_midnight() -> None:
     """New instruments are known after midnight."""
-    script, _ = await played(failures=0, sleeps=2)
+    script = Script(failures=0, sleeps=2)
+    with pytest.raises(Finished):
+        await script.catalogue(["btc_usd"]).run()
     assert script.slept == [101, DAY]
 
 
@@ -81,10 +95,41 @@ async def test_near_misses_are_offered() -> None:
 
 
 async def test_instruments_come_and_go_between_refreshes() -> None:
-    """An instrument that the exchange announces is known at once; configured tickers stay."""
+    """An instrument that the exchange announces is known at once, one that ended no more."""
     _, catalogue = await played(failures=0, sleeps=1)
     catalogue.changed("BTC-1JAN27", "created")
     catalogue.changed("sol_usdc", "terminated")
     catalogue.changed("eth_usd", "settled")
+    assert [catalogue.known(t) for t in ("BTC-1JAN27", "sol_usdc", "eth_usd")] == [True, False, True]
+
+
+async def test_d5_a_configured_ticker_that_is_not_listed_is_named_once(log_lines: LogLines) -> None:
+    """The warning has the nearest names; the complaint goes when the ticker is listed, and comes when it ends."""
+    catalogue = Script(failures=0, sleeps=9).catalogue(["btc_usd", "btc_us", "BTC-1JAN27"])
+    listed: list[str] = []
+    catalogue.on_listed = listed.extend
+    assert catalogue.unlisted() == {}
+    with pytest.raises(Finished), anyio.fail_after(60):
+        await catalogue.run()
+    assert catalogue.unlisted() == {"btc_us": ["btc_usd"], "BTC-1JAN27": []}
+    catalogue.changed("BTC-1JAN27", "created")
+    assert (list(catalogue.unlisted()), listed) == (["btc_us"], ["BTC-1JAN27"])
+    catalogue.changed("BTC-1JAN27", "closed")
+    assert list(catalogue.unlisted()) == ["btc_us", "BTC-1JAN27"]
+    warnings = [line for line in log_lines() if line["level"] == "warning"]
+    assert [line["event"] for line in warnings] == ["configured tickers not listed by the exchange"] * 2
+    assert warnings[0]["tickers"] == "btc_us (did you mean btc_usd?), BTC-1JAN27"
+
+
+async def test_d5_nothing_is_claimed_while_the_catalogue_is_unreachable() -> None:
+    """Before the first fetch every configured ticker is known, whatever the exchange announces."""
+    _, catalogue = await played(failures=9, sleeps=2)
     catalogue.changed("my_index", "closed")
-    assert [catalogue.known(t) for t in ("BTC-1JAN27", "sol_usdc", "eth_usd", "my_index")] == [True, False, True, True]
+    assert catalogue.known("my_index")
+    assert catalogue.unlisted() == {}
+
+
+async def test_d5_an_unlisted_ticker_is_looked_up_each_hour() -> None:
+    """A new index is announced by no message: it is found within an hour."""
+    script, _ = await played(failures=0, sleeps=3)
+    assert script.slept == [101, HOUR, HOUR]

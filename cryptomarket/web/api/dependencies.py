@@ -1,6 +1,6 @@
 """What the REST routes read, as small interfaces, and the ticker parameter that every price route shares."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -26,7 +26,7 @@ class TickerCatalogue(Protocol):
 
     def known(self, name: str) -> bool: ...
     def nearest(self, name: str) -> list[str]: ...
-    def names(self) -> Iterable[str]: ...
+    def names(self) -> Collection[str]: ...
 
 
 class HistoryReader(Protocol):
@@ -46,19 +46,20 @@ class HistoryDatabase(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TickerNames:
-    """The tickers that can be requested: configured, in the catalogue, or stored."""
+    """The tickers that can be requested: in the catalogue (the configured ones until it is read), or stored."""
 
     configured: Sequence[str]
     catalogue: TickerCatalogue
 
     def search(self, text: str) -> list[str]:
         """The names that contain the text in any case: the configured ones first, then the others in order."""
-        names = dict.fromkeys([*self.configured, *sorted(self.catalogue.names())])
+        listed = self.catalogue.names()
+        names = dict.fromkeys([*(name for name in self.configured if name in listed), *sorted(listed)])
         return [name for name in names if text.casefold() in name.casefold()]
 
     async def check(self, ticker: str, reader: HistoryReader) -> str:
         """The same ticker; raises UnknownTicker with the nearest names."""
-        if ticker in self.configured or self.catalogue.known(ticker) or await reader.read(is_stored, ticker):
+        if self.catalogue.known(ticker) or await reader.read(is_stored, ticker):
             return ticker
         raise UnknownTicker(ticker, self.catalogue.nearest(ticker))
 
