@@ -155,10 +155,11 @@ async def test_the_account_of_the_gateway_may_do_its_work(tmp_path: Path) -> Non
     async with redis_with_accounts(tmp_path) as server:
         url = account_url(server, "cryptomarket")
         async with redis_cache(url) as cache:
-            assert await cache.put("deribit:login:1", b"x", 60)
-            assert await cache.put("deribit:login:1", b"y", 60, only_over=True)
-            assert await cache.get("deribit:login:1") == [b"y"]
-            assert await cache.swap("deribit:login:1", b"y", b"z")
+            await cache.put("deribit:login:1", b"x", 60)
+            assert await cache.get("deribit:login:1") == [b"x"]
+            assert await cache.swap("deribit:login:1", b"x", b"y")
+            assert await cache.swap("deribit:login:1", b"y", b"z", 60)
+            await cache.extend(60, "deribit:login:1")
             assert [name async for name in cache.names("deribit:login:")] == ["deribit:login:1"]
             assert await cache.count("deribit:limit:1", 60) == 1
             assert await cache.take("deribit:login:1") == b"z"

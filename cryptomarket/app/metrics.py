@@ -225,5 +225,7 @@ def of_persons(found: PersonStatistics, notifier: NotifierStatistics) -> list[Me
         counter("logins", "Logins that succeeded", found.logged_in),
         counter("logins_failed", "Logins that failed", found.failed),
         counter("tokens_refreshed", "Tokens of persons refreshed", found.refreshed),
+        counter("token_renewals_failed", "Renewals of persons' tokens that failed", found.renewals_failed),
+        counter("token_renewals_wide", "Renewals of persons' tokens that granted too much", found.renewals_wide),
         counter("logins_ended", "Logins that the exchange ended", found.ended),
     ]

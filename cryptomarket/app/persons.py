@@ -8,10 +8,11 @@ from ..persons.accounts import AccountClient, AccountReader
 from ..persons.authenticator import Authenticator
 from ..persons.browser_sessions import BrowserSessions, Person
 from ..persons.cache import Cache
+from ..persons.grants import Call
 from ..persons.leader_requests import RequestLeader
 from ..persons.leader_worker import LeaderWorker
 from ..persons.limits import LoginLimits
-from ..persons.login_flow import Call, LoginFlow
+from ..persons.login_flow import LoginFlow
 from ..persons.login_queue import LoginQueue
 from ..persons.login_secrets import LoginSecrets
 from ..persons.notifications import LoginFailures, Notifier
@@ -44,7 +45,7 @@ class Persons:
     ) -> None:
         self._publish = publish
         self._monotonic, self._wall = monotonic, wall
-        self.sessions = BrowserSessions(cache, vault, wall=wall)
+        self.sessions = BrowserSessions(cache, vault, publish=publish, wall=wall)
         self._failures = LoginFailures(cache, publish=publish)
         self._login_secrets = LoginSecrets(cache, vault)
         self._limits = LoginLimits(cache, per_minute=logins_per_minute, wall=wall)
@@ -69,7 +70,7 @@ class Persons:
     def leader_worker(self, call: Call, on_login: Sequence[Callable[[Person], None]] = ()) -> LeaderWorker:
         """Return what the leader runs, over its connection to the exchange; a login calls each of ``on_login``."""
         renewal = TokenRenewal(call, self.sessions, publish=self._publish, wall=self._wall)
-        accounts = AccountReader(call, self.sessions, end=renewal.end, monotonic=self._monotonic)
+        accounts = AccountReader(call, self.sessions, renew=renewal.renew, end=renewal.end, monotonic=self._monotonic)
         login_flow = LoginFlow(
             call,
             self._login_secrets,

@@ -27,7 +27,7 @@ def rotate_keys() -> None:
     """Encrypt the logins in Redis with a new key, while gateways run; nobody is logged out.
 
     A key file gets a new first key, which gateways read without a restart. With CRYPTOMARKET_SECRET_KEY first put the
-    new key before the old one and restart the gateways. Keep the old key for 27 hours: browsers have tokens of it.
+    new key before the old one and restart the gateways. Keep the old key for 7 days: browsers have tokens of it.
 
     Example: cryptomarket rotate-keys
     """

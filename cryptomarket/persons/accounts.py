@@ -17,8 +17,9 @@ from ..errors import (
 )
 from ..model import exact_price, plain
 from .browser_sessions import BrowserSessions, Person
+from .grants import Call
 from .leader_requests import AccountBalance, AccountRequest, LeaderReply, RequestLeader
-from .login_flow import NO_ANSWER, OUR_FAULT, Call, login_ended, reason_of
+from .login_flow import NO_ANSWER, OUR_FAULT, login_ended, reason_of
 
 __all__ = ["AccountClient", "AccountReader"]
 
@@ -56,19 +57,24 @@ class _Summaries(msgspec.Struct):
 
 
 class AccountReader:
-    """The leader's side; ``end`` ends the login of a person whose token the exchange no longer accepts."""
+    """The leader's side.
+
+    When the exchange does not accept a person's token, ``renew`` replaces it once; it returns None when the login is
+    over. ``end`` ends the login of a person whose new token is not accepted either.
+    """
 
     def __init__(
         self,
         call: Call,
         sessions: BrowserSessions,
         *,
+        renew: Callable[[Person], Awaitable[Person | None]],
         end: Callable[[Person], Awaitable[None]],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._call = call
         self._sessions = sessions
-        self._end = end
+        self._renew, self._end = renew, end
         self._monotonic = monotonic
         self._recent: dict[str, tuple[float, list[AccountBalance]]] = {}
 
@@ -94,16 +100,33 @@ class AccountReader:
         if self._monotonic() - read_at < REUSE_SECONDS:
             return LeaderReply(balances)
         try:
-            balances = await self._read(person)
+            found = await self._read_renewing(person)
         except ExchangeError as exc:
-            if login_ended(exc):
-                await self._end(person)
-                return LeaderReply(gone=True)
             return LeaderReply(failed=reason_of(exc))
+        if found is None:
+            return LeaderReply(gone=True)
         if len(self._recent) > MAX_REUSED:
             self._recent.clear()
-        self._recent[person_id] = self._monotonic(), balances
-        return LeaderReply(balances)
+        self._recent[person_id] = self._monotonic(), found
+        return LeaderReply(found)
+
+    async def _read_renewing(self, person: Person) -> list[AccountBalance] | None:
+        """Return the balances, after one renewal if the token is dead; None when the login is over."""
+        try:
+            return await self._read(person)
+        except ExchangeError as exc:
+            if not login_ended(exc):
+                raise
+        renewed = await self._renew(person)
+        if renewed is None:
+            return None
+        try:
+            return await self._read(renewed)
+        except ExchangeError as exc:
+            if not login_ended(exc):
+                raise
+        await self._end(renewed)
+        return None
 
     async def _read(self, person: Person) -> list[AccountBalance]:
         raw = await self._call("private/get_account_summaries", {"access_token": person.tokens.access})

@@ -67,8 +67,7 @@ class Authenticator:
             (person,) = await self._sessions.persons_of([fingerprint(cookie)])
         if person is None:
             raise NotLoggedIn("nobody is logged in here")
-        await self._sessions.record_use(person.person_id)
-        return person
+        return await self._sessions.record_use(person)
 
     async def log_out(self, person: Person) -> None:
         """Delete the person's login in all its browser sessions, and notify their streams."""

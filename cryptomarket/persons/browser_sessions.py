@@ -1,26 +1,29 @@
 """Which person is logged in where: encrypted records of persons and of browser sessions, in the cache.
 
 A session here is a browser session, named by the fingerprint of its cookie. A login is recorded twice, and both
-records must agree: the session's names the person, the person's names the session. Only the leader writes logins;
-every node reads and ends them.
+records must agree: the session's names the person, the person's names the session. The leader makes logins and renews
+their tokens; every node reads, extends and ends them. A record is changed only if nobody else changed it meanwhile.
 """
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import msgspec
 
 from ..errors import CacheUnavailable
+from ..model import SessionChanged
 from .cache import Cache
 from .vault import CannotOpen, Vault
 
 __all__ = [
     "LIFE_SECONDS",
+    "MAX_LOGIN_SECONDS",
     "MAX_SESSIONS",
     "PERSON",
+    "PERSON_CHANGED",
     "SESSION",
     "BrowserSessions",
     "Claims",
@@ -31,17 +34,22 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: 27 hours: a person who comes once a day stays logged in.
+#: 27 hours from the last sign of use: a person who comes once a day stays logged in.
 LIFE_SECONDS = 97_200
+#: A login ends so many seconds after the person's last log-in, however often it is used.
+MAX_LOGIN_SECONDS = 7 * 86_400
+#: The kind of message that says that sessions must read their person again.
+PERSON_CHANGED = "person"
 PERSON = "deribit:person:%s"
 SESSION = "deribit:session:%s"
-SEEN = "deribit:seen:%s"
 #: The shortest interval between two writes that a person uses the login.
 USE_SECONDS = 600.0
 #: The delay before such a write is tried again after the cache failed.
 RETRY_USE_SECONDS = 10.0
 #: Browser sessions in which one person can be logged in; the oldest login is ended. Bounds the person's record.
 MAX_SESSIONS = 32
+#: Attempts at a record that others change meanwhile.
+MAX_ATTEMPTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +67,29 @@ class Tokens:
 class Person:
     """A person who is logged in; times are UNIX seconds.
 
-    ``issued`` is when the tokens came, ``first`` when the person logged in. ``sessions`` maps each browser session that
-    is logged in to the id of its login. The tokens belong to ``exchange_session``, which every renewal names.
+    ``first`` is when the person logged in, ``used`` the last sign of use. The tokens came at ``issued`` and belong to
+    ``exchange_session``, which every renewal names; ``problem`` is why the last renewal failed, empty if it did not.
+    ``sessions`` maps each browser session that is logged in to the id of its login.
     """
 
     person_id: str
     username: str
     email: str
     scope: str
-    expires_at: int
-    issued: int
     first: int
+    used: int
+    issued: float
+    tokens_expire_at: float
     exchange_session: str
     tokens: Tokens
+    problem: str = ""
     sessions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def expires_at(self) -> int:
+        """When access ends as things stand; while the tokens cannot be renewed, that is when they expire."""
+        end = min(self.used + LIFE_SECONDS, self.first + MAX_LOGIN_SECONDS)
+        return int(min(end, self.tokens_expire_at) if self.problem else end)
 
     def __repr__(self) -> str:
         return f"<Person {self.person_id}>"
@@ -104,18 +121,30 @@ class _SessionRecord:
     person_id: str
 
 
+def _ignore(_change: SessionChanged) -> None:
+    """Do nothing."""
+
+
 class BrowserSessions:
-    """Reads and writes logins. A record that cannot be opened counts as absent. Raises CacheUnavailable."""
+    """Reads and writes logins; ``publish`` notifies the sessions of a login that was extended.
+
+    A record that cannot be opened, such as one of an earlier version, counts as absent. Raises CacheUnavailable.
+    """
 
     def __init__(
-        self, cache: Cache, vault: Vault, *, wall: Callable[[], float] = time.time, use_seconds: float = USE_SECONDS
+        self,
+        cache: Cache,
+        vault: Vault,
+        *,
+        publish: Callable[[SessionChanged], None] = _ignore,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._cache = cache
         self._vault = vault
+        self._publish = publish
         self._wall = wall
-        self._use_seconds = use_seconds
-        self._last_use: dict[str, float] = {}
-        #: Held while a person is read and written back; only the leader writes, so a lock of the process is enough.
+        self._uses_written_from = 0.0
+        #: Held while a login is made or ended, which takes several records; only the leader makes logins.
         self._writing = anyio.Lock()
 
     def _decode(self, name: str, record: bytes | None, kind: type[T]) -> T | None:
@@ -170,7 +199,7 @@ class BrowserSessions:
     async def person_of_token(self, token: str) -> Person | None:
         """Return the person; None for a token that is not ours or whose login has ended."""
         try:
-            claims = msgspec.json.decode(self._vault.claims(token, seconds=LIFE_SECONDS), type=Claims)
+            claims = msgspec.json.decode(self._vault.claims(token, seconds=MAX_LOGIN_SECONDS), type=Claims)
         except (CannotOpen, msgspec.DecodeError):
             return None
         (person,) = await self.persons_of([claims.session])
@@ -185,34 +214,43 @@ class BrowserSessions:
         """
         async with self._writing:
             (before,) = await self.persons_of([session])
-            known = await self.person(person.person_id)
-            others = [item for item in known.sessions.items() if item[0] != session] if known else []
-            kept = others[-(MAX_SESSIONS - 1) :]
-            evicted = tuple(one for one, _ in others[: len(others) - len(kept)])
-            sessions = dict([*kept, (session, login_id)])
-            stored = replace(person, sessions=sessions, first=known.first if known else person.first)
-            await self._write(stored)
+            evicted: tuple[str, ...] = ()
+
+            def merged(known: Person) -> Person:
+                nonlocal evicted
+                others = [item for item in known.sessions.items() if item[0] != session]
+                kept = others[-(MAX_SESSIONS - 1) :]
+                evicted = tuple(one for one, _ in others[: len(others) - len(kept)])
+                return replace(person, sessions=dict([*kept, (session, login_id)]))
+
+            stored = await self._update(person.person_id, merged)
+            if stored is None:
+                stored = replace(person, sessions={session: login_id})
+                await self._cache.put(PERSON % person.person_id, self._sealed(stored), self._life(stored))
             await self._bind(session, stored.person_id)
+            await self._cache.extend(LIFE_SECONDS, *(SESSION % one for one in stored.sessions))
             await self._unbind(evicted, stored.person_id)
             replaced = before is not None and before.person_id != stored.person_id
             if before is not None and replaced:
                 await self._leave(before, session)
         return Login(stored, evicted, replaced)
 
-    async def renew(self, person_id: str, tokens: Tokens, scope: str, life_seconds: float) -> Person | None:
-        """Store new tokens and extend the login in all its sessions; None when the person was logged out meanwhile."""
-        now = int(self._wall())
-        async with self._writing:
-            person = await self.person(person_id)
-            if person is None:
-                return None
-            expires_at = now + int(min(life_seconds, LIFE_SECONDS))
-            person = replace(person, scope=scope, tokens=tokens, issued=now, expires_at=expires_at)
-            if not await self._write(person, only_over=True):
-                return None
-            for session in person.sessions:
-                await self._bind(session, person_id)
-        return person
+    async def renew(
+        self, person: Person, tokens: Tokens, scope: str, *, issued: float, life_seconds: float
+    ) -> Person | None:
+        """Store new tokens; None when the person was logged out or received other tokens meanwhile."""
+        new = {"tokens": tokens, "scope": scope, "issued": issued, "tokens_expire_at": issued + life_seconds}
+        return await self._change_with(person, **new, problem="")
+
+    async def renewal_failed(self, person: Person, problem: str) -> Person | None:
+        """Store why the tokens were not renewed; None when the person was logged out or received other tokens."""
+        return await self._change_with(person, problem=problem)
+
+    async def _change_with(self, person: Person, **changes: Any) -> Person | None:
+        def change(found: Person) -> Person | None:
+            return replace(found, **changes) if found.tokens == person.tokens else None
+
+        return await self._update(person.person_id, change)
 
     async def log_out(self, person_id: str, *, only_with: Tokens | None = None) -> tuple[str, ...]:
         """Delete everything stored of the person; return the sessions that were logged in until now.
@@ -227,8 +265,7 @@ class BrowserSessions:
         if only_with is not None and (person is None or person.tokens != only_with):
             return ()
         # The person first: from here on none of its sessions is logged in.
-        await self._cache.delete(PERSON % person_id, SEEN % person_id)
-        self._last_use.pop(person_id, None)
+        await self._cache.delete(PERSON % person_id)
         return await self._unbind(tuple(person.sessions), person_id) if person else ()
 
     async def _unbind(self, sessions: Sequence[str], person_id: str) -> tuple[str, ...]:
@@ -243,10 +280,26 @@ class BrowserSessions:
                 ended.append(session)
         return tuple(ended)
 
-    async def _write(self, person: Person, *, only_over: bool = False) -> bool:
-        name = PERSON % person.person_id
-        record = self._vault.seal(name, msgspec.json.encode(person))
-        return await self._cache.put(name, record, max(0.001, person.expires_at - self._wall()), only_over=only_over)
+    async def _update(self, person_id: str, change: Callable[[Person], Person | None]) -> Person | None:
+        """Change the record of a person who is logged in; return it as stored, None if there is none or no change."""
+        name = PERSON % person_id
+        for _ in range(MAX_ATTEMPTS):
+            (record,) = await self._cache.get(name)
+            found = self._decode(name, record, Person)
+            if record is None or found is None or found.expires_at <= self._wall():
+                return None
+            changed = change(found)
+            if changed is None or changed == found:
+                return changed
+            if await self._cache.swap(name, record, self._sealed(changed), self._life(changed)):
+                return changed
+        raise CacheUnavailable("a record changed at every attempt to change it")
+
+    def _sealed(self, person: Person) -> bytes:
+        return self._vault.seal(PERSON % person.person_id, msgspec.json.encode(person))
+
+    def _life(self, person: Person) -> float:
+        return max(0.001, person.expires_at - self._wall())
 
     async def _bind(self, session: str, person_id: str) -> None:
         name = SESSION % session
@@ -254,28 +307,32 @@ class BrowserSessions:
         await self._cache.put(name, record, LIFE_SECONDS)
 
     async def _leave(self, person: Person, session: str) -> None:
-        rest = {one: login_id for one, login_id in person.sessions.items() if one != session}
-        if rest:
-            await self._write(replace(person, sessions=rest), only_over=True)
-        else:
+        def without(found: Person) -> Person:
+            return replace(found, sessions={one: login for one, login in found.sessions.items() if one != session})
+
+        left = await self._update(person.person_id, without)
+        if left is not None and not left.sessions:
             await self._log_out(person.person_id)
 
-    # Whether a login is still used
+    async def record_use(self, person: Person) -> Person:
+        """Extend the login of a person who is here, if it was not extended lately; return the person as it is now.
 
-    async def record_use(self, person_id: str) -> None:
-        """Note that the person is here, so that its tokens are renewed; a write that fails is made up for later."""
+        When the cache fails, later calls make up for it.
+        """
         now = self._wall()
-        if now - self._last_use.get(person_id, 0.0) < self._use_seconds:
-            return
-        if len(self._last_use) > 10_000:
-            self._last_use.clear()
-        self._last_use[person_id] = now
-        try:
-            await self._cache.put(SEEN % person_id, str(int(now)).encode(), LIFE_SECONDS)
-        except CacheUnavailable:
-            self._last_use[person_id] = now - self._use_seconds + RETRY_USE_SECONDS
+        if now - person.used < USE_SECONDS or now < self._uses_written_from:
+            return person
 
-    async def used_since(self, person_id: str, moment: int) -> bool:
-        """Whether the person was here since the moment (UNIX seconds)."""
-        (seen,) = await self._cache.get(SEEN % person_id)
-        return seen is not None and int(seen) >= moment
+        def used(found: Person) -> Person:
+            return found if now - found.used < USE_SECONDS else replace(found, used=int(now))
+
+        try:
+            found = await self._update(person.person_id, used)
+            if found is None or found.used != int(now):
+                return found or person
+            await self._cache.extend(LIFE_SECONDS, *(SESSION % session for session in found.sessions))
+        except CacheUnavailable:
+            self._uses_written_from = now + RETRY_USE_SECONDS
+            return person
+        self._publish(SessionChanged(tuple(found.sessions), PERSON_CHANGED))
+        return found

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 __all__ = ["LoggedOutEvent", "LoginFailedEvent", "PersonEvent"]
 
@@ -10,14 +10,15 @@ Sentence = Annotated[str, Meta(description="a sentence for the person")]
 
 
 class PersonEvent(Struct, frozen=True, tag_field="kind", tag="person", forbid_unknown_fields=True):
-    """Who is logged in: sent on logging in and on joining."""
+    """Who is logged in: sent on logging in, on joining, and when one of its fields changed."""
 
     person_id: str
     username: str
     email: str
     token: Annotated[str, Meta(description="for `Authorization: Bearer`; a page is known by its cookie")]
-    expires_at: Annotated[int, Meta(description="UNIX seconds")]
+    expires_at: Annotated[int, Meta(description="UNIX seconds; when access ends as things stand")]
     scope: Annotated[str, Meta(description="what the exchange granted: reading the account, and nothing else")]
+    problem: Annotated[str, Meta(description="why the login is not renewed now")] | UnsetType = UNSET
 
 
 class LoginFailedEvent(Struct, frozen=True, tag_field="kind", tag="login_failed", forbid_unknown_fields=True):

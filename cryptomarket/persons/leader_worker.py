@@ -24,6 +24,8 @@ class PersonStatistics:
     logged_in: int
     failed: int
     refreshed: int
+    renewals_failed: int
+    renewals_wide: int
     ended: int
     persons: int
 
@@ -39,7 +41,15 @@ class LeaderWorker:
     def statistics(self) -> PersonStatistics:
         """The counters now."""
         flow, renewal = self._login_flow, self._renewal
-        return PersonStatistics(flow.logged_in, flow.failed, renewal.refreshed, renewal.ended, len(renewal))
+        return PersonStatistics(
+            logged_in=flow.logged_in,
+            failed=flow.failed,
+            refreshed=renewal.refreshed,
+            renewals_failed=renewal.failed,
+            renewals_wide=renewal.widened,
+            ended=renewal.ended,
+            persons=len(renewal),
+        )
 
     async def handle(self, body: bytes) -> bytes:
         """Return the encoded LeaderReply to an encoded LeaderRequest; a failure is part of the reply."""

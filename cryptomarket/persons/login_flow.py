@@ -6,29 +6,27 @@ budget and travels; the secret does not.
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import structlog
 
-from ..deribit.auth import READ_ONLY_SCOPE, Grant, excess_rights, missing_rights, session_scope, signed_params, wipe
+from ..deribit.auth import Grant, signed_params, wipe
 from ..deribit.error_codes import error_code
 from ..errors import CacheUnavailable, CryptomarketError, ExchangeError, ExchangeRefused, InternalError
 from ..model import SessionChanged
-from .browser_sessions import LIFE_SECONDS, BrowserSessions, Login, Person, Tokens
+from .browser_sessions import PERSON_CHANGED, BrowserSessions, Login, Person, Tokens
 from .failure_throttle import FailureThrottle
+from .grants import Call, MissingRights, WideGrant, exchange_session, person_scope, request_grant
 from .leader_requests import LoginRequest
 from .limits import LoginLimits
 from .login_secrets import LoginSecrets
-from .notifications import EVICTED, LOGGED_OUT, PERSON_CHANGED, REPLACED, LoginFailures
+from .notifications import EVICTED, LOGGED_OUT, REPLACED, LoginFailures
 
-__all__ = ["NO_ANSWER", "OUR_FAULT", "Call", "LoginFailed", "LoginFlow", "login_ended", "reason_of"]
+__all__ = ["NO_ANSWER", "OUR_FAULT", "LoginFailed", "LoginFlow", "login_ended", "reason_of"]
 
 log = structlog.get_logger(__name__)
-
-#: A call over the one connection to the exchange: method and parameters in, raw result out; raises ExchangeError.
-Call = Callable[[str, Mapping[str, Any]], Awaitable[msgspec.Raw]]
 
 OUR_FAULT = "this server failed by an error of its own, which was logged: try again later"
 NO_ANSWER = "the exchange did not answer in time: try again"
@@ -48,19 +46,6 @@ class _Identity(msgspec.Struct):
     username: str | None = None
     email: str | None = None
     system_name: str | None = None
-
-
-def exchange_session(session: str) -> str:
-    """The name of the exchange session of a login from the browser session.
-
-    One a browser: a login that is repeated replaces it instead of using up the key's 16.
-    """
-    return f"cryptomarket-{session[:16]}"
-
-
-def person_scope(name: str) -> str:
-    """The scope that a person's log-in and every renewal request, in the exchange session of the name."""
-    return session_scope(name, life_seconds=LIFE_SECONDS)
 
 
 def reason_of(error: ExchangeError) -> str:
@@ -145,7 +130,7 @@ class LoginFlow:
 
     async def _stored(self, request: LoginRequest) -> Login:
         """Log in at the exchange and store the person. Raises LoginFailed and CacheUnavailable."""
-        params = await self._signed(request)
+        params, issued = await self._signed(request), self._wall()
         try:
             grant = await self._granted(params)
             identity = await self._identity(grant)
@@ -153,15 +138,16 @@ class LoginFlow:
             if isinstance(exc, ExchangeRefused) and error_code(exc.code).wrong_key:
                 await self._limits.record_failure(request.failure_key)
             raise LoginFailed(reason_of(exc)) from None
-        person_id, now = str(identity.id), int(self._wall())
+        person_id, now = str(identity.id), int(issued)
         person = Person(
             person_id,
             identity.username or identity.system_name or person_id,
             identity.email or "",
             grant.scope,
-            expires_at=now + int(min(grant.expires_in, LIFE_SECONDS)),
-            issued=now,
             first=now,
+            used=now,
+            issued=issued,
+            tokens_expire_at=issued + grant.expires_in,
             exchange_session=exchange_session(request.session),
             tokens=Tokens(grant.access_token, grant.refresh_token),
         )
@@ -181,16 +167,12 @@ class LoginFlow:
             wipe(secret)
 
     async def _granted(self, params: Mapping[str, Any]) -> Grant:
-        raw = await self._call("public/auth", params)
         try:
-            grant = msgspec.json.decode(raw, type=Grant)
-        except msgspec.DecodeError:
-            raise LoginFailed(NO_ANSWER) from None
-        if excess_rights(grant.scope, READ_ONLY_SCOPE):
-            raise LoginFailed(TOO_WIDE)
-        if missing_rights(grant.scope, READ_ONLY_SCOPE):
-            raise LoginFailed(NO_RIGHT)
-        return grant
+            return await request_grant(self._call, params)
+        except WideGrant:
+            raise LoginFailed(TOO_WIDE) from None
+        except MissingRights:
+            raise LoginFailed(NO_RIGHT) from None
 
     async def _identity(self, grant: Grant) -> _Identity:
         params = {"currency": "BTC", "extended": True, "access_token": grant.access_token}

@@ -16,7 +16,7 @@ from anyio.abc import TaskStatus
 
 from ..errors import CacheUnavailable
 from ..model import Message, SessionChanged
-from .browser_sessions import BrowserSessions, Person
+from .browser_sessions import PERSON_CHANGED, BrowserSessions, Person
 from .cache import Cache
 from .events import LoggedOutEvent, LoginFailedEvent, PersonEvent
 
@@ -25,7 +25,6 @@ __all__ = [
     "FORGOTTEN",
     "LOGGED_OUT",
     "LOGIN_FAILED",
-    "PERSON_CHANGED",
     "REPLACED",
     "LoginFailures",
     "Notifier",
@@ -34,7 +33,7 @@ __all__ = [
 
 log = structlog.get_logger(__name__)
 
-PERSON_CHANGED, LOGIN_FAILED, LOGGED_OUT = "person", "login_failed", "logged_out"
+LOGIN_FAILED, LOGGED_OUT = "login_failed", "logged_out"
 EXPIRED = "expired: log in again"
 EVICTED = "you logged in with too many browsers: the oldest login ended"
 REPLACED = "another person logged in with this browser"
@@ -193,7 +192,15 @@ class Notifier:
     def _send_person(self, session: str, person: Person) -> None:
         """Send who is logged in, with a new token."""
         token = self._sessions.token(person, session)
-        event = PersonEvent(person.person_id, person.username, person.email, token, person.expires_at, person.scope)
+        event = PersonEvent(
+            person.person_id,
+            person.username,
+            person.email,
+            token,
+            person.expires_at,
+            person.scope,
+            person.problem or msgspec.UNSET,
+        )
         if self._send(session, event):
             self._shown[session] = person
 
@@ -201,11 +208,11 @@ class Notifier:
         return self._send_text(session, msgspec.json.encode(event).decode())
 
     async def _send_expired(self) -> None:
-        """Record who is still here, and send the end of logins that ended without a message."""
+        """Extend the logins shown here, and send ends and changes of logins of which no message came."""
         now = self._wall()
         self._shown = {session: person for session, person in self._shown.items() if self._has_streams(session)}
         for person in list(self._shown.values()):
-            await self._sessions.record_use(person.person_id)
+            await self._sessions.record_use(person)
         recheck = self._monotonic() - self._rechecked >= RECHECK_SECONDS
         if recheck:
             self._rechecked = self._monotonic()
@@ -213,5 +220,9 @@ class Notifier:
         for session, found in zip(doubtful, await self._sessions.persons_of(doubtful), strict=True):
             if found is None and self._shown.pop(session, None) is not None:
                 self._send(session, LoggedOutEvent(EXPIRED))
-            elif found is not None:
-                self._shown[session] = found
+            elif found is not None and _end(found) != _end(self._shown[session]):
+                self._send_person(session, found)
+
+
+def _end(person: Person) -> tuple[int, str]:
+    return person.expires_at, person.problem

@@ -1,14 +1,15 @@
 """A cluster of several nodes with many persons and browsers, and a record of what each browser may receive.
 
 Everything between the leader's request and the bytes of a stream is real. One message bus joins the nodes, and the
-exchange is a table of persons.
+exchange is the simulator without its socket.
 """
 
 import itertools
 import json
 import random
 import re
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,39 +21,22 @@ from starlette.requests import Request
 
 from cryptomarket.app.persons import Persons
 from cryptomarket.cluster.single import SingleNode
-from cryptomarket.errors import ExchangeRefused, NotLoggedIn
+from cryptomarket.errors import NotLoggedIn
 from cryptomarket.persons.authenticator import COOKIE
 from cryptomarket.persons.browser_sessions import Claims
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.leader_requests import LoginRequest
 from cryptomarket.persons.login_secrets import LoginSecrets
 from cryptomarket.persons.vault import Vault, fingerprint
+from cryptomarket.simulator.accounts import SimulatedAccount
 from cryptomarket.stream.manager import ServerSSEManager
 from cryptomarket.stream.subscribers import Stream, Subscription
+
+from .simulated import SimulatedCalls
 
 __all__ = ["PersonCluster"]
 
 _DATA = re.compile(rb"event: connection\ndata: ([^\n]+)")
-
-
-class ExchangeTable:
-    """Answers the calls of the leader: ``key-7`` is the key of person 7, whose tokens contain its number."""
-
-    async def __call__(self, method: str, params: Mapping[str, Any]) -> msgspec.Raw:
-        await anyio.lowlevel.checkpoint()
-        if method == "public/auth":
-            number = str(params["client_id"]).removeprefix("key-")
-            if not number.isdigit():
-                raise ExchangeRefused(method, 13004, "invalid_credentials")
-            answer: dict[str, Any] = {
-                "access_token": number,
-                "refresh_token": number,
-                "expires_in": 97_200,
-                "scope": "account:read",
-            }
-        else:
-            answer = {"id": int(params["access_token"]), "username": f"u{params['access_token']}", "email": ""}
-        return msgspec.Raw(json.dumps(answer).encode())
 
 
 @dataclass
@@ -116,7 +100,8 @@ class PersonCluster:
         key = Fernet.generate_key().decode()
         self.vault, self.cache, self.bus = Vault(lambda: (key,)), MemoryCache(), SingleNode(epoch=1)
         self.nodes = [Node(self.cache, self.vault, self.bus) for _ in range(self.size)]
-        self.leader = self.nodes[0].persons.leader_worker(ExchangeTable())
+        self.exchange = SimulatedCalls((), time.time)
+        self.leader = self.nodes[0].persons.leader_worker(self.exchange)
         self.streams: list[tuple[Node, Stream]] = []
         self.person_of: dict[str, str] = {}  # by browser session
         self.allowed: set[tuple[str, str]] = set()  # the ends and failures that a session may receive
@@ -162,11 +147,14 @@ class PersonCluster:
         """Log a person in from a browser; with ``right`` false the exchange does not know the key."""
         session = fingerprint(cookie(browser))
         client_id = f"key-{person}" if right else "none"
+        if client_id not in self.exchange.exchange.state.accounts.known and right:
+            account = SimulatedAccount(client_id, "secret", number=person + 1)
+            self.exchange.exchange.state.accounts.known[client_id] = account
         login_id = await LoginSecrets(self.cache, self.vault).put(client_id, bytearray(b"secret"))
         if right:
-            if self.person_of.get(session, str(person)) != str(person):
+            if self.person_of.get(session, str(person + 1)) != str(person + 1):
                 self.allowed.add((session, "logged_out"))
-            self.person_of[session] = str(person)
+            self.person_of[session] = str(person + 1)
         else:
             self.allowed.add((session, "login_failed"))
         await self.leader.handle(msgspec.json.encode(LoginRequest(login_id, session, "failures")))

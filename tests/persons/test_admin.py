@@ -30,7 +30,7 @@ def person(number: int) -> Person:
     """A person with the number."""
     now = int(time.time())
     name = f"p{number}"
-    return Person(name, name, f"{name}@example.com", "account:read", now + 900, now, now, "x", Tokens("a", "r"))
+    return Person(name, name, f"{name}@example.com", "account:read", now, now, now, now + 900, "x", Tokens("a", "r"))
 
 
 async def unpublished(message: SessionChanged) -> None:

@@ -26,8 +26,8 @@ async def cache(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 async def test_values_are_stored_and_deleted(cache: Cache) -> None:
     """Values are returned in the order of their names until they are deleted."""
-    assert await cache.put("a", b"1", 60)
-    assert await cache.put("b", b"2", 60)
+    await cache.put("a", b"1", 60)
+    await cache.put("b", b"2", 60)
     assert await cache.get("b", "none", "a") == [b"2", None, b"1"]
     await cache.delete("a", "none")
     assert await cache.get("a", "b") == [None, b"2"]
@@ -59,13 +59,18 @@ async def test_only_one_caller_takes_a_value(cache: Cache) -> None:
     assert len(taken) == 20
 
 
-async def test_a_deleted_value_is_not_restored(cache: Cache) -> None:
-    """With `only_over` a deleted value is not written again."""
-    assert not await cache.put("gone", b"1", 60, only_over=True)
-    assert await cache.get("gone") == [None]
-    await cache.put("there", b"1", 60)
-    assert await cache.put("there", b"2", 60, only_over=True)
-    assert await cache.get("there") == [b"2"]
+async def test_a_life_is_extended_or_given_anew(cache: Cache) -> None:
+    """Of values that exist; a deleted one is not restored, neither by a swap."""
+    await cache.put("kept", b"1", 0.3)
+    await cache.put("swapped", b"1", 0.3)
+    await cache.put("short", b"1", 0.3)
+    await cache.extend(60, "kept", "gone")
+    assert await cache.swap("swapped", b"1", b"2", 60)
+    assert not await cache.swap("gone", b"1", b"2", 60)
+    with anyio.fail_after(60):
+        while await cache.get("short") != [None]:
+            await anyio.sleep(0.02)
+    assert await cache.get("kept", "swapped", "gone") == [b"1", b"2", None]
 
 
 async def test_a_swap_needs_the_old_value(cache: Cache) -> None:

@@ -17,12 +17,12 @@ BUGS = [UnsafeCall("x"), IllegalTransition(ConnectionState.OPEN, Step.STREAM)]
 async def test_a_bug_in_a_login_is_logged_and_reported_as_ours(bug: Exception, method: str) -> None:
     """The person reads that it is our fault, the log has the traceback, and the next login succeeds."""
     leader = Leader()
-    leader.exchange.refuse[method] = bug
+    leader.exchange.raising[method] = bug
     with capture_logs() as lines:
         await leader.log_in()
     assert [(one.kind, OUR_FAULT in one.reason) for one in leader.published] == [("login_failed", True)]
     assert [line["event"] for line in lines if line.get("exc_info")] == ["login failed, internal error"]
-    leader.exchange.refuse.clear()
+    leader.exchange.raising.clear()
     await leader.log_in("s2")
     assert leader.published[-1].sessions == ("s2",)
     assert leader.published[-1].kind == "person"
@@ -33,7 +33,7 @@ async def test_a_bug_in_an_account_request_is_logged_and_reported_as_ours(bug: E
     """The reply blames this server, not the exchange."""
     leader = Leader()
     await leader.log_in()
-    leader.exchange.refuse["private/get_account_summaries"] = bug
+    leader.exchange.raising["private/get_account_summaries"] = bug
     with capture_logs() as lines:
         reply = await leader.account()
     assert OUR_FAULT in reply["failed"]
@@ -51,12 +51,9 @@ async def test_a_bug_in_the_renewal_of_one_person_leaves_the_others_renewed() ->
     """The tokens of the second person are renewed although renewing those of the first met a bug."""
     leader = Leader()
     await leader.log_in("s1")
-    leader.exchange.person_id = 8
-    await leader.log_in("s2")
+    await leader.log_in("s2", "key8")
     leader.clock.now += 0.9 * LIFE_SECONDS
-    for person in ("7", "8"):
-        await leader.sessions.record_use(person)
-    leader.exchange.refuse = _Once({"public/auth": UnsafeCall("x")})
+    leader.exchange.raising = _Once({"public/auth": UnsafeCall("x")})
     with capture_logs() as lines:
         await leader.run_until(lambda: leader.worker.statistics().refreshed == 1)
     (line,) = [line for line in lines if line.get("exc_info")]

@@ -1,7 +1,9 @@
 """The leader's part for persons: logins, balances, tokens that are renewed, logins that end."""
 
 import json
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,9 @@ import anyio.lowlevel
 import msgspec
 import pytest
 
-from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
 from cryptomarket.model import SessionChanged
 from cryptomarket.persons.accounts import AccountReader
-from cryptomarket.persons.browser_sessions import LIFE_SECONDS, PERSON, BrowserSessions, Person
+from cryptomarket.persons.browser_sessions import PERSON, BrowserSessions, Person
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.failure_throttle import FailureThrottle
 from cryptomarket.persons.leader_requests import AccountRequest, LoginRequest
@@ -24,62 +25,37 @@ from cryptomarket.persons.login_secrets import LoginSecrets
 from cryptomarket.persons.notifications import POLL_SECONDS, LoginFailures, Notifier
 from cryptomarket.persons.token_renewal import TokenRenewal
 from cryptomarket.persons.vault import Vault
+from cryptomarket.simulator.accounts import SimulatedAccount
+from cryptomarket.simulator.scopes import FULL
 
+from .simulated import SimulatedCalls
 from .site import ADA, connection_event, running_persons
 from .test_vault import Clock, new_key
 
-SCOPE = "account:read session:cryptomarket-x mainaccount expires:97200"
-
-
-class OnePersonExchange:
-    """Answers the leader's calls: one person, numbered tokens, errors on demand."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, dict[str, Any]]] = []
-        self.scope = SCOPE
-        self.refuse: dict[str, Exception] = {}
-        self.life = LIFE_SECONDS
-        self.person_id = 7
-        self.summaries = '[{"currency":"BTC","equity":1.50,"balance":1,"available_funds":0}]'
-
-    async def __call__(self, method: str, params: Any) -> msgspec.Raw:
-        self.calls.append((method, dict(params)))
-        await anyio.lowlevel.checkpoint()
-        if method in self.refuse:
-            raise self.refuse[method]
-        number = len(self.calls)
-        grant = {
-            "access_token": f"a{number}",
-            "refresh_token": f"r{number}",
-            "expires_in": self.life,
-            "scope": self.scope,
-        }
-        answers: dict[str, Any] = {
-            "public/auth": grant,
-            "private/get_account_summary": {"id": self.person_id, "username": "ada", "email": "ada@example.com"},
-        }
-        if method == "private/get_account_summaries":
-            return msgspec.Raw(f'{{"summaries":{self.summaries}}}'.encode())
-        return msgspec.Raw(json.dumps(answers[method]).encode())
-
-    def calls_of(self, method: str) -> list[dict[str, Any]]:
-        """The parameters of every call of the method."""
-        return [params for name, params in self.calls if name == method]
+SEVEN = SimulatedAccount("key", "secret", "ada@example.com", "ada", 7)
+EIGHT = SimulatedAccount("key8", "secret", "bob@example.com", "bob", 8)
 
 
 class Leader:
-    """The leader's parts over a memory cache, with a clock that the test moves."""
+    """The leader's parts over a memory cache and the simulated exchange, with a clock that the test moves.
 
-    def __init__(self) -> None:
-        self.clock, self.exchange, self.cache = Clock(), OnePersonExchange(), MemoryCache()
+    ``scope`` is the widest scope of the key of person 7; ``switches`` are the exchange's.
+    """
+
+    def __init__(self, scope: str = FULL, **switches: Any) -> None:
+        self.clock = Clock()
+        self.exchange = SimulatedCalls((replace(SEVEN, scope=scope), EIGHT), self.clock, **switches)
+        self.cache = MemoryCache(monotonic=self.clock)
         key = new_key()
         self.vault = Vault(lambda: (key,), wall=self.clock)
-        self.sessions = BrowserSessions(self.cache, self.vault, wall=self.clock)
         self.published: list[SessionChanged] = []
+        self.sessions = BrowserSessions(self.cache, self.vault, publish=self.published.append, wall=self.clock)
         self.renewal = TokenRenewal(
-            self.exchange, self.sessions, publish=self.published.append, wall=self.clock, poll_seconds=0.01
+            self.exchange, self.sessions, publish=self.published.append, wall=self.clock, longest_wait_seconds=0.01
         )
-        accounts = AccountReader(self.exchange, self.sessions, end=self.renewal.end, monotonic=self.clock)
+        accounts = AccountReader(
+            self.exchange, self.sessions, renew=self.renewal.renew, end=self.renewal.end, monotonic=self.clock
+        )
         login_flow = LoginFlow(
             self.exchange,
             LoginSecrets(self.cache, self.vault),
@@ -93,9 +69,9 @@ class Leader:
         )
         self.worker = LeaderWorker(login_flow, accounts, self.renewal)
 
-    async def log_in(self, session: str = "s1") -> LoginRequest:
+    async def log_in(self, session: str = "s1", client_id: str = "key") -> LoginRequest:
         """Store a secret as the middleware does, and handle the request to log in with it."""
-        login_id = await LoginSecrets(self.cache, self.vault).put("key", bytearray(b"secret"))
+        login_id = await LoginSecrets(self.cache, self.vault).put(client_id, bytearray(b"secret"))
         return await self.handle_login(LoginRequest(login_id, session, "failures"))
 
     async def handle_login(self, request: LoginRequest) -> LoginRequest:
@@ -106,6 +82,20 @@ class Leader:
     async def account(self) -> Any:
         """The leader's reply about the balances of person 7."""
         return json.loads(await self.worker.handle(msgspec.json.encode(AccountRequest("7"))))
+
+    async def advance(self, seconds: float, step: float = 60.0) -> None:
+        """Move the clock in steps, the person 7 being here, while `run_until` runs the worker."""
+        end = self.clock.now + seconds
+        while self.clock.now < end:
+            self.clock.now = min(end, self.clock.now + step)
+            await self.sessions.record_use(await self.person())
+            await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until no tokens are due."""
+        with anyio.fail_after(60):
+            while any(due <= self.clock.now or due == math.inf for due in self.renewal._due.values()):
+                await anyio.sleep(0.001)
 
     async def person(self) -> Person:
         """Person 7, who must be logged in."""
@@ -167,7 +157,7 @@ async def test_requests_keep_their_bytes() -> None:
 async def test_every_refusal_tells_the_person_what_to_do(code: int, sentence: str) -> None:
     """Only the session of the login is notified."""
     leader = Leader()
-    leader.exchange.refuse["public/auth"] = ExchangeRefused("public/auth", code, "m")
+    leader.exchange.exchange.inject("error", f"public/auth:{code}")
     await leader.log_in()
     (message,) = leader.published
     assert (message.sessions, message.kind) == (("s1",), "login_failed")
@@ -175,96 +165,12 @@ async def test_every_refusal_tells_the_person_what_to_do(code: int, sentence: st
     assert await leader.sessions.person("7") is None
 
 
-@pytest.mark.parametrize(
-    ("scope", "kept"),
-    [
-        (SCOPE, True),
-        (f"{SCOPE} trade:none wallet:none", True),
-        (f"{SCOPE} trade:read", False),
-        (f"{SCOPE} wallet:read_write", False),
-        ("account:read_write session:x", False),
-        (f"{SCOPE} something_new:read", False),
-        ("session:x mainaccount", False),
-        ("account:none", False),
-    ],
-)
-async def test_only_a_grant_to_read_the_account_is_kept(scope: str, kept: bool) -> None:
-    """A grant of more or of fewer rights fails the login, and nothing is stored."""
-    leader = Leader()
-    leader.exchange.scope = scope
-    await leader.log_in()
-    assert (await leader.sessions.person("7") is not None) is kept
-
-
-async def test_tokens_are_renewed_while_the_person_is_here() -> None:
-    """At 80 % of their life they are replaced by the refresh token, and the person's streams are notified."""
-    leader = Leader()
-    await leader.log_in()
-    leader.clock.now += 0.7 * LIFE_SECONDS
-    await leader.sessions.record_use("7")
-    leader.clock.now += 0.11 * LIFE_SECONDS
-    before = await leader.person()
-    await leader.run_until(lambda: leader.worker.statistics().refreshed)
-    person = await leader.person()
-    assert leader.exchange.calls_of("public/auth")[-1] == {
-        "grant_type": "refresh_token",
-        "refresh_token": before.tokens.refresh,
-        "scope": "session:cryptomarket-s1 account:read wallet:none trade:none block_trade:none expires:97200",
-    }
-    assert person.tokens != before.tokens
-    assert person.expires_at == int(leader.clock.now) + LIFE_SECONDS
-    assert leader.published[-1] == SessionChanged(("s1",), "person")
-    assert await leader.sessions.persons_of(["s1"]) == [person]
-
-
-async def test_tokens_of_an_absent_person_expire() -> None:
-    """Tokens that were not used since they came are not renewed."""
-    leader = Leader()
-    await leader.log_in()
-    await leader.log_in("s2")
-    leader.clock.now += 0.9 * LIFE_SECONDS
-    due = leader.renewal._due
-    await leader.run_until(lambda: due["7"] > leader.clock.now)
-    assert len(leader.exchange.calls_of("public/auth")) == 2
-    leader.clock.now += 0.11 * LIFE_SECONDS
-    assert await leader.sessions.person("7") is None
-
-
-async def test_a_rejected_refresh_token_ends_the_login_once() -> None:
-    """The person is notified, its record is deleted, and the exchange is not called again."""
-    leader = Leader()
-    await leader.log_in()
-    leader.clock.now += 0.8 * LIFE_SECONDS + 1
-    await leader.sessions.record_use("7")
-    leader.exchange.refuse["public/auth"] = ExchangeRefused("public/auth", 13009, "unauthorized")
-    await leader.run_until(lambda: leader.worker.statistics().ended)
-    assert [one.kind for one in leader.published] == ["person", "logged_out"]
-    assert leader.published[-1].reason.startswith("expired")
-    assert await leader.sessions.person("7") is None
-    assert len(leader.renewal) == 0
-    assert len(leader.exchange.calls_of("public/auth")) == 2
-
-
-async def test_a_renewal_that_failed_is_tried_again() -> None:
-    """A failure of the network logs nobody out."""
-    leader = Leader()
-    await leader.log_in()
-    leader.clock.now += 0.8 * LIFE_SECONDS + 1
-    await leader.sessions.record_use("7")
-    leader.exchange.refuse["public/auth"] = ExchangeUnreachable("cut")
-    await leader.run_until(lambda: len(leader.exchange.calls_of("public/auth")) == 2)
-    assert await leader.sessions.person("7") is not None
-    leader.exchange.refuse.clear()
-    leader.clock.now += 61
-    await leader.run_until(lambda: leader.worker.statistics().refreshed)
-
-
 async def test_balances_are_read_once_for_many_tabs() -> None:
     """Within five seconds one call is made, with the person's own token; the exchange's digits are not changed."""
     leader = Leader()
     await leader.log_in()
     first = await leader.account()
-    assert first == {"accounts": [{"currency": "BTC", "equity": 1.5, "balance": 1, "available_funds": 0}]}
+    assert first["accounts"][0] == {"currency": "BTC", "equity": 10.0, "balance": 10.0, "available_funds": 10.0}
     assert await leader.account() == first
     tokens = (await leader.person()).tokens
     assert leader.exchange.calls_of("private/get_account_summaries") == [{"access_token": tokens.access}]
@@ -277,10 +183,10 @@ async def test_d11_balances_are_plain_decimals_and_null_where_there_is_no_number
     """The exchange's exponents are written out, digit by digit; what is no number ends nothing."""
     leader = Leader()
     await leader.log_in()
-    leader.exchange.summaries = (
-        '[{"currency":"USDC","equity":1.0e5,"balance":2.50e-7,"available_funds":-1.25E+1},'
+    leader.exchange.replies["private/get_account_summaries"] = (
+        '{"summaries":[{"currency":"USDC","equity":1.0e5,"balance":2.50e-7,"available_funds":-1.25E+1},'
         '{"currency":"BTC","equity":"1.5","balance":null},'
-        '{"currency":"ETH","equity":[1],"balance":1e999,"available_funds":0.10}]'
+        '{"currency":"ETH","equity":[1],"balance":1e999,"available_funds":0.10}]}'
     )
     reply = await leader.worker.handle(msgspec.json.encode(AccountRequest("7")))
     assert reply.decode() == (
@@ -291,14 +197,25 @@ async def test_d11_balances_are_plain_decimals_and_null_where_there_is_no_number
 
 
 async def test_a_revoked_token_ends_the_login_at_the_next_call() -> None:
-    """The person is notified once, and its record is deleted."""
+    """After one renewal that is refused too; the person is notified once, and its record is deleted."""
     leader = Leader()
     await leader.log_in()
-    refused = ExchangeRefused("private/get_account_summaries", 13009, "unauthorized")
-    leader.exchange.refuse["private/get_account_summaries"] = refused
+    leader.exchange.exchange.inject("revoke_tokens")
     assert await leader.account() == {"gone": True}
     assert await leader.account() == {"gone": True}
     assert [one.kind for one in leader.published] == ["person", "logged_out"]
+    assert await leader.sessions.person("7") is None
+
+
+async def test_d1_a_dead_token_is_renewed_once_by_the_call_that_meets_it() -> None:
+    """The balances arrive, with the new token; the login goes on."""
+    leader = Leader()
+    await leader.log_in()
+    before = await leader.person()
+    leader.exchange.exchange.inject("expire_tokens")
+    assert "BTC" in str(await leader.account())
+    assert (await leader.person()).tokens != before.tokens
+    assert leader.worker.statistics().ended == 0
 
 
 async def test_the_refusal_of_old_tokens_does_not_end_a_new_login() -> None:
@@ -309,16 +226,6 @@ async def test_the_refusal_of_old_tokens_does_not_end_a_new_login() -> None:
     await leader.log_in()
     await leader.renewal.end(old)
     assert await leader.sessions.person("7") is not None
-
-
-async def test_a_log_out_during_a_renewal_wins() -> None:
-    """A person who logged out meanwhile is not stored again."""
-    leader = Leader()
-    await leader.log_in()
-    tokens = (await leader.person()).tokens
-    await leader.sessions.log_out("7")
-    assert await leader.sessions.renew("7", tokens, SCOPE, LIFE_SECONDS) is None
-    assert await leader.cache.get(PERSON % "7") == [None]
 
 
 async def test_the_sessions_of_a_person_are_bounded() -> None:

@@ -137,8 +137,7 @@ async def answer_with_another_person() -> object:
     """7: put the record of another person into a person's place in the cache."""
     leader = Leader()
     await leader.log_in()
-    leader.exchange.person_id = 8
-    await leader.log_in("s2")
+    await leader.log_in("s2", "key8")
     (other,) = await leader.cache.get(PERSON % "8")
     assert other is not None
     await leader.cache.put(PERSON % "7", other, 60)
@@ -181,6 +180,7 @@ async def come_back_too_late() -> object:
     """28: use a login whose tokens have expired, in a cache that did not delete it."""
     leader = Leader()
     await leader.log_in()
+    leader.cache._monotonic = lambda: 0.0
     leader.clock.now += LIFE_SECONDS + 1
     return (await leader.sessions.persons_of(["s1"]))[0]
 

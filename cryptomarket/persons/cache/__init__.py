@@ -15,14 +15,20 @@ class Cache(Protocol):
     async def get(self, *names: str) -> list[bytes | None]:
         """Return the values under the names, in their order."""
 
-    async def put(self, name: str, value: bytes, seconds: float, *, only_over: bool = False) -> bool:
-        """Store a value for some seconds; with ``only_over`` only if there is one. Return whether it was stored."""
+    async def put(self, name: str, value: bytes, seconds: float) -> None:
+        """Store a value for some seconds."""
 
     async def take(self, name: str) -> bytes | None:
         """Delete the value and return it; of several concurrent callers only one receives it."""
 
-    async def swap(self, name: str, old: bytes, new: bytes | None) -> bool:
-        """Replace ``old`` by ``new`` (None: delete it) and keep its lifetime; False when the value is not ``old``."""
+    async def swap(self, name: str, old: bytes, new: bytes | None, seconds: float | None = None) -> bool:
+        """Replace ``old`` by ``new`` (None: delete it) for some seconds (None: as long as ``old`` would have lived).
+
+        Return False when the value is not ``old``.
+        """
+
+    async def extend(self, seconds: float, *names: str) -> None:
+        """Let the values under the names that exist live for some seconds from now."""
 
     async def delete(self, *names: str) -> None:
         """Delete the values."""

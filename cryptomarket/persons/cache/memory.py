@@ -38,12 +38,9 @@ class MemoryCache:
         """See Cache."""
         return [found[0] if (found := self._find(name)) else None for name in names]
 
-    async def put(self, name: str, value: bytes, seconds: float, *, only_over: bool = False) -> bool:
+    async def put(self, name: str, value: bytes, seconds: float) -> None:
         """See Cache."""
-        if only_over and self._find(name) is None:
-            return False
         self._store(name, value, self._monotonic() + seconds)
-        return True
 
     async def take(self, name: str) -> bytes | None:
         """See Cache."""
@@ -51,7 +48,7 @@ class MemoryCache:
         self._values.pop(name, None)
         return found[0] if found else None
 
-    async def swap(self, name: str, old: bytes, new: bytes | None) -> bool:
+    async def swap(self, name: str, old: bytes, new: bytes | None, seconds: float | None = None) -> bool:
         """See Cache."""
         found = self._find(name)
         if found is None or found[0] != old:
@@ -59,8 +56,14 @@ class MemoryCache:
         if new is None:
             del self._values[name]
         else:
-            self._values[name] = new, found[1]
+            self._values[name] = new, found[1] if seconds is None else self._monotonic() + seconds
         return True
+
+    async def extend(self, seconds: float, *names: str) -> None:
+        """See Cache."""
+        for name in names:
+            if (found := self._find(name)) is not None:
+                self._values[name] = found[0], self._monotonic() + seconds
 
     async def delete(self, *names: str) -> None:
         """See Cache."""

@@ -1,7 +1,7 @@
 """The cache that all nodes share, in Redis. A Redis that does not answer becomes CacheUnavailable."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -47,22 +47,20 @@ class RedisCache:
         """See Cache."""
         return list(await self._do(lambda: self._redis.mget(names), repeat=True)) if names else []
 
-    async def put(self, name: str, value: bytes, seconds: float, *, only_over: bool = False) -> bool:
+    async def put(self, name: str, value: bytes, seconds: float) -> None:
         """See Cache."""
-        milliseconds = max(1, round(seconds * 1000))
-        command = partial(self._redis.set, name, value, px=milliseconds, xx=only_over)
-        return bool(await self._do(command, repeat=True))
+        await self._do(partial(self._redis.set, name, value, px=_milliseconds(seconds)), repeat=True)
 
     async def take(self, name: str) -> bytes | None:
         """See Cache."""
         value: bytes | None = await self._do(lambda: self._redis.getdel(name))
         return value
 
-    async def swap(self, name: str, old: bytes, new: bytes | None) -> bool:
+    async def swap(self, name: str, old: bytes, new: bytes | None, seconds: float | None = None) -> bool:
         """See Cache."""
-        return bool(await self._do(lambda: self._swap(name, old, new)))
+        return bool(await self._do(lambda: self._swap(name, old, new, seconds)))
 
-    async def _swap(self, name: str, old: bytes, new: bytes | None) -> bool:
+    async def _swap(self, name: str, old: bytes, new: bytes | None, seconds: float | None) -> bool:
         async with self._redis.pipeline(transaction=True) as pipe:
             await pipe.watch(name)
             if await pipe.get(name) != old:
@@ -71,11 +69,22 @@ class RedisCache:
             if new is None:
                 pipe.delete(name)
             else:
-                pipe.set(name, new, keepttl=True, xx=True)
+                life = None if seconds is None else _milliseconds(seconds)
+                pipe.set(name, new, px=life, keepttl=life is None, xx=True)
             try:
                 return bool((await pipe.execute())[0])
             except WatchError:
                 return False
+
+    async def extend(self, seconds: float, *names: str) -> None:
+        """See Cache."""
+        await self._do(lambda: self._extend(seconds, names), repeat=True)
+
+    async def _extend(self, seconds: float, names: Sequence[str]) -> None:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.pexpire(name, _milliseconds(seconds))
+            await pipe.execute()
 
     async def delete(self, *names: str) -> None:
         """See Cache."""
@@ -89,7 +98,7 @@ class RedisCache:
     async def _count(self, name: str, seconds: float) -> int:
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.incr(name)
-            pipe.pexpire(name, max(1, round(seconds * 1000)), nx=True)
+            pipe.pexpire(name, _milliseconds(seconds), nx=True)
             results: list[Any] = await pipe.execute()
         return int(results[0])
 
@@ -104,3 +113,7 @@ class RedisCache:
                 yield name.decode()
             if not cursor:
                 return
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))

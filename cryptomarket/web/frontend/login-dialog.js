@@ -7,7 +7,7 @@ import { fillTable, find } from "./dom.js";
 
 /** @typedef {import("./stream.js").CryptoMarketStream} Stream */
 /** @typedef {import("./i18n.js").Messages} Messages */
-/** @typedef {{person_id: string, username: string, email: string, expires_at: number}} Person */
+/** @typedef {{person_id: string, username: string, email: string, expires_at: number, problem?: string}} Person */
 
 /** The server sends a result within 15 s; after this time it was lost. */
 const RESULT_TIMEOUT_MS = 20_000;
@@ -127,6 +127,7 @@ class LoginDialog {
       this.setStatus("");
       this.announce(this.messages.text("person.logged_in", { name: person.username }));
     }
+    if (before?.problem !== person.problem) this.setStatus(person.problem ? this.reason(person.problem) : "");
     this.render();
     if (!this.dialog.open) return;
     find("#log-out", HTMLButtonElement).focus();

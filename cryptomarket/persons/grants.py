@@ -1,0 +1,66 @@
+"""Requests a person's tokens of the exchange, with the same scope at the log-in and at each renewal.
+
+A grant whose rights are not exactly the requested ones is never returned.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from ..deribit.auth import READ_ONLY_SCOPE, Grant, excess_rights, missing_rights, session_scope
+from ..errors import CryptomarketError, ExchangeUnreachable
+from .browser_sessions import LIFE_SECONDS
+
+__all__ = ["Call", "MissingRights", "WideGrant", "exchange_session", "person_scope", "renewed_grant", "request_grant"]
+
+#: A call over the one connection to the exchange: method and parameters in, raw result out; raises ExchangeError.
+Call = Callable[[str, Mapping[str, Any]], Awaitable[msgspec.Raw]]
+
+
+class MissingRights(CryptomarketError):
+    """The key may not read the account."""
+
+
+class WideGrant(CryptomarketError):
+    """The exchange granted more than requested; ``str()`` names the rights.
+
+    ``refresh_token`` is only for another renewal with the scope.
+    """
+
+    def __init__(self, rights: str, refresh_token: str) -> None:
+        super().__init__(rights)
+        self.refresh_token = refresh_token
+
+
+def exchange_session(session: str) -> str:
+    """The name of the exchange session of a login from the browser session.
+
+    One a browser: a login that is repeated replaces it instead of using up the key's 16.
+    """
+    return f"cryptomarket-{session[:16]}"
+
+
+def person_scope(name: str) -> str:
+    """The scope that a person's log-in and every renewal request, in the exchange session of the name."""
+    return session_scope(name, life_seconds=LIFE_SECONDS)
+
+
+async def request_grant(call: Call, params: Mapping[str, Any]) -> Grant:
+    """Return the grant. Raises ExchangeError, WideGrant and MissingRights."""
+    raw = await call("public/auth", params)
+    try:
+        grant = msgspec.json.decode(raw, type=Grant)
+    except msgspec.DecodeError:
+        raise ExchangeUnreachable("an unreadable reply to public/auth") from None
+    if excess := excess_rights(grant.scope, READ_ONLY_SCOPE):
+        raise WideGrant(", ".join(excess), grant.refresh_token)
+    if missing := missing_rights(grant.scope, READ_ONLY_SCOPE):
+        raise MissingRights(", ".join(missing))
+    return grant
+
+
+async def renewed_grant(call: Call, name: str, refresh_token: str) -> Grant:
+    """Return the grant that replaces the pair of the refresh token; raises as `request_grant`."""
+    params = {"grant_type": "refresh_token", "refresh_token": refresh_token, "scope": person_scope(name)}
+    return await request_grant(call, params)
