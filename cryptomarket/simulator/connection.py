@@ -215,21 +215,30 @@ class ServerConnection(asyncio.Protocol):
                     self.transport.abort()
                     return
             elif isinstance(event, h11.EndOfMessage) and self._request is not None:
-                self._answer(connection, caller, self._request)
-                if connection.our_state is not h11.DONE:
-                    self.transport.close()
+                answer = self._answer(caller, self._request)
+                delay_seconds = self._owner.state.active_faults.delay_seconds
+                if delay_seconds:
+                    later = asyncio.get_running_loop().call_later
+                    later(delay_seconds, self._write_late, connection, caller, answer)
                     return
-                connection.start_next_cycle()
+                if not self._write_answer(connection, answer):
+                    return
             elif event is h11.NEED_DATA or event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
                 return
 
-    def _answer(self, connection: h11.Connection, caller: HttpCaller, request: h11.Request) -> None:
+    def _answer(self, caller: HttpCaller, request: h11.Request) -> HttpResponse:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers}
         if self._allowed:
             verb, target = request.method.decode("ascii"), request.target.decode("latin-1")
-            answer = self._owner.http(caller, verb, target, headers, self._body)
-        else:
-            answer = HttpResponse(429, b"Too Many Requests", "text/plain", close=True)
+            return self._owner.http(caller, verb, target, headers, self._body)
+        return HttpResponse(429, b"Too Many Requests", "text/plain", close=True)
+
+    def _write_late(self, connection: h11.Connection, caller: HttpCaller, answer: HttpResponse) -> None:
+        if not self.transport.is_closing() and self._write_answer(connection, answer):
+            self._http_events(connection, caller)
+
+    def _write_answer(self, connection: h11.Connection, answer: HttpResponse) -> bool:
+        """Write the answer; returns whether the connection stays open for a next request."""
         fields = [("content-type", answer.content_type), ("content-length", str(len(answer.body)))]
         fields += [("connection", "close")] if answer.close else []
         for event in (
@@ -238,3 +247,8 @@ class ServerConnection(asyncio.Protocol):
             h11.EndOfMessage(),
         ):
             self.write(connection.send(event) or b"")
+        if connection.our_state is not h11.DONE:
+            self.transport.close()
+            return False
+        connection.start_next_cycle()
+        return True
