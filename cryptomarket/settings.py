@@ -36,7 +36,7 @@ def _or_none(value: object) -> object:
 
 
 def _tickers(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not value or any(not _TICKER.match(ticker) for ticker in value):
+    if any(not _TICKER.match(ticker) for ticker in value):
         raise ValueError("ticker names separated by commas, such as btc_usd,eth_usd")
     if "connection" in value:
         raise ValueError("ticker names; `connection` is a channel that is always there")
@@ -135,7 +135,8 @@ class Settings(BaseSettings):
         None, description="certificates to trust instead of the system's (a file), for a proxy that decrypts"
     )
     tickers: Annotated[Names, AfterValidator(_tickers)] = Field(
-        ("btc_usd", "eth_usd"), description="tickers that are always streamed and recorded, separated by commas"
+        ("btc_usd", "eth_usd"),
+        description="tickers always streamed and recorded, separated by commas; empty: only what streams want",
     )
     snapshot_interval: int = Field(60, ge=1, le=86_400, description="seconds between two stored prices of a ticker")
     database_url: Annotated[SecretStr, _secret_url("sqlite+aiosqlite", "postgresql+asyncpg")] = Field(
@@ -170,6 +171,9 @@ class Settings(BaseSettings):
     )
     max_streams_per_address: int = Field(100, ge=1, description="open streams that one address may hold")
     recorder: bool = Field(True, description="on: this process stores prices; off: another one does, such as Celery")
+    record_wanted: bool = Field(
+        False, description="on: this process also stores the prices of tickers that only streams want"
+    )
     celery_interval: float = Field(45.0, ge=1, le=3600, description="seconds between two snapshots under Celery")
     max_tickers: int = Field(200, ge=1, le=10_000, description="tickers followed at once, configured or requested")
     trusted_proxies: Annotated[Names, AfterValidator(_networks)] = Field(

@@ -58,7 +58,7 @@ def test_the_environment_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> 
     [
         ("PORT", "abc", "valid integer"),
         ("PORT", "70000", "65535"),
-        ("TICKERS", ",", "btc_usd,eth_usd"),
+        ("TICKERS", "btc_usd;eth_usd", "btc_usd,eth_usd"),
         ("TICKERS", "btc usd", "btc_usd,eth_usd"),
         ("TICKERS", "connection", "always there"),
         ("SNAPSHOT_INTERVAL", "0", "greater than or equal to 1"),
@@ -94,6 +94,12 @@ def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str)
     assert caught.value.__suppress_context__
 
 
+def test_d4_no_ticker_needs_to_be_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty: only what streams want."""
+    monkeypatch.setenv("CRYPTOMARKET_TICKERS", "")
+    assert read_settings().tickers == ()
+
+
 def test_a_binary_env_file_is_refused(tmp_path: Path) -> None:
     """A `.env` that is no text raises SettingsError, which names the file."""
     (tmp_path / ".env").write_bytes(b"\x89PNG\xff\x00")
@@ -104,7 +110,7 @@ def test_a_binary_env_file_is_refused(tmp_path: Path) -> None:
 def test_every_problem_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """One error names all wrong values."""
     monkeypatch.setenv("CRYPTOMARKET_PORT", "x")
-    monkeypatch.setenv("CRYPTOMARKET_TICKERS", "")
+    monkeypatch.setenv("CRYPTOMARKET_TICKERS", "?")
     with pytest.raises(SettingsError) as caught:
         read_settings()
     assert len(caught.value.problems) == 2

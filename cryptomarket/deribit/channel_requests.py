@@ -75,6 +75,8 @@ class ChannelRequests:
         self._watchdog.pause(resting, now)
         silent = self._watchdog.overdue(prices, now)
         active = prices.keys() - resting
+        if not active:
+            self._last_price = now
         starved = now - self._last_price > self._timeouts.starvation
         if active and starved and all(map(self._watchdog.resubscriptions, active)):
             raise ExchangeUnreachable("the exchange answers but sends no prices")

@@ -21,6 +21,7 @@ from .calls import Calls
 from .connection import Connection
 from .connection_failures import EXPECTED, Failure, MinimumPause, classify
 from .effects import Effect, InstrumentChanged, ProtocolWarning
+from .exchange_status import ExchangeStatus
 from .rate_limit import AttemptLimiter, Priority, RateLimiter
 from .session import ExchangeSession
 from .subscriptions import Subscriptions
@@ -92,6 +93,7 @@ class DeribitClient:
         self._calls = Calls(monotonic=monotonic, wake=self._wake)
         self._connection: Connection | None = None
         self._connections = 0
+        self._announced = ExchangeStatus()  # by the last connection that had prices or a reason for none
         self.session = self._new_session()
 
     def __repr__(self) -> str:
@@ -106,9 +108,11 @@ class DeribitClient:
             await anyio.sleep(self.attempts.wait(self._monotonic()))
             self.attempts.record(self._monotonic())
             failure = await self._connect_once()
-            priced = self.session.prices_received
-            self._status.ended(failure, priced, self.session.resting_reason())
-            if priced:  # the exchange may accept connections and drop them: only prices reset the pauses
+            session = self.session
+            self._status.ended(failure, session.proved, session.resting_reason())
+            if session.resting_reason() or session.prices_received:
+                self._announced = session.exchange_status
+            if session.prices_received:  # an exchange may accept connections and drop them
                 pauses = self._pauses()
             await anyio.sleep(self._minimum_pause(failure) + next(pauses))
 
@@ -159,7 +163,7 @@ class DeribitClient:
                 case _:
                     pass
         if self.session.alive:
-            self._status.connected(self.session.prices_received, self.session.resting_reason())
+            self._status.connected(self.session.proved, self.session.resting_reason())
 
     def _wake(self) -> None:
         if self._connection is not None:
@@ -188,6 +192,18 @@ class DeribitClient:
         without an ``access_token``.
         """
         return await self._calls.call(method, params or {}, priority)
+
+    def wanted(self) -> frozenset[str]:
+        """The configured tickers and those that streams want."""
+        return self.subscriptions.tickers()
+
+    def rests(self, ticker: str) -> bool:
+        """Whether the exchange refuses the ticker, or announced that it has no price now.
+
+        An announcement outlives its connection until prices arrive on another one.
+        """
+        known = [self.session.exchange_status, *(() if self.session.prices_received else (self._announced,))]
+        return ticker in self.subscriptions.refused() or any(status.rests(ticker) for status in known)
 
     @property
     def authenticated(self) -> bool:

@@ -67,6 +67,8 @@ class ExchangeSession:
         self.exchange_status = ExchangeStatus()
         #: Whether a price arrived on this connection.
         self.prices_received = False
+        #: Whether this connection has done what it is for: a price arrived, or none is wanted and it could have.
+        self.proved = False
         #: Set when the exchange announced the end of this connection; the close that follows carries no reason.
         self.terminated_by: ExchangeRefused | None = None
         self._monotonic = monotonic
@@ -150,7 +152,11 @@ class ExchangeSession:
         """The effects of one message of the exchange."""
         now = self._monotonic()
         self._liveness.frame_received(now)
-        return self._handle_all(self.protocol.receive(text, now), now)
+        effects = self._handle_all(self.protocol.receive(text, now), now)
+        if not self.proved:
+            idle = not self.subscriptions.tickers() and bool(self.subscriptions.confirmed())
+            self.proved = self.prices_received or idle
+        return effects
 
     def _handle_all(self, events: list[Event], now: float) -> list[Effect]:
         effects: list[Effect] = []

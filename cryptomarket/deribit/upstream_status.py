@@ -36,20 +36,23 @@ class UpstreamReporter:
         """The first attempt is under way."""
         self._change(UpstreamState.CONNECTING, "")
 
-    def connected(self, prices_received: bool, resting: str) -> None:
-        """The connection is open; ``resting`` is the exchange's own reason to send no prices, or empty."""
+    def connected(self, proved: bool, resting: str) -> None:
+        """The connection is open; ``resting`` is the exchange's own reason to send no prices, or empty.
+
+        It is ``proved`` by prices, or by confirmed channels while no price is wanted.
+        """
         if resting:
             self._change(UpstreamState.STALE, resting)
-        elif prices_received:
+        elif proved:
             self._last_resting = ""
             self._change(UpstreamState.LIVE, "")
 
-    def ended(self, failure: Failure, prices_received: bool, resting: str) -> None:
-        """The connection ended or was not made; one that carried prices is being replaced, any other is down."""
+    def ended(self, failure: Failure, proved: bool, resting: str) -> None:
+        """The connection ended or was not made; one that was proved is being replaced, any other is down."""
         self._last_resting = resting or self._last_resting
         # An announced maintenance explains why the exchange does not answer, until prices arrive again.
         reason = f"{self._last_resting} ({failure.reason})" if self._last_resting else failure.reason
-        replaced = prices_received and failure.action is not Action.STOP
+        replaced = proved and failure.action is not Action.STOP
         self._change(UpstreamState.CONNECTING if replaced else UpstreamState.DOWN, reason)
 
     def warn(self, message: str) -> None:

@@ -63,8 +63,9 @@ class Recorder:
     """Writes one row for each ticker and slot of `interval` seconds: the last tick that arrived for it.
 
     With each row it writes the bar of its minute, and for missing slots before it their reasons. `configured` are the
-    tickers that should always tick; others are recorded while a stream asks for them. `on_written` is called after
-    each successful write. `monotonic` measures how far the exchange's clock has advanced since its last tick; `wall`
+    tickers that should always tick. Others tick while a stream asks for them; they are recorded only with
+    `record_wanted`, and without it only the bar of their open minute is kept. `on_written` is called after each
+    successful write. `monotonic` measures how far the exchange's clock has advanced since its last tick; `wall`
     stands for that clock before the first tick.
     """
 
@@ -75,6 +76,7 @@ class Recorder:
         interval: int,
         epoch: int,
         configured: Collection[str] | None = None,
+        record_wanted: bool = True,
         on_written: Callable[[], None] = lambda: None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -86,6 +88,7 @@ class Recorder:
         self._monotonic = monotonic
         self._clock = ExchangeClock(wall, monotonic)
         self._outages = Outages(started=wall(), configured=configured)
+        self._recorded = None if record_wanted or configured is None else frozenset(configured)  # None: all
         self._slots: Slots[Price] = Slots()
         self._bars: Slots[MinuteBar] = Slots()
         self._bar_parts = 0
@@ -110,6 +113,14 @@ class Recorder:
         """The bars of a ticker that are not stored yet: of the open minute and of a queue."""
         return self._bars.of_ticker(ticker)
 
+    def now(self) -> float:
+        """The exchange's time, UNIX seconds, by which slots begin and end."""
+        return self._clock.now()
+
+    def reasons(self) -> MissingReasons:
+        """Why slots are missing, as known now."""
+        return self._outages.reasons()
+
     def on_message(self, message: Message) -> None:
         """Take a tick into its slot; the last to arrive within the highest epoch is the slot's price."""
         if isinstance(message, Upstream):
@@ -118,6 +129,9 @@ class Recorder:
             return
         self._newest_epoch = message.epoch
         self._clock.on_tick(message.exchange_timestamp / 1000)
+        self._add_to_bar(message)
+        if not self._is_recorded(message.ticker):
+            return
         price = slot_price(message, self._interval, source=Source.LIVE, epoch=self._epoch)
         self._slots.put(price)
         newest = self._newest_slot.get(price.ticker, 0)
@@ -127,7 +141,9 @@ class Recorder:
                 # Written at once, while it is open, so that the gap before it is known and can be filled now.
                 self._early.add((price.timestamp, price.ticker))
                 self._wake.set()
-        self._add_to_bar(message)
+
+    def _is_recorded(self, ticker: str) -> bool:
+        return self._recorded is None or ticker in self._recorded
 
     def _add_to_bar(self, tick: Tick) -> None:
         bar = self._bars.get(minute(tick.exchange_timestamp), tick.ticker)
@@ -172,10 +188,13 @@ class Recorder:
             fillvalue=(),
         )
         wrote = False
-        for rows, bars in rows_and_bars:
-            reasons = self._outages.reasons()
+        for rows, closed_bars in rows_and_bars:
+            bars = [bar for bar in closed_bars if self._is_recorded(bar.ticker)]
+            if not rows and not bars:
+                self._remove_written(rows, closed_bars)
+                continue
             try:
-                is_leader = await self._writer.write_live(rows, self._epoch, bars=bars, reasons=reasons)
+                is_leader = await self._writer.write_live(rows, self._epoch, bars=bars, reasons=self.reasons())
             except DatabaseUnavailable as exc:
                 self._on_unavailable(exc)
                 return
@@ -183,7 +202,7 @@ class Recorder:
                 self._on_deposed()
                 return
             wrote = True
-            self._remove_written(rows, bars)
+            self._remove_written(rows, closed_bars)
             self._on_available()
         if wrote:
             self._on_written()

@@ -6,11 +6,12 @@ import anyio
 import pytest
 
 from cryptomarket.deribit.auth import Credentials, GrantType, Secret
+from cryptomarket.deribit.client import DeribitClient
 from cryptomarket.deribit.protocol import TRANSITIONS, ConnectionState, IllegalTransition, Step
 from cryptomarket.model import UpstreamState
 from cryptomarket.simulator.exchange import running_exchange
 
-from .following import following
+from .following import QUICK, Follower, following
 
 LIVE, CONNECTING, DOWN = UpstreamState.LIVE, UpstreamState.CONNECTING, UpstreamState.DOWN
 
@@ -112,3 +113,37 @@ async def test_a_bug_in_the_connection_ends_the_program_loudly(monkeypatch: pyte
             async with following(exchange.ws_url):
                 await anyio.sleep(30)
         assert caught.group_contains(IllegalTransition)
+
+
+async def test_d4_without_tickers_a_connection_is_live() -> None:
+    """Nothing is wanted and the exchange has confirmed its own channels; the first stream's ticker then arrives."""
+    async with running_exchange() as exchange:
+        follower = Follower()
+        client = DeribitClient(exchange.ws_url, tickers=(), publish=follower.receive, timeouts=QUICK)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(client.run)
+            await follower.until(lambda: UpstreamState.LIVE in follower.states)
+            assert follower.ticks == []
+            exchange.inject("drop")
+            await follower.until(lambda: follower.states.count(UpstreamState.LIVE) == 2)
+            assert UpstreamState.DOWN not in follower.states
+            client.want(["sol_usd"])
+            await follower.tick_of("sol_usd")
+            tasks.cancel_scope.cancel()
+
+
+async def test_an_announcement_outlives_its_connection() -> None:
+    """In maintenance connections are dropped and new ones say nothing: it still holds, until prices arrive."""
+    async with running_exchange() as exchange, following(exchange.ws_url) as follower:
+        client = follower.deribit_client
+        await follower.tick_of("btc_usd")
+        assert not client.rests("btc_usd")
+        exchange.inject("refuse_connections")
+        exchange.inject("maintenance")
+        await follower.until(lambda: client.rests("btc_usd") and follower.states[-1] is not UpstreamState.LIVE)
+        await follower.until(lambda: UpstreamState.DOWN in follower.states)
+        assert client.rests("btc_usd")
+        exchange.inject("maintenance", "off")
+        exchange.inject("refuse_connections", "off")
+        await follower.tick_of("btc_usd")
+        assert not client.rests("btc_usd")

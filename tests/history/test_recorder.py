@@ -135,6 +135,24 @@ async def test_every_ticker_that_ticks_is_recorded(store: StoredHistory, clock: 
     assert sorted(await store.tickers()) == ["BTC-PERPETUAL", "btc_usd", "eth_usd"]
 
 
+async def test_d4_what_only_streams_want_is_not_recorded_by_default(store: StoredHistory, clock: Clock) -> None:
+    """The open minute of such a ticker is kept in memory for its candle; neither price nor bar is stored."""
+    recorder = Recorder(
+        store, interval=60, epoch=await store.take_epoch(), configured=["btc_usd"], record_wanted=False, monotonic=clock
+    )
+    for ticker in ("btc_usd", "sol_usd"):
+        recorder.on_message(tick(1, "1", ticker=ticker))
+    assert [bar.ticker for bar in recorder.bars("sol_usd")] == ["sol_usd"]
+    clock.now += 61
+    for ticker in ("btc_usd", "sol_usd"):
+        recorder.on_message(tick(62, "2", ticker=ticker))
+    await recorder.write()
+    assert await store.tickers() == ["btc_usd"]
+    assert await store.candles("sol_usd", "1m") == []
+    assert [bar.timestamp for bar in recorder.bars("sol_usd")] == [SLOT + 60]
+    assert not (await store.coverage("sol_usd", SLOT, SLOT + 60)).complete
+
+
 async def test_a_stop_writes_the_open_slot(store: StoredHistory, clock: Clock) -> None:
     """What has arrived before a stop is in the database after it."""
     recorder = await new_recorder(store, clock)
