@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import MutableMapping
+from logging.handlers import WatchedFileHandler
 from typing import Any, TextIO
 
 import structlog
@@ -28,13 +29,22 @@ def _node_adder(node: str) -> structlog.typing.Processor:
     return add_node
 
 
-def configure_logs(level: str = "INFO", form: str = "text", stream: TextIO | None = None, *, node: str = "") -> None:
-    """Write our log lines and those of the libraries in one form to ``stream``, by default standard error.
+def configure_logs(
+    level: str = "INFO",
+    form: str = "text",
+    stream: TextIO | None = None,
+    *,
+    node: str = "",
+    file: str | None = None,
+    colors: bool | None = None,
+) -> None:
+    """Write our log lines and those of the libraries in one form to ``file``, else to ``stream`` or standard error.
 
     ``form`` is ``text`` or ``json``. In JSON each line has the field ``node``, because lines of several nodes are
-    collected together.
+    collected together. Text has ``colors``, by default on a terminal. The file may be moved away while it is written.
     """
     stream = stream or sys.stderr
+    colors = not file and stream.isatty() if colors is None else colors
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -57,10 +67,10 @@ def configure_logs(level: str = "INFO", form: str = "text", stream: TextIO | Non
     else:
         last = [
             structlog.dev.ConsoleRenderer(
-                colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
+                colors=colors, exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
             )
         ]
-    handler = logging.StreamHandler(stream)
+    handler = WatchedFileHandler(file, encoding="utf-8") if file else logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]

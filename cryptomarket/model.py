@@ -124,6 +124,7 @@ class Source(StrEnum):
 
     LIVE = "live"
     BACKFILL = "backfill"
+    SNAPSHOT = "snapshot"
     SIMULATED = "simulated"
 
 

@@ -22,6 +22,7 @@ READS_SETTINGS = frozenset(
         "cli",
         "cli.history",
         "cli.persons",
+        "cli.snapshot",
         "app.backend",
         "app.gateway",
         "app.leader",

@@ -21,9 +21,8 @@ from redis.exceptions import NoPermissionError
 from cryptomarket.cluster.redis.bus import RedisBus
 from cryptomarket.cluster.redis.client import redis_client
 from cryptomarket.cluster.redis.rpc import RedisRpc
-from cryptomarket.model import Message, Tick
+from cryptomarket.model import Message, Source, Tick
 from cryptomarket.simulator.exchange import Exchange, running_exchange
-from cryptomarket.tasks.snapshot import SOURCE
 from tests.databases import StoredHistory
 
 from .composition import composition, environment
@@ -145,7 +144,7 @@ async def test_celery_stores_prices_beside_a_gateway(tmp_path: Path, sqlite_url:
             with anyio.fail_after(240):
                 while len(rows := (await store.prices("btc_usd")).data) < 3:
                     await anyio.sleep(0.2)
-        assert {row.source for row in rows} == {SOURCE}
+        assert {row.source for row in rows} == {Source.SNAPSHOT}
         assert (tmp_path / "cryptomarket.celery").exists()
         assert await refusals(redis) == []
 

@@ -16,7 +16,7 @@ from rich.markup import escape
 from ..errors import CryptomarketError, SettingsError, StartError
 from ..logs import configure_logs
 from ..settings import Settings, read_settings
-from . import history, persons
+from . import history, persons, snapshot
 from .shared import Host, Json, OrderedCommand, Port, revealed, run_async
 
 __all__ = ["app", "main"]
@@ -175,7 +175,7 @@ def tail(
     run_async(functools.partial(follow, url, show, timer=timer, channels=channels))
 
 
-for command in (history.history, history.export, history.gaps, history.backfill):
+for command in (history.history, history.export, history.gaps, history.backfill, snapshot.snapshot):
     app.command()(command)
 
 

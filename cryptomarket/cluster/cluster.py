@@ -105,13 +105,13 @@ class WantedTickers:
     """A set of tickers whose changes can be awaited."""
 
     def __init__(self) -> None:
-        self._tickers: frozenset[str] = frozenset()
+        self.tickers: frozenset[str] = frozenset()
         self._changed = anyio.Event()
 
     def set(self, tickers: frozenset[str]) -> None:
         """Replace the set."""
-        if tickers != self._tickers:
-            self._tickers = tickers
+        if tickers != self.tickers:
+            self.tickers = tickers
             self._changed.set()
             self._changed = anyio.Event()
 
@@ -119,5 +119,5 @@ class WantedTickers:
         """The set now and after every change; changes while the consumer is busy become one."""
         while True:
             changed = self._changed
-            yield self._tickers
+            yield self.tickers
             await changed.wait()

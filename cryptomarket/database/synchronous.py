@@ -1,4 +1,6 @@
-"""A database for the command line and for notebooks: one function call, run in one transaction, without an event loop.
+"""A database for commands that need no event loop and for notebooks: one function call, run in one transaction.
+
+The Celery tasks do not use it: they request many prices at once, in an event loop of their own.
 
 SQLite has a synchronous driver. For PostgreSQL the gateway's driver, asyncpg, runs in an event loop of the call.
 """

@@ -3,7 +3,7 @@
 import random as random_module
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from types import TracebackType
@@ -25,6 +25,8 @@ __all__ = ["CatalogueEntry", "ChartBar", "ChartRange", "HttpClient", "result_of"
 
 #: The list of all instruments has a few megabytes; a larger answer than this would only fill the memory.
 MAX_BYTES = 64 * 2**20
+#: Requests of each second that are left to the connection, whose subscriptions and persons go first.
+SPARED_PER_SECOND = 4
 #: The names of tickers; any other name could change the meaning of a URL or a channel.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{2,64}\Z")
 
@@ -53,6 +55,13 @@ class _IndexPrice(msgspec.Struct, frozen=True):
     """The present price of an index; it carries no time stamp."""
 
     index_price: msgspec.Raw
+
+
+class _Status(msgspec.Struct, frozen=True):
+    """Which indices are locked: ``locked`` is ``true`` for all, ``partial`` for those listed, or ``false``."""
+
+    locked: str | bool = "false"
+    locked_indices: list[str] = []
 
 
 class _Chart(msgspec.Struct, frozen=True):
@@ -187,7 +196,7 @@ class HttpClient:
 
     async def _turn(self, group: Group) -> None:
         """Wait until the budget allows a request; another request can take the credits first, hence the loop."""
-        while pause := self._budget.wait(group, self._monotonic()):  # noqa: ASYNC110 (time passing is no event)
+        while pause := self._budget.wait(group, self._monotonic(), spared=SPARED_PER_SECOND):  # noqa: ASYNC110 (time passing is no event)
             await anyio.sleep(pause)
         self._budget.take(group, self._monotonic())
 
@@ -238,6 +247,12 @@ class HttpClient:
         raw, answered = await self._timed_call(method, index_name=ticker)
         price = number(self._typed(method, _IndexPrice, raw).index_price)
         return Tick(ticker, price, answered) if answered is not None and price is not None and price > 0 else None
+
+    async def locked(self, indices: Collection[str]) -> frozenset[str]:
+        """Those of the indices that the exchange has locked now: the prices it returns of them stand still."""
+        method = "public/status"
+        status = self._typed(method, _Status, await self.call(method))
+        return frozenset(indices) if status.locked in (True, "true") else frozenset(indices) & {*status.locked_indices}
 
     async def index_chart(self, index: str, chart_range: ChartRange = "1h") -> list[tuple[int, Decimal]]:
         """Average prices of an index, oldest first, as (UNIX ms, price); points without a price are left out."""

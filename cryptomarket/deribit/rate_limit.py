@@ -86,10 +86,13 @@ class RateLimiter:
         """The most requests that may wait for their answers at once."""
         return int(self._concurrent)
 
-    def wait(self, group: Group, now: float, *, urgent: bool = False) -> float:
-        """Seconds until a request of the group may go, 0 when it may go now."""
+    def wait(self, group: Group, now: float, *, urgent: bool = False, spared: int = 0) -> float:
+        """Seconds until a request of the group may go, 0 when it may go now.
+
+        ``spared`` requests of each second are left to others, so that a crowd of unhurried ones delays nobody.
+        """
         self._recover(now)
-        wait = max(self._wait_for_cap(now, urgent), self._wait_for_credits(group, now, urgent))
+        wait = max(self._wait_for_cap(now, urgent, spared), self._wait_for_credits(group, now, urgent))
         return max(wait, 1e-6) if wait else 0.0  # less would not move a clock of floats
 
     def take(self, group: Group, now: float) -> None:
@@ -118,10 +121,10 @@ class RateLimiter:
             recovered = self._pace == 1.0 and self._concurrent == self._max_concurrent
             self._slowed_at = None if recovered else self._slowed_at + self.recovery_seconds
 
-    def _wait_for_cap(self, now: float, urgent: bool) -> float:
+    def _wait_for_cap(self, now: float, urgent: bool, spared: int) -> float:
         allowed = max(1, int(self.max_per_second * self._pace))
         if not urgent:
-            allowed = max(1, allowed - 1)
+            allowed = max(1, allowed - 1 - spared)
         if len(self._sent) < allowed:
             return 0.0
         return max(0.0, self._sent[-allowed] + self.window_seconds - now)

@@ -112,10 +112,16 @@ def _write_live(
     return True
 
 
-def insert_missing(connection: Connection, rows: Sequence[Price], step: int) -> None:
+def insert_missing(
+    connection: Connection,
+    rows: Sequence[Price],
+    step: int,
+    reasons: MissingReasons = MissingReasons(),  # noqa: B008 - a frozen value
+) -> None:
     """Insert prices whose slot is empty, enter them into the ledger as backfilled, and correct the candles.
 
-    Pruned slots stay empty: the few prices that came back would spoil the candles made of all of them.
+    The ledger enters the time missing between its end and a later price with its `reasons`. Pruned slots stay empty:
+    the few prices that came back would spoil the candles made of all of them.
     """
     lock_until_commit(connection, LEDGER_LOCK)
     kept_since = {ticker: ledger.prunings_end(connection, ticker) for ticker in {row.ticker for row in rows}}
@@ -131,7 +137,7 @@ def insert_missing(connection: Connection, rows: Sequence[Price], step: int) -> 
     for (ticker, source), of_source in slots.items():
         for start, end in runs(of_source, step):
             backfilled = Interval(start, end, Kind.BACKFILLED, step, source=source)
-            ledger.write_interval(connection, ticker, backfilled, MissingReasons())
+            ledger.write_interval(connection, ticker, backfilled, reasons)
     candles_table.add_pruned_minutes(connection, minutes)
     candles_table.roll_up(connection, minutes, step)
 

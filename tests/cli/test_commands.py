@@ -92,6 +92,26 @@ async def test_backfill_fetches_what_the_exchange_still_has(tmp_path: Path, data
     assert len(out.splitlines()) >= 28
 
 
+async def test_d3_snapshot_stores_the_current_prices(tmp_path: Path, database_url: str) -> None:
+    """Without arguments: the configured tickers. Each slot is stored once, and a failure is exit code 1."""
+    async with running_exchange() as exchange:
+        exchange.inject("delay", "1")
+        given = {"database_url": database_url, "deribit_http_url": exchange.http_url, "snapshot_interval": 86_400}
+        code, out, log = await run_program(tmp_path, "snapshot", "--json", **given)
+        assert code == 0, log
+        prices = [json.loads(line, parse_float=Decimal) for line in out.splitlines()]
+        assert [price["ticker"] for price in prices] == ["btc_usd", "eth_usd"]
+        assert log == "2 stored, 0 already stored, 0 without a price\n"
+        wanted = ["--ticker", "btc_usd", "--ticker", "nothing_usd", "--ticker", "BTC-PERPETUAL"]
+        code, out, log = await run_program(tmp_path, "snapshot", *wanted, **given)
+        assert code == 1
+        assert out.split()[1] == "BTC-PERPETUAL"
+        assert log.splitlines()[1:] == ["1 stored, 1 already stored, 1 without a price"]
+        assert log.startswith("nothing_usd: public/get_index_price was refused")
+    code, out, _ = await run_program(tmp_path, "history", "--ticker", "btc_usd", "--json", database_url=database_url)
+    assert json.loads(out, parse_float=Decimal) == prices[0]
+
+
 @pytest.mark.parametrize("command", ["history", "export", "gaps", "backfill"])
 async def test_a_wrong_moment_is_named(tmp_path: Path, command: str) -> None:
     """A wrong moment is a sentence that names the option, with exit code 1."""
@@ -111,10 +131,11 @@ async def test_no_history_is_a_sentence(tmp_path: Path) -> None:
 
 
 COMMANDS = [
-    *("serve", "demo", "simulate", "tail", "history", "export", "gaps", "backfill", "migrate", "rotate-keys", "doctor"),
+    *("serve", "demo", "simulate", "tail", "history", "export", "gaps", "backfill", "snapshot"),
+    *("migrate", "rotate-keys", "doctor"),
     *("persons list", "persons forget"),
 ]
-FOR_SCRIPTS = ["tail", "history", "gaps", "backfill", "doctor", "persons list"]
+FOR_SCRIPTS = ["tail", "history", "gaps", "backfill", "snapshot", "doctor", "persons list"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,9 @@ from redis.asyncio import Redis
 from cryptomarket.cluster.redis.bus import RedisBus
 from cryptomarket.cluster.redis.catch_up import BATCHES, LATEST
 from cryptomarket.cluster.redis.client import redis_client
+from cryptomarket.cluster.redis.membership import ANNOUNCE_SECONDS
+from cryptomarket.cluster.redis.wanted import EXPIRE_SECONDS, WANTED, read_wanted
+from cryptomarket.errors import CacheUnavailable
 from cryptomarket.model import Message, SessionChanged, Upstream, UpstreamState
 from tests.processes import eventually
 from tests.redis_server import RedisServer, running_redis
@@ -273,3 +276,26 @@ async def test_the_leader_knows_what_streams_of_all_nodes_want(tmp_path: Path) -
             assert await anext(demand) == {"sol_usd"}
             other.bus.follow(frozenset(), frozenset({"sol_usd"}))
             assert await anext(demand) == frozenset()
+
+
+async def test_d4_what_streams_want_is_in_redis_while_a_leader_lives(tmp_path: Path) -> None:
+    """A program that is no node reads it; it expires after the last leader."""
+    async with nodes(tmp_path) as (server, (leader, follower)):
+        follower.bus.follow(frozenset({"sol_usd"}), frozenset())
+        leader.bus.follow(frozenset({"ada_usd"}), frozenset())
+        with anyio.fail_after(60):
+            while await read_wanted(server.url) != ["ada_usd", "sol_usd"]:
+                await anyio.sleep(0.05)
+        assert 0 < await leader.redis.ttl(WANTED) <= EXPIRE_SECONDS
+        follower.bus.follow(frozenset(), frozenset({"sol_usd"}))
+        with anyio.fail_after(60):
+            while await read_wanted(server.url) != ["ada_usd"]:
+                await anyio.sleep(0.05)
+        leader.bus.stop_leading()
+        await leader.bus.flush()
+        await leader.redis.delete(WANTED)  # as if it had expired
+        await anyio.sleep(ANNOUNCE_SECONDS + 1)
+        assert await read_wanted(server.url) == []
+        await server.kill()
+        with pytest.raises(CacheUnavailable, match="ConnectionError"):
+            await read_wanted(server.url)

@@ -48,7 +48,7 @@ def test_exports_every_line(database_url: str) -> None:
 
 
 def test_writes_with_the_same_statements(database_url: str) -> None:
-    """A snapshot of the command line or of Celery goes only where nothing stands."""
+    """A price that a notebook inserts goes only where nothing stands."""
     filled(database_url)
     rows = [price(SLOT, "9", source=Source.BACKFILL), price(SLOT + 180, "9", source=Source.BACKFILL)]
     write_synchronously(database_url, insert_missing, rows, 60)

@@ -15,7 +15,7 @@ __all__ = ["ABSENT_SECONDS", "ANNOUNCE_SECONDS", "Membership"]
 
 #: A node that was silent for so long is absent and wants nothing.
 ABSENT_SECONDS = 10.0
-#: How often the names are announced when nothing changed.
+#: How often the names are announced, and the wanted tickers stored, when nothing changed.
 ANNOUNCE_SECONDS = 5.0
 
 
@@ -38,6 +38,8 @@ class Membership:
         self._announced: tuple[str, ...] = ()
         self._next_announcement = 0.0
         self._wanted = WantedTickers()
+        self._stored: frozenset[str] | None = None
+        self._next_store = 0.0
 
     def __repr__(self) -> str:
         return f"<Membership of {self._node}: {len(self._others)} others>"
@@ -55,7 +57,7 @@ class Membership:
 
     def lead(self) -> None:
         """Forget the names that another leader announced: this node receives from all nodes itself."""
-        self._received, self._next_announcement = (), 0.0
+        self._received, self._next_announcement, self._stored = (), 0.0, None
 
     def names(self) -> tuple[str, ...]:
         """The names of all nodes present, including this one, in order."""
@@ -68,6 +70,14 @@ class Membership:
     def refresh(self) -> None:
         """Leave out the tickers of nodes that are absent."""
         self._wanted.set(self.own.union(*(member.wanted for member in self._present().values())))
+
+    def wanted_to_store(self) -> frozenset[str] | None:
+        """The wanted tickers; None when they are unchanged and were stored recently."""
+        wanted, now = self._wanted.tickers, self._monotonic()
+        if wanted == self._stored and now < self._next_store:
+            return None
+        self._stored, self._next_store = wanted, now + ANNOUNCE_SECONDS
+        return wanted
 
     def announcement(self) -> tuple[str, ...]:
         """The names to publish with a batch; empty when they are unchanged and were announced recently."""

@@ -20,6 +20,7 @@ from .delivery import LocalDelivery
 from .membership import Membership
 from .notifications import MAX_WAITING, LateNotifications
 from .sequencer import Sequencer
+from .wanted import store_wanted
 
 __all__ = ["BEATS", "BEAT_SECONDS", "CHANNEL", "RETRY_SECONDS", "Publisher", "publish_notification"]
 
@@ -138,6 +139,8 @@ class Publisher:
         batch = encode_batch(Batch(self._node, epoch, number, tuple(sorted(self._membership.own)), messages, nodes))
         async with self._redis.pipeline(transaction=False) as pipe:
             stored = self._catch_up.store(pipe, latest, batch)
+            if epoch and (wanted := self._membership.wanted_to_store()) is not None:
+                store_wanted(pipe, wanted)
             pipe.publish(CHANNEL if epoch or messages else BEATS, batch)
             replies = await pipe.execute(raise_on_error=False)
         if isinstance(replies[-1], RedisError):

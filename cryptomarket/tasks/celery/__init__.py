@@ -1,6 +1,7 @@
 """The Celery application: `celery -A cryptomarket.tasks.celery worker` and `... beat`, with Redis as broker.
 
-Set `CRYPTOMARKET_RECORDER=off` for a gateway beside it. A slot is stored once even without that.
+Set `CRYPTOMARKET_RECORDER=off` for a gateway beside it. A slot is stored once even without that. What streams of
+gateways want is stored as well.
 """
 
 import logging
@@ -9,8 +10,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import click
 from celery import Celery, signals
 from celery.schedules import crontab
+from click.core import ParameterSource
 from kombu import Exchange, Queue
 
 from ...errors import SettingsError
@@ -81,8 +84,9 @@ def _touch_heartbeat_file(**_: object) -> None:
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
-def _configure_logs(**_: object) -> None:
-    """Log in our own format instead of Celery's, so that all processes log alike."""
-    configure_logs(settings.log_level, settings.log_format, node=settings.node)
-    for name in ("celery.beat", "celery.worker.strategy"):  # they log each message, and its result is logged as well
-        logging.getLogger(name).setLevel(logging.WARNING)
+def _configure_logs(loglevel: int, logfile: str | None, colorize: bool, **_: object) -> None:
+    """Log in our own form, so that all processes log alike; Celery's options for level, file and colour count."""
+    context = click.get_current_context(silent=True)
+    given = context is not None and context.get_parameter_source("loglevel") is ParameterSource.COMMANDLINE
+    level = logging.getLevelName(loglevel) if given else settings.log_level
+    configure_logs(level, settings.log_format, node=settings.node, file=logfile, colors=colorize)
