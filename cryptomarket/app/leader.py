@@ -25,6 +25,7 @@ from ..history.candles import MinuteBar
 from ..history.daily_jobs import DailyJobs
 from ..history.recent_slots import RecentSlots
 from ..history.recorder import Recorder
+from ..history.slot_snapshots import LEAST_INTERVAL, SlotSnapshots
 from ..history.writer import HistoryWriter
 from ..market.catalogue import Catalogue
 from ..model import Message
@@ -89,15 +90,15 @@ class NoRole:
 
 
 class Recording:
-    """The recorder's part of a leader's role."""
+    """The recorder's part of a leader's role, with the snapshots of slots that had no tick."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, recorder: Recorder, snapshots: SlotSnapshots | None) -> None:
+        self._recorder, self._snapshots = recorder, snapshots
         self.on_message, self.bars = recorder.on_message, recorder.bars
 
     def tasks(self) -> list[BackgroundTask]:
-        """The recorder."""
-        return [self._recorder.run]
+        """The recorder, and the snapshots where slots are long enough."""
+        return [self._recorder.run, *([self._snapshots.run] if self._snapshots else [])]
 
     def statistics(self) -> Mapping[str, object]:
         """Of the recorder."""
@@ -134,13 +135,6 @@ class Leader:
         self._daily_jobs = daily_jobs
         self._notifier = persons.notifier
         self._backfill = Backfill(history, http_client, recent_slots=recent_slots)
-        self._recording: Role = NoRole()
-        if settings.recorder:
-            interval, configured = settings.snapshot_interval, settings.tickers
-            self._recording = Recording(
-                Recorder(history, interval=interval, epoch=epoch, configured=configured, on_written=self._backfill.wake)
-            )
-        self.on_message, self.bars = self._recording.on_message, self._recording.bars
         credentials = _credentials(settings)
         self._has_key = bool(settings.deribit_client_id)
 
@@ -160,7 +154,40 @@ class Leader:
             hint="without the exchange: `cryptomarket demo` shows simulated prices",
         )
         catalogue.on_listed = self._client.listed
+        self._recording: Role = NoRole()
+        if settings.recorder:
+            self._recording = self._new_recording(epoch, settings, history, http_client, recent_slots)
+        self.on_message, self.bars = self._recording.on_message, self._recording.bars
         self._worker = persons.leader_worker(self._call, on_login=[last_seen.record])
+
+    def _new_recording(
+        self,
+        epoch: int,
+        settings: Settings,
+        history: HistoryWriter,
+        http_client: HttpClient,
+        recent_slots: RecentSlots,
+    ) -> Recording:
+        configured, wake = settings.tickers, self._backfill.wake
+        recorder = Recorder(
+            history,
+            interval=history.interval,
+            epoch=epoch,
+            configured=configured,
+            record_wanted=settings.record_wanted,
+            on_written=wake,
+        )
+        snapshots = SlotSnapshots(
+            history,
+            http_client,
+            tickers=self._client.wanted if settings.record_wanted else lambda: configured,
+            recent_slots=recent_slots,
+            reasons=recorder.reasons,
+            now=recorder.now,
+            rests=self._client.rests,
+            on_stored=wake,
+        )
+        return Recording(recorder, snapshots if history.interval >= LEAST_INTERVAL else None)
 
     def tasks(self) -> list[BackgroundTask]:
         """What runs during the epoch, in the order of starting."""

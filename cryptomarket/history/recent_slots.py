@@ -53,6 +53,10 @@ class RecentSlots:
         """Every price, oldest first."""
         return list(self._slots)
 
+    def has(self, ticker: str, slot: int) -> bool:
+        """Whether a tick of the ticker fell into the slot that begins then."""
+        return self._slots.get(slot, ticker) is not None
+
     def prices(self, ticker: str) -> list[Price]:
         """The prices of a ticker, oldest first."""
         return sorted(self._slots.of_ticker(ticker), key=lambda price: price.timestamp)
