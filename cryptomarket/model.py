@@ -14,6 +14,7 @@ from .errors import InvalidPrice
 __all__ = [
     "Gap",
     "GapReason",
+    "LoginsWaiting",
     "Message",
     "Price",
     "Rhythm",
@@ -22,6 +23,7 @@ __all__ = [
     "Tick",
     "Upstream",
     "UpstreamState",
+    "WaitingLogin",
     "exact_price",
     "is_index",
     "plain",
@@ -200,8 +202,29 @@ class SessionChanged:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingLogin:
+    """A login that waits for its turn, place 1 being the next, which comes in about ``seconds``.
+
+    Its secret may live ``life_seconds`` from now on while the browser session has a stream.
+    """
+
+    login_id: str
+    session: str
+    place: int
+    seconds: int
+    life_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoginsWaiting:
+    """Logins that wait, some or all."""
+
+    logins: tuple[WaitingLogin, ...]
+
+
 #: What travels on the bus, from the leader to every node.
-Message = Tick | Upstream | Gap | SessionChanged
+Message = Tick | Upstream | Gap | SessionChanged | LoginsWaiting
 
 
 class Receiver(Protocol):

@@ -129,7 +129,7 @@ class Gateway:
             self.manager.on_message,
             recent_slots.on_message,
             self._leadership.on_message,
-            self.persons.notifier.on_message,
+            self.persons.on_message,
         ):
             cluster.subscribe(receiver)
         self.app = create_app(
@@ -179,6 +179,7 @@ class Gateway:
                     self._catalogue.run,
                     self._loop_lag.run,
                     self.persons.login_queue.run,
+                    self.persons.waiting_notices.run,
                     self.persons.notifier.run,
                     self._cluster.run,
                     partial(self._cluster.lead, self._leadership.run),
@@ -193,8 +194,9 @@ class Gateway:
         self._runner.raise_failure()
 
     async def drain(self) -> None:
-        """Report not ready, hand over the lead, then end every stream over the window of the settings."""
+        """Report not ready, finish what only this leader can, hand over the lead, then end every stream."""
         self.status.stopping = True
+        await self._leadership.role.finish()
         await self._cluster.hand_over()
         await self.manager.drain(self.settings.drain_seconds)
 

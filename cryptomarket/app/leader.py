@@ -61,6 +61,9 @@ class Role(Protocol):
     def checks(self) -> Mapping[str, Check]:
         """The health of each part, by name."""
 
+    async def finish(self) -> None:
+        """Finish what another leader could not repeat; bounded in time."""
+
 
 class NoRole:
     """Does and reports nothing: a node that follows, or a recorder where another process stores the prices."""
@@ -88,6 +91,9 @@ class NoRole:
         """None."""
         return {}
 
+    async def finish(self) -> None:
+        """Nothing to do."""
+
 
 class Recording:
     """The recorder's part of a leader's role, with the snapshots of slots that had no tick."""
@@ -111,6 +117,9 @@ class Recording:
     def checks(self) -> Mapping[str, Check]:
         """None: the database has its own."""
         return {}
+
+    async def finish(self) -> None:
+        """Nothing to do: slots that are not written are filled by the next leader."""
 
 
 class Leader:
@@ -220,6 +229,10 @@ class Leader:
     def checks(self) -> Mapping[str, Check]:
         """Whether the application's key works, if there is one."""
         return {"login": login_check(self._client)} if self._has_key else {}
+
+    async def finish(self) -> None:
+        """See Role: logins in progress, whose secrets are no longer stored."""
+        await self._worker.finish()
 
     async def _call(self, method: str, params: Mapping[str, Any]) -> Raw:
         """A person's call over the one connection: after everything that prices need, before the backfill."""

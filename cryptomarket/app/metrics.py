@@ -222,6 +222,7 @@ def of_persons(found: PersonStatistics, notifier: NotifierStatistics) -> list[Me
     return [
         gauge("persons", "Persons whose tokens this node refreshes", found.persons),
         gauge("person_sessions", "Browser sessions with a stream here that are logged in", notifier.sessions),
+        gauge("logins_waiting", "Logins that wait for their turn at the exchange", found.waiting),
         counter("logins", "Logins that succeeded", found.logged_in),
         counter("logins_failed", "Logins that failed", found.failed),
         counter("tokens_refreshed", "Tokens of persons refreshed", found.refreshed),

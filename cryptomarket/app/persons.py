@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
-from ..model import SessionChanged
+from ..model import LoginsWaiting, Message, SessionChanged
 from ..persons.accounts import AccountClient, AccountReader
 from ..persons.authenticator import Authenticator
 from ..persons.browser_sessions import BrowserSessions, Person
@@ -18,6 +18,8 @@ from ..persons.login_secrets import LoginSecrets
 from ..persons.notifications import LoginFailures, Notifier
 from ..persons.token_renewal import TokenRenewal
 from ..persons.vault import Vault
+from ..persons.waiting_logins import WaitingLogins
+from ..persons.waiting_notices import WaitingNotices
 from ..stream.manager import ServerSSEManager
 from ..web.api.persons import PersonServices
 
@@ -27,7 +29,7 @@ __all__ = ["Persons"]
 class Persons:
     """One node's parts over a cache, the way to the leader and the way to all nodes.
 
-    ``services`` is what requests need; ``login_queue`` and ``notifier`` run in the background.
+    ``services`` is what requests need; `login_queue`, `waiting_notices` and `notifier` run in the background.
     """
 
     def __init__(
@@ -36,7 +38,7 @@ class Persons:
         vault: Vault,
         *,
         request_leader: RequestLeader,
-        publish: Callable[[SessionChanged], None],
+        publish: Callable[[SessionChanged | LoginsWaiting], None],
         has_leader: Callable[[], bool],
         streams: ServerSSEManager,
         logins_per_minute: int,
@@ -44,12 +46,16 @@ class Persons:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._publish = publish
+        self._cache_lasts = cache.lasting
         self._monotonic, self._wall = monotonic, wall
         self.sessions = BrowserSessions(cache, vault, publish=publish, wall=wall)
         self._failures = LoginFailures(cache, publish=publish)
         self._login_secrets = LoginSecrets(cache, vault)
         self._limits = LoginLimits(cache, per_minute=logins_per_minute, wall=wall)
-        self.login_queue = LoginQueue(request_leader, self._failures, has_leader=has_leader)
+        self.login_queue = LoginQueue(
+            request_leader, self._login_secrets, self._failures, has_leader=has_leader, monotonic=monotonic, wall=wall
+        )
+        self.waiting_notices = WaitingNotices(self._login_secrets, send=streams.send)
         self.notifier = Notifier(
             self.sessions,
             self._failures,
@@ -67,6 +73,12 @@ class Persons:
             self._limits,
         )
 
+    def on_message(self, message: Message) -> None:
+        """Apply a message of the bus."""
+        self.login_queue.on_message(message)
+        self.waiting_notices.on_message(message)
+        self.notifier.on_message(message)
+
     def leader_worker(self, call: Call, on_login: Sequence[Callable[[Person], None]] = ()) -> LeaderWorker:
         """Return what the leader runs, over its connection to the exchange; a login calls each of ``on_login``."""
         renewal = TokenRenewal(call, self.sessions, publish=self._publish, wall=self._wall)
@@ -79,7 +91,15 @@ class Persons:
             self._failures,
             publish=self._publish,
             on_login=(renewal.add, accounts.forget, *on_login),
+            wall=self._wall,
+        )
+        logins = WaitingLogins(
+            login_flow.log_in,
+            login_flow.refuse,
+            self._login_secrets,
+            publish=self._publish,
+            lasting=self._cache_lasts,
             monotonic=self._monotonic,
             wall=self._wall,
         )
-        return LeaderWorker(login_flow, accounts, renewal)
+        return LeaderWorker(login_flow, logins, accounts, renewal)

@@ -228,7 +228,7 @@ class BrowserSessions:
                 stored = replace(person, sessions={session: login_id})
                 await self._cache.put(PERSON % person.person_id, self._sealed(stored), self._life(stored))
             await self._bind(session, stored.person_id)
-            await self._cache.extend(LIFE_SECONDS, *(SESSION % one for one in stored.sessions))
+            await self._cache.extend({SESSION % one: LIFE_SECONDS for one in stored.sessions})
             await self._unbind(evicted, stored.person_id)
             replaced = before is not None and before.person_id != stored.person_id
             if before is not None and replaced:
@@ -330,7 +330,7 @@ class BrowserSessions:
             found = await self._update(person.person_id, used)
             if found is None or found.used != int(now):
                 return found or person
-            await self._cache.extend(LIFE_SECONDS, *(SESSION % session for session in found.sessions))
+            await self._cache.extend({SESSION % session: LIFE_SECONDS for session in found.sessions})
         except CacheUnavailable:
             self._uses_written_from = now + RETRY_USE_SECONDS
             return person

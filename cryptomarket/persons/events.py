@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-__all__ = ["LoggedOutEvent", "LoginFailedEvent", "PersonEvent"]
+__all__ = ["LoggedOutEvent", "LoginFailedEvent", "LoginWaitingEvent", "PersonEvent"]
 
 Sentence = Annotated[str, Meta(description="a sentence for the person")]
 
@@ -19,6 +19,13 @@ class PersonEvent(Struct, frozen=True, tag_field="kind", tag="person", forbid_un
     expires_at: Annotated[int, Meta(description="UNIX seconds; when access ends as things stand")]
     scope: Annotated[str, Meta(description="what the exchange granted: reading the account, and nothing else")]
     problem: Annotated[str, Meta(description="why the login is not renewed now")] | UnsetType = UNSET
+
+
+class LoginWaitingEvent(Struct, frozen=True, tag_field="kind", tag="login_waiting", forbid_unknown_fields=True):
+    """The login waits for its turn at the exchange: sent every few seconds."""
+
+    place: Annotated[int, Meta(description="1 for the next")]
+    seconds: Annotated[int, Meta(description="about how long it still waits")]
 
 
 class LoginFailedEvent(Struct, frozen=True, tag_field="kind", tag="login_failed", forbid_unknown_fields=True):

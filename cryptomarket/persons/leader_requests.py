@@ -7,20 +7,36 @@ from typing import Protocol
 
 import msgspec
 
-__all__ = ["AccountBalance", "AccountRequest", "LeaderReply", "LeaderRequest", "LoginRequest", "RequestLeader"]
+__all__ = [
+    "AccountBalance",
+    "AccountRequest",
+    "LeaderReply",
+    "LeaderRequest",
+    "LoginRequest",
+    "LoginsRequest",
+    "RequestLeader",
+]
 
 _NULL = msgspec.Raw(b"null")
 
 
-class LoginRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="login"):
+class LoginRequest(msgspec.Struct, frozen=True):
     """Log in with the secret stored under ``login_id``, for the browser session with the fingerprint ``session``.
 
-    ``failure_key`` is what failures are counted under, see `limits.failure_key`.
+    ``failure_key`` is what failures are counted under, see `limits.failure_key`. ``accepted`` (UNIX seconds) is when a
+    node accepted the login, which decides its place.
     """
 
     login_id: str = msgspec.field(name="login")
     session: str
     failure_key: str = msgspec.field(name="who")
+    accepted: float = msgspec.field(name="at")
+
+
+class LoginsRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="logins"):
+    """Serve these logins; the reply names those that have not ended. It may be repeated."""
+
+    logins: list[LoginRequest]
 
 
 class AccountRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="account"):
@@ -29,7 +45,7 @@ class AccountRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="account
     person_id: str
 
 
-LeaderRequest = LoginRequest | AccountRequest
+LeaderRequest = LoginsRequest | AccountRequest
 
 
 class AccountBalance(msgspec.Struct, frozen=True):
@@ -44,12 +60,13 @@ class AccountBalance(msgspec.Struct, frozen=True):
 class LeaderReply(msgspec.Struct, frozen=True, omit_defaults=True):
     """Balances, or in ``failed`` the reason why there are none; ``gone``: the person is no longer logged in.
 
-    The reply to a login is empty, because its outcome is published to the browser session.
+    To logins, the ids of those in ``waiting`` that have not ended; outcomes are published to the browser sessions.
     """
 
     accounts: list[AccountBalance] | None = None
     failed: str = ""
     gone: bool = False
+    waiting: list[str] = []
 
 
 class RequestLeader(Protocol):

@@ -1,4 +1,4 @@
-"""What the leader does for persons: it handles the requests of all nodes and renews tokens."""
+"""What the leader does for persons: it handles the requests of all nodes, serves logins and renews tokens."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,10 @@ import structlog
 from anyio.abc import TaskStatus
 
 from .accounts import AccountReader
-from .leader_requests import LeaderReply, LeaderRequest, LoginRequest
+from .leader_requests import LeaderReply, LeaderRequest, LoginsRequest
 from .login_flow import LoginFlow
 from .token_renewal import TokenRenewal
+from .waiting_logins import WaitingLogins
 
 __all__ = ["LeaderWorker", "PersonStatistics"]
 
@@ -19,7 +20,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PersonStatistics:
-    """Counters since this node began to lead; ``persons`` is how many persons' tokens it renews now."""
+    """Counters since this node began to lead.
+
+    ``persons`` is how many persons' tokens it renews now, ``waiting`` how many logins wait for their turn now.
+    """
 
     logged_in: int
     failed: int
@@ -28,13 +32,17 @@ class PersonStatistics:
     renewals_wide: int
     ended: int
     persons: int
+    waiting: int
 
 
 class LeaderWorker:
     """Dispatches each request by its kind."""
 
-    def __init__(self, login_flow: LoginFlow, accounts: AccountReader, renewal: TokenRenewal) -> None:
+    def __init__(
+        self, login_flow: LoginFlow, logins: WaitingLogins, accounts: AccountReader, renewal: TokenRenewal
+    ) -> None:
         self._login_flow = login_flow
+        self._logins = logins
         self._accounts = accounts
         self._renewal = renewal
 
@@ -49,6 +57,7 @@ class LeaderWorker:
             renewals_wide=renewal.widened,
             ended=renewal.ended,
             persons=len(renewal),
+            waiting=len(self._logins),
         )
 
     async def handle(self, body: bytes) -> bytes:
@@ -58,11 +67,17 @@ class LeaderWorker:
         except msgspec.DecodeError:
             log.warning("unknown request to the leader")  # from a node of another version
             return msgspec.json.encode(LeaderReply(failed="the leader does not know this request"))
-        if isinstance(request, LoginRequest):
-            await self._login_flow.log_in(request)
-            return msgspec.json.encode(LeaderReply())
+        if isinstance(request, LoginsRequest):
+            return msgspec.json.encode(LeaderReply(waiting=await self._logins.add(request.logins)))
         return msgspec.json.encode(await self._accounts.reply(request))
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Renew tokens until cancelled."""
-        await self._renewal.run(task_status=task_status)
+        """Serve logins and renew tokens until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self._logins.run)
+            await tasks.start(self._renewal.run)
+            task_status.started()
+
+    async def finish(self) -> None:
+        """Begin no more logins and wait for those in progress; bounded in time."""
+        await self._logins.finish()

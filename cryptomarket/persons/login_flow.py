@@ -17,7 +17,6 @@ from ..deribit.error_codes import error_code
 from ..errors import CacheUnavailable, CryptomarketError, ExchangeError, ExchangeRefused, InternalError
 from ..model import SessionChanged
 from .browser_sessions import PERSON_CHANGED, BrowserSessions, Login, Person, Tokens
-from .failure_throttle import FailureThrottle
 from .grants import Call, MissingRights, WideGrant, exchange_session, person_scope, request_grant
 from .leader_requests import LoginRequest
 from .limits import LoginLimits
@@ -71,7 +70,6 @@ class LoginFlow:
         *,
         publish: Callable[[SessionChanged], None],
         on_login: Sequence[Callable[[Person], None]] = (),
-        monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._call = call
@@ -82,24 +80,22 @@ class LoginFlow:
         self._publish = publish
         self._on_login = on_login
         self._wall = wall
-        self._throttle = FailureThrottle(monotonic=monotonic)
         self.logged_in = 0
         self.failed = 0
 
     async def log_in(self, request: LoginRequest) -> None:
         """Log the person in, or notify the browser session why not; never raises an expected error."""
         try:
-            await self._throttle.wait()
             login = await self._stored(request)
         except (LoginFailed, CacheUnavailable) as exc:
             if (done := await self._done_before(request)) is not None:
                 self._announce(done, request.session)
                 return
-            await self._fail(request, str(exc) if isinstance(exc, LoginFailed) else NO_ANSWER)
+            await self.refuse(request, str(exc) if isinstance(exc, LoginFailed) else NO_ANSWER)
             return
         except InternalError:
             log.exception("login failed, internal error")
-            await self._fail(request, OUR_FAULT)
+            await self.refuse(request, OUR_FAULT)
             return
         self.logged_in += 1
         log.info("person logged in", person=login.person.person_id)
@@ -122,8 +118,8 @@ class LoginFlow:
             return None
         return person if person is not None and person.sessions[request.session] == request.login_id else None
 
-    async def _fail(self, request: LoginRequest, reason: str) -> None:
-        self._throttle.record_failure()
+    async def refuse(self, request: LoginRequest, reason: str) -> None:
+        """Notify the browser session that the login failed; ``reason`` is the sentence that the person reads."""
         self.failed += 1
         log.info("login failed", reason=reason)
         await self._failures.notify(request.session, reason)

@@ -1,6 +1,8 @@
-"""Sends logins that this node accepted to the leader, in the background of the requests that brought them."""
+"""Sends logins that this node accepted to the leader, and repeats them until each has ended."""
 
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Sequence
 
 import anyio
 import msgspec
@@ -8,57 +10,124 @@ import structlog
 from anyio.abc import TaskStatus
 
 from ..errors import CacheUnavailable, NoLeader, RequestRefused
-from .leader_requests import LoginRequest, RequestLeader
-from .login_secrets import SECRET_SECONDS
-from .notifications import LoginFailures
+from ..model import Message, SessionChanged
+from .browser_sessions import PERSON_CHANGED
+from .leader_requests import LeaderReply, LoginRequest, LoginsRequest, RequestLeader
+from .login_secrets import SECRET_SECONDS, LoginSecrets
+from .notifications import LOGIN_FAILED, LoginFailures
 
 __all__ = ["LoginQueue"]
 
 log = structlog.get_logger(__name__)
 
 #: A flood of logins must not fill the node's memory.
-MAX_QUEUED = 1_000
+MAX_QUEUED = 2_000
+#: Logins in one request to the leader.
+BATCH = 500
+#: The interval between repetitions, so that a new leader learns of the logins; after a failure it is shorter.
+REPEAT_SECONDS, RETRY_SECONDS = 5.0, 1.0
+#: How long the leader may take for a reply, and how long a login may be without one before it fails.
+REPLY_SECONDS, UNANSWERED_SECONDS = 5.0, float(SECRET_SECONDS)
 UNANSWERED = "nobody could take the log-in in time: try again"
 
 
 class LoginQueue:
-    """Logins on their way to the leader; ``has_leader`` returns whether a node leads now."""
+    """Logins of this node that have not ended; ``has_leader`` returns whether a node leads now."""
 
     def __init__(
-        self, request_leader: RequestLeader, failures: LoginFailures, *, has_leader: Callable[[], bool] = lambda: True
+        self,
+        request_leader: RequestLeader,
+        login_secrets: LoginSecrets,
+        failures: LoginFailures,
+        *,
+        has_leader: Callable[[], bool] = lambda: True,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._request_leader = request_leader
+        self._login_secrets = login_secrets
         self._failures = failures
         self._has_leader = has_leader
-        self._send, self._receive = anyio.create_memory_object_stream[LoginRequest](MAX_QUEUED)
+        self._monotonic = monotonic
+        self._wall = wall
+        self._new: dict[str, LoginRequest] = {}
+        self._sent: dict[str, LoginRequest] = {}
+        #: By login id, when the leader replied last; at first when the login was submitted.
+        self._replied: dict[str, float] = {}
+        self._submitted = anyio.Event()
 
-    def submit(self, request: LoginRequest) -> None:
+    async def submit(self, login_id: str, session: str, failure_key: str) -> None:
         """Queue a login; its outcome is published to its browser session.
 
-        Raises NoLeader while no node leads, RequestRefused when the queue is full; the stored secret then expires.
+        Raises NoLeader while no node leads, RequestRefused when the queue is full, and CacheUnavailable; the stored
+        secret then expires.
         """
         if not self._has_leader():
             raise NoLeader("no node leads now")
-        try:
-            self._send.send_nowait(request)
-        except anyio.WouldBlock:
-            raise RequestRefused(503, "fewer log-ins at once", retry_after=SECRET_SECONDS) from None
+        if len(self._replied) >= MAX_QUEUED:
+            raise RequestRefused(503, "fewer log-ins at once", retry_after=SECRET_SECONDS)
+        request = LoginRequest(login_id, session, failure_key, self._wall())
+        await self._login_secrets.put_request(request)
+        self._new[login_id] = request
+        self._replied[login_id] = self._monotonic()
+        self._submitted.set()
+
+    def on_message(self, message: Message) -> None:
+        """Repeat no login whose outcome reached this node."""
+        if isinstance(message, SessionChanged) and message.kind in (PERSON_CHANGED, LOGIN_FAILED):
+            sessions = set(message.sessions)
+            for request in [request for request in self._sent.values() if request.session in sessions]:
+                self._drop(request)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Send queued logins until cancelled."""
-        async with anyio.create_task_group() as tasks:
-            task_status.started()
-            while True:
-                tasks.start_soon(self._deliver, await self._receive.receive())
+        """Send new logins at once, and all others again and again, until cancelled."""
+        task_status.started()
+        repeat_at = self._monotonic() + REPEAT_SECONDS
+        while True:
+            with anyio.move_on_after(max(0.0, repeat_at - self._monotonic()) if self._replied else None):
+                await self._submitted.wait()
+            self._submitted = anyio.Event()
+            new, self._new = self._new, {}
+            due = self._monotonic() >= repeat_at
+            again = list(self._sent.values()) if due else []
+            self._sent |= new
+            replied = [await self._send(part) for part in _parts([*again, *new.values()])]
+            if due or not all(replied):
+                repeat_at = self._monotonic() + (REPEAT_SECONDS if all(replied) else RETRY_SECONDS)
 
-    async def _deliver(self, request: LoginRequest) -> None:
+    async def _send(self, requests: Sequence[LoginRequest]) -> bool:
+        """Send logins and drop those that have ended, or that were too long without a reply; whether one came."""
+        oldest = min(self._replied.get(request.login_id, math.inf) for request in requests)
+        seconds = min(REPLY_SECONDS, max(0.1, oldest + UNANSWERED_SECONDS - self._monotonic()))
         try:
-            await self._request_leader(msgspec.json.encode(request), seconds=SECRET_SECONDS)
+            body = msgspec.json.encode(LoginsRequest(list(requests)))
+            reply = msgspec.json.decode(await self._request_leader(body, seconds=seconds), type=LeaderReply)
+            if reply.failed:
+                raise NoLeader(reply.failed)
         except (NoLeader, CacheUnavailable) as exc:
-            log.warning("login not delivered to a leader", reason=str(exc))
-            await self._failures.notify(request.session, UNANSWERED)
+            await self._fail_unanswered(requests, str(exc))
+            return False
+        waiting, now = set(reply.waiting), self._monotonic()
+        for request in requests:
+            if request.login_id in waiting and request.login_id in self._sent:
+                self._replied[request.login_id] = now
+            else:
+                self._drop(request)
+        return True
 
-    def close(self) -> None:
-        """Discard queued logins; for a queue that is not running."""
-        self._send.close()
-        self._receive.close()
+    async def _fail_unanswered(self, requests: Sequence[LoginRequest], reason: str) -> None:
+        for request in requests:
+            replied = self._replied.get(request.login_id, math.inf)
+            if self._monotonic() - replied >= UNANSWERED_SECONDS:
+                log.warning("login not delivered to a leader", reason=reason)
+                self._drop(request)
+                await self._login_secrets.discard(request.login_id)
+                await self._failures.notify(request.session, UNANSWERED)
+
+    def _drop(self, request: LoginRequest) -> None:
+        self._sent.pop(request.login_id, None)
+        self._replied.pop(request.login_id, None)
+
+
+def _parts(requests: list[LoginRequest]) -> list[list[LoginRequest]]:
+    return [requests[start : start + BATCH] for start in range(0, len(requests), BATCH)]

@@ -1,17 +1,25 @@
 """The secret of a login, encrypted in the cache for the seconds between the node that received it and the leader."""
 
+import contextlib
 import secrets
+from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 
+from ..errors import CacheUnavailable
 from .cache import Cache
+from .leader_requests import LoginRequest
 from .vault import CannotOpen, Vault
 
-__all__ = ["SECRET_SECONDS", "LoginSecrets"]
+__all__ = ["MAX_SECRET_SECONDS", "SECRET_SECONDS", "LoginSecrets"]
 
-#: The names of the ciphertext and of its key, and how long both live.
-CIPHERTEXT, KEY = "deribit:login:%s:secret", "deribit:login:%s:key"
-SECRET_SECONDS = 15
+#: The names of the ciphertext, of its key, and of the request to log in with it.
+PREFIX = "deribit:login:"
+CIPHERTEXT, KEY, REQUEST = f"{PREFIX}%s:secret", f"{PREFIX}%s:key", f"{PREFIX}%s:request"
+#: How long a secret lives, and how long at most when it is extended because its login waits for its turn.
+SECRET_SECONDS, MAX_SECRET_SECONDS = 15, 120
+#: The request lives longer than the secret, so that a new leader can tell that the login failed.
+REQUEST_SECONDS = 30
 
 
 class LoginSecrets:
@@ -31,6 +39,35 @@ class LoginSecrets:
         await self._cache.put(KEY % login_id, record, SECRET_SECONDS)
         return login_id
 
+    async def put_request(self, request: LoginRequest) -> None:
+        """Store the request to log in, from which a new leader learns that the login waits."""
+        name = REQUEST % request.login_id
+        record = self._vault.seal(name, msgspec.json.encode(request))
+        await self._cache.put(name, record, SECRET_SECONDS + REQUEST_SECONDS)
+
+    async def requests(self) -> AsyncIterator[LoginRequest]:
+        """Iterate over the stored requests of logins that have not ended."""
+        async for name in self._cache.names(PREFIX):
+            if name != REQUEST % name.removeprefix(PREFIX).rpartition(":")[0]:
+                continue
+            (record,) = await self._cache.get(name)
+            with contextlib.suppress(CannotOpen, msgspec.DecodeError):
+                if record is not None:
+                    yield msgspec.json.decode(self._vault.open(name, record), type=LoginRequest)
+
+    async def extend(self, seconds: Mapping[str, float]) -> None:
+        """Let the secrets of these login ids live for so many seconds from now on; one that has expired stays so."""
+        lives = {}
+        for login_id, life in seconds.items():
+            lives[CIPHERTEXT % login_id] = lives[KEY % login_id] = life
+            lives[REQUEST % login_id] = life + REQUEST_SECONDS
+        await self._cache.extend(lives)
+
+    async def discard(self, login_id: str) -> None:
+        """Delete all that is stored of a login that ended."""
+        with contextlib.suppress(CacheUnavailable):  # it expires
+            await self._cache.delete(CIPHERTEXT % login_id, KEY % login_id, REQUEST % login_id)
+
     async def take(self, login_id: str) -> tuple[str, bytearray] | None:
         """Delete the secret and return it with its client id; None when it expired, was taken or cannot be opened.
 
@@ -42,6 +79,6 @@ class LoginSecrets:
             return None
         try:
             client_id, key = msgspec.json.decode(self._vault.open(KEY % login_id, record), type=tuple[str, bytes])
-            return client_id, self._vault.open_secret(ciphertext, key, seconds=SECRET_SECONDS)
+            return client_id, self._vault.open_secret(ciphertext, key, seconds=MAX_SECRET_SECONDS)
         except (CannotOpen, msgspec.DecodeError):
             return None

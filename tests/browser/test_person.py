@@ -8,8 +8,12 @@ import pytest
 from playwright.async_api import Page, expect
 
 from cryptomarket.deribit.error_codes import ERROR_CODES
+from cryptomarket.persons.authenticator import COOKIE
+from cryptomarket.persons.waiting_logins import RESTARTS, TOO_MANY
 from cryptomarket.simulator.accounts import SimulatedAccount
 from tests.frontend import FRONTEND
+from tests.persons.crowd import Crowd, accounts
+from tests.persons.login_crowd import CROWD_SETTINGS
 from tests.persons.site import ADA, BOB, running_persons
 
 from .chromium import chromium
@@ -135,6 +139,25 @@ async def test_a_login_without_a_result_times_out(tmp_path: Path) -> None:
         await expect(page.get_by_label("Client ID")).to_be_enabled()
 
 
+async def test_d8_a_login_in_a_crowd_shows_its_place(tmp_path: Path) -> None:
+    """While others are served first the dialog shows the place and the time, and then the person."""
+    others = accounts(80)
+    async with (
+        running_persons(tmp_path, accounts=[*others, ADA], **CROWD_SETTINGS) as site,
+        chromium(site.url) as window,
+    ):
+        page, crowd = await window.open(), Crowd(site.url)
+        await wait_for_person(page, "Log in")
+        for number, other in enumerate(others):
+            await crowd.post(f"{COOKIE}={number:043}", other.client_id, other.client_secret)
+        await log_in(page, ADA)
+        await expect(page.locator("#person-status")).to_have_text(
+            re.compile(r"Many log in now\. Your place is \d+; it takes about \d+ s\.")
+        )
+        await expect(page.locator("#person-open")).to_have_text("ada", timeout=30_000)
+        await expect(page.locator("#person-status")).not_to_contain_text("place")
+
+
 async def test_a_refused_login_is_explained(tmp_path: Path) -> None:
     """The dialog shows why the server refuses an attempt, such as too many of them."""
     async with running_persons(tmp_path, logins_per_minute=1) as site, chromium(site.url) as window:
@@ -178,7 +201,9 @@ async def test_the_dialog_is_translated_to_russian(tmp_path: Path) -> None:
         await expect(page.locator("#person-status")).to_contain_text("биржа не принимает этот ключ")
 
 
-@pytest.mark.parametrize("reason", sorted({code.advice for code in ERROR_CODES.values() if code.advice}))
+@pytest.mark.parametrize(
+    "reason", sorted({code.advice for code in ERROR_CODES.values() if code.advice} | {TOO_MANY, RESTARTS})
+)
 def test_every_reason_is_translated(reason: str) -> None:
     """Each reason of a failed login has a translation in each language."""
     for path in (FRONTEND / "messages").glob("*.json"):

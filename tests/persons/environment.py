@@ -4,7 +4,6 @@ Everything between the leader's request and the bytes of a stream is real. One m
 exchange is the simulator without its socket.
 """
 
-import itertools
 import json
 import random
 import re
@@ -25,7 +24,7 @@ from cryptomarket.errors import NotLoggedIn
 from cryptomarket.persons.authenticator import COOKIE
 from cryptomarket.persons.browser_sessions import Claims
 from cryptomarket.persons.cache.memory import MemoryCache
-from cryptomarket.persons.leader_requests import LoginRequest
+from cryptomarket.persons.leader_requests import LoginRequest, LoginsRequest
 from cryptomarket.persons.login_secrets import LoginSecrets
 from cryptomarket.persons.vault import Vault, fingerprint
 from cryptomarket.simulator.accounts import SimulatedAccount
@@ -69,7 +68,6 @@ class Node:
     """One node: its streams and its parts of persons, over the cache of all nodes."""
 
     def __init__(self, cache: MemoryCache, vault: Vault, bus: SingleNode) -> None:
-        ticks = itertools.count()
         self.manager = ServerSSEManager("connection")
         self.persons = Persons(
             cache,
@@ -79,7 +77,6 @@ class Node:
             has_leader=lambda: True,
             streams=self.manager,
             logins_per_minute=1_000,
-            monotonic=lambda: float(next(ticks)),  # refills the failure throttle before every login
         )
         self.manager.subscribe_sessions(self.persons.notifier.stream_opened)
         bus.subscribe(self.persons.notifier.on_message)
@@ -112,10 +109,9 @@ class PersonCluster:
         async with anyio.create_task_group() as tasks:
             for node in self.nodes:
                 await tasks.start(node.persons.notifier.run)
+            await tasks.start(self.leader.run)
             yield
             tasks.cancel_scope.cancel()
-        for node in self.nodes:
-            node.persons.login_queue.close()
 
     def check(self, session: str, event: dict[str, Any]) -> None:
         """Count an event that a stream of the session received; note it in ``wrong`` if it is not the session's own."""
@@ -157,7 +153,8 @@ class PersonCluster:
             self.person_of[session] = str(person + 1)
         else:
             self.allowed.add((session, "login_failed"))
-        await self.leader.handle(msgspec.json.encode(LoginRequest(login_id, session, "failures")))
+        request = LoginRequest(login_id, session, "failures", time.time())
+        await self.leader.handle(msgspec.json.encode(LoginsRequest([request])))
         await anyio.wait_all_tasks_blocked()
 
     async def log_out(self, browser: int, node: int) -> None:

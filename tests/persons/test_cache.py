@@ -64,7 +64,7 @@ async def test_a_life_is_extended_or_given_anew(cache: Cache) -> None:
     await cache.put("kept", b"1", 0.3)
     await cache.put("swapped", b"1", 0.3)
     await cache.put("short", b"1", 0.3)
-    await cache.extend(60, "kept", "gone")
+    await cache.extend({"kept": 60, "gone": 60})
     assert await cache.swap("swapped", b"1", b"2", 60)
     assert not await cache.swap("gone", b"1", b"2", 60)
     with anyio.fail_after(60):

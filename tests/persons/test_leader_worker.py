@@ -12,12 +12,11 @@ import anyio.lowlevel
 import msgspec
 import pytest
 
-from cryptomarket.model import SessionChanged
+from cryptomarket.model import LoginsWaiting, SessionChanged
 from cryptomarket.persons.accounts import AccountReader
 from cryptomarket.persons.browser_sessions import PERSON, BrowserSessions, Person
 from cryptomarket.persons.cache.memory import MemoryCache
-from cryptomarket.persons.failure_throttle import FailureThrottle
-from cryptomarket.persons.leader_requests import AccountRequest, LoginRequest
+from cryptomarket.persons.leader_requests import AccountRequest, LoginRequest, LoginsRequest
 from cryptomarket.persons.leader_worker import LeaderWorker
 from cryptomarket.persons.limits import LoginLimits
 from cryptomarket.persons.login_flow import LoginFlow
@@ -25,6 +24,7 @@ from cryptomarket.persons.login_secrets import LoginSecrets
 from cryptomarket.persons.notifications import POLL_SECONDS, LoginFailures, Notifier
 from cryptomarket.persons.token_renewal import TokenRenewal
 from cryptomarket.persons.vault import Vault
+from cryptomarket.persons.waiting_logins import WaitingLogins
 from cryptomarket.simulator.accounts import SimulatedAccount
 from cryptomarket.simulator.scopes import FULL
 
@@ -49,6 +49,7 @@ class Leader:
         key = new_key()
         self.vault = Vault(lambda: (key,), wall=self.clock)
         self.published: list[SessionChanged] = []
+        self.waiting: list[LoginsWaiting] = []
         self.sessions = BrowserSessions(self.cache, self.vault, publish=self.published.append, wall=self.clock)
         self.renewal = TokenRenewal(
             self.exchange, self.sessions, publish=self.published.append, wall=self.clock, longest_wait_seconds=0.01
@@ -56,27 +57,29 @@ class Leader:
         accounts = AccountReader(
             self.exchange, self.sessions, renew=self.renewal.renew, end=self.renewal.end, monotonic=self.clock
         )
-        login_flow = LoginFlow(
+        login_secrets = LoginSecrets(self.cache, self.vault)
+        self.login_flow = LoginFlow(
             self.exchange,
-            LoginSecrets(self.cache, self.vault),
+            login_secrets,
             self.sessions,
             LoginLimits(self.cache, per_minute=1_000, wall=self.clock),
             LoginFailures(self.cache, publish=self.published.append),
             publish=self.published.append,
             on_login=(self.renewal.add, accounts.forget),
-            monotonic=self.clock,
             wall=self.clock,
         )
-        self.worker = LeaderWorker(login_flow, accounts, self.renewal)
+        flow = self.login_flow
+        logins = WaitingLogins(flow.log_in, flow.refuse, login_secrets, publish=self.waiting.append, wall=self.clock)
+        self.worker = LeaderWorker(flow, logins, accounts, self.renewal)
 
     async def log_in(self, session: str = "s1", client_id: str = "key") -> LoginRequest:
         """Store a secret as the middleware does, and handle the request to log in with it."""
         login_id = await LoginSecrets(self.cache, self.vault).put(client_id, bytearray(b"secret"))
-        return await self.handle_login(LoginRequest(login_id, session, "failures"))
+        return await self.handle_login(LoginRequest(login_id, session, "failures", self.clock.now))
 
     async def handle_login(self, request: LoginRequest) -> LoginRequest:
-        """Handle a request to log in."""
-        assert await self.worker.handle(msgspec.json.encode(request)) == b"{}"
+        """Serve a request to log in, whose turn has come."""
+        await self.login_flow.log_in(request)
         return request
 
     async def account(self) -> Any:
@@ -131,21 +134,22 @@ async def test_a_repeated_request_publishes_its_outcome_again() -> None:
     request = await leader.log_in()
     await leader.handle_login(request)
     assert leader.published == 2 * [SessionChanged(("s1",), "person")]
-    await leader.handle_login(LoginRequest("unknown", "s1", "failures"))
+    await leader.handle_login(LoginRequest("unknown", "s1", "failures", 0.0))
     assert leader.published[-1].kind == "login_failed"
     assert len(leader.exchange.calls_of("public/auth")) == 1
 
 
 async def test_an_unknown_request_is_answered() -> None:
     """A request of another version gets a reply that says so."""
-    for body in (b"{}", b"x", b'{"kind":"something"}', b'{"kind":"login"}'):
+    for body in (b"{}", b"x", b'{"kind":"something"}', b'{"kind":"logins"}'):
         assert "does not know" in json.loads(await Leader().worker.handle(body))["failed"]
 
 
 async def test_requests_keep_their_bytes() -> None:
     """Nodes of different versions understand each other during an upgrade."""
+    logins = LoginsRequest([LoginRequest("l1", "s1", "w", 1.5)])
     assert (
-        msgspec.json.encode(LoginRequest("l1", "s1", "w")) == b'{"kind":"login","login":"l1","session":"s1","who":"w"}'
+        msgspec.json.encode(logins) == b'{"kind":"logins","logins":[{"login":"l1","session":"s1","who":"w","at":1.5}]}'
     )
     assert msgspec.json.encode(AccountRequest("7")) == b'{"kind":"account","person_id":"7"}'
 
@@ -235,29 +239,6 @@ async def test_the_sessions_of_a_person_are_bounded() -> None:
         await leader.log_in(f"s{number}")
     found = await leader.sessions.persons_of([f"s{number}" for number in range(40)])
     assert [person is not None for person in found] == [False] * 8 + [True] * 32
-
-
-async def test_many_failures_delay_the_next_login() -> None:
-    """A burst of failures delays nothing; then a login waits until the bucket has refilled by one."""
-    clock = Clock()
-    throttle = FailureThrottle(burst=3, refill_per_second=100, monotonic=clock)
-    for _ in range(3):
-        with anyio.fail_after(60):
-            await throttle.wait()
-        throttle.record_failure()
-    async with anyio.create_task_group() as tasks:
-        passed = anyio.Event()
-
-        async def wait() -> None:
-            await throttle.wait()
-            passed.set()
-
-        tasks.start_soon(wait)
-        await anyio.sleep(0.05)  # several of the throttle's own waits: its clock stands still
-        assert not passed.is_set()
-        clock.now += 1
-        with anyio.fail_after(60):
-            await passed.wait()
 
 
 class CountingClock(Clock):

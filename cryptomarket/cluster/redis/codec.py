@@ -9,7 +9,19 @@ from decimal import Decimal
 import msgspec
 
 from ...errors import InvalidInput, InvalidPrice
-from ...model import Gap, GapReason, Message, SessionChanged, Tick, Upstream, UpstreamState, exact_price, plain
+from ...model import (
+    Gap,
+    GapReason,
+    LoginsWaiting,
+    Message,
+    SessionChanged,
+    Tick,
+    Upstream,
+    UpstreamState,
+    WaitingLogin,
+    exact_price,
+    plain,
+)
 
 __all__ = ["Batch", "UnreadableBatch", "decode_batch", "decode_tick", "encode_batch", "encode_tick"]
 
@@ -47,7 +59,11 @@ class _SessionChanged(msgspec.Struct, array_like=True, frozen=True, tag="n"):
     reason: str
 
 
-_Encoded = _Tick | _Upstream | _Gap | _SessionChanged
+class _LoginsWaiting(msgspec.Struct, array_like=True, frozen=True, tag="w"):
+    logins: list[tuple[str, str, int, int, float]]
+
+
+_Encoded = _Tick | _Upstream | _Gap | _SessionChanged | _LoginsWaiting
 
 
 class _Batch(msgspec.Struct, array_like=True, frozen=True):
@@ -88,6 +104,10 @@ def _encoded(message: Message) -> _Encoded:
             return _Gap(message.ticker, message.reason)
         case SessionChanged():
             return _SessionChanged(message.sessions, message.kind, message.reason)
+        case LoginsWaiting():
+            return _LoginsWaiting(
+                [(one.login_id, one.session, one.place, one.seconds, one.life_seconds) for one in message.logins]
+            )
 
 
 def _tick(tick: Tick) -> _Tick:
@@ -113,6 +133,8 @@ def _decoded(found: _Encoded) -> Message:
             return Gap(found.ticker, found.reason)
         case _SessionChanged():
             return SessionChanged(found.sessions, found.kind, found.reason)
+        case _LoginsWaiting():
+            return LoginsWaiting(tuple(WaitingLogin(*one) for one in found.logins))
 
 
 def encode_batch(batch: Batch) -> bytes:

@@ -3,14 +3,20 @@
 It does not know what the values mean.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
 __all__ = ["Cache"]
 
 
 class Cache(Protocol):
-    """What both caches offer. Every method raises CacheUnavailable when the cache does not answer in time."""
+    """What both caches offer. Every method raises CacheUnavailable when the cache does not answer in time.
+
+    ``lasting``: whether the values outlive the process.
+    """
+
+    @property
+    def lasting(self) -> bool: ...
 
     async def get(self, *names: str) -> list[bytes | None]:
         """Return the values under the names, in their order."""
@@ -27,8 +33,8 @@ class Cache(Protocol):
         Return False when the value is not ``old``.
         """
 
-    async def extend(self, seconds: float, *names: str) -> None:
-        """Let the values under the names that exist live for some seconds from now."""
+    async def extend(self, seconds: Mapping[str, float]) -> None:
+        """Let the values under these names live for so many seconds from now on; an absent one stays absent."""
 
     async def delete(self, *names: str) -> None:
         """Delete the values."""

@@ -1,7 +1,7 @@
 """The cache of a single process; it ends with the process."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 __all__ = ["MemoryCache"]
 
@@ -11,6 +11,8 @@ SWEEP_EVERY = 1_000
 
 class MemoryCache:
     """A Cache in a dictionary."""
+
+    lasting = False
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -59,11 +61,11 @@ class MemoryCache:
             self._values[name] = new, found[1] if seconds is None else self._monotonic() + seconds
         return True
 
-    async def extend(self, seconds: float, *names: str) -> None:
+    async def extend(self, seconds: Mapping[str, float]) -> None:
         """See Cache."""
-        for name in names:
+        for name, life in seconds.items():
             if (found := self._find(name)) is not None:
-                self._values[name] = found[0], self._monotonic() + seconds
+                self._values[name] = found[0], self._monotonic() + life
 
     async def delete(self, *names: str) -> None:
         """See Cache."""

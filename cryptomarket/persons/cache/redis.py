@@ -1,7 +1,7 @@
 """The cache that all nodes share, in Redis. A Redis that does not answer becomes CacheUnavailable."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,20 +15,32 @@ __all__ = ["RedisCache"]
 
 #: A command that takes longer has failed: a request of a browser waits for it.
 COMMAND_SECONDS = 1.0
+#: Commands at once, and how long one waits to be sent: a crowd would open a connection for each and starve them all.
+CONCURRENT, QUEUE_SECONDS = 32, 5.0
+#: Commands that are sent together.
+PIPELINE = 500
 
 
 class RedisCache:
     """A Cache over a Redis client, which its owner closes and which must not repeat commands by itself."""
 
+    lasting = True
+
     def __init__(self, client: Redis, *, command_seconds: float = COMMAND_SECONDS) -> None:
         self._redis = client
         self._command_seconds = command_seconds
+        self._limit = anyio.Semaphore(CONCURRENT)
 
     def __repr__(self) -> str:
         return "<RedisCache>"
 
     async def _do(self, command: Callable[[], Awaitable[Any]], *, repeat: bool = False) -> Any:
         """Run a command; with ``repeat`` run it once more when its connection was dead. Raises CacheUnavailable."""
+        try:
+            with anyio.fail_after(QUEUE_SECONDS):
+                await self._limit.acquire()
+        except TimeoutError:
+            raise CacheUnavailable("Redis is too slow for so many commands") from None
         try:
             with anyio.fail_after(self._command_seconds):
                 try:
@@ -42,6 +54,8 @@ class RedisCache:
         except (RedisError, OSError, TimeoutError) as exc:
             # Only the type: the library's message may contain an address with a password.
             raise CacheUnavailable(f"a command to Redis failed: {type(exc).__name__}") from None
+        finally:
+            self._limit.release()
 
     async def get(self, *names: str) -> list[bytes | None]:
         """See Cache."""
@@ -76,13 +90,15 @@ class RedisCache:
             except WatchError:
                 return False
 
-    async def extend(self, seconds: float, *names: str) -> None:
+    async def extend(self, seconds: Mapping[str, float]) -> None:
         """See Cache."""
-        await self._do(lambda: self._extend(seconds, names), repeat=True)
+        items = list(seconds.items())
+        for start in range(0, len(items), PIPELINE):
+            await self._do(partial(self._extend, items[start : start + PIPELINE]), repeat=True)
 
-    async def _extend(self, seconds: float, names: Sequence[str]) -> None:
+    async def _extend(self, items: Sequence[tuple[str, float]]) -> None:
         async with self._redis.pipeline(transaction=False) as pipe:
-            for name in names:
+            for name, seconds in items:
                 pipe.pexpire(name, _milliseconds(seconds))
             await pipe.execute()
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from ...history.intervals import Kind
 from ...model import GapReason, UpstreamState
-from ...persons.events import LoggedOutEvent, LoginFailedEvent, PersonEvent
+from ...persons.events import LoggedOutEvent, LoginFailedEvent, LoginWaitingEvent, PersonEvent
 from ...stream.events import ConnectionEnvelope, GapEvent, HeartbeatEvent, PriceEnvelope, UpstreamEvent
 from ...stream.parameters import MAX_TICKERS
 from ..health import Check, ReadinessResponse
@@ -37,7 +37,9 @@ Responses = dict[int | str, dict[str, Any]]
 
 _REF = "#/components/schemas/"
 
-_CONNECTION = UpstreamEvent | HeartbeatEvent | GapEvent | PersonEvent | LoginFailedEvent | LoggedOutEvent
+_CONNECTION = (
+    UpstreamEvent | HeartbeatEvent | GapEvent | PersonEvent | LoginWaitingEvent | LoginFailedEvent | LoggedOutEvent
+)
 
 #: The public name of each schema that is not called like its model.
 _NAMES: dict[str, Any] = {
@@ -122,6 +124,7 @@ _EXAMPLES: list[Any] = [
     HeartbeatEvent(1763668815000, {"btc_usd": 15012}),
     GapEvent("6-911", GapReason.EPOCH),
     PersonEvent("2801249", "ada", "ada@example.com", "Z0FBQUFBQm8", 1763766000, _SCOPE),
+    LoginWaitingEvent(112, 16),
     LoginFailedEvent("the exchange did not answer in time: try again"),
     LoggedOutEvent("logged out"),
     PriceEnvelope("btc_usd", '{"ticker":"btc_usd","price":64250.13,"timestamp":1763668800,...}', "7-20519"),

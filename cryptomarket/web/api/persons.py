@@ -11,7 +11,6 @@ from ...errors import RequestRefused
 from ...persons.accounts import AccountClient
 from ...persons.authenticator import Authenticator, same_site
 from ...persons.credential_middleware import STATE, AcceptedLogin
-from ...persons.leader_requests import LoginRequest
 from ...persons.limits import LoginLimits
 from ...persons.login_queue import LoginQueue
 from ...persons.login_secrets import LoginSecrets
@@ -49,12 +48,15 @@ def person_router(services: PersonServices) -> APIRouter:
         responses=_ACCEPTED | problems(400, 403, 408, 413, 415, 422, 429, 503),
     )
     async def login(request: Request) -> Response:
-        """Accepted: the result arrives on the channel `connection` of this browser's streams within 15 seconds."""
+        """Accepted: the result arrives on the channel `connection` of this browser's streams.
+
+        It takes at most 15 seconds. When many log in it takes up to 120, and `login_waiting` says how long.
+        """
         accepted: AcceptedLogin = request.scope[STATE]
         session, headers = authenticator.browser_session(request)
         if session is None:
             raise RequestRefused(403, "a log-in from a page of this site")
-        services.login_queue.submit(LoginRequest(accepted.login_id, session, accepted.failure_key))
+        await services.login_queue.submit(accepted.login_id, session, accepted.failure_key)
         answer = json_response(LoginAccepted(accepted.login_id), 202)
         answer.headers.update(headers)
         return answer

@@ -9,7 +9,7 @@ import { fillTable, find } from "./dom.js";
 /** @typedef {import("./i18n.js").Messages} Messages */
 /** @typedef {{person_id: string, username: string, email: string, expires_at: number, problem?: string}} Person */
 
-/** The server sends a result within 15 s; after this time it was lost. */
+/** The server sends a result within 15 s, or says every few seconds how long a login waits; after this time it was lost. */
 const RESULT_TIMEOUT_MS = 20_000;
 const AMOUNTS = ["equity", "balance", "available_funds"];
 
@@ -84,7 +84,7 @@ class LoginDialog {
     const body = { client_id: this.id.value.trim(), client_secret: this.secret.value.trim() };
     this.secret.value = "";
     if (this.pending || !body.client_id || !body.client_secret) return;
-    this.pending = setTimeout(() => this.onFailed(this.messages.text("login.timeout")), RESULT_TIMEOUT_MS);
+    this.awaitResult();
     this.setStatus(this.messages.text("login.waiting"));
     this.render();
     try {
@@ -94,6 +94,19 @@ class LoginDialog {
     } catch (error) {
       this.onFailed(this.messages.text("login.failed", { reason: this.reason(error instanceof Error ? error.message : "") }));
     }
+  }
+
+  /** Fail unless something is heard of the login in time. */
+  awaitResult() {
+    clearTimeout(this.pending);
+    this.pending = setTimeout(() => this.onFailed(this.messages.text("login.timeout")), RESULT_TIMEOUT_MS);
+  }
+
+  /** @param {{place: number, seconds: number}} event */
+  onWaiting({ place, seconds }) {
+    if (!this.pending) return; // a login of another tab
+    this.awaitResult();
+    this.setStatus(this.messages.text("login.place", { place, seconds }));
   }
 
   /** @param {string} text */
@@ -112,7 +125,8 @@ class LoginDialog {
 
   /** @param {any} event */
   onEvent(event) {
-    if (event.kind === "login_failed") this.onFailed(this.messages.text("login.failed", { reason: this.reason(event.reason) }));
+    if (event.kind === "login_waiting") this.onWaiting(event);
+    else if (event.kind === "login_failed") this.onFailed(this.messages.text("login.failed", { reason: this.reason(event.reason) }));
     else if (event.kind === "person") this.onLoggedIn(event);
     else if (event.kind === "logged_out") this.onLoggedOut(this.reason(event.reason));
   }

@@ -1,0 +1,236 @@
+"""Many log-ins at once: each ends well or is told, none waits behind failures of others, none is lost in silence."""
+
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+from cryptography.fernet import Fernet
+
+from cryptomarket.errors import NoLeader
+from cryptomarket.model import LoginsWaiting
+from cryptomarket.persons import login_queue
+from cryptomarket.persons.cache.memory import MemoryCache
+from cryptomarket.persons.leader_requests import LoginRequest
+from cryptomarket.persons.login_secrets import MAX_SECRET_SECONDS, SECRET_SECONDS, LoginSecrets
+from cryptomarket.persons.vault import Vault
+from cryptomarket.persons.waiting_logins import TOO_MANY, WaitingLogins
+from tests.cluster.nodes import running_cluster
+from tests.redis_server import running_redis
+
+from .crowd import Crowd, accounts
+from .login_crowd import CROWD_SETTINGS, CrowdReport, crowd_logs_in, log_in_at_once
+from .site import ADA, connection_event, running_persons
+from .test_vault import Clock
+
+WRONG_KEY = "the exchange does not accept this key: check the client id and the secret"
+
+
+class Flow:
+    """Logs in when the test lets it, and notes the order."""
+
+    def __init__(self) -> None:
+        self.served: list[str] = []
+        self.refused: dict[str, str] = {}
+        self.going = anyio.Event()
+
+    async def log_in(self, request: LoginRequest) -> None:
+        """Serve a login when the test lets it."""
+        await self.going.wait()
+        self.served.append(request.login_id)
+
+    async def refuse(self, request: LoginRequest, reason: str) -> None:
+        """Note the reason."""
+        self.refused[request.login_id] = reason
+
+
+class Line:
+    """The leader's line over a memory cache and a clock that the test moves."""
+
+    def __init__(self) -> None:
+        key = Fernet.generate_key().decode()
+        self.clock = Clock()
+        self.flow = Flow()
+        self.published: list[LoginsWaiting] = []
+        self.secrets = LoginSecrets(MemoryCache(), Vault(lambda: (key,), wall=self.clock))
+        self.logins = WaitingLogins(
+            self.flow.log_in, self.flow.refuse, self.secrets, publish=self.published.append, wall=self.clock
+        )
+
+    def requests(self, count: int, spread: float = 0.0) -> list[LoginRequest]:
+        """Logins accepted one after the other, ``spread`` seconds apart, the last now."""
+        start = self.clock.now - spread * count
+        return [LoginRequest(f"l{n:04}", f"s{n}", "f", start + spread * n) for n in range(count)]
+
+
+async def test_d8_the_place_is_the_time_of_acceptance() -> None:
+    """Logins that nodes repeat to a new leader in any order are served in the order in which they were accepted."""
+    line = Line()
+    requests = line.requests(60, spread=0.1)
+    for request in sorted(requests, key=lambda one: one.login_id[::-1]):
+        assert await line.logins.add([request]) == [request.login_id]
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(line.logins.run)
+        line.flow.going.set()
+        with anyio.fail_after(30):
+            while len(line.flow.served) < 60:
+                await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+    assert line.flow.served == [request.login_id for request in requests]
+    assert await line.logins.add(requests) == []  # all have ended, and are not served again
+
+
+async def test_d8_who_cannot_be_served_in_time_is_told_at_once() -> None:
+    """A login that would wait longer than its secret may live fails with a sentence that says when to try again."""
+    line = Line()
+    requests = line.requests(1_000)
+    waiting = await line.logins.add(requests)
+    assert len(waiting) == 7 * (MAX_SECRET_SECONDS - SECRET_SECONDS)
+    assert set(line.flow.refused) == {request.login_id for request in requests} - set(waiting)
+    assert set(line.flow.refused.values()) == {TOO_MANY}
+
+
+async def test_d8_places_are_told_while_logins_wait() -> None:
+    """All that wait for more than some seconds hear their place, and their secrets may live 120 seconds in all."""
+    line = Line()
+    requests = line.requests(100)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(line.logins.run)
+        await line.logins.add(requests)
+        with anyio.fail_after(30):
+            while not line.published:
+                await anyio.sleep(0.01)
+        first = line.published[0].logins
+        assert [login.place for login in first] == list(range(28, 93))  # 8 are in progress, 27 have not long to wait
+        assert first[-1].seconds == 15
+        assert {login.life_seconds for login in first} == {SECRET_SECONDS}
+        line.clock.now += 110
+        with anyio.fail_after(30):
+            while len(line.published) < 2:
+                await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+    second = line.published[1].logins
+    assert [login.place for login in second][:2] == [1, 2]
+    assert {login.life_seconds for login in second} == {MAX_SECRET_SECONDS - 110}
+    assert set(line.flow.refused.values()) == {TOO_MANY}  # those at the end of the line
+
+
+async def test_d8_a_new_leader_finds_the_logins_of_a_dead_node() -> None:
+    """The requests are in the cache until they end, so a leader serves them without hearing of them from a node."""
+    line = Line()
+    for request in line.requests(3):
+        await line.secrets.put_request(request)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(line.logins.run)
+        line.flow.going.set()
+        with anyio.fail_after(30):
+            while len(line.flow.served) < 3:
+                await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+    assert [request async for request in line.secrets.requests()] == []
+
+
+async def test_d8_a_secret_lives_on_only_while_it_is_extended() -> None:
+    """Extended, it can be taken after its 15 seconds; a secret that expired does not come back."""
+    clock, key = Clock(), Fernet.generate_key().decode()
+    secrets = LoginSecrets(MemoryCache(monotonic=clock), Vault(lambda: (key,), wall=clock))
+    kept, left = [await secrets.put(name, bytearray(b"secret")) for name in ("kept", "left")]
+    for _ in range(8):
+        clock.now += 10
+        await secrets.extend({kept: SECRET_SECONDS})
+    await secrets.extend({left: SECRET_SECONDS})
+    assert await secrets.take(left) is None
+    assert await secrets.take(kept) == ("kept", bytearray(b"secret"))
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("wrong", [0, 60])
+async def test_d8_a_crowd_logs_in(tmp_path: Path, wrong: int) -> None:
+    """Of 120 at once all end, at the pace of the exchange, and who waits hears about it at least every 10 seconds."""
+    async with running_redis(tmp_path) as redis:
+        report = await crowd_logs_in(tmp_path, 120, wrong, redis.url)
+    print(report.text())
+    assert report.outcomes == {"logged in": 120 - wrong} | ({WRONG_KEY: wrong} if wrong else {})
+    assert not report.refused
+    assert len(report.places) >= 60
+    assert all(one == sorted(one, reverse=True) for one in report.places)
+    assert report.silence < 10
+    if not wrong:
+        assert 6 < report.rate < 8
+
+
+@pytest.mark.system
+async def test_d8_failures_of_others_delay_nobody(tmp_path: Path) -> None:
+    """After 90 failures, which were more than the throttle of before let pass, the next person logs in at once."""
+    persons, report = accounts(90), CrowdReport()
+    async with running_persons(tmp_path, accounts=[*persons, ADA], **CROWD_SETTINGS) as site:
+        await log_in_at_once([Crowd(site.url)], persons, 45, report)
+        await log_in_at_once([Crowd(site.url)], [persons[0], *persons[::2]], 22, report)
+        browser = await site.browser()
+        async with browser.stream() as tab:
+            started = time.monotonic()
+            await browser.log_in(ADA)
+            await connection_event(tab, "person")
+            assert time.monotonic() - started < 2
+
+
+@pytest.mark.system
+async def test_d8_without_a_stream_a_login_gives_up_its_place(tmp_path: Path) -> None:
+    """Who closes the page while waiting is not logged in: the secret expires, and no call is made."""
+    persons, report = accounts(150), CrowdReport()
+    async with running_persons(tmp_path, accounts=[*persons, ADA], **CROWD_SETTINGS) as site:
+        absent = await site.browser()
+
+        async def late() -> None:
+            while site.gateway.status.statistics()["persons"]["waiting"] < 130:  # type: ignore[index]
+                await anyio.sleep(0.02)
+            await absent.log_in(ADA)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(late)
+            await log_in_at_once([Crowd(site.url)], persons, 0, report)
+        assert report.outcomes == {"logged in": 150}
+        async with absent.stream() as tab:
+            assert "took too long" in (await connection_event(tab, "login_failed"))["reason"]
+        assert (await absent.me()).status_code == 401
+
+
+@pytest.mark.system
+async def test_d8_a_killed_leader_loses_no_login(tmp_path: Path) -> None:
+    """Of three nodes that accepted logins the leader dies: those that wait keep their place, the others are told."""
+    persons, report = accounts(120), CrowdReport()
+    database = f"sqlite+aiosqlite:///{tmp_path / 'history.db'}"
+    async with running_cluster(tmp_path, database, 3, accounts=persons, **CROWD_SETTINGS) as cluster:
+        leader = await cluster.leader()
+        nodes = [Crowd(node.url) for node in cluster.nodes]
+        others = [Crowd(node.url) for node in cluster.nodes if node is not leader]
+
+        async def kill() -> None:
+            await anyio.sleep(5)
+            leader.kill()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(kill)
+            await log_in_at_once(others, persons, 0, report, accepting=nodes)
+    print(report.text())
+    assert report.lost == 0
+    assert report.outcomes["logged in"] >= 100
+    assert sum(report.outcomes.values()) + sum(report.refused.values()) == 120
+
+
+async def test_d8_a_login_without_any_leader_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leader that accepted a login and died without a successor: the node tells the browser after its 15 seconds."""
+    monkeypatch.setattr(login_queue, "UNANSWERED_SECONDS", 1.0)
+    async with running_persons(tmp_path) as site:
+        site.exchange.inject("unanswered", "public/auth")
+        browser = await site.browser()
+        async with browser.stream() as tab:
+            await browser.log_in(ADA)
+            await anyio.sleep(0.2)
+
+            async def no_leader(body: bytes, /, *, seconds: float) -> bytes:
+                raise NoLeader("no reply")
+
+            monkeypatch.setattr(site.gateway.persons.login_queue, "_request_leader", no_leader)
+            assert "nobody could take" in (await connection_event(tab, "login_failed"))["reason"]
+            assert not [name async for name in site.gateway.persons.sessions._cache.names("deribit:login:")]
