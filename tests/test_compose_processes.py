@@ -203,6 +203,7 @@ async def test_an_account_may_do_nothing_else(tmp_path: Path, account: str) -> N
     forbidden += ["GET other", "SET other 1", "MGET deribit:x other", "SUBSCRIBE other", "SAVE", "LASTSAVE"]
     if account == "celery":
         forbidden += ["GET deribit:person:1", "GET cryptomarket:board", "PUBLISH cryptomarket:news 1"]
+        forbidden += ["SET cryptomarket:wanted []", "DEL cryptomarket:wanted"]
     async with redis_with_accounts(tmp_path) as server:
         async with Redis.from_url(account_url(server, account)) as redis:
             assert await redis.set("cryptomarket:celery:x", "1")

@@ -139,7 +139,7 @@ stream.addEventListener("price", (event) => {
   const tile = tiles.get(price.ticker);
   tile?.show(price);
   panel?.chart.addPrice(price);
-  if (tile && price.ticker === configured[0]) document.title = `${tile.title()} · cryptomarket`;
+  if (tile && price.ticker === stream.tickers[0]) document.title = `${tile.title()} · cryptomarket`;
 });
 
 find("#timer-form", HTMLFormElement).addEventListener("change", (event) => {

@@ -153,7 +153,7 @@ find("#copy", HTMLButtonElement).addEventListener("click", async (event) => {
 });
 
 readAddress();
-await show();
+if (field("ticker").value) await show(); // none may be configured
 const { data } = await get("tickers", { limit: 500 });
 const options = data.map((/** @type {{ticker: string}} */ entry) => Object.assign(document.createElement("option"), { value: entry.ticker }));
 find("#names", HTMLDataListElement).replaceChildren(...options);
