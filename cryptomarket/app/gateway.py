@@ -79,6 +79,10 @@ class Gateway:
             demand=self.demand,
         )
         self.vault = Vault(_keys(settings))
+        last_seen = LastSeen(
+            SeenRepository(self.database), lasting=backend.cache.lasting, keep_days=settings.keep_persons_days
+        )
+        self._write_last_seen = last_seen.run
         self.persons = Persons(
             backend.cache,
             self.vault,
@@ -87,16 +91,13 @@ class Gateway:
             has_leader=cluster.has_leader,
             streams=self.manager,
             logins_per_minute=settings.logins_per_minute,
+            on_change=last_seen.record,
         )
         self.manager.subscribe_sessions(self.persons.notifier.stream_opened)
-        last_seen = LastSeen(
-            self.persons.sessions.logged_in,
-            SeenRepository(self.database),
-            keep_days=settings.keep_persons_days,
-        )
         recent_slots = RecentSlots(settings.snapshot_interval)
         retention = Retention(settings.keep_prices_days, settings.keep_candles_days)
-        daily_jobs = DailyJobs(self.database, [*history_jobs(self.history, retention), Job("persons", last_seen.write)])
+        persons_job = Job("persons", partial(last_seen.write_daily, self.persons.sessions.logged_in))
+        daily_jobs = DailyJobs(self.database, [*history_jobs(self.history, retention), persons_job])
         self._runner = TaskRunner()
         new_leader = partial(
             Leader,
@@ -109,7 +110,6 @@ class Gateway:
             recent_slots=recent_slots,
             daily_jobs=daily_jobs,
             persons=self.persons,
-            last_seen=last_seen,
         )
         self._leadership = Leadership(new_leader, self._runner)
         self._loop_lag = LoopLag()
@@ -181,6 +181,7 @@ class Gateway:
                     self.persons.login_queue.run,
                     self.persons.waiting_notices.run,
                     self.persons.notifier.run,
+                    self._write_last_seen,
                     self._cluster.run,
                     partial(self._cluster.lead, self._leadership.run),
                     partial(self._backend.metrics.run, self.status.exposition),

@@ -29,7 +29,6 @@ from ..history.slot_snapshots import LEAST_INTERVAL, SlotSnapshots
 from ..history.writer import HistoryWriter
 from ..market.catalogue import Catalogue
 from ..model import Message
-from ..persons.last_seen import LastSeen
 from ..settings import Settings
 from ..web.health import Check
 from . import metrics
@@ -138,7 +137,6 @@ class Leader:
         recent_slots: RecentSlots,
         daily_jobs: DailyJobs,
         persons: Persons,
-        last_seen: LastSeen,
     ) -> None:
         self._cluster = cluster
         self._daily_jobs = daily_jobs
@@ -167,7 +165,7 @@ class Leader:
         if settings.recorder:
             self._recording = self._new_recording(epoch, settings, history, http_client, recent_slots)
         self.on_message, self.bars = self._recording.on_message, self._recording.bars
-        self._worker = persons.leader_worker(self._call, on_login=[last_seen.record])
+        self._worker = persons.leader_worker(self._call)
 
     def _new_recording(
         self,

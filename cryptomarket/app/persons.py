@@ -1,7 +1,7 @@
 """Builds the parts of persons: those of every node, and those of the leader."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from ..model import LoginsWaiting, Message, SessionChanged
 from ..persons.accounts import AccountClient, AccountReader
@@ -29,6 +29,7 @@ __all__ = ["Persons"]
 class Persons:
     """One node's parts over a cache, the way to the leader and the way to all nodes.
 
+    ``on_change`` is called with the id of a person and the record that was stored, None for the end of the login.
     ``services`` is what requests need; `login_queue`, `waiting_notices` and `notifier` run in the background.
     """
 
@@ -42,13 +43,14 @@ class Persons:
         has_leader: Callable[[], bool],
         streams: ServerSSEManager,
         logins_per_minute: int,
+        on_change: Callable[[str, Person | None], None] = lambda _id, _person: None,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._publish = publish
         self._cache_lasts = cache.lasting
         self._monotonic, self._wall = monotonic, wall
-        self.sessions = BrowserSessions(cache, vault, publish=publish, wall=wall)
+        self.sessions = BrowserSessions(cache, vault, publish=publish, on_change=on_change, wall=wall)
         self._failures = LoginFailures(cache, publish=publish)
         self._login_secrets = LoginSecrets(cache, vault)
         self._limits = LoginLimits(cache, per_minute=logins_per_minute, wall=wall)
@@ -79,8 +81,8 @@ class Persons:
         self.waiting_notices.on_message(message)
         self.notifier.on_message(message)
 
-    def leader_worker(self, call: Call, on_login: Sequence[Callable[[Person], None]] = ()) -> LeaderWorker:
-        """Return what the leader runs, over its connection to the exchange; a login calls each of ``on_login``."""
+    def leader_worker(self, call: Call) -> LeaderWorker:
+        """Return what the leader runs, over its connection to the exchange."""
         renewal = TokenRenewal(call, self.sessions, publish=self._publish, wall=self._wall)
         accounts = AccountReader(call, self.sessions, renew=renewal.renew, end=renewal.end, monotonic=self._monotonic)
         login_flow = LoginFlow(
@@ -90,7 +92,7 @@ class Persons:
             self._limits,
             self._failures,
             publish=self._publish,
-            on_login=(renewal.add, accounts.forget, *on_login),
+            on_login=(renewal.add, accounts.forget),
             wall=self._wall,
         )
         logins = WaitingLogins(

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +20,8 @@ from .shared import Json, revealed, run_async
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+    from ..persons.browser_sessions import Person
 
 __all__ = ["persons", "rotate_keys"]
 
@@ -66,19 +69,42 @@ persons = typer.Typer(help="Persons who logged in: list them, forget one.", no_a
 
 @persons.command("list")
 def list_persons(as_json: Json = False) -> None:
-    """Print the persons who logged in, with the first and the last time; the table is written once a day.
+    """Print the persons who were seen, with the first and the last time, and until when they are logged in now.
+
+    With Redis the logins are read from there; without, they are those that the gateway wrote some seconds ago, and none
+    when it was stopped.
 
     Example: cryptomarket persons list --json
     """
     from ..database.synchronous import read_synchronously
+    from ..persons.admin import persons_seen
     from ..persons.seen_repository import list_seen
 
-    for seen in read_synchronously(revealed(read_settings().database_url) or "", list_seen):
+    settings = read_settings()
+    configure_logs("WARNING", settings.log_format, node=settings.node)
+    rows = read_synchronously(revealed(settings.database_url) or "", list_seen)
+    redis = revealed(settings.redis_url)
+    for seen in persons_seen(rows, run_async(partial(_logged_in, settings, redis)) if redis else None):
         if as_json:
             print(json.dumps(dataclasses.asdict(seen)))
         else:
-            first, last = (datetime.fromtimestamp(at, UTC).isoformat() for at in (seen.first, seen.last))
-            print(f"{seen.person_id}  {seen.username}  {seen.email}  {first}  {last}")
+            first, last = _iso(seen.first), _iso(seen.last)
+            now = f"  logged in until {_iso(seen.logged_in_until)}" if seen.logged_in_until else ""
+            print(f"{seen.person_id}  {seen.username}  {seen.email}  {first}  {last}{now}")
+
+
+async def _logged_in(settings: Settings, redis: str) -> list["Person"]:
+    from ..persons.browser_sessions import BrowserSessions
+    from ..persons.cache.redis import RedisCache
+    from ..persons.vault import Vault
+
+    async with _redis_client(redis) as client:
+        sessions = BrowserSessions(RedisCache(client), Vault(_keys(settings)))
+        return [person async for person in sessions.logged_in()]
+
+
+def _iso(moment: int) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat()
 
 
 @persons.command("forget")
@@ -92,13 +118,13 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
     from ..persons.admin import end_logins
     from ..persons.browser_sessions import BrowserSessions
     from ..persons.cache.redis import RedisCache
+    from ..persons.last_seen import WRITE_SECONDS
     from ..persons.seen_repository import delete_person
     from ..persons.vault import Vault
 
     settings = read_settings()
     configure_logs("WARNING", settings.log_format, node=settings.node)
     redis = revealed(settings.redis_url)
-    deleted = write_synchronously(revealed(settings.database_url) or "", delete_person, who)
 
     async def run() -> list[str]:
         if redis is None:
@@ -108,9 +134,14 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
             return await end_logins(sessions, who, partial(publish_notification, client))
 
     ended = run_async(run)
+    if ended:
+        time.sleep(2 * WRITE_SECONDS)  # a gateway may be about to write that it saw the person
+    deleted = write_synchronously(revealed(settings.database_url) or "", delete_person, who)
     if not deleted and not ended:
         raise StartError("no person has that id, username or e-mail")
     print(f"{len(deleted)} erased from the database, {len(ended)} logins ended")
+    if redis is None:
+        print("without Redis a login of a running gateway ends, and is forgotten, when it restarts", file=sys.stderr)
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,7 @@ from ..model import plain
 __all__ = ["HEAD", "ExactPrice", "bars", "candles", "jobs", "leader", "ledger", "metadata", "persons", "prices"]
 
 #: The revision that this program works with; a test compares it with the newest migration.
-HEAD = "0004"
+HEAD = "0005"
 
 
 class ExactPrice(TypeDecorator[Decimal]):
@@ -121,7 +121,8 @@ jobs = Table(
     sqlite_with_rowid=False,
 )
 
-#: Persons who logged in, for the operator: when first and last (UNIX seconds), and never anything secret.
+#: Persons who logged in, for the operator: when first and last (UNIX seconds), until when they are logged in as the
+#: gateway last wrote (null: not logged in), and never anything secret.
 persons = Table(
     "persons",
     metadata,
@@ -130,5 +131,6 @@ persons = Table(
     Column("email", String(320), nullable=False),
     Column("first_seen", BigInteger, nullable=False),
     Column("last_seen", BigInteger, nullable=False),
+    Column("logged_in_until", BigInteger),
     sqlite_with_rowid=False,
 )

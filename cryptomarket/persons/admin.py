@@ -1,14 +1,17 @@
-"""What an operator does to the cache from outside the gateway: wrap keys anew, end a person's login."""
+"""What an operator does from outside the gateway: wrap keys anew, list who is logged in, end a person's login."""
 
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from ..model import SessionChanged
-from .browser_sessions import PERSON, SESSION, BrowserSessions
+from .browser_sessions import PERSON, SESSION, BrowserSessions, Person
 from .cache import Cache
 from .notifications import FORGOTTEN, LOGGED_OUT
+from .seen_repository import SeenPerson, seen_person
 from .vault import CannotOpen, Vault
 
-__all__ = ["end_logins", "rewrap_all"]
+__all__ = ["end_logins", "persons_seen", "rewrap_all"]
 
 #: Attempts at a record that gateways change meanwhile.
 MAX_ATTEMPTS = 10
@@ -35,6 +38,24 @@ async def rewrap_all(cache: Cache, vault: Vault) -> tuple[int, int]:
                     wrapped += 1
                     break
     return wrapped, unreadable
+
+
+def persons_seen(
+    rows: Sequence[SeenPerson], logged_in: Sequence[Person] | None, *, wall: Callable[[], float] = time.time
+) -> list[SeenPerson]:
+    """Return the rows of the table and who is logged in now, the most recently seen first.
+
+    ``logged_in`` are the persons in the cache, who may have no row yet; None: what the rows say of them counts.
+    """
+    now = int(wall())
+    if logged_in is None:
+        return [row if (row.logged_in_until or 0) > now else replace(row, logged_in_until=None) for row in rows]
+    found = {row.person_id: replace(row, logged_in_until=None) for row in rows}
+    for person in logged_in:
+        entry = seen_person(person)
+        row = found.get(person.person_id, entry)
+        found[person.person_id] = replace(entry, first=min(row.first, entry.first), last=max(row.last, entry.last))
+    return sorted(found.values(), key=lambda one: -one.last)
 
 
 async def end_logins(

@@ -121,13 +121,14 @@ class _SessionRecord:
     person_id: str
 
 
-def _ignore(_change: SessionChanged) -> None:
+def _ignore(*_: object) -> None:
     """Do nothing."""
 
 
 class BrowserSessions:
     """Reads and writes logins; ``publish`` notifies the sessions of a login that was extended.
 
+    ``on_change`` is called with the id of a person and the record that was stored, None at the end of the login.
     A record that cannot be opened, such as one of an earlier version, counts as absent. Raises CacheUnavailable.
     """
 
@@ -137,11 +138,13 @@ class BrowserSessions:
         vault: Vault,
         *,
         publish: Callable[[SessionChanged], None] = _ignore,
+        on_change: Callable[[str, Person | None], None] = _ignore,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._cache = cache
         self._vault = vault
         self._publish = publish
+        self._on_change = on_change
         self._wall = wall
         self._uses_written_from = 0.0
         #: Held while a login is made or ended, which takes several records; only the leader makes logins.
@@ -227,6 +230,7 @@ class BrowserSessions:
             if stored is None:
                 stored = replace(person, sessions={session: login_id})
                 await self._cache.put(PERSON % person.person_id, self._sealed(stored), self._life(stored))
+                self._on_change(stored.person_id, stored)
             await self._bind(session, stored.person_id)
             await self._cache.extend({SESSION % one: LIFE_SECONDS for one in stored.sessions})
             await self._unbind(evicted, stored.person_id)
@@ -266,6 +270,7 @@ class BrowserSessions:
             return ()
         # The person first: from here on none of its sessions is logged in.
         await self._cache.delete(PERSON % person_id)
+        self._on_change(person_id, None)
         return await self._unbind(tuple(person.sessions), person_id) if person else ()
 
     async def _unbind(self, sessions: Sequence[str], person_id: str) -> tuple[str, ...]:
@@ -292,6 +297,7 @@ class BrowserSessions:
             if changed is None or changed == found:
                 return changed
             if await self._cache.swap(name, record, self._sealed(changed), self._life(changed)):
+                self._on_change(person_id, changed)
                 return changed
         raise CacheUnavailable("a record changed at every attempt to change it")
 

@@ -81,7 +81,7 @@ CREATE TABLE persons (
 	username VARCHAR(256) NOT NULL, 
 	email VARCHAR(320) NOT NULL, 
 	first_seen BIGINT NOT NULL, 
-	last_seen BIGINT NOT NULL, 
+	last_seen BIGINT NOT NULL, logged_in_until BIGINT, 
 	PRIMARY KEY (person_id)
 )
  WITHOUT ROWID

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -11,7 +12,7 @@ from cryptography.fernet import Fernet
 from cryptomarket.errors import NoLeader
 from cryptomarket.model import SessionChanged
 from cryptomarket.persons.admin import end_logins, rewrap_all
-from cryptomarket.persons.browser_sessions import BrowserSessions, Person, Tokens
+from cryptomarket.persons.browser_sessions import LIFE_SECONDS, BrowserSessions, Person, Tokens
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.last_seen import LastSeen
 from cryptomarket.persons.seen_repository import SeenPerson, SeenRepository, list_seen
@@ -97,26 +98,21 @@ async def test_rotate_keys_from_the_command_line(tmp_path: Path) -> None:
 
 async def test_last_seen_writes_the_persons_table(database_url: str) -> None:
     """A later write keeps the first moment and updates the last; persons not seen for long are pruned."""
-    key = (Fernet.generate_key().decode(),)
-    sessions = BrowserSessions(MemoryCache(), Vault(lambda: key))
-    now = 1_000_000.0
+    key, now = (Fernet.generate_key().decode(),), time.time()
     async with StoredHistory(database_url, interval=60) as store:
         await store.migrate()
-
-        last_seen = LastSeen(sessions.logged_in, SeenRepository(store.database), wall=lambda: now)
+        last_seen = LastSeen(SeenRepository(store.database, wall=lambda: now + 90), lasting=True, keep_days=1)
+        sessions = BrowserSessions(MemoryCache(), Vault(lambda: key), on_change=last_seen.record, wall=lambda: now)
         await log_in(sessions, 1)
-        last_seen.record(person(2))
+        await log_in(sessions, 2)
         await last_seen.write()
+        first = {one.person_id: one for one in await store.database.read(list_seen)}
         now += 86_400
-        await last_seen.write()
-
-        async def seen() -> dict[str, tuple[int, int]]:
-            return {one.person_id: (one.first, one.last) for one in await store.database.read(list_seen)}
-
-        found = await seen()
-        assert {person_id: last for person_id, (_, last) in found.items()} == {"p1": 1_086_400, "p2": 1_000_000}
-        await SeenRepository(store.database).prune(1_050_000)
-        assert list(await seen()) == ["p1"]
+        assert await sessions.log_out("p2")
+        await sessions.record_use(replace(person(1), used=0))
+        await last_seen.write_daily(sessions.logged_in)
+        (found,) = await store.database.read(list_seen)
+        assert found == replace(first["p1"], last=int(now), logged_in_until=int(now) + LIFE_SECONDS)
 
 
 async def test_forgetting_erases_everywhere(tmp_path: Path) -> None:
@@ -140,7 +136,10 @@ async def test_forgetting_erases_everywhere(tmp_path: Path) -> None:
         assert (code, out) == (0, "1 erased from the database, 1 logins ended\n"), log
         assert await sessions.persons_of(["s1a", "s2a"]) == [None, await sessions.person("p2")]
         _, out, _ = await run_program(tmp_path, "persons", "list", "--json", **given)
-        assert [json.loads(line)["person_id"] for line in out.splitlines()] == ["p2"]
+        assert [
+            (json.loads(line)["person_id"], json.loads(line)["logged_in_until"] is not None)
+            for line in out.splitlines()
+        ] == [("p2", True)]
         assert (await run_program(tmp_path, "persons", "forget", "p1@example.com", **given))[0] == 1
         assert await end_logins(sessions, "nobody", unpublished) == []
 
