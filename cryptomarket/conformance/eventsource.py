@@ -29,17 +29,18 @@ class MessageEvent:
 class EventSourceParser:
     """Parses bytes, cut anywhere, into events; an unfinished last event is dropped.
 
-    Raises UnicodeDecodeError for bytes that are not UTF-8, which a browser replaces by U+FFFD. Raises ValueError for a
-    field that the specification does not know, which a browser ignores.
+    Raises UnicodeDecodeError for bytes that are not UTF-8, and ValueError for a field that the specification does not
+    know. When not ``strict`` it does what a browser does: it replaces the bytes by U+FFFD and ignores the field.
     """
 
     last_event_id: str = ""
     retry: int | None = None
     comments: list[str] = field(default_factory=list)
     retries: list[int] = field(default_factory=list)
+    strict: bool = True
 
     def __post_init__(self) -> None:
-        self._decode = codecs.getincrementaldecoder("utf-8")()
+        self._decode = codecs.getincrementaldecoder("utf-8")("strict" if self.strict else "replace")
         self._text = ""
         self._begun = False
         self._after_cr = False
@@ -101,7 +102,7 @@ class EventSourceParser:
                 if value and all(c in "0123456789" for c in value):
                     self.retry = int(value)
                     self.retries.append(self.retry)
-            case _:
+            case _ if self.strict:
                 raise ValueError(f"a browser would ignore the field {name!r}")
 
     def _dispatch(self) -> MessageEvent | None:

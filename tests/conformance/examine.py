@@ -1,38 +1,31 @@
-"""Checks the event stream of any server against the specification and against browsers.
+"""The rows of `cryptomarket conformance`, and those that need a browser and other people's readers.
 
-    python -m tests.conformance.examine http://127.0.0.1:8000/sse/?timer=1
-
-It reads the stream with curl, checks the bytes for what a server can do wrong, replays them to four other readers, and
-breaks the connection of a browser, which must reconnect. The address must not need TLS.
+The suite of the package reads the stream. Here its bytes are replayed to four other readers, and the connection of a
+browser is broken, which must reconnect. The address must not need TLS.
 """
 
 import contextlib
 import re
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import anyio
 from playwright.async_api import Page
 from playwright.async_api import TimeoutError as TooLong
 
+from cryptomarket.conformance.checks import BLANK_LINE, Finding, StreamText
 from cryptomarket.conformance.eventsource import EventSourceParser, MessageEvent
+from cryptomarket.conformance.reading import new_client, read
+from cryptomarket.conformance.suite import examine as examine_stream
 from tests.browser.chromium import chromium
 from tests.browser.recording_proxy import RecordingProxy
 
 from .corpus import Dispatched
-from .readers import Reader, by_chromium, by_httpx_sse, by_npm, by_sseclient, curl
+from .readers import Reader, by_chromium, by_httpx_sse, by_npm, by_sseclient
 from .replayed import replayed
 
-__all__ = ["Finding", "examine"]
+__all__ = ["examine"]
 
 LISTEN_SECONDS = 2.0
-LONGEST_RETRY_MS = 10_000
-#: Not allowed in a header without a preflight: https://fetch.spec.whatwg.org/#cors-unsafe-request-header-byte
-UNSAFE = re.compile(r'[\x00-\x08\x0a-\x1f"():<>?@\[\\\]{}\x7f]')
-BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
-FIELDS = {"", "event", "data", "id", "retry"}
 BROKEN = ("ERR_", "Failed to load")
 
 LISTEN = """
@@ -48,77 +41,25 @@ LISTEN = """
 """
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One row: the check, whether it passed, and what was found instead."""
-
-    row: str
-    holds: bool
-    seen: str = ""
-
-
 async def examine(address: str) -> list[Finding]:
-    """Run all checks on the stream at the address; return their rows."""
-    status, headers, body = await curl(address, "--header", "Accept: text/event-stream", seconds=LISTEN_SECONDS)
-    whole = body[: max((match.end() for match in BLANK_LINE.finditer(body)), default=0)]
-    found = [*head(status, headers), *content(whole)]
+    """Run all checks on the stream at the address; return the rows that were judged."""
+    found = [row async for row in examine_stream(address, LISTEN_SECONDS) if row.holds is not None]
+    async with new_client() as client:
+        stream = StreamText((await read(client, address, seconds=LISTEN_SECONDS)).body)
     try:
-        events = EventSourceParser().receive(whole)
-    except ValueError:  # content() has reported it
+        events = EventSourceParser().receive(stream.bytes)
+    except ValueError:  # the suite has reported it
         return found
-    _, foreign, _ = await curl(address, "--header", "Origin: https://elsewhere.example", seconds=0.5)
-    found.append(origin(foreign))
     parts = urlsplit(address)
     proxy = RecordingProxy(parts.port or 80, parts.hostname or "127.0.0.1")
-    async with replayed([whole]) as copy, proxy.listen() as here, chromium(here) as window:
+    async with replayed([stream.bytes]) as copy, proxy.listen() as here, chromium(here) as window:
         window.expected_errors, window.allowed_origins = BROKEN, (copy,)
         await window.context.route("**/blank", lambda route: route.fulfill(body="", content_type="text/html"))
         page = await window.open("/blank")
         found += await reconnects(page, proxy, f"{parts.path}?{parts.query}", sorted({one.event for one in events}))
         await page.goto(f"{copy}/healthz")
-        found += await read_alike(page, f"{copy}/whole/0", whole, events)
+        found += await read_alike(page, f"{copy}/whole/0", stream.bytes, events)
     return found
-
-
-def head(status: int, headers: dict[str, str]) -> Iterator[Finding]:
-    """Check the status and headers: request-status-error, format-mime-*, request-cache-control, and for proxies."""
-    yield Finding("the status is 200", status == 200, str(status))
-    kind = headers.get("content-type", "")
-    exact = re.fullmatch(r"text/event-stream(; ?charset=utf-8)?", kind, re.IGNORECASE) is not None
-    yield Finding("the type is that of an event stream", exact, kind)
-    cache = headers.get("cache-control", "")
-    yield Finding("no cache keeps it", "no-store" in cache or "no-cache" in cache, cache)
-    yield Finding("no proxy transforms it", "no-transform" in cache, cache)
-    buffering = headers.get("x-accel-buffering", "")
-    yield Finding("nginx does not buffer it", buffering == "no", buffering)
-    yield Finding("it is not compressed", headers.get("content-encoding", "identity") == "identity")
-
-
-def content(body: bytes) -> Iterator[Finding]:
-    """Check the bytes: format-bom, format-utf-8, format-field-*."""
-    yield Finding("there is no byte order mark", not body.startswith(b"\xef\xbb\xbf"))
-    try:
-        text, fine = body.decode(), True
-    except UnicodeDecodeError:
-        text, fine = body.decode(errors="replace"), False
-    yield Finding("it is UTF-8", fine)
-    lines = [line.partition(":") for line in re.split("\r\n|\n|\r", text) if line]
-    unknown = sorted({name for name, _, _ in lines} - FIELDS)
-    yield Finding("a browser knows every field", not unknown, ", ".join(unknown))
-    yield Finding("an event comes at once", any(name == "data" for name, _, _ in lines))
-    values = {name: [value.removeprefix(" ") for one, _, value in lines if one == name] for name in ("id", "retry")}
-    bad = [one for one in values["id"] if not one or len(one.encode()) > 128 or UNSAFE.search(one)]
-    yield Finding("ids can be sent back", not bad, repr(bad[:1]))
-    retries = values["retry"]
-    within = [one for one in retries if re.fullmatch("[0-9]+", one) and 0 < int(one) <= LONGEST_RETRY_MS]
-    yield Finding("it has a reconnection time", bool(retries) and retries == within, repr(retries[:1]))
-
-
-def origin(headers: dict[str, str]) -> Finding:
-    """Check eventsource-cross-origin: credentials are not allowed for any origin."""
-    open_to_all = headers.get("access-control-allow-origin") in ("*", "https://elsewhere.example")
-    careless = open_to_all and headers.get("access-control-allow-credentials") == "true"
-    return Finding("credentials are not allowed for any origin", not careless)
 
 
 async def read_alike(page: Page, address: str, stream: bytes, events: list[MessageEvent]) -> list[Finding]:
@@ -134,8 +75,8 @@ async def read_alike(page: Page, address: str, stream: bytes, events: list[Messa
         ("sseclient-py", by_sseclient, own),
     ]
     names, found = sorted({event for event, _, _ in expected}), []
-    for name, read, wanted in readers:
-        (received,) = await read([(address, names)])
+    for name, read_all, wanted in readers:
+        (received,) = await read_all([(address, names)])
         seen = "" if received == wanted else f"{len(received)} events, {len(wanted)} sent"
         found.append(Finding(f"{name} reads all events", received == wanted, seen))
     return found
@@ -172,15 +113,3 @@ async def reconnects(page: Page, proxy: RecordingProxy, path: str, names: list[s
             f"{sent[:1]}, received {failed['last']!r}",
         ),
     ]
-
-
-async def main(address: str) -> int:
-    """Print the table; return 1 if a check failed."""
-    found = await examine(address)
-    for finding in found:
-        print("pass" if finding.holds else "FAIL", finding.row, "" if finding.holds else f"({finding.seen})")
-    return int(not all(finding.holds for finding in found))
-
-
-if __name__ == "__main__":
-    sys.exit(anyio.run(main, sys.argv[1]))

@@ -38,8 +38,8 @@ async def test_our_stream_passes_every_check(tmp_path: Path, http: Any) -> None:
         assert await failing(f"{site.address}/sse/?timer=0") == set()
 
 
-async def test_a_bare_response_of_sse_starlette_fails_two_checks(tmp_path: Path) -> None:
-    """The usual response has correct bytes, but no reconnection time and no `no-transform`."""
+async def test_a_bare_response_of_sse_starlette_fails_three_checks(tmp_path: Path) -> None:
+    """The usual response has correct bytes, but no reconnection time, no `no-transform` and no resuming."""
 
     async def numbers() -> AsyncIterator[dict[str, str]]:
         for i in range(1_000):
@@ -50,7 +50,11 @@ async def test_a_bare_response_of_sse_starlette_fails_two_checks(tmp_path: Path)
         return EventSourceResponse(numbers())
 
     async with running_server(Starlette(routes=[Route("/sse/", stream)])) as address:
-        assert await failing(f"{address}/sse/?") == {"no proxy transforms it", "it has a reconnection time"}
+        assert await failing(f"{address}/sse/?") == {
+            "no proxy transforms it",
+            "it has a reconnection time",
+            "a resume repeats no event",
+        }
 
 
 async def test_a_wrong_server_fails_the_checks() -> None:

@@ -1,0 +1,46 @@
+"""`cryptomarket conformance` as a program: its lines and exit codes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.faulty_server import StreamServer, running
+from tests.processes import run_program, running_program
+
+pytestmark = pytest.mark.system
+
+
+@pytest.mark.parametrize("query", ["?timer=0&channels=btc_usd", "?timer=0", "?timer=0.5", ""])
+async def test_a_gateway_holds_every_row(tmp_path: Path, query: str) -> None:
+    """Nothing fails on the whole gateway with the simulated exchange, and the exit code is 0."""
+    async with running_program(tmp_path, "demo") as program:
+        url = await program.url()
+        code, out, log = await run_program(tmp_path, "conformance", f"{url}/sse/{query}", "--json")
+    rows = {row["name"]: row for row in map(json.loads, out.splitlines())}
+    assert [row for row in rows.values() if row["ok"] is False] == []
+    assert (code, log) == (0, "")
+    assert rows["an event comes while listening"]["ok"]
+    if "timer=0&" in query:
+        assert {name for name, row in rows.items() if not row["ok"]} == {"no pause is longer than 60 s"}
+
+
+async def test_a_fault_is_a_line_and_exit_code_1(tmp_path: Path) -> None:
+    """A row that fails says FAIL and what was seen; rows that hold say ok."""
+    async with running(StreamServer(opening=b"retry: soon\n\n")) as address:
+        code, out, log = await run_program(tmp_path, "conformance", address, "--seconds", "1")
+    assert (code, log) == (1, "")
+    (failed,) = [line for line in out.splitlines() if line.startswith("FAIL")]
+    assert failed.split() == ["FAIL", "it", "has", "a", "reconnection", "time", "'soon'"]
+    assert sum(line.startswith("ok ") for line in out.splitlines()) > 25
+
+
+async def test_nobody_at_the_address_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    """An unreachable address is one sentence without a traceback; an incomplete one is wrong usage."""
+    code, out, log = await run_program(tmp_path, "conformance", "http://127.0.0.1:9/sse/")
+    assert (code, out) == (1, "")
+    assert log.startswith("cryptomarket: no server answers at http://127.0.0.1:9/sse/: ")
+    assert len(log.splitlines()) == 1
+    code, _, log = await run_program(tmp_path, "conformance", "127.0.0.1:8000/sse/")
+    assert code == 2
+    assert "Traceback" not in log
