@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from ..errors import StartError
+from ..errors import InvalidParameter, StartError
 from ..logs import configure_logs
 from ..model import plain
 from ..settings import read_settings
@@ -116,7 +116,7 @@ def gaps(ticker: Ticker, start: From = None, end: To = None, as_json: Json = Fal
     first = span[0] if within.start is None else within.start
     last = due(time.time(), settings.snapshot_interval)  # what is due after the last record is missing as well
     last = last if within.end is None else min(within.end, last)
-    coverage = read_synchronously(url, ledger.coverage, ticker, first, last)
+    coverage = read_synchronously(url, ledger.coverage, ticker, first, max(first, last))
     missing = [interval for interval in coverage.intervals if interval.kind is Kind.MISSING]
     for interval in missing:
         if as_json:
@@ -140,6 +140,8 @@ def backfill(ticker: Ticker, start: From, end: To = None, as_json: Json = False)
     configure_logs("WARNING", settings.log_format, node=settings.node)
     within = parse_range(start, end, ("--from", "--to"))
     first, last = within.start or 0, within.end or int(time.time())
+    if first > last:
+        raise InvalidParameter("--from", "a time that is not after now")
 
     async def run() -> int:
         from ..deribit.http_client import HttpClient

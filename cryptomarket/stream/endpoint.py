@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..errors import InvalidParameter, RequestError
 from .manager import ServerSSEManager
-from .parameters import parse_parameters
+from .parameters import StreamParameters, parse_parameters
 from .sinks.asgi import AsgiSink
 from .sinks.socket import HANDOVER, SocketSink
 from .subscribers import Subscription
@@ -92,7 +92,8 @@ class StreamEndpoint:
             response = self._not_a_read(request)
         else:
             try:
-                subscription, headers = self._read(request)
+                parameters = parse_parameters(scope["query_string"])
+                subscription, headers = self._read(request, parameters)
                 if scope["method"] == "HEAD":
                     response = Response(headers={**_STREAM_HEADERS, **headers})
                     del response.headers["content-length"]
@@ -100,16 +101,17 @@ class StreamEndpoint:
                     response = self._come_back_later(reason)
                 else:
                     raw = [*_RAW_HEADERS, *_raw(headers), *_raw(cors)]
-                    await self._stream(subscription, raw, scope, receive, send)
+                    last_event_id = _header(scope, b"last-event-id") or parameters.last_event_id
+                    await self._stream(subscription, last_event_id, raw, scope, receive, send)
                     return
             except RequestError as exc:
                 response = self._problem(request, exc)
         response.headers.update(cors)
         await response(scope, receive, send)
 
-    def _read(self, request: Request) -> tuple[Subscription, Mapping[str, str]]:
+    def _read(self, request: Request, parameters: StreamParameters) -> tuple[Subscription, Mapping[str, str]]:
         scope = request.scope
-        tenths, tickers = parse_parameters(scope["query_string"])
+        tickers = parameters.tickers
         if tickers is None:
             tickers = self._manager.tickers
         elif unknown := [name for name in tickers - self._manager.tickers if not self._known(name)]:
@@ -119,7 +121,7 @@ class StreamEndpoint:
             raise InvalidParameter("channels", f"names of tickers, but {ticker[:64]!r} is none{hint}")
         session, headers = self._identify(request)
         address = address_group(scope["client"][0]) if scope.get("client") else None
-        return Subscription(tenths, tickers, session, address), headers
+        return Subscription(parameters.tenths, tickers, session, address), headers
 
     def _full(self, subscription: Subscription) -> str | None:
         """Why no further stream can be opened now, or None."""
@@ -140,13 +142,13 @@ class StreamEndpoint:
     async def _stream(
         self,
         subscription: Subscription,
+        last_event_id: str | None,
         headers: list[tuple[bytes, bytes]],
         scope: Scope,
         receive: Receive,
         send: Send,
     ) -> None:
         """Stream on the connection itself if the server hands it over, else as a response of any ASGI server."""
-        last_event_id = _header(scope, b"last-event-id")
         hand_over = (scope.get("extensions") or {}).get(HANDOVER)
         if hand_over is not None:
             sink = SocketSink(self._manager.leave)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from starlette.datastructures import QueryParams
 
 from ..errors import InvalidParameter
+from ..query import check_names
 from .encoding import CONNECTION
 
 __all__ = ["StreamParameters", "parse_parameters"]
@@ -18,27 +19,34 @@ __all__ = ["StreamParameters", "parse_parameters"]
 MAX_TICKERS = 20
 DEFAULT_TENTHS = 600
 
+#: `lastEventId` is what EventSource polyfills send instead of the header.
+_NAMES = ("timer", "channels", "lastEventId")
 _TIMER = re.compile(r"([0-9]{1,4})(?:\.([0-9])0*)?")
 _TIMER_EXPECTED = "0 for every tick, or seconds from 0.1 to 3600 in tenths"
 _CHANNELS_EXPECTED = f"names of tickers separated by commas, {MAX_TICKERS} at most, or {CONNECTION}"
 
 
 class StreamParameters(NamedTuple):
-    """The timer in tenths of a second, and the tickers among the channels; None when ``channels`` is missing."""
+    """The timer in tenths of a second, and the tickers among the channels; None when ``channels`` is missing.
+
+    ``last_event_id`` is the id of the last event that arrived, from clients that cannot send it as a header.
+    """
 
     tenths: int
     tickers: frozenset[str] | None
+    last_event_id: str | None
 
 
 @functools.lru_cache(maxsize=1024)
 def parse_parameters(query: bytes) -> StreamParameters:
     """Parse a query string. Raises InvalidParameter naming the parameter that is wrong."""
+    check_names(query, _NAMES)
     params = QueryParams(query.decode("latin-1"))
-    return StreamParameters(_tenths(params), _tickers(params))
+    return StreamParameters(_tenths(params), _tickers(params), params.get("lastEventId"))
 
 
 def _tenths(params: QueryParams) -> int:
-    text = _single(params, "timer", _TIMER_EXPECTED)
+    text = params.get("timer")
     if text is None:
         return DEFAULT_TENTHS
     match = _TIMER.fullmatch(text)
@@ -49,7 +57,7 @@ def _tenths(params: QueryParams) -> int:
 
 
 def _tickers(params: QueryParams) -> frozenset[str] | None:
-    text = _single(params, "channels", _CHANNELS_EXPECTED)
+    text = params.get("channels")
     if text is None:
         return None
     channels = {name.strip() for name in text.split(",")}
@@ -57,10 +65,3 @@ def _tickers(params: QueryParams) -> frozenset[str] | None:
     if "" in channels or len(tickers) > MAX_TICKERS:
         raise InvalidParameter("channels", _CHANNELS_EXPECTED)
     return tickers
-
-
-def _single(params: QueryParams, name: str, expected: str) -> str | None:
-    values = params.getlist(name)
-    if len(values) > 1:
-        raise InvalidParameter(name, f"one value: {expected}")
-    return values[0] if values else None

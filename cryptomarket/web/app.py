@@ -4,7 +4,7 @@ This file decides the addresses and the layers (headers, origins, problems); oth
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -18,14 +18,15 @@ from .api.candles import RecentBars, candle_router, no_bars
 from .api.completeness import Completeness
 from .api.dependencies import HistoryDatabase, TickerCatalogue, TickerNames
 from .api.exports import export_router
-from .api.openapi import describe
+from .api.openapi import describe, query_names
 from .api.persons import PersonServices, person_router
 from .api.prices import price_router
 from .api.problems import HANDLERS, problem_response
 from .api.status import status_router
 from .api.udf import udf_router
 from .health import Health, health_routes
-from .pages.routes import page_routes
+from .known_parameters import KnownParameters
+from .pages.routes import FAVICON, PAGE_PARAMETERS, page_routes
 from .security import CrossOrigin, SecurityHeaders
 
 __all__ = ["create_app"]
@@ -89,7 +90,7 @@ def create_app(
         ),
     ]
     describe(app)
-    inner: ASGIApp = CrossOrigin(app, allowed_origins)
+    inner: ASGIApp = app
     if persons is not None:
         inner = CredentialMiddleware(
             inner,
@@ -98,7 +99,14 @@ def create_app(
             problem=problem_response,
             address=address_group,
         )
-    return _StreamFirst("/sse/", stream, SecurityHeaders(inner))
+    inner = KnownParameters(inner, lambda: _known_parameters(app))
+    return _StreamFirst("/sse/", stream, SecurityHeaders(CrossOrigin(inner, allowed_origins)))
+
+
+def _known_parameters(app: FastAPI) -> Mapping[str, Collection[str]]:
+    """The query parameters of each address but that of a file; the document names those of the API."""
+    plain = {route.path: () for route in app.router.routes if isinstance(route, Route) and route.path != FAVICON}
+    return {**plain, **query_names(app), **PAGE_PARAMETERS}
 
 
 class _StreamFirst:

@@ -121,6 +121,20 @@ async def test_a_wrong_moment_is_named(tmp_path: Path, command: str) -> None:
     assert "Traceback" not in log
 
 
+@pytest.mark.parametrize("command", ["history", "export", "gaps", "backfill"])
+async def test_d10_a_reversed_range_is_refused(tmp_path: Path, command: str) -> None:
+    """The rule is that of the API: a bare date as the end includes its day, and nothing of the next."""
+    arguments = ["--ticker", "btc_usd", "--from", "2025-11-21", "--to", "2025-11-20"]
+    code, _, log = await run_program(tmp_path, command, *arguments)
+    assert (code, log) == (1, "cryptomarket: --from: expected a time that is not after --to\n")
+
+
+async def test_d10_a_backfill_of_the_future_is_refused(tmp_path: Path) -> None:
+    """Without an end it ends now."""
+    code, _, log = await run_program(tmp_path, "backfill", "--ticker", "btc_usd", "--from", "2100-01-01")
+    assert (code, log) == (1, "cryptomarket: --from: expected a time that is not after now\n")
+
+
 async def test_no_history_is_a_sentence(tmp_path: Path) -> None:
     """A database that does not exist is named and not created."""
     code, _, log = await run_program(tmp_path, "history", "--ticker", "btc_usd")

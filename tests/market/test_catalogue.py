@@ -111,14 +111,14 @@ async def test_d5_a_configured_ticker_that_is_not_listed_is_named_once(log_lines
     assert catalogue.unlisted() == {}
     with pytest.raises(Finished), anyio.fail_after(60):
         await catalogue.run()
-    assert catalogue.unlisted() == {"btc_us": ["btc_usd"], "BTC-1JAN27": []}
+    assert catalogue.unlisted() == {"btc_us": ["btc_usd", "eth_usd"], "BTC-1JAN27": []}
     catalogue.changed("BTC-1JAN27", "created")
     assert (list(catalogue.unlisted()), listed) == (["btc_us"], ["BTC-1JAN27"])
     catalogue.changed("BTC-1JAN27", "closed")
     assert list(catalogue.unlisted()) == ["btc_us", "BTC-1JAN27"]
     warnings = [line for line in log_lines() if line["level"] == "warning"]
     assert [line["event"] for line in warnings] == ["configured tickers not listed by the exchange"] * 2
-    assert warnings[0]["tickers"] == "btc_us (did you mean btc_usd?), BTC-1JAN27"
+    assert warnings[0]["tickers"] == "btc_us (did you mean btc_usd, eth_usd?), BTC-1JAN27"
 
 
 async def test_d5_nothing_is_claimed_while_the_catalogue_is_unreachable() -> None:

@@ -118,15 +118,15 @@ async def test_the_catalogue_lists_configured_tickers_first(tmp_path: Path) -> N
     assert some == {"complete": False, "data": [{"ticker": "btc_usd", "kind": "index", "configured": True}]}
 
 
-ROUTES = ["/api/v1/prices", "/api/v1/prices/latest", "/api/v1/prices/filter"]
+ROUTES = {"/api/v1/prices": {}, "/api/v1/prices/latest": {}, "/api/v1/prices/filter": {"start_date": "2025-11-20"}}
 
 
 @pytest.mark.parametrize("path", ROUTES)
-@pytest.mark.parametrize("query", ["", "ticker="])
-async def test_a_missing_ticker_is_a_422_that_names_it(tmp_path: Path, path: str, query: str) -> None:
+@pytest.mark.parametrize("ticker", [None, ""])
+async def test_a_missing_ticker_is_a_422_that_names_it(tmp_path: Path, path: str, ticker: str | None) -> None:
     """`ticker` is mandatory on every price route."""
     async with running_site(tmp_path) as site:
-        answer = await site.client.get(f"{path}?{query}&start_date=2025-11-20")
+        answer = await site.get(path, ticker=ticker, **ROUTES[path])
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["parameter"] == "ticker"
@@ -136,7 +136,7 @@ async def test_a_missing_ticker_is_a_422_that_names_it(tmp_path: Path, path: str
 async def test_an_unknown_ticker_is_a_404_with_the_nearest_names(tmp_path: Path, path: str) -> None:
     """A slip of the finger is answered with what was probably meant."""
     async with running_site(tmp_path) as site:
-        answer = await site.get(path, ticker="btc_usdd", start_date="2025-11-20")
+        answer = await site.get(path, ticker="btc_usdd", **ROUTES[path])
     assert answer.status_code == 404
     problem = answer.json()
     assert problem["type"] == "urn:cryptomarket:problem:unknown-ticker"

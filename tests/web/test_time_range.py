@@ -63,6 +63,29 @@ def test_a_fraction_of_a_second_rounds_to_the_next_whole_one() -> None:
     assert parse_range("1.5", "3.001") == TimeRange(2, 4)
 
 
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("2025-11-21", "2025-11-20"),
+        ("2025-11-21T00:00:00Z", "2025-11-20"),
+        ("1763683200", "2025-11-20"),
+        ("2025-11-22", "2025-11-20"),
+        ("1763640000.001", "1763640000"),
+    ],
+)
+def test_d10_a_start_on_the_day_after_the_end_is_refused(start: str, end: str) -> None:
+    """A bare date as the end includes its day, and nothing of the next."""
+    with pytest.raises(InvalidParameter, match=r"^start: expected a time that is not after end"):
+        parse_range(start, end)
+
+
+def test_d10_equal_times_are_an_empty_range_and_equal_dates_a_day() -> None:
+    """The start is included and the end is not; a bare date is its whole day."""
+    assert parse_range("1763640000", "2025-11-20T12:00:00Z") == TimeRange(NOON, NOON)
+    assert parse_range("2025-11-20", "2025-11-20") == TimeRange(NOON - 43_200, NOON + 43_200)
+    assert parse_range("2025-11-20T23:59:59Z", "2025-11-20") == TimeRange(NOON + 43_199, NOON + 43_200)
+
+
 def test_a_start_after_the_end_names_the_start() -> None:
     """The error of a reversed range names the parameter of the caller."""
     with pytest.raises(InvalidParameter, match=r"^start_date: expected a time that is not after end_date"):

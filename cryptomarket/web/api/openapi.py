@@ -27,6 +27,7 @@ __all__ = [
     "PRICE_PROBLEMS",
     "describe",
     "problems",
+    "query_names",
     "request_body",
     "response",
     "schemas",
@@ -249,10 +250,26 @@ def describe(app: FastAPI) -> None:
         served = {route.path for route in app.router.routes if isinstance(route, Route)}
         plain = {path: operation for path, operation in _OPERATIONS.items() if path in served}
         document["paths"] = {**document["paths"], **plain}
+        for operations in document["paths"].values():
+            for operation in operations.values():  # an unknown parameter is refused everywhere
+                operation["responses"] |= {"422": problems(422)[422]}
         return document
 
     app.openapi_version = "3.2.0"  # the first version that describes the events of a stream
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def query_names(app: FastAPI) -> dict[str, frozenset[str]]:
+    """The names of the query parameters that the document has, by path."""
+    return {
+        path: frozenset(
+            parameter["name"]
+            for operation in operations.values()
+            for parameter in operation.get("parameters", ())
+            if parameter["in"] == "query"
+        )
+        for path, operations in app.openapi()["paths"].items()
+    }
 
 
 def _operation(
@@ -279,6 +296,12 @@ _STREAM_PARAMETERS: list[dict[str, Any]] = [
         "style": "form",
         "explode": False,
         "example": ["btc_usd", "eth_usd"],
+    },
+    {
+        "name": "lastEventId",
+        "in": "query",
+        "description": "The same as the header `Last-Event-ID`, which counts first: some clients cannot send headers.",
+        "schema": {"type": "string", "maxLength": 128},
     },
     {
         "name": "Last-Event-ID",

@@ -66,12 +66,15 @@ def _since_epoch(time: datetime) -> int:
 def parse_range(start: str | None, end: str | None, names: tuple[str, str] = ("start", "end")) -> TimeRange:
     """The range between two times; raises InvalidParameter when the start is after the end.
 
+    Equal times are an empty range. A bare date as the end is its whole day, so a start on the next day is after it.
     ``names`` are the parameters that an error names.
     """
     first = parse_time(start, names[0]) if start is not None else None
     last = parse_time(end, names[1], ending=True) if end is not None else None
-    if first is not None and last is not None and first > last:
-        raise InvalidParameter(names[0], f"a time that is not after {names[1]}")
+    if first is not None and last is not None:
+        whole_day = end is not None and _DATE.match(end.strip()) is not None
+        if first > last or (first == last and whole_day):
+            raise InvalidParameter(names[0], f"a time that is not after {names[1]}")
     # Slots begin at whole seconds: the first slot at or after 1.5 s begins at 2 s.
     return TimeRange(_ceiling(first), _ceiling(last))
 

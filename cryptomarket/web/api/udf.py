@@ -123,6 +123,8 @@ def udf_router(
         ours = RESOLUTIONS.get(resolution)
         if ours is None:
             return json_response(BarsResponse("error", errmsg=f"resolution must be one of {', '.join(SUPPORTED)}"))
+        if start > end:
+            return json_response(BarsResponse("error", errmsg="from must not be after to"))
         try:
             await names.check(ticker, reader)
         except UnknownTicker:

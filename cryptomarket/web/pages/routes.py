@@ -65,6 +65,16 @@ def _tile(ticker: str, latest: LatestValues) -> _Tile:
     return _Tile(ticker, base, quote, whole, point + fraction)
 
 
+FAVICON = "/favicon.ico"
+#: The parameters of each page: of its address, which its script reads and writes, and the language.
+PAGE_PARAMETERS = {
+    "/": ("lang", "timer", "tickers"),
+    "/history": ("lang", "ticker", "start", "end", "resolution"),
+    "/status": ("lang",),
+    "/docs": ("lang",),
+}
+
+
 def page_routes(
     tickers: Sequence[str],
     latest: LatestValues,
@@ -128,7 +138,7 @@ def page_routes(
         Route("/history", history),
         Route("/status", status),
         Route("/docs", docs),
-        Route("/favicon.ico", favicon),
+        Route(FAVICON, favicon),
         Mount("/static/swagger", GZipMiddleware(_RevalidatedFiles(packages=[("fastapi_swagger", "resources")]))),
         Mount("/static", GZipMiddleware(_RevalidatedFiles(directory=FRONTEND))),
     ]

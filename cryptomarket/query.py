@@ -1,0 +1,57 @@
+"""The names in a query string, checked before any value is read. Pure; it knows no route."""
+
+from collections.abc import Collection
+from difflib import get_close_matches
+from urllib.parse import unquote_plus
+
+from .errors import InvalidParameter
+
+__all__ = ["check_names"]
+
+#: How much of a name is decoded and repeated; every name that exists is shorter, even percent-encoded.
+MOST_BYTES, MOST_CHARACTERS = 256, 64
+
+#: What other APIs call our parameters; spelling alone does not lead from one to the other.
+_MEANT = {
+    **dict.fromkeys(
+        ("since", "after", "begin", "from", "start_time", "start_timestamp"), ("start", "start_date", "from")
+    ),
+    **dict.fromkeys(("until", "till", "before", "to", "end_time", "end_timestamp"), ("end", "end_date", "to")),
+    **dict.fromkeys(
+        ("symbol", "pair", "instrument", "instrument_name", "index_name"), ("ticker", "channels", "symbol")
+    ),
+    **dict.fromkeys(("ticker", "tickers", "symbols", "channel"), ("channels", "ticker", "symbol")),
+    **dict.fromkeys(("interval", "period", "granularity", "timeframe"), ("resolution", "timer")),
+    **dict.fromkeys(("count", "size", "per_page"), ("limit", "countback")),
+    **dict.fromkeys(("page", "offset"), ("cursor",)),
+    **dict.fromkeys(("sort", "direction"), ("order",)),
+    "q": ("search", "query"),
+}
+
+
+def check_names(query: bytes, known: Collection[str]) -> None:
+    """Check that each name of the query string is known and is there once.
+
+    Raises InvalidParameter naming the first that is not, what is known, and the nearest when one is close. The work is
+    bounded: among more names than are known one is unknown or repeated.
+    """
+    seen = set()
+    for field in query.split(b"&"):
+        if not field:
+            continue
+        name = unquote_plus(field.partition(b"=")[0][:MOST_BYTES].decode("latin-1"))
+        if name not in known:
+            raise InvalidParameter(name[:MOST_CHARACTERS], _expected(name[:MOST_CHARACTERS], known))
+        if name in seen:
+            raise InvalidParameter(name, "one value, but it is given several times")
+        seen.add(name)
+
+
+def _expected(name: str, known: Collection[str]) -> str:
+    if not known:
+        return "no parameter at this address"
+    folded = name.lower()
+    meant = [other for other in _MEANT.get(folded, ()) if other in known]
+    near = meant[:1] or get_close_matches(folded, known, n=1, cutoff=0.6)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"only parameters of this address: {', '.join(sorted(known))}{hint}"
