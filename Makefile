@@ -27,7 +27,7 @@ BUILT := pyproject.toml hatch_build.py cryptomarket/web/frontend/package-lock.js
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help demo run test test-system lint check check-compose screenshots bench bench-bus bench-scale fuzz chaos audit sbom lock clean
+.PHONY: help demo run test test-system lint check check-compose screenshots bench bench-bus bench-scale bench-logins fuzz chaos audit sbom lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made
@@ -69,6 +69,9 @@ bench-bus: $(VENV)/test.stamp ## What the bus costs with 1, 2, 4 and 8 nodes, tw
 
 bench-scale: $(VENV)/test.stamp ## A hundred thousand streams on this machine for three minutes (ARGS="--streams N")
 	@$(BIN)/python -m tests.benchmarks.scale $(ARGS)
+
+bench-logins: $(VENV)/test.stamp ## A thousand log-ins at once, two minutes (ARGS="1000 500": half of them with wrong keys)
+	@$(BIN)/python -m tests.persons.login_crowd $(or $(ARGS),1000)
 
 fuzz: $(VENV)/test.stamp ## A million broken frames through the reader of the exchange (ARGS="--count N" for more)
 	@$(BIN)/python -m tests.deribit.fuzz $(ARGS)

@@ -5,7 +5,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,30 +113,34 @@ async def _follow(tab: Tab, started: float, report: CrowdReport) -> None:
 async def log_in_at_once(
     crowds: Sequence[Crowd],
     persons: Sequence[SimulatedAccount],
-    wrong: int,
     report: CrowdReport,
+    wrong: Container[int] = (),
     accepting: Sequence[Crowd] = (),
 ) -> None:
-    """Open a tab for each person at one of the gateways; then all log in at once, ``wrong`` of them with a wrong key.
+    """Open a tab for each person at one of the gateways; then all log in at once.
 
-    The logins are posted to the gateways ``accepting``, or to those of the tabs.
+    Those with a number in ``wrong`` have a wrong key. The logins are posted to the gateways ``accepting``, or to those
+    of the tabs.
     """
     async with AsyncExitStack() as stack:
         tabs = []
         for number, _ in enumerate(persons):
             tabs.append(await stack.enter_async_context(crowds[number % len(crowds)].tab()))
-        await _all_log_in(accepting or crowds, persons, tabs, wrong, report)
+        await _all_log_in(accepting or crowds, persons, tabs, report, wrong)
 
 
 async def _all_log_in(
-    crowds: Sequence[Crowd], persons: Sequence[SimulatedAccount], tabs: Sequence[Tab], wrong: int, report: CrowdReport
+    crowds: Sequence[Crowd],
+    persons: Sequence[SimulatedAccount],
+    tabs: Sequence[Tab],
+    report: CrowdReport,
+    wrong: Container[int],
 ) -> None:
     limit, started = anyio.CapacityLimiter(100), time.monotonic()
 
     async def log_in(number: int) -> None:
         person, secret = persons[number], persons[number].client_secret
-        # Every second one until there are enough, so that right and wrong keys wait between each other.
-        if number % 2 and number // 2 < wrong:
+        if number in wrong:
             secret = "wrong-" + secret
         async with limit:
             status = await crowds[number % len(crowds)].post(tabs[number].cookie, person.client_id, secret)
@@ -151,11 +155,12 @@ async def _all_log_in(
 
 
 async def crowd_logs_in(folder: Path, count: int, wrong: int = 0, redis_url: str | None = None) -> CrowdReport:
-    """A crowd at one gateway with a simulated exchange, over real sockets."""
+    """A crowd at one gateway with a simulated exchange, over real sockets; ``wrong`` have a wrong key."""
     persons, report = accounts(count), CrowdReport()
     given: dict[str, Any] = {"redis_url": redis_url, "secret_key": Fernet.generate_key().decode()} if redis_url else {}
     async with running_persons(folder, accounts=persons, **CROWD_SETTINGS, **given) as site:
-        await log_in_at_once([Crowd(site.url)], persons, wrong, report)
+        # Every second one until there are enough, so that right and wrong keys wait between each other.
+        await log_in_at_once([Crowd(site.url)], persons, report, range(1, 2 * wrong, 2))
     return report
 
 

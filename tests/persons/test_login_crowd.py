@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -14,13 +15,14 @@ from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.leader_requests import LoginRequest
 from cryptomarket.persons.login_secrets import MAX_SECRET_SECONDS, SECRET_SECONDS, LoginSecrets
 from cryptomarket.persons.vault import Vault
-from cryptomarket.persons.waiting_logins import TOO_MANY, WaitingLogins
+from cryptomarket.persons.waiting_logins import RESTARTS, TOO_MANY, WaitingLogins
 from tests.cluster.nodes import running_cluster
+from tests.processes import eventually
 from tests.redis_server import running_redis
 
 from .crowd import Crowd, accounts
 from .login_crowd import CROWD_SETTINGS, CrowdReport, crowd_logs_in, log_in_at_once
-from .site import ADA, connection_event, running_persons
+from .site import ADA, PersonSite, connection_event, running_persons
 from .test_vault import Clock
 
 WRONG_KEY = "the exchange does not accept this key: check the client id and the secret"
@@ -143,6 +145,12 @@ async def test_d8_a_secret_lives_on_only_while_it_is_extended() -> None:
     assert await secrets.take(kept) == ("kept", bytearray(b"secret"))
 
 
+async def waiting(site: PersonSite, count: int) -> None:
+    """Wait until so many logins are in the line."""
+    statistics: Any = site.gateway.status.statistics
+    await eventually(lambda: statistics()["persons"]["waiting"] >= count, "the crowd came")
+
+
 @pytest.mark.system
 @pytest.mark.parametrize("wrong", [0, 60])
 async def test_d8_a_crowd_logs_in(tmp_path: Path, wrong: int) -> None:
@@ -161,11 +169,11 @@ async def test_d8_a_crowd_logs_in(tmp_path: Path, wrong: int) -> None:
 
 @pytest.mark.system
 async def test_d8_failures_of_others_delay_nobody(tmp_path: Path) -> None:
-    """After 90 failures, which were more than the throttle of before let pass, the next person logs in at once."""
-    persons, report = accounts(90), CrowdReport()
+    """After 130 failures, which once delayed everybody by a minute, the next person logs in at once."""
+    persons, report = accounts(130), CrowdReport()
     async with running_persons(tmp_path, accounts=[*persons, ADA], **CROWD_SETTINGS) as site:
-        await log_in_at_once([Crowd(site.url)], persons, 45, report)
-        await log_in_at_once([Crowd(site.url)], [persons[0], *persons[::2]], 22, report)
+        await log_in_at_once([Crowd(site.url)], persons, report, range(130))
+        assert report.outcomes == {WRONG_KEY: 130}
         browser = await site.browser()
         async with browser.stream() as tab:
             started = time.monotonic()
@@ -182,17 +190,33 @@ async def test_d8_without_a_stream_a_login_gives_up_its_place(tmp_path: Path) ->
         absent = await site.browser()
 
         async def late() -> None:
-            while site.gateway.status.statistics()["persons"]["waiting"] < 130:  # type: ignore[index]
-                await anyio.sleep(0.02)
+            await waiting(site, 130)
             await absent.log_in(ADA)
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(late)
-            await log_in_at_once([Crowd(site.url)], persons, 0, report)
+            await log_in_at_once([Crowd(site.url)], persons, report)
         assert report.outcomes == {"logged in": 150}
         async with absent.stream() as tab:
             assert "took too long" in (await connection_event(tab, "login_failed"))["reason"]
         assert (await absent.me()).status_code == 401
+
+
+@pytest.mark.system
+async def test_d8_a_stop_without_redis_tells_those_who_wait(tmp_path: Path) -> None:
+    """Their secrets end with the process, so they are told to try again; those in progress log in."""
+    persons, report = accounts(60), CrowdReport()
+    async with running_persons(tmp_path, accounts=persons, **CROWD_SETTINGS) as site:
+
+        async def stop() -> None:
+            await waiting(site, 40)
+            await site.gateway.drain()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stop)
+            await log_in_at_once([Crowd(site.url)], persons, report)
+    assert report.outcomes["logged in"] + report.outcomes[RESTARTS] == 60
+    assert report.outcomes[RESTARTS] > 30
 
 
 @pytest.mark.system
@@ -211,7 +235,7 @@ async def test_d8_a_killed_leader_loses_no_login(tmp_path: Path) -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(kill)
-            await log_in_at_once(others, persons, 0, report, accepting=nodes)
+            await log_in_at_once(others, persons, report, accepting=nodes)
     print(report.text())
     assert report.lost == 0
     assert report.outcomes["logged in"] >= 100

@@ -16,10 +16,10 @@ from cryptomarket.database.synchronous import read_synchronously
 from cryptomarket.persons.admin import persons_seen
 from cryptomarket.persons.last_seen import STOP_SECONDS, WRITE_SECONDS
 from cryptomarket.persons.seen_repository import SeenPerson, SeenRepository, list_seen, seen_person
-from tests.processes import run_program
+from tests.processes import eventually, run_program
 from tests.redis_server import running_redis
 
-from .site import ADA, BOB, connection_event, running_persons
+from .site import ADA, BOB, PersonSite, connection_event, running_persons
 from .test_admin import person
 
 DAY = 86_400
@@ -33,6 +33,12 @@ def address(folder: Path) -> str:
 def rows(folder: Path) -> dict[str, SeenPerson]:
     """The table, by username."""
     return {row.username: row for row in read_synchronously(address(folder), list_seen)}
+
+
+async def after_the_daily_job(site: PersonSite) -> None:
+    """Wait until the daily job has run, which would write the persons once."""
+    jobs: Any = site.gateway.status.statistics
+    await eventually(lambda: jobs()["maintenance"]["persons"].finished, "the job has run")
 
 
 async def listed(folder: Path, **settings: object) -> dict[str, dict[str, Any]]:
@@ -53,6 +59,7 @@ async def test_d7_the_list_shows_who_is_here_now(tmp_path: Path, with_redis: boo
             server = await stack.enter_async_context(running_redis(tmp_path))
             given = {"redis_url": server.url, "secret_key": Fernet.generate_key().decode()}
         site = await stack.enter_async_context(running_persons(tmp_path, **given))
+        await after_the_daily_job(site)
         before = int(time.time())
         for account in (ADA, BOB):
             browser = await site.browser()
@@ -79,6 +86,7 @@ async def test_d7_the_list_shows_who_is_here_now(tmp_path: Path, with_redis: boo
 async def test_d7_a_restart_loses_nobody(tmp_path: Path) -> None:
     """A stop right after a log-in writes the person, whose login ended with the process."""
     async with running_persons(tmp_path) as site:
+        await after_the_daily_job(site)
         browser = await site.browser()
         async with browser.stream() as tab:
             await browser.log_in(ADA)
