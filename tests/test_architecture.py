@@ -276,7 +276,7 @@ def test_a_forbidden_import_is_found(tmp_path: Path, place: str, text: str) -> N
         ),
         (
             "app/gateway.py",
-            "from ..settings import Settings\nfrom ..deribit.api import Api\nfrom ..web.app import create_app\n",
+            "from ..settings import Settings\nfrom ..deribit.api import Api\nfrom ..web.app import web_app\n",
         ),
     ],
 )

@@ -31,7 +31,7 @@ from ..settings import Settings
 from ..stream.endpoint import StreamEndpoint
 from ..stream.manager import ServerSSEManager
 from ..web.api.problems import problem_response
-from ..web.app import create_app
+from ..web.app import web_app
 from .backend import new_backend
 from .leader import Leader, Leadership
 from .metrics import LoopLag
@@ -132,7 +132,7 @@ class Gateway:
             self.persons.on_message,
         ):
             cluster.subscribe(receiver)
-        self.app = create_app(
+        self.app = web_app(
             tickers=settings.tickers,
             latest=self.latest,
             database=self.database,

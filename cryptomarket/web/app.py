@@ -29,7 +29,7 @@ from .known_parameters import KnownParameters
 from .pages.routes import FAVICON, PAGE_PARAMETERS, page_routes
 from .security import CrossOrigin, SecurityHeaders
 
-__all__ = ["create_app"]
+__all__ = ["web_app"]
 
 DESCRIPTION = """Prices of the Deribit exchange, live and stored.
 
@@ -38,7 +38,7 @@ Errors are problem documents (RFC 9457). Prices are the exchange's exact decimal
 """
 
 
-def create_app(
+def web_app(
     *,
     tickers: Sequence[str],
     latest: LatestValues,

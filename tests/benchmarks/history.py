@@ -32,7 +32,7 @@ from cryptomarket.history.pages import PageQuery
 from cryptomarket.history.recorder import Recorder
 from cryptomarket.market.latest import LatestValues
 from cryptomarket.model import Tick
-from cryptomarket.web.app import create_app
+from cryptomarket.web.app import web_app
 from cryptomarket.web.health import Health
 from tests.databases import StoredHistory, running_postgres
 
@@ -193,7 +193,7 @@ class Bench:
         async def health() -> Health:
             return Health({})
 
-        self.app = create_app(
+        self.app = web_app(
             tickers=[TICKER],
             latest=LatestValues([TICKER], monotonic=time.monotonic, wall=time.time),
             database=store.database,

@@ -27,7 +27,7 @@ from cryptomarket.market.latest import LatestValues
 from cryptomarket.model import Tick
 from cryptomarket.stream.endpoint import StreamEndpoint
 from cryptomarket.stream.manager import ServerSSEManager
-from cryptomarket.web.app import create_app
+from cryptomarket.web.app import web_app
 from cryptomarket.web.health import Health
 
 from .publisher import EVENT, message, publish_at_rate
@@ -74,7 +74,7 @@ async def ours(port: int, http: Any, max_streams: int = 100_000) -> None:
     async def health() -> Health:
         return Health({})
 
-    app = create_app(
+    app = web_app(
         tickers=[EVENT],
         latest=latest,
         database=Database("sqlite+aiosqlite:///unopened.db"),

@@ -20,7 +20,7 @@ from cryptomarket.model import Price, Tick, Upstream, UpstreamState
 from cryptomarket.stream.endpoint import StreamEndpoint
 from cryptomarket.stream.manager import ServerSSEManager
 from cryptomarket.web.api.problems import problem_response
-from cryptomarket.web.app import create_app
+from cryptomarket.web.app import web_app
 from cryptomarket.web.health import Check, Health
 from tests.databases import StoredHistory
 
@@ -154,7 +154,7 @@ async def running_site(
         async def health() -> Health:
             return Health(site.checks)
 
-        app = create_app(
+        app = web_app(
             tickers=TICKERS,
             latest=latest,
             database=store.database,
