@@ -77,6 +77,7 @@ class Gateway:
             "connection",
             latest=self.latest,
             demand=self.demand,
+            drain_seconds=None,  # `drain` has more to do
         )
         self.vault = Vault(_keys(settings))
         last_seen = LastSeen(

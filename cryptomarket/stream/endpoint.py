@@ -5,6 +5,7 @@ A wrong value is answered with 422, because reconnecting with it would not help.
 """
 
 import asyncio
+import contextlib
 import functools
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping
@@ -26,6 +27,9 @@ __all__ = ["StreamEndpoint", "address_group", "anonymous"]
 
 #: The range of the pause after a refusal for lack of room: all return within a minute, and not at once.
 RETURN_SECONDS = (15.0, 45.0)
+
+#: How long a cancelled response may take to end.
+FAREWELL_SECONDS = 0.5
 
 _STREAM_HEADERS = {
     "content-type": "text/event-stream",
@@ -169,8 +173,17 @@ class StreamEndpoint:
             response.raw_headers = headers
             try:
                 await response(scope, receive, send)
+            except anyio.get_cancelled_exc_class():
+                if not response_scope.cancel_called:  # the server's own patience ended
+                    await self._bid_farewell(send)
+                raise
             finally:
                 self._manager.leave(stream)
+
+    async def _bid_farewell(self, send: Send) -> None:
+        """End a response that its server cancels, such as hypercorn 3 s after the stop began."""
+        with anyio.move_on_after(FAREWELL_SECONDS, shield=True), contextlib.suppress(Exception):
+            await send({"type": "http.response.body", "body": self._manager.draw_retry() + b"\n", "more_body": False})
 
     def _not_a_read(self, request: Request) -> Response:
         if request.method == "OPTIONS" and "access-control-request-method" in request.headers:

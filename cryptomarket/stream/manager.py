@@ -8,6 +8,7 @@ import random as randoms
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -21,6 +22,7 @@ from .delivery import Delivery
 from .draining import RETRY_SECONDS, end_evenly
 from .encoding import CONNECTION, connection_event, gap_data, retry
 from .event_log import KEPT_TICKS, EventLog
+from .server_stop import ServerStop
 from .sinks import Sink
 from .statistics import Counters, StreamStatistics
 from .subscribers import Cohort, Stream, Subscribers, Subscription
@@ -37,7 +39,8 @@ class ServerSSEManager:
     """The streams of the given channels: tickers, and ``connection``, which every stream has.
 
     ``latest`` is shared with the bus, which writes it before it calls the manager, and ``demand`` counts what streams
-    want; without them the manager has its own.
+    want; without them the manager has its own. When the server stops, `run` ends the streams over ``drain_seconds``;
+    with None the caller awaits `drain`, before the server waits for open responses.
     """
 
     def __init__(
@@ -51,12 +54,14 @@ class ServerSSEManager:
         kept_ticks: int = KEPT_TICKS,
         heartbeat_seconds: float = 15.0,  # proxies close a silent connection after 30 to 60 s
         blocked_seconds: float = 60.0,
+        drain_seconds: float | None = 5.0,
     ) -> None:
         self.tickers = frozenset(channel for channel in channels if channel != CONNECTION)
         self.draining = False
         self._session_subscribers: list[Callable[[str], None]] = []
         self._monotonic, self._random = monotonic, random
         self._heartbeat_seconds, self._blocked_seconds = heartbeat_seconds, blocked_seconds
+        self._drain_seconds = drain_seconds
         self._demand = demand or Demand(self.tickers)
         self._own_latest = latest is None
         self._latest = latest or LatestValues(sorted(self.tickers), monotonic=monotonic, wall=wall)
@@ -197,8 +202,14 @@ class ServerSSEManager:
     # Serving
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Serve the streams until cancelled."""
-        task_status.started()
+        """Serve the streams until cancelled. Start it in the lifespan of the server, whose stop it notices."""
+        async with anyio.create_task_group() as tasks:
+            if self._drain_seconds is not None:
+                await tasks.start(ServerStop(partial(self.drain, self._drain_seconds)).run)
+            task_status.started()
+            await self._serve()
+
+    async def _serve(self) -> None:
         while True:
             for _ in self.turn():
                 await anyio.lowlevel.checkpoint()
