@@ -3,6 +3,7 @@
 No other module asks which of the two it is.
 """
 
+import contextlib
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from ..cluster.redis.client import redis_client
 from ..cluster.redis.cluster import RedisCluster
 from ..cluster.single import SingleNode
 from ..database.lease import DatabaseLease
+from ..database.process_lock import only_process
 from ..persons.cache import Cache
 from ..persons.cache.memory import MemoryCache
 from ..persons.cache.redis import RedisCache
@@ -21,6 +23,9 @@ from .worker_metrics import OwnMetrics, SharedMetrics, WorkerMetrics
 
 __all__ = ["Backend", "new_backend"]
 
+#: How long a gateway that was told to stop may take beside its drain window.
+STOP_SECONDS = 5.0
+
 
 class Backend(Protocol):
     """The shared parts of one node."""
@@ -28,6 +33,9 @@ class Backend(Protocol):
     cluster: Cluster
     cache: Cache
     metrics: SharedMetrics
+
+    def running(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """What must be held while the node runs; raises StartError when it cannot be."""
 
     def statistics(self) -> Mapping[str, object]:
         """What /status shows of the cluster, by name."""
@@ -40,12 +48,17 @@ class Backend(Protocol):
 
 
 class MemoryBackend:
-    """One process: nothing is shared."""
+    """One process: nothing is shared. Two of them would both lead on one database."""
 
-    def __init__(self, lease: DatabaseLease) -> None:
+    def __init__(self, lease: DatabaseLease, place: str, drain_seconds: float) -> None:
         self.cluster: Cluster = SingleNode(lease.take_epoch)
         self.cache: Cache = MemoryCache()
         self.metrics: SharedMetrics = OwnMetrics()
+        self._place, self._wait_seconds = place, drain_seconds + STOP_SECONDS
+
+    def running(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """The only gateway on the database, after the one before it has stopped."""
+        return only_process(self._place, wait_seconds=self._wait_seconds)
 
     def statistics(self) -> Mapping[str, object]:
         """Nothing: there is no cluster."""
@@ -70,6 +83,10 @@ class RedisBackend:
         if group:
             self.metrics = WorkerMetrics(redis, group, node, self.cluster.members)
 
+    def running(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Nothing: the lease decides which node leads."""
+        return contextlib.nullcontext()
+
     def statistics(self) -> Mapping[str, object]:
         """This node among the others."""
         return {"cluster": self.cluster.statistics()}
@@ -83,8 +100,8 @@ class RedisBackend:
         await self._redis.aclose()
 
 
-def new_backend(settings: Settings, lease: DatabaseLease, group: str) -> Backend:
-    """The backend of the settings; nothing is connected yet."""
+def new_backend(settings: Settings, lease: DatabaseLease, place: str, group: str) -> Backend:
+    """The backend of the settings, on the database ``place``; nothing is connected yet."""
     if settings.redis_url:
         return RedisBackend(settings.redis_url.get_secret_value(), settings.node, lease, group)
-    return MemoryBackend(lease)
+    return MemoryBackend(lease, place, settings.drain_seconds)

@@ -56,7 +56,7 @@ class Gateway:
         self.settings = settings
         self.database = Database(settings.database_url.get_secret_value())
         self.history = HistoryWriter(self.database, settings.snapshot_interval)
-        self._backend = backend = new_backend(settings, DatabaseLease(self.database), group)
+        self._backend = backend = new_backend(settings, DatabaseLease(self.database), self.database.place, group)
         self._cluster = cluster = backend.cluster
         rate_limiter = RateLimiter()  # the exchange counts the calls of both clients together
         self._http_client = HttpClient(
@@ -167,11 +167,12 @@ class Gateway:
     ) -> AsyncIterator[None]:
         """Open the database and run every part, then ``tasks``; stop them in order at the end of the block.
 
-        Raises StartError when the database cannot be used. When a task fails, ``on_failure`` is called, which must end
-        the block, and its error is raised there: a gateway that lost a part must not go on answering.
+        Raises StartError when the database cannot be used, or another gateway uses it without Redis. When a task fails,
+        ``on_failure`` is called, which must end the block, and its error is raised there: a gateway that lost a part
+        must not go on answering.
         """
         self._runner.on_failure = on_failure
-        async with self.database, self._http_client:
+        async with self._backend.running(), self.database, self._http_client:
             await self.history.migrate()
             self.vault.load()
             async with anyio.create_task_group() as group:
