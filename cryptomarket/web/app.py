@@ -29,7 +29,9 @@ from .known_parameters import KnownParameters
 from .pages.routes import FAVICON, PAGE_PARAMETERS, page_routes
 from .security import CrossOrigin, SecurityHeaders
 
-__all__ = ["web_app"]
+__all__ = ["STREAM_PATH", "web_app"]
+
+STREAM_PATH = "/sse/"
 
 DESCRIPTION = """Prices of the Deribit exchange, live and stored.
 
@@ -77,7 +79,7 @@ def web_app(
         app.include_router(person_router(persons))
     app.include_router(status_router(latest, health, statistics, wall))
     app.router.routes += [
-        Route("/sse/", stream),  # _StreamFirst answers it; this route redirects /sse to it
+        Route(STREAM_PATH, stream),  # _StreamFirst answers it; this route redirects /sse to it
         *health_routes(health),
         *routes,
         *page_routes(
@@ -100,7 +102,7 @@ def web_app(
             address=address_group,
         )
     inner = KnownParameters(inner, lambda: _known_parameters(app))
-    return _StreamFirst("/sse/", stream, SecurityHeaders(CrossOrigin(inner, allowed_origins)))
+    return _StreamFirst(STREAM_PATH, stream, SecurityHeaders(CrossOrigin(inner, allowed_origins)))
 
 
 def _known_parameters(app: FastAPI) -> Mapping[str, Collection[str]]:
