@@ -17,6 +17,7 @@ from ..errors import CryptomarketError, SettingsError, StartError
 from ..logs import configure_logs
 from ..settings import Settings, read_settings
 from . import history, persons, snapshot
+from .bench import bench
 from .conformance import conformance
 from .shared import Host, Json, OrderedCommand, Port, revealed, run_async
 
@@ -201,6 +202,7 @@ def migrate() -> None:
     print(f"{run_async(run)} is up to date")
 
 
+app.command()(bench)
 app.command()(conformance)
 app.command("rotate-keys")(persons.rotate_keys)
 app.add_typer(persons.persons, name="persons")
