@@ -80,6 +80,10 @@ COINS = {
 }
 
 
+#: The volatility indices, in percent points. The size of the moves keeps them between 30 and 90 for ever.
+VOLATILITIES = (Coin("btcdvol", 45.0, 2, 0.03), Coin("ethdvol", 58.0, 2, 0.03))
+
+
 def _indices() -> dict[str, SimulatedIndex]:
     found: list[SimulatedIndex] = []
     for coin in COINS.values():
@@ -94,6 +98,7 @@ def _indices() -> dict[str, SimulatedIndex]:
         SimulatedIndex("btc_eurr", btc, 1 / 1.16, 2),
         SimulatedIndex("eth_eurr", eth, 1 / 1.16, 2),
         SimulatedIndex("1000shib_usdc", COINS["shib"], 1000.0, 6),
+        *(SimulatedIndex(f"{volatility.name}_usdc", volatility, 1.0, 2) for volatility in VOLATILITIES),
     ]
     return {index.name: index for index in found}
 

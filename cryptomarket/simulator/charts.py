@@ -1,12 +1,10 @@
 """The history calls of the exchange, answered from the market: bars, averages and the volatility index."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 from .catalogue import DAY_MS, SimulatedInstrument
 from .market import SETTLEMENT_MS, Market
-from .random_walk import RandomWalk
 from .rpc_errors import invalid
 
 __all__ = ["RANGES", "RESOLUTIONS", "index_chart", "tradingview_chart", "volatility_index", "volatility_now"]
@@ -66,9 +64,8 @@ def tradingview_chart(
 
 
 def volatility_now(market: Market, coin: str, moment: int) -> float:
-    """The volatility index of a coin, in percent points."""
-    walk = RandomWalk(market.seed, f"dvol-{coin}", 0.05)
-    return round((39.0 if coin == "btc" else 58.0) * math.exp(walk.at(moment)), 2)
+    """The volatility index of a coin in percent points: the price of its index, live and past."""
+    return market.index_price(f"{coin}dvol_usdc", moment)
 
 
 def volatility_index(
