@@ -67,7 +67,7 @@ class ExchangeSession:
         self.exchange_status = ExchangeStatus()
         #: Whether a price arrived on this connection.
         self.prices_received = False
-        #: Whether this connection has done what it is for: a price arrived, or none is wanted and it could have.
+        #: Whether this connection has done what it is for: a price arrived, or none is configured and it could have.
         self.proved = False
         #: Set when the exchange announced the end of this connection; the close that follows carries no reason.
         self.terminated_by: ExchangeRefused | None = None
@@ -154,7 +154,7 @@ class ExchangeSession:
         self._liveness.frame_received(now)
         effects = self._handle_all(self.protocol.receive(text, now), now)
         if not self.proved:
-            idle = not self.subscriptions.tickers() and bool(self.subscriptions.confirmed())
+            idle = not self.subscriptions.configured and bool(self.subscriptions.confirmed())
             self.proved = self.prices_received or idle
         return effects
 
@@ -266,8 +266,8 @@ class ExchangeSession:
         return effects
 
     def resting_reason(self) -> str:
-        """Why the exchange may send no prices on purpose, empty when it announced nothing."""
-        return self.exchange_status.reason(self.subscriptions.tickers(), authenticated=self.login.authenticated)
+        """Why the exchange may send no configured prices on purpose, empty when it announced nothing."""
+        return self.exchange_status.reason(self.subscriptions.configured, authenticated=self.login.authenticated)
 
     def close(self) -> list[Effect]:
         """The connection is gone; the calls that still wait are returned as Lost."""

@@ -39,7 +39,7 @@ class UpstreamReporter:
     def connected(self, proved: bool, resting: str) -> None:
         """The connection is open; ``resting`` is the exchange's own reason to send no prices, or empty.
 
-        It is ``proved`` by prices, or by confirmed channels while no price is wanted.
+        It is ``proved`` by prices, or by confirmed channels where no ticker is configured.
         """
         if resting:
             self._change(UpstreamState.STALE, resting)

@@ -76,7 +76,7 @@ class LatestValues:
         entry.rhythm.beat(self._monotonic())
 
     def follow(self, added: frozenset[str], released: frozenset[str]) -> None:
-        """Keep the tickers added from now on; drop those released, so that their silence does not count as stale."""
+        """Keep the tickers added from now on; drop those released."""
         self._followed = (self._followed | added) - released
         for ticker in released:
             self._entries.pop(ticker, None)
@@ -96,12 +96,13 @@ class LatestValues:
         }
 
     def silent(self) -> list[str]:
-        """The stale tickers: overdue by their own rhythm, or configured, not refused and without a first tick.
+        """The stale tickers among the configured: overdue by their own rhythm, or not refused and without a first tick.
 
-        Those that the exchange does not offer are none, unless it offers none of the configured ones.
+        Of others only `ages` tell: what one stream wants must not change the state of all. Those that the exchange does
+        not offer are none, unless it offers none of the configured ones.
         """
         now = self._monotonic()
-        overdue = [ticker for ticker, entry in self._entries.items() if entry.rhythm.overdue(now)]
+        overdue = [t for t in self.tickers if t in self._entries and self._entries[t].rhythm.overdue(now)]
         if now - self._connection_changed > Rhythm().limit:
             overdue += [t for t in self.tickers if t not in self._entries and t not in self._refused]
         if overdue and any(map(self._listed, self.tickers)):
@@ -109,7 +110,7 @@ class LatestValues:
         return overdue
 
     def upstream(self) -> Upstream:
-        """The state to publish: that of the connection, or ``stale`` while it is live and a ticker is silent."""
+        """The state to publish: that of the connection, or ``stale`` while it is live and one is silent."""
         connection = self._connection
         state, reason = connection.state, connection.reason
         if state is UpstreamState.LIVE and (silent := self.silent()):

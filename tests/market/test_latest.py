@@ -111,3 +111,14 @@ def test_the_silence_of_a_released_ticker_is_not_stale(latest: LatestValues, clo
     arrive(latest, clock, "btc_usd", "eth_usd", seconds=8)
     assert latest.upstream().state is UpstreamState.LIVE
     assert latest.tick("btc_usd") is not None
+
+
+def test_d4_what_only_streams_want_changes_no_state(clock: Clock) -> None:
+    """A silent ticker that one stream asked for has an age; with no configured ticker, connected is live."""
+    latest = LatestValues([], monotonic=clock, wall=clock)
+    latest.on_message(Upstream(UpstreamState.LIVE, 1_000_000))
+    latest.follow(frozenset({"sol_usdc"}), frozenset())
+    arrive(latest, clock, "sol_usdc")
+    clock.now += 60
+    assert latest.upstream().state is UpstreamState.LIVE
+    assert latest.ages() == {"sol_usdc": 60_000}
