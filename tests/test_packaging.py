@@ -186,15 +186,26 @@ def test_the_wheel_contains_nothing_else(wheel_file: zipfile.ZipFile) -> None:
     assert unexpected == []
 
 
-def test_the_wheel_starts_by_itself(wheel_file: zipfile.ZipFile, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--help"], 0, "serve"),
+        (["conformance", "http://127.0.0.1:9/sse/"], 1, "no server answers"),
+        (["bench", "--help"], 0, "--streams"),
+    ],
+    ids=["help", "conformance", "bench"],
+)
+def test_the_wheel_runs_by_itself(
+    wheel_file: zipfile.ZipFile, tmp_path: Path, arguments: list[str], code: int, said: str
+) -> None:
     """The command works from the unpacked wheel without the source tree."""
     wheel_file.extractall(tmp_path)
-    code = "import cryptomarket, cryptomarket.cli as cli; print(cryptomarket.__file__, flush=True); cli.main()"
+    program = "import cryptomarket, cryptomarket.cli as cli; print(cryptomarket.__file__, flush=True); cli.main()"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", code, "--help"]
+    command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     assert done.stdout.startswith(str(tmp_path))
-    assert "serve" in done.stdout
+    assert said in done.stdout + done.stderr

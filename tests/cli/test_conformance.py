@@ -1,11 +1,15 @@
 """`cryptomarket conformance` as a program: its lines and exit codes."""
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.peers import Absent
+from tests.benchmarks.peers import running as running_peer
 from tests.conformance.faulty_server import StreamServer, running
+from tests.deribit.proxies import authority
 from tests.processes import run_program, running_program
 
 pytestmark = pytest.mark.system
@@ -44,3 +48,30 @@ async def test_nobody_at_the_address_is_one_line_and_exit_code_1(tmp_path: Path)
     code, _, log = await run_program(tmp_path, "conformance", "127.0.0.1:8000/sse/")
     assert code == 2
     assert "Traceback" not in log
+
+
+async def test_a_stream_with_tls_is_examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every row holds over TLS when the authority is trusted; otherwise the sentence names the certificate."""
+    context, public = authority(tmp_path)
+    async with running(StreamServer(), context) as address:
+        code, _, log = await run_program(tmp_path, "conformance", address, "--seconds", "1")
+        assert code == 1
+        assert "CERTIFICATE_VERIFY_FAILED" in log
+        monkeypatch.setenv("SSL_CERT_FILE", public)
+        code, out, log = await run_program(tmp_path, "conformance", address, "--seconds", "1")
+    assert (code, log) == (0, ""), out
+
+
+async def test_better_sse_fails_only_where_it_differs(tmp_path: Path) -> None:
+    """Another program's server holds all rows but one: it never answers HEAD."""
+    with contextlib.ExitStack() as stack:
+        try:
+            peer = stack.enter_context(running_peer("better-sse"))
+        except Absent as exc:
+            pytest.skip(str(exc))
+        peer.rate(20)
+        address = f"http://127.0.0.1:{peer.port}/"
+        code, out, _ = await run_program(tmp_path, "conformance", address, "--seconds", "1", "--json")
+    assert code == 1
+    failed = [row["name"] for row in map(json.loads, out.splitlines()) if row["ok"] is False]
+    assert failed == ["HEAD is answered as GET, or refused"]

@@ -1,6 +1,7 @@
 """A small server of event streams, written on sockets, in which each fault can be planted."""
 
 import contextlib
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
+from anyio.streams.tls import TLSListener
 
 __all__ = ["StreamServer", "running"]
 
@@ -117,10 +119,12 @@ class StreamServer:
 
 
 @contextlib.asynccontextmanager
-async def running(server: StreamServer) -> AsyncIterator[str]:
-    """Serve on a free port; yields the address of the stream."""
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+async def running(server: StreamServer, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Serve on a free port, with TLS if there is a context; yields the address of the stream."""
+    tcp = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    listener = TLSListener(tcp, context, standard_compatible=False) if context else tcp
+    port = tcp.extra(SocketAttribute.local_port)
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, server.handle)
-        yield f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}/sse/?timer=0"
+        yield f"{'https' if context else 'http'}://127.0.0.1:{port}/sse/?timer=0"
         tasks.cancel_scope.cancel()
