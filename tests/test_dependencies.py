@@ -60,7 +60,7 @@ def imported(folder: str) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "names", "optional"),
     [
-        ("cryptomarket", declared(), declared("celery", "parquet") | {"kombu"}),  # kombu comes with celery
+        ("cryptomarket", declared(), declared("celery", "parquet") | {"kombu", "click"}),  # they come with celery
         ("tests", declared("test"), declared()),
     ],
 )

@@ -34,6 +34,7 @@ COMMANDS = {
     "bench",
     "bench-bus",
     "bench-scale",
+    "bench-logins",
     "fuzz",
     "chaos",
     "audit",
