@@ -51,7 +51,7 @@ def serving(app: Any, http: Any, drain: Callable[[], Any]) -> Server:
 async def ours(port: int, http: Any, max_streams: int = 100_000) -> None:
     """Serve the whole application of the gateway, with ticks from a local bus."""
     latest = LatestValues([EVENT], monotonic=time.monotonic, wall=time.time)
-    manager = ServerSSEManager(EVENT, "connection", latest=latest)
+    manager = ServerSSEManager(EVENT, "connection", latest=latest, drain_seconds=None)
     endpoint = StreamEndpoint(
         manager,
         known=lambda _: False,
