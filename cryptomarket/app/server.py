@@ -62,14 +62,14 @@ def streams_allowed() -> int:
 def http_protocol() -> Any:
     """The value for uvicorn's ``http``: HandoverProtocol, or "auto" where the installed uvicorn does not support it.
 
-    Without it streams work as on any ASGI server and use more memory; the log has a warning.
+    Without it streams work as on any ASGI server and use more memory; the log has a warning with the reason.
     """
     try:
         protocol = importlib.import_module(".uvicorn_protocol", __package__)
         if protocol.supported():
             return protocol.HandoverProtocol
         reason = "uvicorn's internal names have changed"
-    except ImportError as exc:
+    except (ImportError, AttributeError, TypeError) as exc:  # a library is missing, or a class has another shape
         reason = str(exc)
     log.warning("socket handover unavailable, streams stay ASGI responses", reason=reason, uvicorn=uvicorn.__version__)
     return "auto"

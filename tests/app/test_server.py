@@ -1,10 +1,15 @@
-"""The listening socket of the server."""
+"""The listening socket of the server, and whether it hands connections over."""
 
 import socket
+import sys
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from cryptomarket.app.server import UNACKNOWLEDGED_MS, bound_socket
+from cryptomarket.app.server import UNACKNOWLEDGED_MS, bound_socket, http_protocol
+from cryptomarket.app.uvicorn_protocol import HandoverProtocol
 from cryptomarket.errors import StartError
 
 
@@ -36,3 +41,35 @@ def test_accepted_connections_have_a_timeout_for_unacknowledged_data() -> None:
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == UNACKNOWLEDGED_MS
+
+
+def test_connections_are_handed_over() -> None:
+    """The installed uvicorn has everything that the handover uses, and nothing is logged."""
+    with capture_logs() as logs:
+        assert http_protocol() is HandoverProtocol
+    assert logs == []
+
+
+@pytest.mark.parametrize("cause", ["no httptools", "another method", "another cycle", "no Python function"])
+def test_a_server_that_cannot_hand_over_says_why(monkeypatch: pytest.MonkeyPatch, cause: str) -> None:
+    """uvicorn's own protocol serves the streams, and a warning has the reason and the version of uvicorn."""
+
+    def without_names(self: Any) -> None: ...
+
+    if cause == "no httptools":
+        monkeypatch.delitem(sys.modules, "cryptomarket.app.uvicorn_protocol")
+        monkeypatch.delitem(sys.modules, "uvicorn.protocols.http.httptools_impl")
+        monkeypatch.setitem(sys.modules, "httptools", None)
+    elif cause == "another method":
+        monkeypatch.delattr(HttpToolsProtocol, "on_headers_complete")
+    elif cause == "another cycle":
+        monkeypatch.setattr(RequestResponseCycle, "__init__", without_names)
+    else:
+        monkeypatch.setattr(RequestResponseCycle, "__init__", object.__init__)
+    with capture_logs() as logs:
+        assert http_protocol() == "auto"
+    (line,) = logs
+    assert line["event"] == "socket handover unavailable, streams stay ASGI responses"
+    assert line["log_level"] == "warning"
+    assert line["reason"]
+    assert line["uvicorn"]

@@ -8,10 +8,8 @@ from typing import Any
 
 import anyio
 import pytest
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from cryptomarket.app import server
-from cryptomarket.app import uvicorn_protocol as handover
 from cryptomarket.app.uvicorn_protocol import HandoverProtocol
 from cryptomarket.model import Gap, Upstream, UpstreamState
 from cryptomarket.stream.sinks.socket import SocketSink
@@ -161,11 +159,3 @@ async def test_a_stream_that_ends_before_its_connection_is_handed_over_is_ended(
     sink.attach(transport, b"head")
     assert transport.written == [b"headfirstfarewell0\r\n\r\n", b"closed"]
     assert repr(sink) == "<SocketSink ended>"
-
-
-def test_an_unexpected_uvicorn_is_served_by_its_own_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server starts without the extension and logs a warning."""
-    assert server.http_protocol() is HandoverProtocol
-    monkeypatch.delattr(HttpToolsProtocol, "on_headers_complete")
-    assert not handover.supported()
-    assert server.http_protocol() == "auto"
