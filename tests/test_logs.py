@@ -63,3 +63,20 @@ def test_each_json_line_names_its_node() -> None:
     structlog.get_logger("cryptomarket.test").info("ours")
     logging.getLogger("uvicorn.error").warning("theirs")
     assert [json.loads(line)["node"] for line in out.getvalue().splitlines()] == ["n1", "n1"]
+
+
+def test_loggers_of_the_server_stay_as_they_are() -> None:
+    """Under another server its own lines go where its options send them."""
+    out, theirs = io.StringIO(), io.StringIO()
+    server, error = logging.getLogger("uvicorn"), logging.getLogger("uvicorn.error")
+    before = (server.handlers, server.propagate, error.level)
+    server.handlers, server.propagate = [logging.StreamHandler(theirs)], False
+    error.setLevel(logging.INFO)
+    try:
+        configure_logs(stream=out, keep=("uvicorn", "uvicorn.error"))
+        error.info("running on an address")
+    finally:
+        server.handlers, server.propagate = before[:2]
+        error.setLevel(before[2])
+    assert theirs.getvalue() == "running on an address\n"
+    assert out.getvalue() == ""
