@@ -67,7 +67,8 @@ class RedisCache:
 
     async def take(self, name: str) -> bytes | None:
         """See Cache."""
-        value: bytes | None = await self._do(lambda: self._redis.getdel(name))
+        # Repeated at worst after the value was deleted: then nobody receives it, as when it expires.
+        value: bytes | None = await self._do(lambda: self._redis.getdel(name), repeat=True)
         return value
 
     async def swap(self, name: str, old: bytes, new: bytes | None, seconds: float | None = None) -> bool:
