@@ -36,8 +36,8 @@ async def examine(
 ) -> AsyncIterator[Finding]:
     """Yield the rows of the stream at the address, listening to it for some seconds.
 
-    A longer pause than ``silence_seconds`` is a fault; it is judged when listening for as long. Everything together
-    takes at most a minute more, however the server behaves. Raises CryptomarketError when nobody answers.
+    A longer pause than ``silence_seconds`` is a fault; it is judged when listening for as long. Everything else
+    takes at most 80 seconds more, however the server behaves. Raises CryptomarketError when nobody answers.
     """
     async with new_client() as client:
         try:

@@ -129,7 +129,7 @@ def rows() -> dict[str, list[Finding]]:
     found: dict[str, list[Finding]] = {}
 
     async def all_of_them() -> None:
-        limiter = anyio.CapacityLimiter(8)
+        limiter = anyio.CapacityLimiter(16)
 
         async def one(name: str) -> None:
             async with limiter:
