@@ -27,7 +27,7 @@ def snapshot(
     """
     from ..database.engine import Database
     from ..deribit.http_client import HttpClient
-    from ..history.snapshot import Snapshot, take_snapshot
+    from ..history.snapshot import TRY_SECONDS, Snapshot, take_snapshot
     from ..history.writer import HistoryWriter
 
     settings = read_settings()
@@ -38,7 +38,12 @@ def snapshot(
         proxy = revealed(settings.deribit_proxy)
         async with (
             Database(revealed(settings.database_url) or "", pooled=False) as database,
-            HttpClient(settings.deribit_http_url, proxy=proxy, ca_file=settings.deribit_ca_file) as exchange,
+            HttpClient(
+                settings.deribit_http_url,
+                proxy=proxy,
+                ca_file=settings.deribit_ca_file,
+                timeout_seconds=TRY_SECONDS,
+            ) as exchange,
         ):
             writer = HistoryWriter(database, settings.snapshot_interval)
             await writer.migrate()

@@ -20,12 +20,14 @@ from .intervals import MissingReasons
 from .slots import slot_price
 from .writer import HistoryWriter, insert_missing
 
-__all__ = ["PriceSource", "Snapshot", "take_snapshot"]
+__all__ = ["TRY_SECONDS", "PriceSource", "Snapshot", "take_snapshot"]
 
 #: Requests that wait for their answer at once: more than the exchange answers while the next ones wait for credits.
 AT_ONCE = 16
 #: How long a snapshot may take: for the slowest answer, and for the credits of each ticker.
 ANSWER_SECONDS, TICKER_SECONDS = 30.0, 0.2
+#: The time-out of one request that leaves time for a second and a third.
+TRY_SECONDS = 10.0
 
 
 class PriceSource(Protocol):

@@ -10,7 +10,7 @@ from ...cluster.redis.wanted import read_wanted
 from ...database.engine import Database
 from ...deribit.http_client import HttpClient
 from ...errors import CacheUnavailable, DatabaseUnavailable, ExchangeUnreachable
-from ...history.snapshot import take_snapshot
+from ...history.snapshot import TRY_SECONDS, take_snapshot
 from ...history.writer import HistoryWriter
 from . import SNAPSHOT, settings
 
@@ -43,7 +43,12 @@ async def _store_snapshot(tickers: Sequence[str] | None) -> int:
     proxy = settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None
     async with (
         Database(settings.database_url.get_secret_value(), pooled=False) as database,
-        HttpClient(settings.deribit_http_url, proxy=proxy, ca_file=settings.deribit_ca_file) as exchange,
+        HttpClient(
+            settings.deribit_http_url,
+            proxy=proxy,
+            ca_file=settings.deribit_ca_file,
+            timeout_seconds=TRY_SECONDS,
+        ) as exchange,
     ):
         writer = HistoryWriter(database, settings.snapshot_interval)
         await writer.migrate()
