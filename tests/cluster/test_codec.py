@@ -13,7 +13,7 @@ from cryptomarket.cluster.redis.codec import (
     encode_batch,
     encode_tick,
 )
-from cryptomarket.model import Gap, Message, SessionChanged, Tick, Upstream, UpstreamState
+from cryptomarket.model import Gap, LoginsWaiting, Message, SessionChanged, Tick, Upstream, UpstreamState, WaitingLogin
 
 prices = st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**9), max_value=10**9)
 ticks = st.builds(
@@ -32,7 +32,11 @@ upstreams = st.builds(Upstream, st.sampled_from(UpstreamState), st.integers(0, 2
 notifications = st.builds(
     SessionChanged, st.lists(st.text(max_size=8), max_size=3).map(tuple), st.text(max_size=8), st.text(max_size=20)
 )
-messages = ticks | upstreams | notifications | st.builds(Gap, st.text(max_size=12))
+waiting = st.builds(
+    WaitingLogin, st.text(max_size=8), st.text(max_size=8), st.integers(1, 999), st.integers(0, 99), st.floats(0, 99)
+)
+queues = st.builds(LoginsWaiting, st.lists(waiting, max_size=3).map(tuple))
+messages = ticks | upstreams | notifications | queues | st.builds(Gap, st.text(max_size=12))
 
 
 @given(st.lists(messages, max_size=8), st.integers(0, 2**31), st.lists(st.text(max_size=8), max_size=3))
@@ -59,7 +63,9 @@ def test_the_bytes_of_a_batch_stay_the_same() -> None:
         Upstream(UpstreamState.LIVE, 5, "why"),
         Gap("x"),
         SessionChanged(("s",), "person", "r"),
+        LoginsWaiting((WaitingLogin("l", "s", 8, 2, 14.5),)),
     ]
     assert encode_batch(Batch("n", 2, 3, ("sol_usd",), published, ("n",))) == (
-        b'["n",2,3,["sol_usd"],[["u","live",5,"why"],["g","x","refused"],["n",["s"],"person","r"]],["n"]]'
+        b'["n",2,3,["sol_usd"],[["u","live",5,"why"],["g","x","refused"],["n",["s"],"person","r"],'
+        b'["w",[["l","s",8,2,14.5]]]],["n"]]'
     )
