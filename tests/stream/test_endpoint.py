@@ -69,8 +69,8 @@ async def test_d10_an_unknown_or_repeated_parameter_is_refused(
     """It is named before the stream starts, with what is known."""
     async with serving() as site:
         answer = await site.get(f"/sse/?{query}")
+        assert answer.status == 422
         body = await answer.to_end()
-    assert answer.status == 422
     assert f'"parameter":"{parameter}"'.encode() in body
     assert says.encode() in body
     assert len(site.manager) == 0
@@ -145,6 +145,17 @@ async def test_last_event_id_resumes_an_immediate_stream(serving: Serving) -> No
     assert resumed.prices() == [2, 3]
     assert foreign.events[0].json == {"kind": "gap", "from": "caf\xe9", "reason": "unknown"}
     assert foreign.prices() == [3]
+
+
+async def test_the_last_event_id_may_be_a_parameter(serving: Serving) -> None:
+    """Polyfills of EventSource cannot send headers; the header counts first."""
+    async with serving() as site:
+        site.publish(1, 2, 3)
+        resumed = await site.get("/sse/?timer=0&channels=btc_usd&lastEventId=7-1")
+        both = await site.get("/sse/?timer=0&channels=btc_usd&lastEventId=7-1", Last_Event_ID="7-2")
+        await resumed.until(3)
+        await both.until(2)
+    assert (resumed.prices(), both.prices()) == ([2, 3], [3])
 
 
 async def test_head_is_answered_without_a_stream(serving: Serving) -> None:
