@@ -229,7 +229,7 @@ class Leader:
         return {"login": login_check(self._client)} if self._has_key else {}
 
     async def finish(self) -> None:
-        """See Role: logins in progress, whose secrets are no longer stored."""
+        """See Role: logins whose secrets are no longer stored, and renewals, which replace tokens at the exchange."""
         await self._worker.finish()
 
     async def _call(self, method: str, params: Mapping[str, Any]) -> Raw:

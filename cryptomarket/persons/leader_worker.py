@@ -79,5 +79,7 @@ class LeaderWorker:
             task_status.started()
 
     async def finish(self) -> None:
-        """Begin no more logins and wait for those in progress; bounded in time."""
-        await self._logins.finish()
+        """Begin no more logins and renewals, and wait for those in progress; bounded in time."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._logins.finish)
+            tasks.start_soon(self._renewal.finish)

@@ -36,6 +36,8 @@ NARROW_ATTEMPTS = 3
 NARROW_SECONDS = 1.0
 #: The delay before new tokens are written again to a cache that does not answer.
 STORE_SECONDS = 0.5
+#: How long a node that stops waits for renewals under way.
+FINISH_SECONDS = 2.0
 #: The longest interval between looks at due tokens: the clock of the machine may be set.
 LONGEST_WAIT_SECONDS = 60.0
 
@@ -79,6 +81,9 @@ class TokenRenewal:
         self._failures: dict[str, int] = {}
         self._locks: dict[str, anyio.Lock] = {}
         self._wake_up = anyio.Event()
+        self._under_way = 0
+        self._idle = anyio.Event()
+        self._finishing = False
         self.refreshed = 0
         self.failed = 0
         self.widened = 0
@@ -110,6 +115,8 @@ class TokenRenewal:
                 self._start_due(tasks)
                 moments = [*self._due.values(), *(moment for moment, _ in self._late.values())]
                 wait = min(moments, default=math.inf) - self._wall()
+                if self._finishing:
+                    wait = math.inf
                 with anyio.move_on_after(max(0.0, min(wait, self._longest_wait_seconds))):
                     await self._wake_up.wait()
 
@@ -123,7 +130,17 @@ class TokenRenewal:
             except CacheUnavailable:  # reported by those whose request failed
                 await anyio.sleep(STORE_SECONDS)
 
+    async def finish(self) -> None:
+        """Start no further renewals; wait for those under way, whose answers replace the tokens at the exchange."""
+        self._finishing = True
+        self._idle = anyio.Event()
+        if self._under_way:
+            with anyio.move_on_after(FINISH_SECONDS):
+                await self._idle.wait()
+
     def _start_due(self, tasks: TaskGroup) -> None:
+        if self._finishing:
+            return
         now = self._wall()
         for person_id in [one for one, due in self._due.items() if due <= now]:
             self._due[person_id] = math.inf
@@ -166,8 +183,9 @@ class TokenRenewal:
             life = found.tokens_expire_at - issued
             self._late[person.person_id] = issued + (min(LATE_SECONDS, life / 2) if life > 0 else LATE_SECONDS), found
             self._wake_up.set()
+            self._under_way += 1
             try:
-                grant = await self._grant(found)
+                return await self._store(found, await self._grant(found), issued)
             except LoginEnded as exc:
                 await self.end(found, str(exc))
                 return None
@@ -175,8 +193,10 @@ class TokenRenewal:
                 await self._fail(found, str(exc))
                 raise
             finally:
+                self._under_way -= 1
+                if not self._under_way:
+                    self._idle.set()
                 self._late.pop(person.person_id, None)
-            return await self._store(found, grant, issued)
 
     async def _grant(self, person: Person) -> Grant:
         """Return new tokens. Raises LoginEnded, or ExchangeError while the old pair may live."""

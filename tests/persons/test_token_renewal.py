@@ -246,6 +246,32 @@ async def test_a_renewal_whose_answer_was_lost_ends_the_login() -> None:
         assert [one.kind for one in leader.published] == ["person", "person", "logged_out"]
 
 
+async def test_a_leader_that_stops_finishes_its_renewals() -> None:
+    """It starts no further one, and takes the answer of the one under way."""
+    async with leading() as leader:
+        answer, call = anyio.Event(), leader.exchange.__call__
+
+        async def slow(method: str, params: Any) -> msgspec.Raw:
+            raw = await call(method, params)
+            await answer.wait()
+            return raw
+
+        leader.renewal._call = slow
+        leader.clock.now += 721
+        async with anyio.create_task_group() as tasks:
+            with anyio.fail_after(10):
+                while not leader.renewal._under_way:
+                    await anyio.sleep(0.001)
+            tasks.start_soon(leader.worker.finish)
+            await anyio.sleep(0.02)
+            answer.set()
+        token = (await leader.person()).tokens.access
+        assert leader.exchange.exchange.state.accounts.grant_of(token, None)
+        leader.clock.now += 721
+        await anyio.sleep(0.05)
+        assert leader.worker.statistics().refreshed == 1
+
+
 async def test_new_tokens_wait_for_a_cache_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """The exchange has replaced the old pair, so they are stored when the cache is back."""
     async with leading() as leader:
@@ -368,13 +394,13 @@ async def test_a_change_without_a_message_reaches_the_page() -> None:
 
 async def test_d1_an_open_page_stays_logged_in_beyond_the_life_of_its_tokens(tmp_path: Path) -> None:
     """Over real sockets: the account can be read for several lives, and who is logged in agrees with it."""
-    lives = {"switches": Switches(session_expires_in=3)}
+    lives = {"switches": Switches(session_expires_in=2)}
     async with running_persons(tmp_path, exchange=lives) as site:
         browser: Browser = await site.browser()
         async with browser.stream() as tab:
             await browser.log_in(ADA)
             shown = await connection_event(tab, "person")
-            until = time.monotonic() + 9
+            until = time.monotonic() + 5
             while time.monotonic() < until:
                 account, me = await browser.client.get("/api/v1/persons/me/account"), await browser.me()
                 assert (account.status_code, me.status_code) == (200, 200)
