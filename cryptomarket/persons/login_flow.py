@@ -108,7 +108,9 @@ class LoginFlow:
     def _announce(self, person: Person, session: str) -> None:
         for notify in self._on_login:
             notify(person)
-        self._publish(SessionChanged((session,), PERSON_CHANGED))
+        # The other sessions of the person share its new tokens, and its end.
+        others = tuple(one for one in person.sessions if one != session)
+        self._publish(SessionChanged((session, *others), PERSON_CHANGED))
 
     async def _done_before(self, request: LoginRequest) -> Person | None:
         """The person whom this very login logged in: a request may arrive again when its reply was lost."""

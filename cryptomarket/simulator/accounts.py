@@ -229,14 +229,16 @@ class Accounts:
             raise RpcError(12003)
 
     def _renew(self, params: dict[str, Any], connection: object) -> IssuedGrant:
-        """A new pair for the same session; without a scope the rights stay, with one the key's rights limit it."""
+        """A new pair for the same session; the key's rights limit the scope that is requested."""
         grant = self._of_refresh(_text(params, "refresh_token"), connection)
         account = self._account_of(grant)
-        requested = params.get("scope")
-        scope = _in_session(str(requested), grant.session) if requested else kept(grant.scope, session=grant.session)
+        requested = str(params.get("scope") or "")
+        scope = _in_session(requested, grant.session)
         if self.widened_refreshes:
             self.widened_refreshes -= 1
             scope = _in_session(account.scope, grant.session)
+        elif not requested and self._switches.refresh_keeps_scope:
+            scope = kept(grant.scope, session=grant.session)
         self.end(grant)  # the previous pair is invalid from now on
         return self._grant(account, scope, connection)
 

@@ -22,6 +22,8 @@ class Switches:
     connection_logins_count: bool = False
     #: Life of a token of scope ``session:NAME``, in seconds (a year is recorded for ``connection``).
     session_expires_in: int = 31_536_000
+    #: Whether a refresh without a scope keeps the old one, or is granted all rights of the key.
+    refresh_keeps_scope: bool = True
     #: Whether an answer to a login with session scope has ``sid``.
     sid: bool = False
     #: The code of a call that the token's scope does not cover: 13021 or 13403.

@@ -21,6 +21,7 @@ OTHERWISE = (
     "adopts_last_login=false",
     "connection_logins_count=true",
     "session_expires_in=900",
+    "refresh_keeps_scope=false",
     "sid=true",
     "missing_scope_code=13403",
     "stale_signature_code=13009",

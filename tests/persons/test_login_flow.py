@@ -107,6 +107,7 @@ async def test_a_second_person_in_a_browser_replaces_the_first(tmp_path: Path) -
             await connection_event(one, "person")
             await work.log_in(ADA)
             await connection_event(two, "person")
+            await connection_event(one, "person")  # the log-in extended ada's login there too
             await home.log_in(BOB)
             assert (await connection_event(one, "person"))["username"] == "bob"
             assert (await work.me()).json()["username"] == "ada"

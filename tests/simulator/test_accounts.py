@@ -9,7 +9,7 @@ from cryptomarket.simulator.accounts import Accounts, SimulatedAccount
 from cryptomarket.simulator.exchange import running_exchange
 from cryptomarket.simulator.http import sign
 from cryptomarket.simulator.rpc_errors import RpcError
-from cryptomarket.simulator.scopes import granted
+from cryptomarket.simulator.scopes import FULL, granted
 from cryptomarket.simulator.switches import Switches
 
 from .client import connected
@@ -120,6 +120,10 @@ def test_d1_a_renewal_keeps_the_rights_of_its_login() -> None:
         assert renewed.scope == {"account:read", "session:me", "expires:900", "mainaccount"}
         assert (renewed.session, renewed.expires_in) == ("me", 900)
         grant = renewed
+    other = World(refresh_keeps_scope=False)
+    wide = other.accounts.authenticate(KEY | {"scope": scope}, "a")
+    wide = other.accounts.authenticate({"grant_type": "refresh_token", "refresh_token": wide.refresh}, "a")
+    assert wide.scope == {*FULL.split(), "session:me", "mainaccount"}
     world.accounts.narrow("AMANDA", "trade:read")
     assert world.accounts.grant_of(grant.access, "a").may("account:read")
     renewed = world.accounts.authenticate({"grant_type": "refresh_token", "refresh_token": grant.refresh}, "a")
