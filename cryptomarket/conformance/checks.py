@@ -3,6 +3,7 @@
 A row names what must hold. It is skipped where the stream has nothing to judge it by.
 """
 
+import functools
 import itertools
 import random
 import re
@@ -10,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .eventsource import EventSourceParser, MessageEvent
+from .eventsource import LINE_END, EventSourceParser, MessageEvent
 from .reading import StreamReading
 
 __all__ = ["Finding", "StreamText", "body_rows", "equal_rows", "head_rows", "origin_rows", "resume_rows", "skipped"]
@@ -25,7 +26,6 @@ FIELDS = {"", "event", "data", "id", "retry"}
 
 #: Not allowed in a header without a preflight: https://fetch.spec.whatwg.org/#cors-unsafe-request-header-byte
 UNSAFE = re.compile(r'[\x00-\x08\x0a-\x1f"():<>?@\[\\\]{}\x7f]')
-LINE_END = re.compile("\r\n|\n|\r")
 BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 #: An id of numbers, such as 7-20519.
 NUMBERS = re.compile(r"[0-9]+(?:[-:.][0-9]+)*")
@@ -58,15 +58,13 @@ class StreamText:
                 self.blocks[-1].append((name, value.removeprefix(" ")))
             elif self.blocks[-1]:
                 self.blocks.append([])
-        parser = EventSourceParser(strict=False)
-        self.events: list[MessageEvent] = parser.receive(self.bytes)
-        self.last_event_id = parser.last_event_id
+        self.events: list[MessageEvent] = EventSourceParser(strict=False).receive(self.bytes)
 
     def values(self, name: str) -> list[str]:
         """The values of a field, in order."""
         return [value for block in self.blocks for key, value in block if key == name]
 
-    @property
+    @functools.cached_property
     def identified(self) -> list[tuple[str, str, str]]:
         """The id, type and data of each event that has an id of its own."""
         found = []
@@ -77,12 +75,12 @@ class StreamText:
                 found.append((fields["id"], fields.get("event", ""), data))
         return found
 
-    @property
+    @functools.cached_property
     def ids(self) -> list[str]:
         """The ids of these events, in order."""
         return [one for one, _, _ in self.identified]
 
-    @property
+    @functools.cached_property
     def superseded(self) -> list[str]:
         """The ids of the events after which another one of their type came."""
         newest = {kind: one for one, kind, _ in self.identified}
@@ -157,7 +155,7 @@ def _cut(body: bytes) -> list[MessageEvent]:
     draw, parser, at = random.Random(1), EventSourceParser(strict=False), 0  # noqa: S311 - no secret
     events: list[MessageEvent] = []
     while at < len(body):
-        size = draw.choice((1, 2, 3, 50))
+        size = draw.choice((1, 2, 3, 50, 2000))
         events += parser.receive(body[at : at + size])
         at += size
     return events
@@ -218,13 +216,15 @@ def resume_rows(first: StreamReading, again: StreamReading) -> Iterator[Finding]
     at = stream.ids.index(stream.resume_id)
     old = set(stream.superseded)
     # The newest value of a type may come again: a server need not keep events to be right.
-    repeated = [one for one in received if one in stream.ids[: at + 1] and one in old]
+    known = old.intersection(stream.ids[: at + 1])
+    repeated = [one for one in received if one in known]
     yield Finding("a resume repeats no event", not repeated, f"{repeated[0]!r} again" if repeated else "")
     row, due = "a resume sends all that was missed", stream.ids[at + 1 :]
-    if not any(one in old for one in received):
+    if old.isdisjoint(received):
         yield skipped(row, "the newest values only")
         return
-    missing = [one for one in due if one not in received]
+    sent = set(received)
+    missing = [one for one in due if one not in sent]
     yield Finding(row, not missing, f"without {missing[0]!r}" if missing else f"{len(due)} events")
 
 

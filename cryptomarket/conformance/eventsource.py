@@ -5,10 +5,13 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-inte
 
 import codecs
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["EventSourceParser", "MessageEvent", "parse"]
+__all__ = ["LINE_END", "EventSourceParser", "MessageEvent", "parse"]
+
+LINE_END = re.compile("\r\n|\n|\r")
 
 
 @dataclass(frozen=True)
@@ -57,27 +60,9 @@ class EventSourceParser:
         if text and self._after_cr:
             self._after_cr = False
             text = text.removeprefix("\n")
-        self._text += text
-        events: list[MessageEvent] = []
-        while (line := self._line()) is not None:
-            event = self._interpret(line)
-            if event is not None:
-                events.append(event)
-        return events
-
-    def _line(self) -> str | None:
-        ends = [i for i in (self._text.find("\r"), self._text.find("\n")) if i >= 0]
-        if not ends:
-            return None
-        end = min(ends)
-        line, rest = self._text[:end], self._text[end + 1 :]
-        if self._text[end] == "\r":
-            if rest.startswith("\n"):
-                rest = rest[1:]
-            elif not rest:
-                self._after_cr = True
-        self._text = rest
-        return line
+        *lines, self._text = LINE_END.split(self._text + text)
+        self._after_cr = self._after_cr or text.endswith("\r")
+        return [event for line in lines if (event := self._interpret(line)) is not None]
 
     def _interpret(self, line: str) -> MessageEvent | None:
         if line == "":

@@ -16,6 +16,7 @@ from cryptomarket.conformance.eventsource import EventSourceParser, MessageEvent
         (b"\xef\xbb\xbfdata: bom\r\revent: a\rdata: b\r\n\r\n", [("message", "bom", ""), ("a", "b", "")]),
         (b"id: 1\0\ndata: x\n\nid: 7-1\n\ndata: y\n\n", [("message", "x", ""), ("message", "y", "7-1")]),
         (b"data: unfinished\n", []),
+        (b"data: a\r\n\ndata: b\n\r\n", [("message", "a", ""), ("message", "b", "")]),
     ],
 )  # fmt: skip
 def test_parses_the_examples_of_the_specification(stream: bytes, events: list[tuple[str, str, str]]) -> None:
