@@ -157,9 +157,10 @@ class WaitingLogins:
                 with anyio.move_on_after(LOGIN_SECONDS) as scope:
                     await self._log_in(request)
                 await self._end(request, NO_ANSWER if scope.cancelled_caught else "")
-                if not self._line:
-                    self._ends.clear()  # the pace of an empty line is that of its logins
-                self._ends.append(self._monotonic())
+                if self._line:
+                    self._ends.append(self._monotonic())
+                else:
+                    self._ends.clear()  # later ends would be those of another crowd
             await self._arrived.wait()
 
     async def _end(self, request: LoginRequest, reason: str) -> None:

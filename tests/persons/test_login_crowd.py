@@ -57,7 +57,12 @@ class Line:
         self.published: list[LoginsWaiting] = []
         self.secrets = LoginSecrets(MemoryCache(), Vault(lambda: (key,), wall=self.clock))
         self.logins = WaitingLogins(
-            self.flow.log_in, self.flow.refuse, self.secrets, publish=self.published.append, wall=self.clock
+            self.flow.log_in,
+            self.flow.refuse,
+            self.secrets,
+            publish=self.published.append,
+            monotonic=self.clock,
+            wall=self.clock,
         )
 
     def requests(self, count: int, spread: float = 0.0) -> list[LoginRequest]:
@@ -91,6 +96,24 @@ async def test_d8_who_cannot_be_served_in_time_is_told_at_once() -> None:
     assert len(waiting) == 7 * (MAX_SECRET_SECONDS - SECRET_SECONDS)
     assert set(line.flow.refused) == {request.login_id for request in requests} - set(waiting)
     assert set(line.flow.refused.values()) == {TOO_MANY}
+
+
+async def test_d8_an_hour_without_logins_is_no_slow_pace() -> None:
+    """After logins long ago, many at once are served, and none is told to wait for what takes seconds."""
+    line = Line()
+    line.flow.going.set()
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(line.logins.run)
+        for count in (1, 12, 30):
+            line.clock.now += 3_600
+            assert await line.logins.add(
+                [LoginRequest(f"l{count}-{n}", "s", "f", line.clock.now) for n in range(count)]
+            )
+            with anyio.fail_after(30):
+                while len(line.logins) or len(line.flow.served) < sum(n for n in (1, 12, 30) if n <= count):
+                    await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+    assert (line.flow.refused, line.published) == ({}, [])
 
 
 async def test_d8_places_are_told_while_logins_wait() -> None:
