@@ -5,6 +5,7 @@ records must agree: the session's names the person, the person's names the sessi
 their tokens; every node reads, extends and ends them. A record is changed only if nobody else changed it meanwhile.
 """
 
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -252,7 +253,9 @@ class BrowserSessions:
 
     async def _change_with(self, person: Person, **changes: Any) -> Person | None:
         def change(found: Person) -> Person | None:
-            return replace(found, **changes) if found.tokens == person.tokens else None
+            # With the new tokens an attempt, whose reply was lost, stored them.
+            known = found.tokens in (person.tokens, changes.get("tokens"))
+            return replace(found, **changes) if known else None
 
         return await self._update(person.person_id, change)
 
@@ -334,11 +337,12 @@ class BrowserSessions:
 
         try:
             found = await self._update(person.person_id, used)
-            if found is None or found.used != int(now):
-                return found or person
-            await self._cache.extend({SESSION % session: LIFE_SECONDS for session in found.sessions})
         except CacheUnavailable:
             self._uses_written_from = now + RETRY_USE_SECONDS
             return person
+        if found is None or found.used != int(now):
+            return found or person
         self._publish(SessionChanged(tuple(found.sessions), PERSON_CHANGED))
+        with contextlib.suppress(CacheUnavailable):  # made up for by the next use, long before they expire
+            await self._cache.extend({SESSION % session: LIFE_SECONDS for session in found.sessions})
         return found

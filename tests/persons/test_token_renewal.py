@@ -294,6 +294,42 @@ async def test_new_tokens_wait_for_a_cache_that_is_away(monkeypatch: pytest.Monk
         assert len(failures) == 2
 
 
+async def test_new_tokens_whose_write_seemed_to_fail_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command to Redis may have been carried out although its reply was lost; the page is told all the same."""
+    async with leading() as leader:
+        swap, lost = leader.cache.swap, list[str]()
+
+        async def without_a_reply(*args: Any) -> bool:
+            swapped = await swap(*args)
+            if not lost:
+                lost.append(args[0])
+                raise CacheUnavailable("no reply")
+            return swapped
+
+        monkeypatch.setattr(leader.cache, "swap", without_a_reply)
+        leader.clock.now += 721
+        await leader.settled()
+        with anyio.fail_after(10):
+            while not leader.worker.statistics().refreshed:
+                await anyio.sleep(0.01)
+        assert [one.kind for one in leader.published] == ["person", "person"]
+
+
+async def test_an_extension_is_told_though_the_sessions_were_not_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The person's record has the new end, so the pages show it."""
+    leader = Leader()
+    await leader.log_in()
+
+    async def failing(*_: Any) -> None:
+        raise CacheUnavailable("away")
+
+    monkeypatch.setattr(leader.cache, "extend", failing)
+    leader.clock.now += USE_SECONDS
+    before = await leader.person()
+    assert (await leader.sessions.record_use(before)).expires_at == before.expires_at + USE_SECONDS
+    assert [one.kind for one in leader.published] == ["person", "person"]
+
+
 async def test_a_log_out_during_a_renewal_wins() -> None:
     """A person who logged out, or in again, meanwhile keeps that state."""
     leader = Leader()
