@@ -146,10 +146,12 @@ async def test_no_history_is_a_sentence(tmp_path: Path) -> None:
 
 COMMANDS = [
     *("serve", "demo", "simulate", "tail", "history", "export", "gaps", "backfill", "snapshot"),
-    *("migrate", "rotate-keys", "doctor"),
+    *("migrate", "rotate-keys", "doctor", "conformance", "bench"),
     *("persons list", "persons forget"),
 ]
-FOR_SCRIPTS = ["tail", "history", "gaps", "backfill", "snapshot", "doctor", "persons list"]
+FOR_SCRIPTS = [
+    *("tail", "history", "gaps", "backfill", "snapshot", "doctor", "persons list", "conformance", "bench"),
+]
 
 
 @pytest.mark.parametrize(
