@@ -104,8 +104,8 @@ class _Failure:
 async def _ask(source: PriceSource, tickers: Sequence[str], seconds: float) -> dict[str, Tick | _Failure]:
     """The price of each ticker, all requested at once, or why there is none.
 
-    The price of a locked index stands still and carries no time, so it is no price of this moment. While it is not
-    known which indices are locked, their prices are not used.
+    The price of a locked index stands still and carries no time, so it is no price of this moment. While the exchange
+    cannot say which indices are locked, their prices are not used; one that never says it locks none.
     """
     late = _Failure(f"no answer within {seconds:.0f} s", passes=True)
     answers: dict[str, Tick | _Failure] = dict.fromkeys(tickers, late)
@@ -125,7 +125,8 @@ async def _ask(source: PriceSource, tickers: Sequence[str], seconds: float) -> d
         try:
             locked = await source.locked(indices)
         except ExchangeError as exc:
-            locked = _Failure(str(exc), passes=True)
+            failure = _Failure.of(exc)
+            locked = failure if isinstance(exc, ExchangeRefused) and failure.passes else frozenset()
 
     with anyio.move_on_after(seconds):
         async with anyio.create_task_group() as tasks:

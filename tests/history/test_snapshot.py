@@ -141,6 +141,14 @@ async def test_without_the_state_of_locks_no_index_is_stored(sqlite_url: str) ->
         assert found.failed.keys() == {"btc_usd"}
 
 
+async def test_an_exchange_that_does_not_know_locks_has_none(sqlite_url: str) -> None:
+    """Its refusal of the question is lasting, so waiting for an answer would cost every slot."""
+    async with market(sqlite_url, 86_400) as (exchange, client, store):
+        exchange.inject("error", "public/status:-32601")
+        found = await take_snapshot(store, client, ["btc_usd", "BTC-PERPETUAL"])
+        assert [price.ticker for price in found.stored] == ["btc_usd", "BTC-PERPETUAL"]
+
+
 async def test_maintenance_is_a_failure_that_passes(sqlite_url: str) -> None:
     """Nothing is stored while the exchange rests."""
     async with market(sqlite_url) as (exchange, client, store):
