@@ -64,7 +64,7 @@ async def test_without_a_place_for_it_there_is_no_lock(tmp_path: Path, monkeypat
     """A link of another's making is not followed; the gateway starts without a lock."""
     async with only_process("the place", wait_seconds=0):
         (lock,) = tmp_path.glob("*.lock")
-    lock.unlink()
+    assert not lock.exists()
     (tmp_path / "elsewhere").touch()
     lock.symlink_to(tmp_path / "elsewhere")
     async with only_process("the place", wait_seconds=0), only_process("the place", wait_seconds=0):
