@@ -23,6 +23,9 @@ __all__ = ["Connection"]
 IDLE_SECONDS = 3600.0
 #: How soon it looks again when too many requests wait for their answers.
 CROWDED_SECONDS = 1.0
+#: Requests of each second that log-ins leave to others while a request over HTTP waits, which itself leaves fewer: a
+#: crowd of log-ins slows down the history, but does not stop it.
+LEFT_TO_HTTP = 6
 
 
 class Connection:
@@ -132,4 +135,5 @@ class Connection:
         urgent = first.priority is Priority.HEARTBEAT
         if not urgent and self._session.protocol.in_flight >= budget.concurrent:
             return CROWDED_SECONDS
-        return budget.wait(group_of(first.method), self._monotonic(), urgent=urgent)
+        spared = LEFT_TO_HTTP if first.priority >= Priority.NEWCOMER and budget.http_waiting else 0
+        return budget.wait(group_of(first.method), self._monotonic(), urgent=urgent, spared=spared)

@@ -196,8 +196,12 @@ class HttpClient:
 
     async def _turn(self, group: Group) -> None:
         """Wait until the budget allows a request; another request can take the credits first, hence the loop."""
-        while pause := self._budget.wait(group, self._monotonic(), spared=SPARED_PER_SECOND):  # noqa: ASYNC110 (time passing is no event)
-            await anyio.sleep(pause)
+        self._budget.http_waiting += 1
+        try:
+            while pause := self._budget.wait(group, self._monotonic(), spared=SPARED_PER_SECOND):  # noqa: ASYNC110 (time passing is no event)
+                await anyio.sleep(pause)
+        finally:
+            self._budget.http_waiting -= 1
         self._budget.take(group, self._monotonic())
 
     async def _get(self, url: str, params: dict[str, Any]) -> tuple[int, bytes]:

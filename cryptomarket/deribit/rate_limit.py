@@ -74,6 +74,8 @@ class RateLimiter:
         self._concurrent = float(concurrent)
         self._pace = 1.0
         self._slowed_at: float | None = None
+        #: Requests over HTTP that wait for their turn; log-ins leave some of each second to them.
+        self.http_waiting = 0
         self._sent: deque[float] = deque(maxlen=max_per_second)
         self._levels: dict[Group, float] = {group: float(group.value.capacity) for group in Group}
         self._filled: dict[Group, float] = {}

@@ -19,6 +19,7 @@ from cryptomarket.persons.vault import Vault
 from cryptomarket.persons.waiting_logins import RESTARTS, TOO_MANY, WaitingLogins
 from tests.cluster.nodes import running_cluster
 from tests.processes import eventually
+from tests.reader import reading
 from tests.redis_server import running_redis
 
 from .crowd import Crowd, accounts
@@ -286,3 +287,33 @@ async def test_d8_a_login_without_any_leader_is_told(tmp_path: Path, monkeypatch
             monkeypatch.setattr(site.gateway.persons.login_queue, "_request_leader", no_leader)
             assert "nobody could take" in (await connection_event(tab, "login_failed"))["reason"]
             assert not [name async for name in site.gateway.persons.sessions._cache.names("deribit:login:")]
+
+
+@pytest.mark.system
+async def test_d8_a_crowd_does_not_stop_what_prices_need(tmp_path: Path) -> None:
+    """While log-ins wait, requests over HTTP (catalogue, history), subscriptions and balances are answered."""
+    persons, report, seconds = accounts(150), CrowdReport(), dict[str, float]()
+    async with running_persons(tmp_path, accounts=[*persons, ADA], **CROWD_SETTINGS) as site:
+        browser = await site.browser()
+        async with browser.stream() as tab:
+            await browser.log_in(ADA)
+            await connection_event(tab, "person")
+
+        async def need() -> None:
+            await waiting(site, 120)
+            begun = time.monotonic()
+            assert (await browser.client.get("/api/v1/persons/me/account")).status_code == 200
+            seconds["balances"] = time.monotonic() - begun
+            async with reading(f"{site.url}/sse/?timer=0&channels=sol_usd") as stream:
+                await stream.next("sol_usd")
+            seconds["ticker"] = time.monotonic() - begun
+            await site.gateway._http_client.tickers()
+            seconds["catalogue"] = time.monotonic() - begun
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(need)
+            await log_in_at_once([Crowd(site.url)], persons, report)
+    assert report.outcomes == {"logged in": 150}
+    assert seconds["balances"] < 2
+    assert seconds["ticker"] < 5
+    assert seconds["catalogue"] < 10
