@@ -430,7 +430,7 @@ async def test_a_change_without_a_message_reaches_the_page() -> None:
 
 async def test_d1_an_open_page_stays_logged_in_beyond_the_life_of_its_tokens(tmp_path: Path) -> None:
     """Over real sockets: the account can be read for several lives, and who is logged in agrees with it."""
-    lives = {"switches": Switches(session_expires_in=2)}
+    lives = {"switches": Switches(session_expires_in=2, refresh_keeps_scope=False)}
     async with running_persons(tmp_path, exchange=lives) as site:
         browser: Browser = await site.browser()
         async with browser.stream() as tab:

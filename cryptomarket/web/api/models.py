@@ -188,7 +188,7 @@ class PersonResponse(Struct, frozen=True):
     username: str
     email: str
     scope: Annotated[str, Meta(description="what the exchange granted: reading the account, and nothing else")]
-    expires_at: Seconds
+    expires_at: Annotated[int, Meta(description="UNIX seconds; when access ends as things stand")]
 
 
 class Balance(Struct, frozen=True):
