@@ -158,7 +158,7 @@ async def test_the_account_of_the_gateway_may_do_its_work(tmp_path: Path) -> Non
             assert await cache.get("deribit:login:1") == [b"x"]
             assert await cache.swap("deribit:login:1", b"x", b"y")
             assert await cache.swap("deribit:login:1", b"y", b"z", 60)
-            await cache.extend(60, "deribit:login:1")
+            await cache.extend({"deribit:login:1": 60})
             assert [name async for name in cache.names("deribit:login:")] == ["deribit:login:1"]
             assert await cache.count("deribit:limit:1", 60) == 1
             assert await cache.take("deribit:login:1") == b"z"
