@@ -58,7 +58,7 @@ def table(results: dict[str, dict[str, Any]], absent: dict[str, str], streams: i
     ]
     for name, r in results.items():
         beside = ""
-        if mine and name not in ("ours", "ours-asgi"):
+        if mine and name != "ours":
             beside = f" (ours: {mine['kb'] / r['kb']:.2f} · {mine['cpu_us'] / r['cpu_us']:.2f} · {mine['p99'] / r['p99']:.2f})"
         came = f"{r['in_seconds']:.1f} s" if r["in"] >= streams else f"{r['in']:,} got in"
         lines.append(

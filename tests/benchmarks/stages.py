@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from .asgi import other_servers
 from .load import Load, enter, steady
 from .peers import HERE, LOAD_CORE, open_files, running
 
@@ -195,4 +196,5 @@ STAGES: dict[str, tuple[Callable[[], list[Row]], float]] = {
     "overload": (overload, 90),
     "restart": (restart, 120),
     "hold": (hold, 500),
+    "servers": (other_servers, 180),
 }
