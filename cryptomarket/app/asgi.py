@@ -72,15 +72,16 @@ class Application:
             raise self._settings
         gateway = Gateway(self._settings)
         stop = ServerStop(gateway.drain)
-        async with gateway.running([stop.run], lambda: self._fail(gateway.app)):
+        async with gateway.running([stop.run], lambda: self._fail(gateway.app, stop)):
             self._app = _with_proxies(gateway.app, self._settings.trusted_proxies)
             log.info("gateway running under another server")
             yield stop
 
-    def _fail(self, streams: ASGIApp) -> None:
-        """Refuse requests from now on, and stop the server by the signal that an operator would send."""
+    def _fail(self, streams: ASGIApp, stop: ServerStop) -> None:
+        """Refuse requests and end streams, and stop the server by the signal that an operator would send."""
         self._app = _Unavailable("a part of the gateway failed, its log says why", streams)
         if self._started:
+            stop.begin()
             os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -15,18 +15,19 @@ from cryptomarket.app.metrics import LoopLag
 from cryptomarket.stream.endpoint import StreamEndpoint
 from cryptomarket.stream.manager import ServerSSEManager
 
-__all__ = ["failing", "own"]
+__all__ = ["fail_soon", "failing", "own"]
+
+
+async def fail_soon(self: LoopLag, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+    """A background task that fails two seconds after its start."""
+    task_status.started()
+    await anyio.sleep(2)
+    raise RuntimeError("a bug")
 
 
 def failing() -> Application:
-    """The gateway, of which a background task fails two seconds after its start."""
-
-    async def run(self: LoopLag, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        task_status.started()
-        await anyio.sleep(2)
-        raise RuntimeError("a bug")
-
-    LoopLag.run = run  # type: ignore[method-assign]
+    """The gateway, of which a background task fails."""
+    LoopLag.run = fail_soon  # type: ignore[method-assign]
     return create_app()
 
 

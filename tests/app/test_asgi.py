@@ -197,6 +197,24 @@ async def test_workers_with_redis_are_nodes(tmp_path: Path, server: str) -> None
                 await stopped_in_time(site, readers, 0.5)
 
 
+@every_server
+async def test_trusted_proxies_forward_addresses(tmp_path: Path, server: str) -> None:
+    """With one stream an address, readers behind a trusted proxy are counted by their own addresses."""
+    limits = {"max_streams_per_address": 1, "trusted_proxies": "127.0.0.0/8"}
+    async with (
+        running_exchange() as exchange,
+        running_server(tmp_path, server, of(exchange, **limits)) as site,
+        contextlib.AsyncExitStack() as opened,
+    ):
+        await site.answers()
+        found = []
+        for forwarded in ("203.0.113.1", "203.0.113.9", "203.0.113.1"):
+            stream = await opened.enter_async_context(reader(site, X_Forwarded_For=forwarded))
+            await stream.read()
+            found.append(bool(stream.events))
+        assert found == [True, True, False]
+
+
 def test_importing_the_factory_is_cheap() -> None:
     """It reads no settings and imports no library of a server."""
     heavy = "{'anyio', 'fastapi', 'pydantic', 'sqlalchemy', 'cryptomarket.settings'}"
