@@ -5,31 +5,25 @@ narrowed happen on the way. Run it with ``make login-day``.
 """
 
 import argparse
-import contextlib
 import json
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
 from anyio.abc import TaskGroup
-from redis.asyncio import Redis
 
 from cryptomarket.app import backend, gateway
 from cryptomarket.app.gateway import Gateway
 from cryptomarket.app.persons import Persons
-from cryptomarket.app.uvicorn_protocol import HandoverProtocol
 from cryptomarket.deribit.auth import READ_ONLY_SCOPE, excess_rights
 from cryptomarket.deribit.rate_limit import RateLimiter
-from cryptomarket.errors import CacheUnavailable
 from cryptomarket.persons.browser_sessions import LIFE_SECONDS
-from cryptomarket.persons.cache.redis import RedisCache
 from cryptomarket.persons.vault import Vault
 from cryptomarket.settings import read_settings
 from cryptomarket.simulator.accounts import SimulatedAccount
@@ -37,8 +31,9 @@ from cryptomarket.simulator.credits import BUDGETS, CreditLimit
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.simulator.switches import Switches
 from tests.redis_server import RedisServer, running_redis
-from tests.web.site import running_server
 
+from .clocked_cache import Clock, ClockedCache
+from .node import Node
 from .page import Page
 
 __all__ = ["Day", "Findings", "run_day"]
@@ -46,89 +41,8 @@ __all__ = ["Day", "Findings", "run_day"]
 HOUR = 3600.0
 #: How long real parts may take until a step's answers agree, in real seconds.
 AGREE_SECONDS = 6.0
-#: How long values stay in Redis, in real seconds; the clock of the day ends their lives.
-KEPT_SECONDS = 3600.0
 #: How many times a step the tokens live, so that none ends within one.
 LIFE_STEPS = 15
-
-
-class Clock:
-    """The clock of the gateways' logins and of the exchange: the real one, set forward again and again."""
-
-    def __init__(self) -> None:
-        self._ahead = time.time() - time.monotonic()
-        self.started = self()
-
-    def __call__(self) -> float:
-        return time.monotonic() + self._ahead
-
-    def advance(self, seconds: float) -> None:
-        """Set the clock forward."""
-        self._ahead += seconds
-
-
-class ClockedCache(RedisCache):
-    """A cache in Redis whose values live by the clock of the day."""
-
-    def __init__(self, clock: Clock, client: Redis) -> None:
-        super().__init__(client)
-        self._clock = clock
-
-    def _stamped(self, value: bytes, seconds: float) -> bytes:
-        return b"%020.3f" % (self._clock() + seconds) + value
-
-    def _alive(self, raw: bytes | None) -> bytes | None:
-        return raw[20:] if raw is not None and float(raw[:20]) > self._clock() else None
-
-    async def get(self, *names: str) -> list[bytes | None]:
-        return [self._alive(raw) for raw in await super().get(*names)]
-
-    async def put(self, name: str, value: bytes, seconds: float) -> None:
-        await super().put(name, self._stamped(value, seconds), KEPT_SECONDS)
-
-    async def take(self, name: str) -> bytes | None:
-        return self._alive(await super().take(name))
-
-    async def swap(self, name: str, old: bytes, new: bytes | None, seconds: float | None = None) -> bool:
-        (raw,) = await super().get(name)
-        if raw is None or self._alive(raw) != old:
-            return False
-        stamp = raw[:20] if seconds is None else self._stamped(b"", seconds)
-        return await super().swap(name, raw, None if new is None else stamp + new, KEPT_SECONDS)
-
-    async def extend(self, seconds: Mapping[str, float]) -> None:
-        for name, life in seconds.items():
-            (raw,) = await super().get(name)
-            if self._alive(raw) is not None and raw is not None:
-                await super().swap(name, raw, self._stamped(raw[20:], life), KEPT_SECONDS)
-
-    async def names(self, prefix: str) -> AsyncIterator[str]:
-        async for name in super().names(prefix):
-            if await self.get(name) != [None]:
-                yield name
-
-
-@dataclass
-class Node:
-    """A gateway with its server, which run in a task of their own until stopped."""
-
-    gateway: Gateway
-    url: str = ""
-    graceful: bool = True
-    started: anyio.Event = field(default_factory=anyio.Event)
-    stopping: anyio.Event = field(default_factory=anyio.Event)
-    stopped: anyio.Event = field(default_factory=anyio.Event)
-
-    async def run(self) -> None:
-        """Serve until stopped; without ``graceful`` the node ends as if it was killed."""
-        async with self.gateway.running(), running_server(self.gateway.app, http=HandoverProtocol) as self.url:
-            self.started.set()
-            await self.stopping.wait()
-            if self.graceful:
-                await self.gateway.drain()
-            else:
-                await self.gateway.manager.drain(0)
-        self.stopped.set()
 
 
 @dataclass
@@ -196,7 +110,7 @@ class Day:
 
     def leader(self) -> Node | None:
         """The node that leads, if one does."""
-        return next((node for node in self.nodes if _renewal(node) is not None), None)
+        return next((node for node in self.nodes if node.renewal() is not None), None)
 
     async def restart(self, *, graceful: bool) -> None:
         """Stop the leader, and start another node in its place."""
@@ -223,7 +137,7 @@ class Day:
         await self.redis.start()
         for node in self.nodes:
             with anyio.fail_after(60):
-                while not await _cache_answers(node):
+                while not await node.cache_answers():
                     await anyio.sleep(0.02)
         self.findings.restarts += 1
 
@@ -270,7 +184,7 @@ class Day:
         with anyio.fail_after(60):
             while True:
                 node = await self._led()
-                renewal = _renewal(node)
+                renewal = node.renewal()
                 if renewal is not None:
                     renewal._wake_up.set()
                     if not renewal._under_way and all(due > self.clock() for due in renewal._due.values()):
@@ -329,17 +243,6 @@ class Day:
 
     def _hour(self) -> float:
         return (self.clock() - self.clock.started) / HOUR
-
-
-async def _cache_answers(node: Node) -> bool:
-    with contextlib.suppress(CacheUnavailable):
-        await node.gateway.persons.sessions.person("nobody")
-        return True
-    return False
-
-
-def _renewal(node: Node) -> Any:
-    return getattr(getattr(node.gateway._leadership.role, "_worker", None), "_renewal", None)
 
 
 def plan(day: Day) -> list[tuple[float, Callable[[], Awaitable[None]]]]:
