@@ -155,6 +155,25 @@ class Day:
         self.pages.append(page)
         return page
 
+    async def crowd_out(self, page: Page) -> None:
+        """Log the page's person in from 32 more browsers, one of which stays open."""
+        page.may_end = True
+        others = [Page(page.account) for _ in range(32)]
+        for other in others:
+            await self.log_in(other)
+        for other in others[1:]:
+            other.close()
+        self.pages.append(others[0])
+
+    async def fill_sessions(self, page: Page) -> None:
+        """Log in with the page's key elsewhere, in all 16 sessions that the exchange allows."""
+        page.may_end = True
+        key = {"client_id": page.account.client_id, "client_secret": page.account.client_secret}
+        for number in range(16):
+            scope = f"session:other-{number} {READ_ONLY_SCOPE}"
+            params = {"grant_type": "client_credentials", **key, "scope": scope}
+            self.exchange.state.accounts.authenticate(params, object())
+
     # The clock
 
     async def run(self, plan: list[tuple[float, Callable[[], Awaitable[None]]]]) -> None:
@@ -249,25 +268,6 @@ def plan(day: Day) -> list[tuple[float, Callable[[], Awaitable[None]]]]:
     """What happens at which hour. The persons are those of the first pages."""
     evicted, crowded, revoked, narrowed, reading = day.pages[:5]
 
-    async def log_in_from_32_more_browsers() -> None:
-        evicted.may_end = True
-        others = [Page(evicted.account) for _ in range(32)]
-        for page in others:
-            await day.log_in(page)
-        for page in others[1:]:
-            page.close()
-        day.pages.append(others[0])
-
-    async def fill_the_sessions_of_a_key() -> None:
-        crowded.may_end = True
-        for number in range(16):
-            day.clock.advance(0.001)
-            scope = f"session:other-{number} {READ_ONLY_SCOPE}"
-            key = {"client_id": crowded.account.client_id, "client_secret": crowded.account.client_secret}
-            day.exchange.state.accounts.authenticate(
-                {"grant_type": "client_credentials", **key, "scope": scope}, object()
-            )
-
     async def log_in_again() -> None:
         crowded.may_end = False
         await day.log_in(crowded)
@@ -292,9 +292,9 @@ def plan(day: Day) -> list[tuple[float, Callable[[], Awaitable[None]]]]:
 
     return [
         (2, partial(day.restart, graceful=True)),
-        (4, log_in_from_32_more_browsers),
+        (4, partial(day.crowd_out, evicted)),
         (6, day.restart_redis),
-        (8, fill_the_sessions_of_a_key),
+        (8, partial(day.fill_sessions, crowded)),
         (9, log_in_again),
         (11, partial(day.restart, graceful=False)),
         (12, revoke),
