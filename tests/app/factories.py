@@ -39,6 +39,7 @@ def own() -> Starlette:
         known=lambda _: False,
         nearest=lambda _: [],
         problem=lambda _, error: JSONResponse({"detail": str(error)}, 422),
+        max_streams_per_address=1_000,
     )
 
     @contextlib.asynccontextmanager

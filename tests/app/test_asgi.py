@@ -85,6 +85,16 @@ async def test_d2_an_application_of_ones_own_stops_as_well(tmp_path: Path, serve
         assert "Traceback" not in site.program.log + site.program.out
 
 
+async def test_d2_a_server_that_gives_up_early_cuts_nobody_off(tmp_path: Path) -> None:
+    """hypercorn cancels what is open after 3 s; the readers whose turn has not come by then get their `retry` there."""
+    async with (
+        contextlib.AsyncExitStack() as opened,
+        running_server(tmp_path, "hypercorn", target="tests.app.factories:own") as site,
+    ):
+        readers = await open_readers(site, opened, 400)  # a window of 4 s
+        await stopped_in_time(site, readers, 4.0)
+
+
 @every_server
 async def test_d2_a_second_interrupt_stops_at_once(tmp_path: Path, server: str) -> None:
     """A second Ctrl-C does not wait for the window."""
