@@ -19,7 +19,7 @@ from ..model import exact_price, plain
 from .browser_sessions import BrowserSessions, Person
 from .grants import Call
 from .leader_requests import AccountBalance, AccountRequest, LeaderReply, RequestLeader
-from .login_flow import NO_ANSWER, OUR_FAULT, login_ended, reason_of
+from .login_flow import NO_CACHE, OUR_FAULT, login_ended, reason_of
 
 __all__ = ["AccountClient", "AccountReader"]
 
@@ -87,7 +87,7 @@ class AccountReader:
         try:
             return await self._reply(request.person_id)
         except CacheUnavailable:
-            return LeaderReply(failed=NO_ANSWER)
+            return LeaderReply(failed=NO_CACHE)
         except InternalError:
             log.exception("account request failed, internal error", person=request.person_id)
             return LeaderReply(failed=OUR_FAULT)

@@ -4,6 +4,7 @@ The secret is in memory only while a signature is made. The signature, valid for
 budget and travels; the secret does not.
 """
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,12 +24,13 @@ from .limits import LoginLimits
 from .login_secrets import LoginSecrets
 from .notifications import EVICTED, LOGGED_OUT, REPLACED, LoginFailures
 
-__all__ = ["NO_ANSWER", "OUR_FAULT", "LoginFailed", "LoginFlow", "login_ended", "reason_of"]
+__all__ = ["NO_ANSWER", "NO_CACHE", "OUR_FAULT", "LoginFailed", "LoginFlow", "login_ended", "reason_of"]
 
 log = structlog.get_logger(__name__)
 
 OUR_FAULT = "this server failed by an error of its own, which was logged: try again later"
 NO_ANSWER = "the exchange did not answer in time: try again"
+NO_CACHE = "this server does not reach its own cache of log-ins now: try again"
 GONE = "the log-in took too long: try again"
 NO_RIGHT = "this key may not read the account: give it the right account:read"
 TOO_WIDE = "the exchange granted more than reading, so nothing was kept: use a key with fewer rights"
@@ -91,7 +93,7 @@ class LoginFlow:
             if (done := await self._done_before(request)) is not None:
                 self._announce(done, request.session)
                 return
-            await self.refuse(request, str(exc) if isinstance(exc, LoginFailed) else NO_ANSWER)
+            await self.refuse(request, str(exc) if isinstance(exc, LoginFailed) else NO_CACHE)
             return
         except InternalError:
             log.exception("login failed, internal error")
@@ -134,7 +136,8 @@ class LoginFlow:
             identity = await self._identity(grant)
         except ExchangeError as exc:
             if isinstance(exc, ExchangeRefused) and error_code(exc.code).wrong_key:
-                await self._limits.record_failure(request.failure_key)
+                with contextlib.suppress(CacheUnavailable):  # the person reads all the same that the key is wrong
+                    await self._limits.record_failure(request.failure_key)
             raise LoginFailed(reason_of(exc)) from None
         person_id, now = str(identity.id), int(issued)
         person = Person(

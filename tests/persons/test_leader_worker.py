@@ -12,6 +12,7 @@ import anyio.lowlevel
 import msgspec
 import pytest
 
+from cryptomarket.errors import CacheUnavailable
 from cryptomarket.model import LoginsWaiting, SessionChanged
 from cryptomarket.persons.accounts import AccountReader
 from cryptomarket.persons.browser_sessions import PERSON, BrowserSessions, Person
@@ -19,7 +20,7 @@ from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.leader_requests import AccountRequest, LoginRequest, LoginsRequest
 from cryptomarket.persons.leader_worker import LeaderWorker
 from cryptomarket.persons.limits import LoginLimits
-from cryptomarket.persons.login_flow import LoginFlow
+from cryptomarket.persons.login_flow import NO_CACHE, LoginFlow
 from cryptomarket.persons.login_secrets import LoginSecrets
 from cryptomarket.persons.notifications import POLL_SECONDS, LoginFailures, Notifier
 from cryptomarket.persons.token_renewal import TokenRenewal
@@ -167,6 +168,36 @@ async def test_every_refusal_tells_the_person_what_to_do(code: int, sentence: st
     assert (message.sessions, message.kind) == (("s1",), "login_failed")
     assert sentence in message.reason
     assert await leader.sessions.person("7") is None
+
+
+@pytest.mark.parametrize("command", ["take", "put"])
+async def test_a_cache_that_is_away_is_not_blamed_on_the_exchange(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither before the log-in at the exchange nor after it; balances as well."""
+    leader = Leader()
+    login_id = await LoginSecrets(leader.cache, leader.vault).put("key", bytearray(b"secret"))
+
+    async def away(*_: Any) -> Any:
+        raise CacheUnavailable("away")
+
+    monkeypatch.setattr(leader.cache, command, away)
+    await leader.handle_login(LoginRequest(login_id, "s1", "failures", leader.clock.now))
+    assert leader.published == [SessionChanged(("s1",), "login_failed", NO_CACHE)]
+    monkeypatch.setattr(leader.cache, "get", away)
+    assert await leader.account() == {"failed": NO_CACHE}
+
+
+async def test_a_wrong_key_is_told_though_it_cannot_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache that counts failures went away during the log-in."""
+    leader = Leader()
+
+    async def away(*_: Any) -> Any:
+        raise CacheUnavailable("away")
+
+    monkeypatch.setattr(leader.cache, "count", away)
+    await leader.log_in(client_id="unknown")
+    assert "check the client id" in leader.published[-1].reason
 
 
 async def test_balances_are_read_once_for_many_tabs() -> None:

@@ -6,12 +6,16 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
+from cryptomarket.deribit.error_codes import ERROR_CODES
 from cryptomarket.persons import browser_sessions
 from cryptomarket.persons.authenticator import COOKIE
 from cryptomarket.persons.browser_sessions import PERSON, SESSION
+from cryptomarket.persons.login_flow import GONE, NO_ANSWER, NO_CACHE, NO_RIGHT, OUR_FAULT, TOO_WIDE
+from cryptomarket.persons.login_queue import UNANSWERED
 from cryptomarket.persons.notifications import EVICTED, EXPIRED, FORGOTTEN, REPLACED
-from cryptomarket.persons.token_renewal import ENDED
+from cryptomarket.persons.token_renewal import ENDED, NARROWED, NOT_RENEWED, WIDENED
 from cryptomarket.persons.vault import fingerprint
+from cryptomarket.persons.waiting_logins import RESTARTS, TOO_MANY
 from tests.frontend import FRONTEND
 from tests.processes import run_program
 from tests.redis_server import running_redis
@@ -78,8 +82,14 @@ async def test_d6_a_forgotten_person_hears_it_at_once(tmp_path: Path) -> None:
         assert len(site.gateway._cluster.members()) == 1
 
 
-@pytest.mark.parametrize("reason", [ENDED, EVICTED, EXPIRED, FORGOTTEN, REPLACED])
+FAILURES = {GONE, NO_ANSWER, NO_CACHE, NO_RIGHT, OUR_FAULT, RESTARTS, TOO_MANY, TOO_WIDE, UNANSWERED}
+ENDS = {ENDED, EVICTED, EXPIRED, FORGOTTEN, NARROWED, NOT_RENEWED, REPLACED, WIDENED}
+
+
+@pytest.mark.parametrize(
+    "reason", sorted(FAILURES | ENDS | {code.advice for code in ERROR_CODES.values() if code.advice})
+)
 def test_d6_every_reason_is_translated(reason: str) -> None:
-    """The page shows the end of a login in each of its languages."""
+    """The page shows why a login failed, is not renewed or ended in each of its languages."""
     for path in (FRONTEND / "messages").glob("*.json"):
         assert f"login.reason.{reason}" in json.loads(path.read_text()), path.name
