@@ -162,7 +162,7 @@ class TokenRenewal:
         except CacheUnavailable:
             self._look_at(person_id, self._wall() + STORE_SECONDS)
         except ExchangeError:
-            pass  # stored, and tried again
+            pass  # stored and tried again, by the next leader if this node stops
         except InternalError:  # the tokens of other persons are renewed all the same
             self._look_at(person_id, self._wall() + RETRY_SECONDS)
             log.exception("token renewal failed, internal error", person=person_id)
@@ -170,8 +170,8 @@ class TokenRenewal:
     async def renew(self, person: Person) -> Person | None:
         """Replace the person's tokens now; return the person as stored, None when the login is over.
 
-        Tokens that were replaced meanwhile are not replaced again. Raises ExchangeError, after storing that the renewal
-        failed, and CacheUnavailable.
+        Tokens that were replaced meanwhile are not replaced again. Raises CacheUnavailable, and ExchangeError: after
+        storing that the renewal failed, or because this node stops.
         """
         async with self._locks.setdefault(person.person_id, anyio.Lock()):
             found = await self._sessions.person(person.person_id)
@@ -179,6 +179,8 @@ class TokenRenewal:
                 self._forget(person.person_id)
             if found is None or found.tokens != person.tokens:
                 return found
+            if self._finishing:
+                raise ExchangeUnreachable("this node stops: it could not store the new tokens any more")
             issued = self._wall()
             life = found.tokens_expire_at - issued
             self._late[person.person_id] = issued + (min(LATE_SECONDS, life / 2) if life > 0 else LATE_SECONDS), found

@@ -98,6 +98,9 @@ class WaitingLogins:
         return [request.login_id for request in requests if request.login_id in self._known]
 
     async def _enter(self, request: LoginRequest) -> None:
+        if self._finishing and not self._lasting:
+            await self._end(request, RESTARTS)
+            return
         entry = _Entry(min(request.accepted, self._wall()), request.login_id, request)
         seconds = self._seconds(bisect(self._line, entry) + 1)
         if self._age(entry) + seconds > MAX_WAIT_SECONDS:

@@ -51,7 +51,7 @@ class Flow:
 class Line:
     """The leader's line over a memory cache and a clock that the test moves."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, lasting: bool = True) -> None:
         key = Fernet.generate_key().decode()
         self.clock = Clock()
         self.flow = Flow()
@@ -62,6 +62,7 @@ class Line:
             self.flow.refuse,
             self.secrets,
             publish=self.published.append,
+            lasting=lasting,
             monotonic=self.clock,
             wall=self.clock,
         )
@@ -97,6 +98,16 @@ async def test_d8_who_cannot_be_served_in_time_is_told_at_once() -> None:
     assert len(waiting) == 7 * (MAX_SECRET_SECONDS - SECRET_SECONDS)
     assert set(line.flow.refused) == {request.login_id for request in requests} - set(waiting)
     assert set(line.flow.refused.values()) == {TOO_MANY}
+
+
+async def test_d8_a_login_that_meets_the_end_of_its_only_process_is_told() -> None:
+    """Without Redis nobody would serve it any more; with Redis the next leader does."""
+    alone, one_of_many = Line(lasting=False), Line()
+    for line in (alone, one_of_many):
+        await line.logins.finish()
+    assert await alone.logins.add(alone.requests(2)) == []
+    assert alone.flow.refused == {"l0000": RESTARTS, "l0001": RESTARTS}
+    assert len(await one_of_many.logins.add(one_of_many.requests(2))) == 2
 
 
 async def test_d8_an_hour_without_logins_is_no_slow_pace() -> None:

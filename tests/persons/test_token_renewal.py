@@ -18,6 +18,7 @@ from cryptomarket.persons.browser_sessions import (
     MAX_LOGIN_SECONDS,
     PERSON,
     USE_SECONDS,
+    Person,
 )
 from cryptomarket.persons.token_renewal import NARROWED, NOT_RENEWED, WIDENED, retry_delay
 from cryptomarket.persons.vault import fingerprint
@@ -264,6 +265,26 @@ async def test_a_leader_that_stops_finishes_its_renewals() -> None:
         leader.clock.now += 721
         await anyio.sleep(0.05)
         assert leader.worker.statistics().refreshed == 1
+
+
+async def test_a_leader_that_stops_begins_no_renewal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even one whose person it was reading: the exchange would replace tokens that nobody stores any more."""
+    async with leading() as leader:
+        reading, answer, person = anyio.Event(), anyio.Event(), leader.sessions.person
+
+        async def slow(person_id: str) -> Person | None:
+            reading.set()
+            await answer.wait()
+            return await person(person_id)
+
+        monkeypatch.setattr(leader.sessions, "person", slow)
+        leader.clock.now += 721
+        with anyio.fail_after(10):
+            await reading.wait()
+        await leader.worker.finish()
+        answer.set()
+        await anyio.sleep(0.05)
+        assert len(leader.exchange.calls_of("public/auth")) == 1
 
 
 async def test_new_tokens_wait_for_a_cache_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
