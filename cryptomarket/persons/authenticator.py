@@ -72,8 +72,9 @@ class Authenticator:
     async def log_out(self, person: Person) -> None:
         """Delete the person's login in all its browser sessions, and notify their streams."""
         sessions = await self._sessions.log_out(person.person_id)
-        self._publish(SessionChanged(sessions, LOGGED_OUT, "logged out"))
-        log.info("person logged out", person=person.person_id)
+        if sessions:  # a message without sessions makes every node read all of its sessions again
+            self._publish(SessionChanged(sessions, LOGGED_OUT, "logged out"))
+            log.info("person logged out", person=person.person_id)
 
 
 def _cookie_name(request: Request) -> str:

@@ -15,6 +15,7 @@ import pytest
 from cryptomarket.errors import CacheUnavailable
 from cryptomarket.model import LoginsWaiting, SessionChanged
 from cryptomarket.persons.accounts import AccountReader
+from cryptomarket.persons.authenticator import Authenticator
 from cryptomarket.persons.browser_sessions import PERSON, BrowserSessions, Person
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.leader_requests import AccountRequest, LoginRequest, LoginsRequest
@@ -229,6 +230,16 @@ async def test_d11_balances_are_plain_decimals_and_null_where_there_is_no_number
         '{"currency":"BTC","equity":null,"balance":null,"available_funds":null},'
         '{"currency":"ETH","equity":null,"balance":null,"available_funds":0.10}]}'
     )
+
+
+async def test_a_log_out_that_is_repeated_notifies_nobody() -> None:
+    """Two requests of one person at once: the second must not make every node read all of its sessions."""
+    leader = Leader()
+    await leader.log_in()
+    person, authenticator = await leader.person(), Authenticator(leader.sessions, publish=leader.published.append)
+    for _ in range(2):
+        await authenticator.log_out(person)
+    assert leader.published[1:] == [SessionChanged(("s1",), "logged_out", "logged out")]
 
 
 async def test_a_revoked_token_ends_the_login_at_the_next_call() -> None:
