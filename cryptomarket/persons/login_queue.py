@@ -104,7 +104,7 @@ class LoginQueue:
             reply = msgspec.json.decode(await self._request_leader(body, seconds=seconds), type=LeaderReply)
             if reply.failed:
                 raise NoLeader(reply.failed)
-        except (NoLeader, CacheUnavailable) as exc:
+        except (NoLeader, CacheUnavailable, msgspec.DecodeError) as exc:  # a leader of another version
             await self._fail_unanswered(requests, str(exc))
             return False
         waiting, now = set(reply.waiting), self._monotonic()

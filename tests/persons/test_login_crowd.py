@@ -10,11 +10,13 @@ import pytest
 from cryptography.fernet import Fernet
 
 from cryptomarket.errors import NoLeader
-from cryptomarket.model import LoginsWaiting
+from cryptomarket.model import LoginsWaiting, SessionChanged
 from cryptomarket.persons import login_queue
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.leader_requests import LoginRequest
+from cryptomarket.persons.login_queue import LoginQueue
 from cryptomarket.persons.login_secrets import MAX_SECRET_SECONDS, SECRET_SECONDS, LoginSecrets
+from cryptomarket.persons.notifications import LoginFailures
 from cryptomarket.persons.vault import Vault
 from cryptomarket.persons.waiting_logins import RESTARTS, TOO_MANY, WaitingLogins
 from tests.cluster.nodes import running_cluster
@@ -108,6 +110,25 @@ async def test_d8_a_login_that_meets_the_end_of_its_only_process_is_told() -> No
     assert await alone.logins.add(alone.requests(2)) == []
     assert alone.flow.refused == {"l0000": RESTARTS, "l0001": RESTARTS}
     assert len(await one_of_many.logins.add(one_of_many.requests(2))) == 2
+
+
+async def test_an_unreadable_reply_of_the_leader_is_no_reply() -> None:
+    """The login is repeated, and the node goes on: the leader may be of another version."""
+    line, requests, sent = Line(), list[bytes](), list[SessionChanged]()
+
+    async def request_leader(body: bytes, /, *, seconds: float) -> bytes:
+        requests.append(body)
+        return b'{"waiting":1}' if len(requests) == 1 else b'{"waiting":[]}'
+
+    queue = LoginQueue(request_leader, line.secrets, LoginFailures(MemoryCache(), publish=sent.append))
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(queue.run)
+        await queue.submit("l1", "s1", "f")
+        with anyio.fail_after(10):
+            while queue._replied:
+                await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+    assert (len(requests), sent) == (2, [])
 
 
 async def test_d8_an_hour_without_logins_is_no_slow_pace() -> None:
