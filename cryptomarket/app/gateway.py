@@ -197,11 +197,15 @@ class Gateway:
         self._runner.raise_failure()
 
     async def drain(self) -> None:
-        """Report not ready, finish what only this leader can, hand over the lead, then end every stream."""
+        """Report not ready, finish what only this leader can, then hand over the lead while every stream ends.
+
+        What is finished is told on the streams. A database or Redis that hangs must not delay their end.
+        """
         self.status.stopping = True
         await self._leadership.role.finish()
-        await self._cluster.hand_over()
-        await self.manager.drain(self.settings.drain_seconds)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._cluster.hand_over)
+            await self.manager.drain(self.settings.drain_seconds)
 
 
 def _keys(settings: Settings) -> Callable[[], Sequence[str]]:

@@ -16,8 +16,8 @@ DAY_SECONDS = 86_400
 #: Persons are written together, so long after the first of them changed.
 WRITE_SECONDS = 2.0
 RETRY_SECONDS = 5.0
-#: The bound of the last write, at a stop.
-STOP_SECONDS = 3.0
+#: The bound of the last write, at a stop, which may take 4 seconds beside the drain window in all.
+STOP_SECONDS = 1.5
 
 
 class LastSeen:
