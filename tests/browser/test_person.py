@@ -7,11 +7,10 @@ import anyio
 import pytest
 from playwright.async_api import Page, expect
 
-from cryptomarket.deribit.error_codes import ERROR_CODES
+from cryptomarket.persons import token_renewal
 from cryptomarket.persons.authenticator import COOKIE
-from cryptomarket.persons.waiting_logins import RESTARTS, TOO_MANY
 from cryptomarket.simulator.accounts import SimulatedAccount
-from tests.frontend import FRONTEND
+from cryptomarket.simulator.switches import Switches
 from tests.persons.crowd import Crowd, accounts
 from tests.persons.login_crowd import CROWD_SETTINGS
 from tests.persons.site import ADA, BOB, running_persons
@@ -85,6 +84,28 @@ async def test_a_wrong_secret_is_explained(tmp_path: Path) -> None:
                 await page.get_by_label("Client secret").press("Enter")
                 await expect(answer).not_to_have_text("Asking the exchange…")
                 await page.wait_for_timeout(500)  # else the attempts would exceed the limit of a minute
+        await wait_for_person(page, "ada")
+
+
+async def test_a_login_that_is_not_renewed_says_so_beside_the_balances(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the dialog is opened later, until it is renewed again."""
+    monkeypatch.setattr(token_renewal, "RENEW_SHARE", 0.1)
+    switches = Switches(session_expires_in=40)
+    async with running_persons(tmp_path, exchange={"switches": switches}) as site, chromium(site.url) as window:
+        page = await window.open()
+        await log_in(page, ADA)
+        await wait_for_person(page, "ada")
+        status = page.locator("#person-status")
+        site.exchange.inject("error", "public/auth:13028")
+        await expect(status).to_contain_text("does not renew this login now", timeout=10_000)
+        await page.keyboard.press("Escape")
+        await page.locator("#person-open").click()
+        await expect(page.locator("#accounts")).to_contain_text("BTC")
+        await expect(status).to_contain_text("does not renew this login now")
+        site.exchange.inject("error", "public/auth:0")
+        await expect(status).to_have_text("", timeout=20_000)
         await wait_for_person(page, "ada")
 
 
@@ -199,12 +220,3 @@ async def test_the_dialog_is_translated_to_russian(tmp_path: Path) -> None:
         await wait_for_person(page, "Войти")
         await log_in(page, ADA, "not-the-secret")
         await expect(page.locator("#person-status")).to_contain_text("биржа не принимает этот ключ")
-
-
-@pytest.mark.parametrize(
-    "reason", sorted({code.advice for code in ERROR_CODES.values() if code.advice} | {TOO_MANY, RESTARTS})
-)
-def test_every_reason_is_translated(reason: str) -> None:
-    """Each reason of a failed login has a translation in each language."""
-    for path in (FRONTEND / "messages").glob("*.json"):
-        assert f'"login.reason.{reason}"' in path.read_text(), path.name

@@ -51,7 +51,7 @@ class LoginDialog {
   }
 
   open() {
-    this.setStatus("");
+    this.setStatus(this.problem());
     this.render();
     this.dialog.showModal();
     if (this.person) this.loadAccount();
@@ -78,6 +78,11 @@ class LoginDialog {
   /** A reason sent by the server, translated where the catalogue has it. @param {string} reason */
   reason(reason) {
     return this.messages.textOr(`login.reason.${reason}`, reason);
+  }
+
+  /** Why the login is not renewed now, or nothing. */
+  problem() {
+    return this.person?.problem ? this.reason(this.person.problem) : "";
   }
 
   async logIn() {
@@ -137,14 +142,12 @@ class LoginDialog {
     this.person = person;
     this.endPending();
     this.form.reset();
-    if (before?.person_id !== person.person_id) {
-      this.setStatus("");
-      this.announce(this.messages.text("person.logged_in", { name: person.username }));
-    }
-    if (before?.problem !== person.problem) this.setStatus(person.problem ? this.reason(person.problem) : "");
+    const changed = before?.person_id !== person.person_id; // else the same login was extended or renewed
+    if (changed) this.announce(this.messages.text("person.logged_in", { name: person.username }));
+    if (changed || before?.problem !== person.problem) this.setStatus(this.problem());
     this.render();
     if (!this.dialog.open) return;
-    find("#log-out", HTMLButtonElement).focus();
+    if (changed) find("#log-out", HTMLButtonElement).focus();
     this.loadAccount();
   }
 
@@ -169,7 +172,7 @@ class LoginDialog {
         ...AMOUNTS.map((name) => this.messages.amount(row[name])),
       ]);
       fillTable(find("#accounts", HTMLElement), rows);
-      this.setStatus(rows.length ? "" : this.messages.text("person.no_balance"));
+      this.setStatus(this.problem() || (rows.length ? "" : this.messages.text("person.no_balance")));
     } catch (error) {
       if (this.person === person) this.onError(error, "person.account_failed");
     }
