@@ -14,6 +14,7 @@ from cryptomarket.cluster.redis.bus import RedisBus
 from cryptomarket.cluster.redis.catch_up import BATCHES, LATEST
 from cryptomarket.cluster.redis.client import redis_client
 from cryptomarket.cluster.redis.membership import ANNOUNCE_SECONDS
+from cryptomarket.cluster.redis.publisher import BEAT_SECONDS, publish_notification
 from cryptomarket.cluster.redis.wanted import EXPIRE_SECONDS, WANTED, read_wanted
 from cryptomarket.errors import CacheUnavailable
 from cryptomarket.model import Message, SessionChanged, Upstream, UpstreamState
@@ -80,6 +81,27 @@ async def test_all_nodes_receive_the_same_in_order(tmp_path: Path) -> None:
         await eventually(lambda: all(node.places == expected for node in found), "all ticks", 60)
         await eventually(lambda: all(changed in node.received for node in found), "the notification", 60)
         assert all(node.received.count(changed) == 1 for node in found)
+
+
+async def test_gateways_on_two_databases_of_one_redis_do_not_hear_each_other(tmp_path: Path) -> None:
+    """Redis delivers published messages across its databases, so the names of the channels have the number."""
+    changed = SessionChanged(("s",), "person")
+    async with nodes(tmp_path, 1) as (server, (leader,)), anyio.create_task_group() as tasks:
+        async with redis_client(f"redis://127.0.0.1:{server.port}/1") as redis:
+            epochs: list[int] = []
+            other = Node(redis, RedisBus(redis, "n0", may_lead=lambda: True, observe_epoch=epochs.append))
+            other.bus.subscribe(other.received.append)
+            await tasks.start(other.bus.run)
+            other.bus.lead(7)  # a higher epoch would end the term of the first
+            other.bus.publish(tick(1))
+            leader.bus.publish(tick(2))
+            await publish_notification(redis, changed)
+            await eventually(lambda: changed in other.received, "its own notification", 60)
+            await anyio.sleep(2 * BEAT_SECONDS)  # each has sent its beats
+            assert (other.places, leader.places, epochs) == ([(7, 1)], [(1, 1)], [])
+            assert changed not in leader.received
+            assert (other.bus.members(), leader.bus.members()) == (("n0",), ("n0",))
+            tasks.cancel_scope.cancel()
 
 
 async def test_only_ticks_of_the_highest_epoch_count(tmp_path: Path) -> None:

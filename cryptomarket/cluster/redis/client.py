@@ -13,7 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError  # noqa: A004 (Redis' own)
 
-__all__ = ["BLOCK_SECONDS", "COMMAND_SECONDS", "redis_client", "with_fresh_connection"]
+__all__ = ["BLOCK_SECONDS", "COMMAND_SECONDS", "own_channel", "redis_client", "with_fresh_connection"]
 
 #: A Redis that has not replied to a command by then counts as unavailable. On a busy machine a new connection and its
 #: first command can take more than half a second; a healthy Redis must not be given up for that.
@@ -65,6 +65,15 @@ def redis_client(url: str, *, command_seconds: float = COMMAND_SECONDS) -> Redis
     pool = redis.connection_pool
     pool.connection_class = _CONNECTIONS[pool.connection_class]
     return redis
+
+
+def own_channel(redis: Redis, name: str) -> str:
+    """The name of a channel of Pub/Sub for the client's database, such as ``cryptomarket:bus:0``.
+
+    Redis delivers what is published to the subscribers of all its databases. Without the number, gateways that use two
+    databases of one Redis would deliver each other's prices and end each other's terms.
+    """
+    return f"{name}:{redis.connection_pool.connection_kwargs.get('db') or 0}"
 
 
 async def with_fresh_connection(

@@ -10,7 +10,7 @@ from redis.asyncio.client import PubSub
 
 from ...model import SessionChanged, Tick
 from .catch_up import CatchUp
-from .client import COMMAND_SECONDS
+from .client import COMMAND_SECONDS, own_channel
 from .codec import Batch, UnreadableBatch, decode_batch
 from .delivery import LocalDelivery
 from .membership import Membership
@@ -52,7 +52,7 @@ class Listener:
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
                     with anyio.fail_after(2 * COMMAND_SECONDS):
-                        await channel.subscribe(CHANNEL)
+                        await channel.subscribe(own_channel(self._redis, CHANNEL))
                     await self._read_missed()
                     self.ready.set()
                     self._delivery.deliver(SessionChanged((), "missed"))  # notifications are not stored
@@ -73,7 +73,7 @@ class Listener:
                 leads = bool(self._sequencer.epoch)
                 if receives_beats is not leads:
                     receives_beats = leads
-                    await (channel.subscribe if leads else channel.unsubscribe)(BEATS)
+                    await (channel.subscribe if leads else channel.unsubscribe)(own_channel(self._redis, BEATS))
                 while (found := await channel.get_message(timeout=BEAT_SECONDS)) is None:
                     pass
             try:

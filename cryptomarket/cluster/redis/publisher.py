@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from ...errors import CacheUnavailable
 from ...model import Message, SessionChanged, Tick, Upstream
 from .catch_up import CatchUp
-from .client import COMMAND_SECONDS
+from .client import COMMAND_SECONDS, own_channel
 from .codec import Batch, encode_batch
 from .delivery import LocalDelivery
 from .membership import Membership
@@ -26,7 +26,7 @@ __all__ = ["BEATS", "BEAT_SECONDS", "CHANNEL", "RETRY_SECONDS", "Publisher", "pu
 
 log = structlog.get_logger(__name__)
 
-#: The channel that every node receives, and the one of empty batches, which only the leader receives.
+#: The channel that every node receives, and the one of empty batches, which only the leader receives; see `own_channel`.
 CHANNEL, BEATS = "cryptomarket:bus", "cryptomarket:beats"
 #: Messages are collected for so long: one command of Redis costs as much as twenty messages.
 BATCH_SECONDS = 0.005
@@ -141,7 +141,7 @@ class Publisher:
             stored = self._catch_up.store(pipe, latest, batch)
             if epoch and (wanted := self._membership.wanted_to_store()) is not None:
                 store_wanted(pipe, wanted)
-            pipe.publish(CHANNEL if epoch or messages else BEATS, batch)
+            pipe.publish(own_channel(self._redis, CHANNEL if epoch or messages else BEATS), batch)
             replies = await pipe.execute(raise_on_error=False)
         if isinstance(replies[-1], RedisError):
             raise replies[-1]
@@ -180,7 +180,7 @@ async def publish_notification(redis: Redis, message: SessionChanged) -> None:
     """Publish one message to all nodes from a program that is none of them. Raises CacheUnavailable."""
     try:
         with anyio.fail_after(COMMAND_SECONDS):
-            await redis.publish(CHANNEL, encode_batch(Batch("", 0, 0, (), [message])))
+            await redis.publish(own_channel(redis, CHANNEL), encode_batch(Batch("", 0, 0, (), [message])))
     except (RedisError, OSError, TimeoutError) as exc:
         raise CacheUnavailable(f"Redis did not accept a message: {type(exc).__name__}") from None
 
