@@ -133,12 +133,12 @@ class LoginFlow:
         params, issued = await self._signed(request), self._wall()
         try:
             grant = await self._granted(params)
-            identity = await self._identity(grant)
         except ExchangeError as exc:
             if isinstance(exc, ExchangeRefused) and error_code(exc.code).wrong_key:
                 with contextlib.suppress(CacheUnavailable):  # the person reads all the same that the key is wrong
                     await self._limits.record_failure(request.failure_key)
             raise LoginFailed(reason_of(exc)) from None
+        identity = await self._identity(grant)
         person_id, now = str(identity.id), int(issued)
         person = Person(
             person_id,
@@ -177,7 +177,11 @@ class LoginFlow:
 
     async def _identity(self, grant: Grant) -> _Identity:
         params = {"currency": "BTC", "extended": True, "access_token": grant.access_token}
-        raw = await self._call("private/get_account_summary", params)
+        try:
+            raw = await self._call("private/get_account_summary", params)
+        except ExchangeError as exc:
+            # Tokens that ended since the log-in, as when the exchange restarts, do not mean that the key is wrong.
+            raise LoginFailed(NO_ANSWER if login_ended(exc) else reason_of(exc)) from None
         try:
             return msgspec.json.decode(raw, type=_Identity)
         except msgspec.DecodeError:

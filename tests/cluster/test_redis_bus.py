@@ -86,22 +86,25 @@ async def test_all_nodes_receive_the_same_in_order(tmp_path: Path) -> None:
 async def test_gateways_on_two_databases_of_one_redis_do_not_hear_each_other(tmp_path: Path) -> None:
     """Redis delivers published messages across its databases, so the names of the channels have the number."""
     changed = SessionChanged(("s",), "person")
-    async with nodes(tmp_path, 1) as (server, (leader,)), anyio.create_task_group() as tasks:
-        async with redis_client(f"redis://127.0.0.1:{server.port}/1") as redis:
-            epochs: list[int] = []
-            other = Node(redis, RedisBus(redis, "n0", may_lead=lambda: True, observe_epoch=epochs.append))
-            other.bus.subscribe(other.received.append)
-            await tasks.start(other.bus.run)
-            other.bus.lead(7)  # a higher epoch would end the term of the first
-            other.bus.publish(tick(1))
-            leader.bus.publish(tick(2))
-            await publish_notification(redis, changed)
-            await eventually(lambda: changed in other.received, "its own notification", 60)
-            await anyio.sleep(2 * BEAT_SECONDS)  # each has sent its beats
-            assert (other.places, leader.places, epochs) == ([(7, 1)], [(1, 1)], [])
-            assert changed not in leader.received
-            assert (other.bus.members(), leader.bus.members()) == (("n0",), ("n0",))
-            tasks.cancel_scope.cancel()
+    async with (
+        nodes(tmp_path, 1) as (server, (leader,)),
+        redis_client(f"redis://127.0.0.1:{server.port}/1") as redis,
+        anyio.create_task_group() as tasks,
+    ):
+        epochs: list[int] = []
+        other = Node(redis, RedisBus(redis, "n1", may_lead=lambda: True, observe_epoch=epochs.append))
+        other.bus.subscribe(other.received.append)
+        await tasks.start(other.bus.run)
+        other.bus.lead(7)  # a higher epoch would end the term of the first
+        other.bus.publish(tick(1))
+        leader.bus.publish(tick(2))
+        await publish_notification(redis, changed)
+        await eventually(lambda: changed in other.received, "its own notification", 60)
+        await anyio.sleep(2 * BEAT_SECONDS)  # each has sent its beats
+        assert (other.places, leader.places, epochs) == ([(7, 1)], [(1, 1)], [])
+        assert changed not in leader.received
+        assert (other.bus.members(), leader.bus.members()) == (("n1",), ("n0",))
+        tasks.cancel_scope.cancel()
 
 
 async def test_only_ticks_of_the_highest_epoch_count(tmp_path: Path) -> None:

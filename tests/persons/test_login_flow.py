@@ -4,6 +4,8 @@ from pathlib import Path
 
 import anyio
 
+from cryptomarket.persons.login_flow import NO_ANSWER
+
 from .site import ADA, BOB, connection_event, running_persons
 
 
@@ -40,6 +42,19 @@ async def test_a_wrong_secret_and_an_unknown_key_read_alike(tmp_path: Path) -> N
             assert (await browser.me()).status_code == 401
         assert len(set(reasons)) == 1
         assert "check the client id and the secret" in reasons[0]
+
+
+async def test_tokens_that_end_during_a_login_do_not_mean_a_wrong_key(tmp_path: Path) -> None:
+    """When the exchange restarts between grant and first use, the person reads "try again"."""
+    async with running_persons(tmp_path) as site:
+        browser = await site.browser()
+        site.exchange.inject("error", "private/get_account_summary:13009")
+        async with browser.stream() as tab:
+            assert (await browser.log_in(ADA)).status_code == 202
+            assert (await connection_event(tab, "person", "login_failed"))["reason"] == NO_ANSWER
+            site.exchange.inject("error", "private/get_account_summary:0")
+            assert (await browser.log_in(ADA)).status_code == 202
+            assert (await connection_event(tab, "person", "login_failed"))["kind"] == "person"
 
 
 async def test_every_stream_of_a_browser_receives_the_person(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ __all__ = ["BEATS", "BEAT_SECONDS", "CHANNEL", "RETRY_SECONDS", "Publisher", "pu
 
 log = structlog.get_logger(__name__)
 
-#: The channel that every node receives, and the one of empty batches, which only the leader receives; see `own_channel`.
+#: The channel that every node receives, and the one of empty batches, which only the leader receives, before
+#: `own_channel` adds the database.
 CHANNEL, BEATS = "cryptomarket:bus", "cryptomarket:beats"
 #: Messages are collected for so long: one command of Redis costs as much as twenty messages.
 BATCH_SECONDS = 0.005
