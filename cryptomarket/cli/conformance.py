@@ -12,6 +12,9 @@ from .shared import Json, run_async
 
 __all__ = ["conformance"]
 
+#: How much is printed of what was seen.
+MOST_CHARACTERS = 200
+
 
 def _address(url: str) -> str:
     if not url.startswith(("http://", "https://")):
@@ -39,11 +42,17 @@ def conformance(
         whole = True
         async for row in examine(url, seconds):
             whole = whole and row.holds is not False
+            seen = _shown(row.seen)
             if as_json:
-                print(json.dumps({"name": row.row, "ok": row.holds, "says": row.seen}), flush=True)
+                print(json.dumps({"name": row.row, "ok": row.holds, "says": seen}), flush=True)
             else:
                 mark = {True: "[green]ok[/]  ", False: "[red]FAIL[/]", None: "[dim]skip[/]"}[row.holds]
-                console.print(f"{mark} {row.row:50} [dim]{escape(row.seen)}[/]")
+                console.print(f"{mark} {row.row:50} [dim]{escape(seen)}[/]")
         return whole
 
     sys.exit(0 if run_async(run) else 1)
+
+
+def _shown(seen: str) -> str:
+    """The text without control characters: a header may have some, which would command the terminal."""
+    return "".join(one if one.isprintable() else "?" for one in seen[:MOST_CHARACTERS])

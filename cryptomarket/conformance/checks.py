@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .eventsource import LINE_END, EventSourceParser, MessageEvent
+from .eventsource import LINE_END, MILLISECONDS, EventSourceParser, MessageEvent
 from .reading import StreamReading
 
 __all__ = ["Finding", "StreamText", "body_rows", "equal_rows", "head_rows", "origin_rows", "resume_rows", "skipped"]
@@ -28,7 +28,7 @@ FIELDS = {"", "event", "data", "id", "retry"}
 UNSAFE = re.compile(r'[\x00-\x08\x0a-\x1f"():<>?@\[\\\]{}\x7f]')
 BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 #: An id of numbers, such as 7-20519.
-NUMBERS = re.compile(r"[0-9]+(?:[-:.][0-9]+)*")
+NUMBERS = re.compile(r"[0-9]{1,100}(?:[-:.][0-9]{1,100})*")
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _block_rows(stream: StreamText) -> Iterator[Finding]:
     empty = [block for block in stream.blocks if _count(block, "event") and not _count(block, "data")]
     yield Finding("each named event has data", not empty, f"{len(empty)} without" if empty else "")
     retries = stream.values("retry")
-    sane = [one for one in retries if re.fullmatch("[0-9]+", one) and 0 < int(one) <= LONGEST_RETRY_MS]
+    sane = [one for one in retries if MILLISECONDS.fullmatch(one) and 0 < int(one) <= LONGEST_RETRY_MS]
     seen = repr(retries[0]) if retries else "none"
     yield Finding("it has a reconnection time", bool(retries) and retries == sane, seen)
     ids = stream.values("id")

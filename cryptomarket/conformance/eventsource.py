@@ -9,9 +9,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["LINE_END", "EventSourceParser", "MessageEvent", "parse"]
+__all__ = ["LINE_END", "MILLISECONDS", "EventSourceParser", "MessageEvent", "parse"]
 
 LINE_END = re.compile("\r\n|\n|\r")
+#: A reconnection time; a number that no browser can hold is ignored.
+MILLISECONDS = re.compile("[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class EventSourceParser:
 
     def __post_init__(self) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8")("strict" if self.strict else "replace")
-        self._text = ""
+        self._line: list[str] = []
         self._begun = False
         self._after_cr = False
         self._id = self.last_event_id
@@ -60,8 +62,12 @@ class EventSourceParser:
         if text and self._after_cr:
             self._after_cr = False
             text = text.removeprefix("\n")
-        *lines, self._text = LINE_END.split(self._text + text)
         self._after_cr = self._after_cr or text.endswith("\r")
+        continued, *lines = LINE_END.split(text)
+        self._line.append(continued)  # joined once, since a long line may come in many pieces
+        if not lines:
+            return []
+        lines, self._line = ["".join(self._line), *lines[:-1]], lines[-1:]
         return [event for line in lines if (event := self._interpret(line)) is not None]
 
     def _interpret(self, line: str) -> MessageEvent | None:
@@ -84,7 +90,7 @@ class EventSourceParser:
                 if "\0" not in value:
                     self._id = value
             case "retry":
-                if value and all(c in "0123456789" for c in value):
+                if MILLISECONDS.fullmatch(value):
                     self.retry = int(value)
                     self.retries.append(self.retry)
             case _ if self.strict:

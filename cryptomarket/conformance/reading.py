@@ -14,6 +14,9 @@ __all__ = ["HEAD_SECONDS", "StreamReading", "new_client", "read"]
 HEAD_SECONDS = 10.0
 #: A faster stream is read up to this size.
 MOST_BYTES = 8 << 20
+#: What the memory of a piece takes beside its bytes.
+PIECE_BYTES = 128
+MOST_REDIRECTS = 20
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,8 @@ class StreamReading:
 
 
 def new_client() -> httpx2.AsyncClient:
-    """A client that follows redirects, as a browser does, and never gives up a silent stream by itself."""
-    return httpx2.AsyncClient(timeout=httpx2.Timeout(HEAD_SECONDS, read=None), follow_redirects=True)
+    """A client that never gives up a silent stream by itself."""
+    return httpx2.AsyncClient(timeout=httpx2.Timeout(HEAD_SECONDS, read=None))
 
 
 async def read(
@@ -64,7 +67,7 @@ async def read(
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
 ) -> StreamReading:
-    """Send a request and read its body for some seconds; return what came.
+    """Send a request, follow redirects as a browser does, and read the body for some seconds; return what came.
 
     Raises httpx2.HTTPError, OSError or TimeoutError when no head comes.
     """
@@ -72,7 +75,7 @@ async def read(
     raw = [(name.encode(), value.encode()) for name, value in sent.items()]
     began = time.monotonic()
     with anyio.fail_after(HEAD_SECONDS):
-        response = await client.send(client.build_request(method, address, headers=raw), stream=True)
+        response = await _follow(client, client.build_request(method, address, headers=raw))
     head = time.monotonic()
     pieces: list[tuple[float, bytes]] = []
     size, ended, broken = 0, False, ""
@@ -80,7 +83,7 @@ async def read(
         with anyio.move_on_after(seconds):
             async for piece in response.aiter_raw():
                 pieces.append((time.monotonic() - head, piece))
-                size += len(piece)
+                size += len(piece) + PIECE_BYTES
                 if size > MOST_BYTES:
                     break
             else:
@@ -92,3 +95,14 @@ async def read(
             await response.aclose()
     found = [(name.lower(), value) for name, value in response.headers.multi_items()]
     return StreamReading(response.status_code, found, head - began, pieces, time.monotonic() - head, ended, broken)
+
+
+async def _follow(client: httpx2.AsyncClient, request: httpx2.Request) -> httpx2.Response:
+    """The response at the end of the redirects; the library would read their bodies, which may be endless."""
+    response = await client.send(request, stream=True)
+    for _ in range(MOST_REDIRECTS):
+        if response.next_request is None:
+            break
+        await response.aclose()
+        response = await client.send(response.next_request, stream=True)
+    return response

@@ -8,7 +8,7 @@ import pytest
 
 from tests.benchmarks.peers import Absent
 from tests.benchmarks.peers import running as running_peer
-from tests.conformance.faulty_server import StreamServer, running
+from tests.conformance.faulty_server import HEADERS, StreamServer, running
 from tests.deribit.proxies import authority
 from tests.processes import run_program, running_program
 
@@ -37,6 +37,17 @@ async def test_a_fault_is_a_line_and_exit_code_1(tmp_path: Path) -> None:
     (failed,) = [line for line in out.splitlines() if line.startswith("FAIL")]
     assert failed.split() == ["FAIL", "it", "has", "a", "reconnection", "time", "'soon'"]
     assert sum(line.startswith("ok ") for line in out.splitlines()) > 25
+
+
+async def test_a_header_commands_no_terminal(tmp_path: Path) -> None:
+    """Control characters of the server are not printed, and of a long header only its beginning."""
+    hostile = {**HEADERS, "X-Accel-Buffering": "\x1b]0;owned\x07" + "x" * 5000}
+    async with running(StreamServer(headers=hostile)) as address:
+        code, out, _ = await run_program(tmp_path, "conformance", address, "--seconds", "1")
+    assert code == 1
+    (failed,) = [line for line in out.splitlines() if line.startswith("FAIL nginx")]
+    assert "?]0;owned?xxx" in failed
+    assert len(failed) < 300
 
 
 async def test_nobody_at_the_address_is_one_line_and_exit_code_1(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The parser of event streams follows the specification."""
 
+import time
+
 import pytest
 
 from cryptomarket.conformance.eventsource import EventSourceParser, MessageEvent, parse
@@ -32,6 +34,24 @@ def test_retry_accepts_only_digits() -> None:
     parser = EventSourceParser()
     parser.receive(b"retry: 3000\nretry: 1x\nretry:\nretry: -1\n")
     assert parser.retry == 3000
+
+
+def test_retry_of_too_many_digits_is_ignored() -> None:
+    """A number that no browser can hold is ignored; Python would refuse to read it."""
+    parser = EventSourceParser()
+    parser.receive(b"retry: 3000\nretry: " + b"1" * 5000 + b"\n\n")
+    assert parser.retry == 3000
+
+
+def test_a_long_line_in_small_pieces_takes_linear_time() -> None:
+    """A line of 8 MB in pieces of 2 KB is one event within seconds; its parts are not joined for each piece."""
+    piece, parser, began = b"x" * 2000, EventSourceParser(), time.process_time()
+    parser.receive(b"data: ")
+    for _ in range(4000):
+        assert parser.receive(piece) == []
+    (event,) = parser.receive(b"\n\n")
+    assert len(event.data) == 8_000_000
+    assert time.process_time() - began < 5
 
 
 def test_an_unknown_field_is_an_error() -> None:

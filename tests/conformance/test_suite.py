@@ -1,9 +1,11 @@
 """The suite of `cryptomarket conformance`: a correct server holds every row, each planted fault fails its own row."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 import anyio
 import pytest
+from anyio.abc import ByteStream, SocketAttribute
 
 from cryptomarket.conformance.checks import Finding
 from cryptomarket.conformance.suite import examine
@@ -191,3 +193,40 @@ async def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
         async with running(StreamServer(head_seconds=3600)) as address:
             with pytest.raises(CryptomarketError, match="no answer within"):
                 _ = [row async for row in examine(address, 1)]
+
+
+async def test_the_body_of_a_redirect_is_not_read() -> None:
+    """A redirect whose body never ends is followed at once."""
+
+    async def move(connection: ByteStream) -> None:
+        async with connection:
+            with contextlib.suppress(anyio.BrokenResourceError, anyio.EndOfStream):
+                await connection.receive()
+                moved = f"HTTP/1.1 302 Found\r\nLocation: {address}\r\nTransfer-Encoding: chunked\r\n\r\n"
+                await connection.send(moved.encode())
+                while True:
+                    await connection.send(b"5\r\nmoved\r\n")
+                    await anyio.sleep(0.01)
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    async with running(StreamServer()) as address, listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, move)
+        old = f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}/?timer=0"
+        found = [row async for row in examine(old, SECONDS, SILENCE)]
+        tasks.cancel_scope.cancel()
+    unequal = {"a wrong parameter is refused before the stream"}  # the redirect has a query of its own
+    assert {row.row for row in failed(found)} <= unequal
+    assert len(found) > 30
+
+
+async def test_numbers_without_end_are_no_error() -> None:
+    """Ids and reconnection times of thousands of digits fail their rows and end nothing."""
+    digits = b"1" * 5000
+    found = await examined(
+        StreamServer(
+            opening=b"retry: " + digits + b"\n\n",
+            frame=lambda number: b"id: " + digits + b"%d\nevent: price\ndata: %d\n\n" % (number, number),
+            resume_status=422,  # it could not read the id
+        )
+    )
+    assert {"it has a reconnection time", "ids can be sent back"} <= {row.row for row in failed(found)}
