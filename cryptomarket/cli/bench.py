@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import signal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import typer
@@ -12,6 +12,9 @@ from rich.table import Table
 
 from ..errors import CryptomarketError
 from .shared import Json, run_async
+
+if TYPE_CHECKING:
+    from ..app.bench import Measured
 
 __all__ = ["bench"]
 
@@ -42,35 +45,14 @@ def bench(
 
     Example: cryptomarket bench --streams 2000
     """
-    from ..app.bench import Measured, measure, streams_possible
+    from ..app.bench import streams_possible
 
     possible = streams_possible(streams)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if possible < streams:
         console.print(f"the file limit (ulimit -n) allows {possible:,} streams")
 
-    async def run() -> tuple[Measured, Measured]:
-        found: list[tuple[Measured, Measured]] = []
-        failure = CryptomarketError("the bench was stopped, or did not end in time")
-        async with anyio.create_task_group() as tasks:
-
-            async def stop_on_signal() -> None:
-                with anyio.open_signal_receiver(signal.SIGTERM) as signals:
-                    async for _ in signals:
-                        tasks.cancel_scope.cancel()
-
-            tasks.start_soon(stop_on_signal)
-            with anyio.move_on_after(seconds + EXTRA_SECONDS):
-                try:
-                    found.append(await measure(possible, seconds, lambda text: console.print(f"[dim]{text}[/]")))
-                except CryptomarketError as exc:  # a group would hide it from the command line
-                    failure = exc
-            tasks.cancel_scope.cancel()
-        if not found:
-            raise failure
-        return found[0]
-
-    gateway, raw = (dataclasses.asdict(one) for one in run_async(run))
+    gateway, raw = (dataclasses.asdict(one) for one in run_async(lambda: _measure(possible, seconds, console)))
     ratios = {name: gateway[name] / raw[name] if gateway[name] is not None and raw[name] else None for name in ROWS}
     if as_json:
         for name in ROWS:
@@ -82,3 +64,28 @@ def bench(
         ratio = ratios[name]
         table.add_row(title, *shown, "" if ratio is None else f"{ratio:.2f}")
     Console(highlight=False).print(table)
+
+
+async def _measure(streams: int, seconds: float, console: Console) -> "tuple[Measured, Measured]":
+    """The figures of the gateway and of the raw loop. Raises CryptomarketError, also when a signal ends it."""
+    from ..app.bench import measure
+
+    found: list[tuple[Measured, Measured]] = []
+    failure = CryptomarketError("the bench was stopped, or did not end in time")
+    async with anyio.create_task_group() as tasks:
+
+        async def stop_on_signal() -> None:
+            with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
+                async for _ in signals:
+                    tasks.cancel_scope.cancel()
+
+        tasks.start_soon(stop_on_signal)
+        with anyio.move_on_after(seconds + EXTRA_SECONDS):
+            try:
+                found.append(await measure(streams, seconds, lambda text: console.print(f"[dim]{text}[/]")))
+            except CryptomarketError as exc:  # a group would hide it from the command line
+                failure = exc
+        tasks.cancel_scope.cancel()
+    if not found:
+        raise failure
+    return found[0]

@@ -53,9 +53,9 @@ async def test_a_short_run_prints_sane_figures(tmp_path: Path) -> None:
     assert processes_of(tmp_path) == []
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 1)])
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 1), (signal.SIGHUP, 1)])
 async def test_a_stop_leaves_nothing_behind(tmp_path: Path, sent: signal.Signals, code: int) -> None:
-    """Ctrl-C in the middle ends all processes and removes the folder, without a traceback."""
+    """A stop or a closed terminal in the middle ends all processes and removes the folder, without a traceback."""
     async with running_program(tmp_path, "bench", "--streams", "20", "--seconds", "60") as program:
         await eventually(lambda: "measuring the gateway" in program.log, "it measures")
         assert len(processes_of(tmp_path)) == 3
