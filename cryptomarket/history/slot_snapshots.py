@@ -13,14 +13,14 @@ from anyio.abc import TaskStatus
 from ..errors import DatabaseUnavailable
 from .intervals import MissingReasons
 from .recent_slots import RecentSlots
-from .snapshot import PriceSource, take_snapshot
+from .snapshot import TICKER_SECONDS, PriceSource, take_snapshot
 from .writer import HistoryWriter
 
 __all__ = ["LEAST_INTERVAL", "SlotSnapshots"]
 
 log = structlog.get_logger(__name__)
 
-#: How long before the end of a slot its snapshot begins: a request may take seconds.
+#: How long before the end of a slot its snapshot begins, beside the time for the credits of each ticker.
 LEAD_SECONDS = 5.0
 #: The shortest slots that have a snapshot: in shorter ones most requests would end too late.
 LEAST_INTERVAL = 10
@@ -62,8 +62,9 @@ class SlotSnapshots:
         while True:
             now = self._now()
             end = now // step * step + step
-            if end - now > LEAD_SECONDS:
-                await self._sleep(end - now - LEAD_SECONDS)
+            lead = min(step / 2, LEAD_SECONDS + TICKER_SECONDS * len(self._silent(int(end) - step)))
+            if end - now > lead:
+                await self._sleep(end - now - lead)
             elif end == taken:
                 await self._sleep(end - now + 0.01)
             else:
@@ -74,7 +75,7 @@ class SlotSnapshots:
         """Store the prices of the tickers without a tick in the open slot, as far as the exchange answers within it."""
         step, now = self._writer.interval, self._now()
         slot = int(now // step * step)
-        silent = [t for t in self._tickers() if not self._recent_slots.has(t, slot) and not self._rests(t)]
+        silent = self._silent(slot)
         try:
             found = await take_snapshot(
                 self._writer, self._source, silent, reasons=self._reasons(), seconds=slot + step - now, wall=self._now
@@ -87,6 +88,10 @@ class SlotSnapshots:
         if found.stored:
             log.info("snapshot stored, no ticks in the slot", slot=slot, tickers=len(found.stored))
             self._on_stored()
+
+    def _silent(self, slot: int) -> list[str]:
+        """The tickers without a tick in the slot that do not rest; they become fewer as the slot goes on."""
+        return [t for t in self._tickers() if not self._recent_slots.has(t, slot) and not self._rests(t)]
 
     def _report(self, reason: str, tickers: int) -> None:
         """Log the first failure of a row of failing snapshots."""

@@ -20,7 +20,7 @@ from .intervals import MissingReasons
 from .slots import slot_price
 from .writer import HistoryWriter, insert_missing
 
-__all__ = ["TRY_SECONDS", "PriceSource", "Snapshot", "take_snapshot"]
+__all__ = ["TICKER_SECONDS", "TRY_SECONDS", "PriceSource", "Snapshot", "take_snapshot"]
 
 #: Requests that wait for their answer at once: more than the exchange answers while the next ones wait for credits.
 AT_ONCE = 16
