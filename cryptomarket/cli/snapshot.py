@@ -2,13 +2,14 @@
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from ..logs import configure_logs
-from ..model import plain
+from ..model import Price, plain
 from ..settings import read_settings
 from .shared import Json, revealed, run_async
 
@@ -53,15 +54,19 @@ def snapshot(
         print("CRYPTOMARKET_TICKERS is empty: name a --ticker", file=sys.stderr)
         return
     found = run_async(run)
-    for price in found.stored:
-        moment = datetime.fromtimestamp(price.timestamp, UTC).isoformat()
-        print(price.json() if as_json else f"{moment}  {price.ticker:16}  {plain(price.price):>18}")
     problems = {**found.refused, **found.failed}
-    for name, reason in problems.items():
-        if as_json:
-            print(json.dumps({"ticker": name, "error": reason}))
-        else:
-            print(f"{name}: {reason}", file=sys.stderr)
+    _print(found.stored, problems, as_json)
     filled = len(tickers) - len(found.stored) - len(problems)
     print(f"{len(found.stored)} stored, {filled} already stored, {len(problems)} without a price", file=sys.stderr)
     raise typer.Exit(1 if problems else 0)
+
+
+def _print(stored: Sequence[Price], problems: Mapping[str, str], as_json: bool) -> None:
+    for price in stored:
+        moment = datetime.fromtimestamp(price.timestamp, UTC).isoformat()
+        print(price.json() if as_json else f"{moment}  {price.ticker:16}  {plain(price.price):>18}")
+    for ticker, reason in problems.items():
+        if as_json:
+            print(json.dumps({"ticker": ticker, "error": reason}))
+        else:
+            print(f"{ticker}: {reason}", file=sys.stderr)

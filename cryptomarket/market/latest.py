@@ -110,7 +110,7 @@ class LatestValues:
         return overdue
 
     def upstream(self) -> Upstream:
-        """The state to publish: that of the connection, or ``stale`` while it is live and one is silent."""
+        """The state to publish: that of the connection, or ``stale`` while it is live and some are silent."""
         connection = self._connection
         state, reason = connection.state, connection.reason
         if state is UpstreamState.LIVE and (silent := self.silent()):

@@ -26,8 +26,7 @@ __all__ = ["ServerStop"]
 CHECK_SECONDS = 0.1
 #: After a signal that only we handle: how long the server may take after the drain to stop by itself.
 GRACE_SECONDS = 1.0
-
-#: When the server has seen the signal for certain, also one that its parent sends after a Ctrl-C.
+#: After this the server has seen the signal for certain, also one that its parent sends after a Ctrl-C.
 ALONE_AFTER_SECONDS = 0.2
 
 Loop = asyncio.AbstractEventLoop
@@ -50,7 +49,7 @@ class ServerStop:
         Signals reach the main thread only: in another one only `begin` starts the drain.
         """
         loop, listening = asyncio.get_running_loop(), _bound_sockets() if _is_silent_worker() else {}
-        with _signals_first(lambda *signal: loop.call_soon_threadsafe(self._on_signal, *signal)) as alone:
+        with _signals_first(lambda *seen: loop.call_soon_threadsafe(self._on_signal, *seen)) as alone:
             async with anyio.create_task_group() as tasks:
                 if listening:
                     tasks.start_soon(self._watch, listening)
