@@ -91,15 +91,15 @@ async def test_a_login_that_is_not_renewed_says_so_beside_the_balances(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also when the dialog is opened later, until it is renewed again."""
-    monkeypatch.setattr(token_renewal, "RENEW_SHARE", 0.1)
-    switches = Switches(session_expires_in=40)
+    monkeypatch.setattr(token_renewal, "RENEW_SHARE", 0.05)
+    switches = Switches(session_expires_in=80)
     async with running_persons(tmp_path, exchange={"switches": switches}) as site, chromium(site.url) as window:
         page = await window.open()
         await log_in(page, ADA)
         await wait_for_person(page, "ada")
         status = page.locator("#person-status")
         site.exchange.inject("error", "public/auth:13028")
-        await expect(status).to_contain_text("does not renew this login now", timeout=10_000)
+        await expect(status).to_contain_text("does not renew this login now", timeout=25_000)
         await page.keyboard.press("Escape")
         await page.locator("#person-open").click()
         await expect(page.locator("#accounts")).to_contain_text("BTC")
