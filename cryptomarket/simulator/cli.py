@@ -75,7 +75,8 @@ async def simulate_exchange(
             print(f"simulated exchange at {exchange.ws_url} and {exchange.http_url}", flush=True)
             for account in accounts:
                 # A simulated secret: it is valid for this process only.
-                print(f"account {account.client_id} secret {account.client_secret} e-mail {account.email}", flush=True)
+                key = f"{account.client_id} secret {account.client_secret}"
+                print(f"account {key} e-mail {account.address}", flush=True)
             with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 async for _ in signals:
                     return

@@ -173,13 +173,13 @@ def test_d11_an_account_that_is_not_whole_is_named(arguments: str, says: str) ->
 
 
 async def test_d11_an_email_belongs_to_the_client_id_before_it(tmp_path: Path) -> None:
-    """The second account has the e-mail; the first has none."""
+    """The second account has the e-mail; the first has one derived from its id."""
     arguments = (
         "--port 0 --client-id ann --client-secret one --client-id=bob --email=bob@example.com --client-secret two"
     )
     async with running_program(tmp_path, "simulate", *arguments.split()) as program:
         await eventually(lambda: "account bob" in program.out, "the accounts are printed")
-        assert "account ann secret one e-mail \n" in program.out
+        assert "account ann secret one e-mail ann@example.com\n" in program.out
         assert "account bob secret two e-mail bob@example.com\n" in program.out
         assert await program.stop() == 0
 
