@@ -37,7 +37,8 @@ async def test_a_short_run_prints_sane_figures(tmp_path: Path) -> None:
         "stream_memory_kb": (0, 1000),
         "event_cpu_us": (1, 50_000),
         "deliveries_per_second": (60, 220),  # 20 streams, 10 ticks a second, on a machine that may be busy
-        "tick_to_bytes_p50_ms": (0.001, 1000),
+        # 0 where most readers were not later than the subscriber of the exchange in the bench itself.
+        "tick_to_bytes_p50_ms": (0, 1000),
         "tick_to_bytes_p99_ms": (0.001, 5000),
         "page_p50_ms": (0.1, 1000),
         "page_p99_ms": (0.1, 5000),
