@@ -114,20 +114,20 @@ async def test_slots_get_a_price_while_the_connection_is_refused(tmp_path: Path)
             client,
         ):
             with anyio.fail_after(60):
-                while len(rows := await rows_of(gateway, "btc_usd")) < 3:
+                while len(rows := await rows_of(gateway, "btc_usd")) < 2:
                     await anyio.sleep(0.2)
             assert {row.source for row in rows} == {Source.SNAPSHOT}
-            assert [late.timestamp - early.timestamp for early, late in pairwise(rows)] == [10, 10]
+            assert [late.timestamp - early.timestamp for early, late in pairwise(rows)] == [10]
             assert {row.source for row in await rows_of(gateway, "BTC-PERPETUAL")} == {Source.SNAPSHOT}
             assert (await client.get("/readyz")).status_code == 503
             await connect(exchange, gateway)
             asked = exchange.state.requests["public/get_index_price"]
-            await anyio.sleep(15)  # the end of a slot with ticks
+            await anyio.sleep(10)  # the end of a slot with ticks
             assert exchange.state.requests["public/get_index_price"] == asked
             exchange.inject("maintenance")
             exchange.inject("refuse_connections")
             began = exchange.state.now_ms() // 1000
-            await anyio.sleep(25)
+            await anyio.sleep(11)  # the end of a slot without
             assert exchange.state.requests["public/get_index_price"] == asked
             ended = exchange.state.now_ms() // 1000
             exchange.inject("maintenance", "off")

@@ -38,6 +38,8 @@ class CrowdReport:
 
     outcomes: Counter[str] = field(default_factory=Counter)
     refused: Counter[int] = field(default_factory=Counter)
+    #: Logins that a node has answered, whatever it said.
+    answered: int = 0
     logged_in_at: list[float] = field(default_factory=list)
     failed_at: dict[str, list[float]] = field(default_factory=dict)
     #: Of each login that was told to wait: the places, and when it heard the first.
@@ -144,6 +146,7 @@ async def _all_log_in(
             secret = "wrong-" + secret
         async with limit:
             status = await crowds[number % len(crowds)].post(tabs[number].cookie, person.client_id, secret)
+        report.answered += 1
         if status != 202:
             report.refused[status] += 1
             return

@@ -291,7 +291,9 @@ async def test_d8_a_leader_that_ends_loses_no_login(tmp_path: Path, by: signal.S
         others = [Crowd(node.url) for node in cluster.nodes if node is not leader]
 
         async def end() -> None:
-            await anyio.sleep(5)
+            while report.answered < len(persons):
+                await anyio.sleep(0.05)
+            await anyio.sleep(1)
             leader.signal(by)
 
         async with anyio.create_task_group() as tasks:
