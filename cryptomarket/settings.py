@@ -5,19 +5,24 @@ Each row is a name, a default and a sentence; a test holds `.env.example` and do
 """
 
 import ipaddress
+import os
 import re
 import secrets
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 from cryptography.fernet import Fernet
+from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .errors import SettingsError
 
-__all__ = ["PREFIX", "Settings", "read_settings"]
+__all__ = ["PREFIX", "Settings", "read_settings", "unknown_settings"]
 
 PREFIX = "CRYPTOMARKET_"
+#: Variables with the prefix that only `docker-compose.yml` reads; a test compares them with that file.
+OF_COMPOSE = frozenset({"CRYPTOMARKET_FRONT"})
 
 #: Names of Deribit: letters, digits, `_` and `-`, at most as long as its longest combo names.
 _TICKER = re.compile(r"[A-Za-z0-9_-]{2,64}\Z")
@@ -205,6 +210,21 @@ def read_settings(**values: Any) -> Settings:
         raise SettingsError([_problem(error) for error in exc.errors(include_url=False)]) from None
     except (OSError, UnicodeError) as exc:
         raise SettingsError([f".env: expected a file of text ({type(exc).__name__})"]) from None
+
+
+def unknown_settings() -> list[str]:
+    """The variables of the environment and of `.env` that look like settings and are none, each with the nearest name.
+
+    A misspelt one would silently leave its default in force. No value is read.
+    """
+    known = {name.upper() for name in Settings.model_fields}
+    given = {name.upper() for name in (*os.environ, *dotenv_values(".env")) if name.upper().startswith(PREFIX)}
+    found = []
+    for name in sorted(word.removeprefix(PREFIX)[:64] for word in given - OF_COMPOSE):
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            found.append(f"{PREFIX}{name}" + (f" (did you mean {PREFIX}{near[0]}?)" if near else ""))
+    return found
 
 
 def _problem(error: Any) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from cryptomarket.errors import SettingsError
 from cryptomarket.history.candles import RESOLUTIONS
-from cryptomarket.settings import PREFIX, Settings, read_settings
+from cryptomarket.settings import OF_COMPOSE, PREFIX, Settings, read_settings, unknown_settings
 
 ROOT = Path(__file__).parents[1]
 NAMES = {PREFIX + name.upper() for name in Settings.model_fields}
@@ -105,6 +105,25 @@ def test_a_binary_env_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"\x89PNG\xff\x00")
     with pytest.raises(SettingsError, match=r"\.env: expected a file of text"):
         read_settings()
+
+
+def test_a_misspelt_setting_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From the environment and from `.env`, with the nearest name and without its value."""
+    monkeypatch.setenv("CRYPTOMARKET_TICKER", "btc_usd")
+    monkeypatch.setenv("CRYPTOMARKET_NOSUCH", "hunter2")
+    monkeypatch.setenv("CRYPTOMARKET_FRONT", "127.0.0.1:8443")
+    (tmp_path / ".env").write_text("CRYPTOMARKET_REDIS=redis://:hunter2@127.0.0.1\nCRYPTOMARKET_PORT=1\nOTHER=2\n")
+    assert unknown_settings() == [
+        "CRYPTOMARKET_NOSUCH",
+        "CRYPTOMARKET_REDIS (did you mean CRYPTOMARKET_REDIS_URL?)",
+        "CRYPTOMARKET_TICKER (did you mean CRYPTOMARKET_TICKERS?)",
+    ]
+
+
+def test_variables_of_the_compose_file_are_no_mistakes() -> None:
+    """They are in `.env`, which the gateway reads as well."""
+    found = re.findall(r"\$\{(CRYPTOMARKET_[A-Z_]+)", (ROOT / "docker-compose.yml").read_text())
+    assert set(found) - NAMES == OF_COMPOSE
 
 
 def test_every_problem_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

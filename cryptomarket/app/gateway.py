@@ -27,7 +27,7 @@ from ..persons.keys import key_file, operator_keys
 from ..persons.last_seen import LastSeen
 from ..persons.seen_repository import SeenRepository
 from ..persons.vault import Vault
-from ..settings import Settings
+from ..settings import Settings, unknown_settings
 from ..stream.endpoint import StreamEndpoint
 from ..stream.manager import ServerSSEManager
 from ..web.api.problems import problem_response
@@ -172,6 +172,8 @@ class Gateway:
         must not go on answering.
         """
         self._runner.on_failure = on_failure
+        if unknown := unknown_settings():
+            log.warning("unknown settings ignored", names=unknown)
         async with self._backend.running(), self.database, self._http_client:
             await self.history.migrate()
             self.vault.load()

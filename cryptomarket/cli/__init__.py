@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from ..errors import CryptomarketError, SettingsError, StartError
 from ..logs import configure_logs
-from ..settings import Settings, read_settings
+from ..settings import Settings, read_settings, unknown_settings
 from . import history, persons, snapshot
 from .bench import bench
 from .conformance import conformance
@@ -212,6 +212,8 @@ app.add_typer(persons.persons, name="persons")
 def doctor(as_json: Json = False) -> None:
     """Check the port, database, disk, exchange, API key and Redis of the settings by using each of them.
 
+    A variable that looks like a setting and is none is named as well.
+
     The exit code is 1 when one of them fails. Nothing is changed, and no secret is printed.
 
     Example: cryptomarket doctor --json
@@ -219,6 +221,7 @@ def doctor(as_json: Json = False) -> None:
     from ..app.health import Doctor
     from ..deribit.auth import Credentials, Secret
     from ..persons.keys import key_file
+    from ..web.health import Check
 
     settings = read_settings()
     configure_logs(settings.log_level, settings.log_format, node=settings.node)
@@ -237,6 +240,8 @@ def doctor(as_json: Json = False) -> None:
         redis_url=revealed(settings.redis_url),
     )
     checks = run_async(configured.examine)
+    if unknown := unknown_settings():
+        checks["settings"] = Check(False, f"no settings, so they change nothing: {', '.join(unknown)}")
     for name, check in checks.items():
         if as_json:
             print(json.dumps({"name": name, "ok": check.ok, "says": check.detail}))

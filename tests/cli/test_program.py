@@ -161,10 +161,12 @@ async def test_doctor_names_what_is_reachable_and_what_is_not(tmp_path: Path) ->
         assert code == 0, out + log
         assert checks["exchange"]["ok"]
         assert checks["database"]["ok"]
-    code, out, _ = await run_program(tmp_path, "doctor", "--json", deribit_http_url=http)
+        assert "settings" not in checks
+    code, out, _ = await run_program(tmp_path, "doctor", "--json", deribit_http_url=http, ticker="btc_usd")
     checks = {check["name"]: check for check in map(json.loads, out.splitlines())}
     assert code == 1
     assert not checks["exchange"]["ok"]
+    assert "CRYPTOMARKET_TICKER (did you mean CRYPTOMARKET_TICKERS?)" in checks["settings"]["says"]
 
 
 @pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["simulate"], ["tail"], ["doctor"]])
