@@ -13,7 +13,8 @@ from cryptomarket.errors import CryptomarketError
 
 from .faulty_server import HEADERS, StreamServer, frame, running
 
-SECONDS, SILENCE = 0.6, 0.5
+#: Long enough for some events; too short for a pause to be judged, which a busy machine makes as well.
+SECONDS = 0.6
 
 
 def headers(**changed: str | None) -> StreamServer:
@@ -119,10 +120,10 @@ FAULTS: dict[str, tuple[Callable[[], StreamServer], str]] = {
 }  # fmt: skip
 
 
-async def examined(server: StreamServer) -> list[Finding]:
+async def examined(server: StreamServer, seconds: float = SECONDS, silence: float = 60) -> list[Finding]:
     """Return the rows of a server."""
     async with running(server) as address:
-        return [row async for row in examine(address, SECONDS, SILENCE)]
+        return [row async for row in examine(address, seconds, silence)]
 
 
 @pytest.fixture(scope="module")
@@ -131,11 +132,11 @@ def rows() -> dict[str, list[Finding]]:
     found: dict[str, list[Finding]] = {}
 
     async def all_of_them() -> None:
-        limiter = anyio.CapacityLimiter(16)
+        limiter = anyio.CapacityLimiter(10)
 
         async def one(name: str) -> None:
             async with limiter:
-                found[name] = await examined(FAULTS[name][0]())
+                found[name] = await examined(FAULTS[name][0](), silence=0.5 if name == "silence" else 60)
 
         async with anyio.create_task_group() as tasks:
             for name in FAULTS:
@@ -151,10 +152,11 @@ def failed(found: Sequence[Finding]) -> list[Finding]:
 
 async def test_a_correct_server_holds_every_row() -> None:
     """No row fails and none is skipped."""
-    found = await examined(StreamServer())
+    found = await examined(StreamServer(), seconds=2.5, silence=2)
     assert [row for row in found if not row.holds] == []
     assert len(found) > 30
-    assert {row for _, row in FAULTS.values()} <= {row.row for row in found}
+    named = {row for name, (_, row) in FAULTS.items() if name != "silence"}
+    assert named <= {row.row for row in found}
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -212,7 +214,7 @@ async def test_the_body_of_a_redirect_is_not_read() -> None:
     async with running(StreamServer()) as address, listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, move)
         old = f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}/?timer=0"
-        found = [row async for row in examine(old, SECONDS, SILENCE)]
+        found = [row async for row in examine(old, SECONDS)]
         tasks.cancel_scope.cancel()
     unequal = {"a wrong parameter is refused before the stream"}  # the redirect has a query of its own
     assert {row.row for row in failed(found)} <= unequal
