@@ -48,7 +48,7 @@ class UpstreamReporter:
             self._change(UpstreamState.LIVE, "")
 
     def ended(self, failure: Failure, proved: bool, resting: str) -> None:
-        """The connection ended or was not made; one that was proved is being replaced, any other is down."""
+        """Report the end of a connection: `connecting` if it had been proved and is replaced, else `down`."""
         self._last_resting = resting or self._last_resting
         # An announced maintenance explains why the exchange does not answer, until prices arrive again.
         reason = f"{self._last_resting} ({failure.reason})" if self._last_resting else failure.reason

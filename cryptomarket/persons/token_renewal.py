@@ -216,7 +216,7 @@ class TokenRenewal:
             raise
 
     async def _narrowed(self, person: Person, refresh_token: str) -> Grant:
-        """Return the tokens that replace a wide grant: the exchange has replaced the old pair by it already."""
+        """Request the scope once more, with the refresh token of a wide grant, and return the new tokens."""
         for _ in range(NARROW_ATTEMPTS):
             try:
                 return await renewed_grant(self._call, person.exchange_session, refresh_token)

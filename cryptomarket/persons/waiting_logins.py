@@ -203,7 +203,7 @@ class WaitingLogins:
             self._publish(LoginsWaiting(tuple(waiting)))
 
     async def _refuse_late(self) -> None:
-        """Refuse logins that the secret's longest life does not suffice for: the exchange became slower."""
+        """Refuse logins whose turn would come after the end of their secret: the exchange became slower."""
         places = self._places()
         late = [entry.request for entry, _, seconds in places if self._age(entry) + seconds > MAX_SECRET_SECONDS]
         ids = {request.login_id for request in late}

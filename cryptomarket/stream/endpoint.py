@@ -174,7 +174,7 @@ class StreamEndpoint:
             try:
                 await response(scope, receive, send)
             except anyio.get_cancelled_exc_class():
-                if not response_scope.cancel_called:  # the server's own patience ended
+                if not response_scope.cancel_called:  # the server's own time limit ended the response
                     await self._bid_farewell(send)
                 raise
             finally:

@@ -29,7 +29,7 @@ class Clock:
 
 
 class ClockedCache(RedisCache):
-    """A cache in Redis whose values live by the clock of the day."""
+    """A cache in Redis whose values expire by the simulated clock."""
 
     def __init__(self, clock: Clock, client: Redis) -> None:
         super().__init__(client)
