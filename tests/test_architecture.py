@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cryptomarket"
 
 #: Plain values that every room may import.
-VALUES = frozenset({"model", "errors", "backoff", "query"})
+VALUES = frozenset({"model", "errors", "backoff", "cookies", "query"})
 FEATURES = frozenset({"market", "deribit", "stream", "persons", "history", "cluster"})
 #: Plain tables of facts about the exchange: every feature may import them, and they import nothing of ours.
 PLAIN_TABLES = frozenset({"deribit.error_codes", "deribit.auth", "deribit.doors"})
@@ -37,6 +37,7 @@ READS_SETTINGS = frozenset(
 ARROWS: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "backoff": frozenset(),
+    "cookies": frozenset(),
     "query": frozenset({"errors"}),
     "model": frozenset({"errors"}),  # invalid values raise our errors
     "settings": VALUES,

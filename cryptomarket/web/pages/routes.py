@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from ...cookies import cookie_value
 from ...market.latest import LatestValues
 from .i18n import LANGUAGE_COOKIE, load_messages, preferred_language
 
@@ -98,7 +99,7 @@ def page_routes(
 
     def render(request: Request, template: str, **values: Any) -> Response:
         language = preferred_language(request, tuple(catalogues))
-        theme = request.cookies.get("theme")
+        theme = cookie_value(request.headers.get("cookie", ""), "theme")
         common: Mapping[str, Any] = {
             "language": language,
             "languages": {code: messages("language.own") for code, messages in catalogues.items()},
