@@ -97,13 +97,17 @@ class NotLoggedIn(RequestError):
 
 
 class RequestRefused(RequestError):
-    """A request that cannot be accepted: HTTP status, what was expected, and seconds until a retry may succeed."""
+    """A request that cannot be accepted: HTTP status, what was expected, and seconds until a retry may succeed.
 
-    def __init__(self, status: int, expected: str, *, retry_after: int | None = None) -> None:
+    ``reason`` is the word under which the refusal is counted and logged, empty for that of the status.
+    """
+
+    def __init__(self, status: int, expected: str, *, retry_after: int | None = None, reason: str = "") -> None:
         super().__init__(status, expected, retry_after)
         self.status = status
         self.expected = expected
         self.retry_after = retry_after
+        self.reason = reason
 
     def __str__(self) -> str:
         return f"expected {self.expected}"

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cryptomarket"
 
 #: Plain values that every room may import.
-VALUES = frozenset({"model", "errors", "backoff", "cookies", "query"})
+VALUES = frozenset({"model", "errors", "backoff", "query", "addresses", "cookies", "token_buckets", "refusals"})
 FEATURES = frozenset({"market", "deribit", "stream", "persons", "history", "cluster"})
 #: Plain tables of facts about the exchange: every feature may import them, and they import nothing of ours.
 PLAIN_TABLES = frozenset({"deribit.error_codes", "deribit.auth", "deribit.doors"})
@@ -39,6 +39,9 @@ ARROWS: dict[str, frozenset[str]] = {
     "backoff": frozenset(),
     "cookies": frozenset(),
     "query": frozenset({"errors"}),
+    "addresses": frozenset(),
+    "token_buckets": frozenset(),
+    "refusals": frozenset({"addresses", "token_buckets"}),
     "model": frozenset({"errors"}),  # invalid values raise our errors
     "settings": VALUES,
     "logs": VALUES,

@@ -27,6 +27,7 @@ from ..persons.keys import key_file, operator_keys
 from ..persons.last_seen import LastSeen
 from ..persons.seen_repository import SeenRepository
 from ..persons.vault import Vault
+from ..refusals import Refusals
 from ..settings import Settings, unknown_settings
 from ..stream.endpoint import StreamEndpoint
 from ..stream.manager import ServerSSEManager
@@ -114,6 +115,7 @@ class Gateway:
         )
         self._leadership = Leadership(new_leader, self._runner)
         self._loop_lag = LoopLag()
+        self.refusals = Refusals()
         self.status = NodeStatus(
             backend=backend,
             leadership=self._leadership,
@@ -124,6 +126,7 @@ class Gateway:
             daily_jobs=daily_jobs,
             notifier=self.persons.notifier,
             loop_lag=self._loop_lag,
+            refusals=self.refusals,
         )
         for receiver in (
             self.latest.on_message,
@@ -146,6 +149,7 @@ class Gateway:
             persons=self.persons.services,
             statistics=self.status.statistics,
             bars=self._leadership.bars,
+            refused=self.refusals.refused,
         )
 
     def _endpoint(self) -> StreamEndpoint:

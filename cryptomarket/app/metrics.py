@@ -38,6 +38,7 @@ __all__ = [
     "of_loop_lag",
     "of_persons",
     "of_recorder",
+    "of_refusals",
     "of_streams",
     "of_upstream",
     "of_workers",
@@ -169,6 +170,11 @@ def of_loop_lag(found: LoopLagStatistics) -> list[Metric]:
     """How busy the process is."""
     help_text = "How late the event loop resumes a sleeping task, in seconds"
     return [histogram("loop_lag_seconds", help_text, LoopLag.BOUNDS, found.counts, found.total_seconds)]
+
+
+def of_refusals(counts: Mapping[str, int]) -> list[Metric]:
+    """The requests that were refused."""
+    return [counter("refusals", "Requests and connections refused", dict(counts), "reason")]
 
 
 def of_latest_values(latest: LatestValues) -> list[Metric]:

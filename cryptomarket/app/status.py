@@ -11,6 +11,7 @@ from ..history.daily_jobs import DailyJobs
 from ..market.catalogue import Catalogue
 from ..market.latest import LatestValues
 from ..persons.notifications import Notifier
+from ..refusals import Refusals
 from ..stream.manager import ServerSSEManager
 from ..web.health import Check, Health
 from . import metrics
@@ -36,12 +37,14 @@ class NodeStatus:
         daily_jobs: DailyJobs,
         notifier: Notifier,
         loop_lag: metrics.LoopLag,
+        refusals: Refusals,
     ) -> None:
         self._backend, self._leadership = backend, leadership
         self._ping_database, self._latest, self._manager = ping_database, latest, manager
         self._catalogue, self._daily_jobs = catalogue, daily_jobs
         self._notifier = notifier
         self._loop_lag = loop_lag
+        self._refusals = refusals
         #: Set at the beginning of a stop: the node is not ready any more.
         self.stopping = False
         self.routes = [Route("/metrics", self._metrics)]
@@ -76,6 +79,7 @@ class NodeStatus:
             *metrics.of_streams(self._manager.statistics()),
             *metrics.of_latest_values(self._latest),
             *metrics.of_loop_lag(self._loop_lag.statistics()),
+            *metrics.of_refusals(self._refusals.counts()),
             *metrics.of_cluster(self._backend.cluster.statistics()),
             *self._leadership.role.families(),
         ]

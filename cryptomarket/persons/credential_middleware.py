@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..addresses import address_groups
 from ..deribit.auth import wipe
 from ..errors import CacheUnavailable, RequestRefused
 from .authenticator import same_site
@@ -51,7 +52,7 @@ class _Body(msgspec.Struct):
 class CredentialMiddleware:
     """ASGI middleware before the login route; every other request passes unchanged.
 
-    ``problem`` makes the response to a refused request; ``address`` returns what a client's address is counted by.
+    ``problem`` makes the response to a refused request.
     """
 
     def __init__(
@@ -61,14 +62,12 @@ class CredentialMiddleware:
         login_secrets: LoginSecrets,
         limits: LoginLimits,
         problem: Callable[[Request, Exception], Response],
-        address: Callable[[str], str] = str,
         body_seconds: float = BODY_SECONDS,
     ) -> None:
         self._app = app
         self._login_secrets = login_secrets
         self._limits = limits
         self._problem = problem
-        self._address = address
         self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,7 +87,7 @@ class CredentialMiddleware:
 
     async def _accept(self, request: Request, receive: Receive) -> AcceptedLogin:
         _check_head(request)
-        address = self._address(request.client.host if request.client else "")
+        address = address_groups(request.client.host if request.client else "")[0]
         _check_delay(await self._limits.count_login(address))
         body = await self._read(receive)
         try:

@@ -6,8 +6,6 @@ A wrong value is answered with 422, because reconnecting with it would not help.
 
 import asyncio
 import contextlib
-import functools
-import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 
 import anyio
@@ -16,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from ..addresses import address_groups
 from ..errors import InvalidParameter, RequestError
 from .manager import ServerSSEManager
 from .parameters import StreamParameters, parse_parameters
@@ -23,7 +22,7 @@ from .sinks.asgi import AsgiSink
 from .sinks.socket import HANDOVER, SocketSink
 from .subscribers import Subscription
 
-__all__ = ["StreamEndpoint", "address_group", "anonymous"]
+__all__ = ["StreamEndpoint", "anonymous"]
 
 #: The range of the pause after a refusal for lack of room: all return within a minute, and not at once.
 RETURN_SECONDS = (15.0, 45.0)
@@ -42,20 +41,6 @@ _NO_CORS = {"Vary": "Origin", "X-Content-Type-Options": "nosniff"}
 def anonymous(_: Request) -> tuple[str | None, Mapping[str, str]]:
     """Identify no browser session, and add no header to begin one."""
     return None, {}
-
-
-@functools.lru_cache(maxsize=4096)
-def address_group(host: str) -> str:
-    """What streams are counted by: an IPv4 address, or the /64 network of an IPv6 address, which one household has."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if address.version == 4:
-        return host
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((address, 64), strict=False).network_address)
 
 
 class StreamEndpoint:
@@ -124,7 +109,7 @@ class StreamEndpoint:
             hint = f"; did you mean {names}?" if names else ""
             raise InvalidParameter("channels", f"names of tickers, but {ticker[:64]!r} is none{hint}")
         session, headers = self._identify(request)
-        address = address_group(scope["client"][0]) if scope.get("client") else None
+        address = address_groups(scope["client"][0])[0] if scope.get("client") else None
         return Subscription(parameters.tenths, tickers, session, address), headers
 
     def _full(self, subscription: Subscription) -> str | None:

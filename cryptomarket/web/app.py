@@ -13,7 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..market.latest import LatestValues
 from ..persons.credential_middleware import CredentialMiddleware
-from ..stream.endpoint import address_group, anonymous
+from ..refusals import Refused, ignore_refusal
+from ..stream.endpoint import anonymous
 from .api.candles import RecentBars, candle_router, no_bars
 from .api.completeness import Completeness
 from .api.dependencies import HistoryDatabase, TickerCatalogue, TickerNames
@@ -27,6 +28,7 @@ from .api.udf import udf_router
 from .health import Health, health_routes
 from .known_parameters import KnownParameters
 from .pages.routes import FAVICON, PAGE_PARAMETERS, page_routes
+from .refusal_report import RefusalReport
 from .security import CrossOrigin, SecurityHeaders
 
 __all__ = ["STREAM_PATH", "web_app"]
@@ -54,12 +56,14 @@ def web_app(
     persons: PersonServices | None = None,
     bars: RecentBars = no_bars,
     statistics: Callable[[], Mapping[str, object]] = dict,
+    refused: Refused = ignore_refusal,
     wall: Callable[[], float] = time.time,
 ) -> ASGIApp:
     """Build the application.
 
     ``routes`` are further routes; ``bars`` returns the minutes of a ticker that are not stored yet; ``statistics``
-    returns the counters of each part of this node by its name. Without ``persons`` nobody can log in.
+    returns the counters of each part of this node by its name; ``refused`` is called for each refused request. Without
+    ``persons`` nobody can log in.
     """
     app = FastAPI(
         title="cryptomarket",
@@ -99,10 +103,10 @@ def web_app(
             login_secrets=persons.login_secrets,
             limits=persons.limits,
             problem=problem_response,
-            address=address_group,
         )
     inner = KnownParameters(inner, lambda: _known_parameters(app))
-    return _StreamFirst(STREAM_PATH, stream, SecurityHeaders(CrossOrigin(inner, allowed_origins)))
+    inner = RefusalReport(SecurityHeaders(CrossOrigin(inner, allowed_origins)), refused)
+    return _StreamFirst(STREAM_PATH, stream, inner)
 
 
 def _known_parameters(app: FastAPI) -> Mapping[str, Collection[str]]:

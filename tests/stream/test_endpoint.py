@@ -7,7 +7,6 @@ import pytest
 from starlette.requests import Request
 
 from cryptomarket.market.demand import Demand
-from cryptomarket.stream.endpoint import address_group
 
 from .server import Serving
 
@@ -280,18 +279,3 @@ async def test_a_reader_blocked_for_long_is_cut_off_and_the_others_are_not(servi
         assert site.manager.statistics().shed == {"blocked": 1}
         assert len(site.manager) == 1
         assert not stalled.events
-
-
-@pytest.mark.parametrize(
-    ("host", "counted"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("unix", "unix"),
-    ],
-)
-def test_streams_are_counted_by_household(host: str, counted: str) -> None:
-    """The /64 of an IPv6 household counts as one address."""
-    assert address_group(host) == counted

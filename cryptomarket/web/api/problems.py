@@ -25,6 +25,7 @@ from ...errors import (
     RequestRefused,
     UnknownTicker,
 )
+from ..refusal_report import REASON
 from .models import ExpectedParameter, ProblemResponse
 
 __all__ = ["HANDLERS", "NoPriceYet", "problem_response"]
@@ -103,6 +104,8 @@ def _problem(error: Exception) -> _Problem:
 def problem_response(request: Request, error: Exception) -> Response:
     """The response to an error that ended a request; its instance is the path, without the query."""
     document, headers = _problem(error)
+    if isinstance(error, RequestRefused) and error.reason:
+        request.scope[REASON] = error.reason
     body = msgspec.json.encode(replace(document, instance=request.url.path))
     return Response(body, document.status, {"Cache-Control": "no-store", **headers}, media_type=MEDIA_TYPE)
 

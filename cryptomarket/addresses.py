@@ -1,0 +1,35 @@
+"""What clients are counted by: their IP address, or the networks it is part of. Pure."""
+
+import functools
+import ipaddress
+
+__all__ = ["address_groups"]
+
+#: One household or server has at least the /64 network of an IPv6 address, and often all /64 networks of a /48.
+IPV6_PREFIXES = (64, 48)
+#: Longer text is no address, and is not remembered.
+MOST_CHARACTERS = 64
+
+
+def address_groups(host: str) -> tuple[str, ...]:
+    """What a client is counted by, the narrowest first.
+
+    An IPv4 address is one group. An IPv6 address is two: its /64 and its /48 network, because who has one /64 often has
+    65,536 of them. A limit of the wider group is a multiple of that of the narrower one. Text that is no address, as a
+    server on a UNIX socket may report, is a group of its own.
+    """
+    return _groups(host[:MOST_CHARACTERS])
+
+
+@functools.lru_cache(maxsize=4096)
+def _groups(host: str) -> tuple[str, ...]:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return (host,)
+    if address.version == 4:
+        return (host,)
+    if address.ipv4_mapped is not None:
+        return (str(address.ipv4_mapped),)
+    address = ipaddress.IPv6Address(address.packed)  # without a zone, of which there may be many
+    return tuple(str(ipaddress.ip_network((address, prefix), strict=False)) for prefix in IPV6_PREFIXES)
