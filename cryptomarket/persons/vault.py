@@ -1,15 +1,19 @@
 """Encryption of everything kept of a person: each record under a key of its own, wrapped by the operator's keys.
 
-Pure but for the clock and the operator's keys.
+It also signs what only its purpose must recognise, such as cookies. Pure but for the clock and the operator's keys.
 """
 
+import base64
 import hashlib
+import hmac
 import secrets
 import time
 from collections.abc import Callable, Sequence
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..errors import InvalidInput
 
@@ -48,6 +52,8 @@ class Vault:
         self._wall = wall
         self._loaded: tuple[str, ...] = ()
         self._keyring: MultiFernet | None = None
+        #: By purpose, the key derived from each of the operator's keys, the newest first.
+        self._derived: dict[str, list[bytes]] = {}
 
     def __repr__(self) -> str:
         return f"<Vault of {len(self._loaded)} keys>"
@@ -55,6 +61,7 @@ class Vault:
     def load(self) -> MultiFernet:
         """Read the keys; raises StartError when they cannot be read, at the start instead of at the first login."""
         self._loaded = tuple(self._keys())
+        self._derived = {}
         self._keyring = MultiFernet([Fernet(key) for key in self._loaded])
         return self._keyring
 
@@ -76,6 +83,27 @@ class Vault:
             except InvalidToken:
                 continue
         raise CannotOpen("encrypted with an unknown key, expired or damaged")
+
+    # Signatures
+
+    def sign(self, purpose: str, data: bytes) -> bytes:
+        """Return a MAC of 32 bytes under a key derived from the newest operator key for this purpose alone."""
+        return hmac.digest(self._derived_keys(purpose)[0], data, "sha256")
+
+    def verifies(self, purpose: str, data: bytes, mac: bytes) -> bool:
+        """Whether the MAC was made by `sign`, with any of the loaded keys."""
+        return any(hmac.compare_digest(hmac.digest(key, data, "sha256"), mac) for key in self._derived_keys(purpose))
+
+    def _derived_keys(self, purpose: str) -> list[bytes]:
+        keys = self._derived.get(purpose)
+        if keys is None:
+            if self._keyring is None:
+                self.load()
+            info = f"cryptomarket {purpose}".encode()
+            keys = self._derived[purpose] = [
+                HKDF(SHA256(), 32, None, info).derive(base64.urlsafe_b64decode(key)) for key in self._loaded
+            ]
+        return keys
 
     # The secret of a login
 
