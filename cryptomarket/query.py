@@ -1,4 +1,4 @@
-"""The names in a query string, checked before any value is read. Pure; it knows no route."""
+"""The length of a query string and the names in it, checked before any value is read. Pure; it knows no route."""
 
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -6,7 +6,10 @@ from urllib.parse import unquote_plus
 
 from .errors import InvalidParameter
 
-__all__ = ["check_names"]
+__all__ = ["MOST_QUERY_BYTES", "check_length", "check_names"]
+
+#: Every query that has a meaning is shorter: twenty tickers of 64 characters take 1,300 bytes.
+MOST_QUERY_BYTES = 4_096
 
 #: How much of a name is decoded and repeated; every name that exists is shorter, even percent-encoded.
 MOST_BYTES, MOST_CHARACTERS = 256, 64
@@ -29,22 +32,36 @@ _MEANT = {
 }
 
 
+def check_length(query: bytes) -> None:
+    """Raises InvalidParameter naming the longest parameter when the query has more than MOST_QUERY_BYTES bytes."""
+    if len(query) > MOST_QUERY_BYTES:
+        longest = _name(max(query.split(b"&"), key=len))
+        raise InvalidParameter(
+            longest[:MOST_CHARACTERS], f"a shorter value: a query has at most {MOST_QUERY_BYTES} bytes"
+        )
+
+
 def check_names(query: bytes, known: Collection[str]) -> None:
-    """Check that each name of the query string is known and is there once.
+    """Check that the query string is not too long, and that each name of it is known and is there once.
 
     Raises InvalidParameter naming the first that is not, what is known, and the nearest when one is close. The work is
     bounded: among more names than are known one is unknown or repeated.
     """
+    check_length(query)
     seen = set()
     for field in query.split(b"&"):
         if not field:
             continue
-        name = unquote_plus(field.partition(b"=")[0][:MOST_BYTES].decode("latin-1"))
+        name = _name(field)
         if name not in known:
             raise InvalidParameter(name[:MOST_CHARACTERS], _expected(name[:MOST_CHARACTERS], known))
         if name in seen:
             raise InvalidParameter(name, "one value, but it is given several times")
         seen.add(name)
+
+
+def _name(field: bytes) -> str:
+    return unquote_plus(field.partition(b"=")[0][:MOST_BYTES].decode("latin-1"))
 
 
 def _expected(name: str, known: Collection[str]) -> str:

@@ -18,6 +18,8 @@ __all__ = ["StreamParameters", "parse_parameters"]
 #: The most tickers of one stream.
 MAX_TICKERS = 20
 DEFAULT_TENTHS = 600
+#: Ours have 37 at most. Longer ones would make the cache of queries large.
+MOST_ID_CHARACTERS = 128
 
 #: `lastEventId` is what EventSource polyfills send instead of the header.
 _NAMES = ("timer", "channels", "lastEventId")
@@ -42,7 +44,10 @@ def parse_parameters(query: bytes) -> StreamParameters:
     """Parse a query string. Raises InvalidParameter naming the parameter that is wrong."""
     check_names(query, _NAMES)
     params = QueryParams(query.decode("latin-1"))
-    return StreamParameters(_tenths(params), _tickers(params), params.get("lastEventId"))
+    last_event_id = params.get("lastEventId")
+    if last_event_id is not None and len(last_event_id) > MOST_ID_CHARACTERS:
+        raise InvalidParameter("lastEventId", f"at most {MOST_ID_CHARACTERS} characters")
+    return StreamParameters(_tenths(params), _tickers(params), last_event_id)
 
 
 def _tenths(params: QueryParams) -> int:

@@ -27,7 +27,7 @@ from .api.status import status_router
 from .api.udf import udf_router
 from .health import Health, health_routes
 from .known_parameters import KnownParameters
-from .pages.routes import FAVICON, PAGE_PARAMETERS, page_routes
+from .pages.routes import FAVICON, PAGES, page_routes
 from .refusal_report import RefusalReport
 from .security import CrossOrigin, SecurityHeaders
 
@@ -110,9 +110,13 @@ def web_app(
 
 
 def _known_parameters(app: FastAPI) -> Mapping[str, Collection[str]]:
-    """The query parameters of each address but that of a file; the document names those of the API."""
-    plain = {route.path: () for route in app.router.routes if isinstance(route, Route) and route.path != FAVICON}
-    return {**plain, **query_names(app), **PAGE_PARAMETERS}
+    """The query parameters of each address that checks them; the document names those of the API.
+
+    Pages take any, because other sites add theirs to links (`utm_source`, `fbclid`), and files a cache-buster.
+    """
+    plain = {route.path: () for route in app.router.routes if isinstance(route, Route)}
+    checked = {**plain, **query_names(app)}
+    return {path: names for path, names in checked.items() if path not in (FAVICON, *PAGES)}
 
 
 class _StreamFirst:

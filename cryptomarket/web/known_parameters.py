@@ -1,4 +1,7 @@
-"""Refuses query parameters that an address does not know: a mistyped one would silently change the answer."""
+"""Refuses queries that are too long, and parameters that an address does not know.
+
+A mistyped parameter would silently change the answer.
+"""
 
 import functools
 from collections.abc import Callable, Collection, Mapping
@@ -7,17 +10,17 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import InvalidParameter
-from ..query import check_names
+from ..query import check_length, check_names
 from .api.problems import problem_response
 
 __all__ = ["KnownParameters"]
 
 
 class KnownParameters:
-    """Answers 422 when a query has a name that its path does not know, or a name twice.
+    """Answers 422 when a query is too long, has a name that its path does not know, or has a name twice.
 
-    ``known`` returns the names by path; it is called once, at the first query. Other paths are not checked: files may
-    carry a cache-buster.
+    ``known`` returns the names by path; it is called once, at the first query. Of other paths, those of pages and
+    files, only the length is checked.
     """
 
     def __init__(self, app: ASGIApp, known: Callable[[], Mapping[str, Collection[str]]]) -> None:
@@ -28,10 +31,12 @@ class KnownParameters:
         """Pass the request on, or refuse it."""
         if scope["type"] == "http" and scope.get("query_string"):
             names = self._known().get(scope["path"])
-            if names is not None:
-                try:
+            try:
+                if names is None:
+                    check_length(scope["query_string"])
+                else:
                     check_names(scope["query_string"], names)
-                except InvalidParameter as exc:
-                    await problem_response(Request(scope), exc)(scope, receive, send)
-                    return
+            except InvalidParameter as exc:
+                await problem_response(Request(scope), exc)(scope, receive, send)
+                return
         await self._app(scope, receive, send)

@@ -8,6 +8,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from cryptomarket.web.health import Check
+from cryptomarket.web.pages.routes import FRONTEND
 
 from .site import running_site
 
@@ -164,3 +165,19 @@ async def test_the_status_tells_health_upstream_and_counters(tmp_path: Path) -> 
     assert found["checks"]["database"] == {"ok": False, "needed": False, "detail": "locked"}
     assert found["upstream"]["ages"].keys() == {"btc_usd"}
     assert len(found["statistics"]["streams"]["age_counts"]) == len(found["age_bounds"]) + 1
+
+
+async def test_of_the_front_end_only_assets_are_served(tmp_path: Path) -> None:
+    """What the pages load is there; what the build and the editor need is not, nor a hidden file."""
+    files = {path.relative_to(FRONTEND).as_posix() for path in FRONTEND.rglob("*") if path.is_file()}
+    kept_back = {
+        name for name in files if name.endswith(("ignore", "package.json", "lock.json", "config.json", "stamp"))
+    }
+    assert {".gitignore", "package.json", "package-lock.json", "tsconfig.json"} <= kept_back
+    async with running_site(tmp_path) as site:
+        for name in files:
+            assert (await site.get(f"/static/{name}")).status_code == (404 if name in kept_back else 200), name
+        for name in ("%2egitignore", "messages/../package.json", "messages", "", "vendor/", ".%00.js", ".js"):
+            assert (await site.get(f"/static/{name}")).status_code == 404, name
+        assert (await site.get("/static/swagger/swagger-ui.css")).status_code == 200
+        assert (await site.get("/static/swagger/__init__.py")).status_code == 404

@@ -6,16 +6,13 @@ from pathlib import Path
 import pytest
 
 from cryptomarket.errors import InvalidParameter
-from cryptomarket.query import check_names
+from cryptomarket.query import MOST_QUERY_BYTES, check_names
+from cryptomarket.web.pages.routes import PAGES
 
 from .site import NOON, prices, running_site
 
-#: Every address with the query of a right request.
+#: Every address with the query of a right request, but the pages.
 ADDRESSES = {
-    "/": "timer=5&tickers=sol_usd&lang=en",
-    "/history": "ticker=btc_usd&start=2025-11-20&end=&resolution=1m&lang=ru",
-    "/status": "lang=en",
-    "/docs": "lang=en",
     "/healthz": "",
     "/readyz": "",
     "/openapi.json": "",
@@ -54,12 +51,51 @@ async def test_d10_every_address_refuses_what_it_does_not_know(tmp_path: Path) -
                 assert (twice.status_code, twice.json()["parameter"]) == (422, name), path
 
 
-async def test_d10_files_may_carry_a_cache_buster(tmp_path: Path) -> None:
-    """Static files are the one exception; an address that does not exist is 404, whatever its query."""
+async def test_d10_pages_and_files_take_what_other_sites_add(tmp_path: Path) -> None:
+    """Social networks add to links; files carry a cache-buster; an address that does not exist is 404 anyway."""
     async with running_site(tmp_path) as site:
+        for page in PAGES:
+            answer = await site.client.get(f"{page}?fbclid=IwAR0&utm_source=x&utm_source=y")
+            assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8"), page
+        assert '<html lang="ru"' in (await site.client.get("/?fbclid=1&lang=ru")).text
         assert (await site.client.get("/static/site.css?v=3")).status_code == 200
         assert (await site.client.get("/favicon.ico?v=3")).status_code == 200
         assert (await site.client.get("/nowhere?v=3")).status_code == 404
+
+
+async def test_a_query_that_is_too_long_is_refused_by_name_everywhere(tmp_path: Path) -> None:
+    """Pages, files and unknown addresses included: each byte of a query costs work."""
+    async with running_site(tmp_path) as site:
+        for path in (*ADDRESSES, *PAGES, "/sse/", "/static/site.css", "/nowhere"):
+            answer = await site.client.get(f"{path}?start={'T' * MOST_QUERY_BYTES}")
+            assert (answer.status_code, answer.json()["parameter"]) == (422, "start"), path
+            assert f"{MOST_QUERY_BYTES} bytes" in answer.json()["expected"] if path != "/sse/" else True, path
+
+
+async def test_values_that_are_too_long_are_refused_with_their_limit(tmp_path: Path) -> None:
+    """The problem names the parameter and how long it may be."""
+    async with running_site(tmp_path) as site:
+        for path, name, most in (
+            ("/api/v1/prices", "ticker", 64),
+            ("/api/v1/prices", "start", 40),
+            ("/api/v1/prices", "end", 40),
+            ("/api/v1/prices", "cursor", 40),
+            ("/api/v1/prices/filter", "start_date", 40),
+            ("/api/v1/prices/filter", "end_date", 40),
+            ("/api/v1/coverage", "start", 40),
+            ("/api/v1/export.csv", "end", 40),
+            ("/api/v1/tickers", "search", 64),
+            ("/udf/search", "query", 80),
+            ("/sse/", "lastEventId", 128),
+        ):
+            query = {"ticker": "btc_usd", "start_date": "2025-11-20"} if path.startswith("/api/v1/prices") else {}
+            query = {"ticker": "btc_usd"} if path in ("/api/v1/coverage", "/api/v1/export.csv") else query
+            if path == "/api/v1/prices":
+                del query["start_date"]
+            answer = await site.get(path, **{**query, name: "T" * (most + 1)})
+            problem = answer.json()
+            assert (answer.status_code, problem["parameter"]) == (422, name), (path, name)
+            assert problem["expected"] == f"at most {most} characters", (path, name)
 
 
 async def test_d10_another_site_can_read_the_refusal(tmp_path: Path) -> None:

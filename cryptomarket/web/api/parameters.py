@@ -6,7 +6,7 @@ from fastapi import Depends, Query
 
 from ...history.pages import Order, PageQuery
 from .pagination import parse_cursor
-from .time_range import TimeRange, parse_range
+from .time_range import MOST_CHARACTERS, TimeRange, parse_range
 
 __all__ = ["NameLimit", "Page", "PageByDate", "Resolution", "Search", "SortOrder", "Ticker", "Within"]
 
@@ -24,6 +24,7 @@ Time = Annotated[
     Query(
         description="ISO 8601, UNIX seconds or UNIX milliseconds; UTC unless it names a zone. "
         "The start is included, the end is not; a bare date as the end includes that day.",
+        max_length=MOST_CHARACTERS,
         examples=["2025-11-20", "2025-11-20T14:00:00Z", "1763647200"],
     ),
 ]
@@ -31,11 +32,14 @@ StartDate = Annotated[
     str,
     Query(
         description="The start of the range: a date, an ISO 8601 time, UNIX seconds or UNIX milliseconds.",
+        max_length=MOST_CHARACTERS,
         examples=["2025-11-20", "1763647200"],
     ),
 ]
 Limit = Annotated[int, Query(description="The largest number of entries in one response.", ge=1, le=10_000)]
-Cursor = Annotated[str | None, Query(description="The `next` of the previous page.", examples=["asc-1763647200"])]
+Cursor = Annotated[
+    str | None, Query(description="The `next` of the previous page.", max_length=40, examples=["asc-1763647200"])
+]
 SortOrder = Annotated[Order, Query(description="Oldest first (`asc`) or newest first (`desc`).")]
 Search = Annotated[str, Query(description="Part of a name, in any case.", max_length=64, examples=["btc"])]
 NameLimit = Annotated[int, Query(description="The largest number of names in one response.", ge=1, le=10_000)]

@@ -9,9 +9,12 @@ from datetime import UTC, date, datetime, timedelta
 
 from ...errors import InvalidParameter
 
-__all__ = ["LATEST_MS", "TimeRange", "parse_range", "parse_time"]
+__all__ = ["LATEST_MS", "MOST_CHARACTERS", "TimeRange", "parse_range", "parse_time"]
 
 EXPECTED = "an ISO 8601 time or date (2025-11-20T14:00:00Z, 2025-11-20) or UNIX seconds or milliseconds"
+
+#: The longest time has 32 characters, with microseconds and a zone.
+MOST_CHARACTERS = 40
 
 #: As seconds this is the year 5138, as milliseconds 1973: no time of trading is ambiguous.
 SMALLEST_MILLISECONDS = 100_000_000_000
@@ -21,8 +24,6 @@ LATEST_MS = 253_402_300_800_000
 
 _NUMBER = re.compile(r"\d{1,16}(\.\d{1,9})?\Z", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z", re.ASCII)
-#: A `+` in a query that is not written as %2B arrives as a space.
-_LOST_PLUS = re.compile(r"(T.+) (\d{2}:?\d{2})\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ def parse_time(text: str, parameter: str, *, ending: bool = False) -> int:
 
     Raises InvalidParameter with the name of the parameter.
     """
+    if len(text) > MOST_CHARACTERS:
+        raise InvalidParameter(parameter, f"at most {MOST_CHARACTERS} characters")
     try:
         milliseconds = _milliseconds(text.strip(), ending)
     except (ValueError, OverflowError) as exc:
@@ -55,8 +58,16 @@ def _milliseconds(text: str, ending: bool) -> int:
         day = date.fromisoformat(text)
         midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
         return _since_epoch(midnight) + (86_400_000 if ending else 0)
-    time = datetime.fromisoformat(_LOST_PLUS.sub(r"\1+\2", text))
+    time = datetime.fromisoformat(_with_plus(text))
     return _since_epoch(time if time.tzinfo else time.replace(tzinfo=UTC))
+
+
+def _with_plus(text: str) -> str:
+    """The text with the `+` of its zone: one that is not written as %2B in a query arrives as a space."""
+    time, space, zone = text.rpartition(" ")
+    offset = zone.replace(":", "", 1)
+    lost = space and "T" in time and len(offset) == 4 and offset.isascii() and offset.isdigit()
+    return f"{time}+{zone}" if lost else text
 
 
 def _since_epoch(time: datetime) -> int:

@@ -4,12 +4,14 @@ Without JavaScript a page shows everything but live updates. Templates escape ev
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
@@ -39,10 +41,17 @@ THEMES = ("light", "dark")
 _PAGE_HEADERS = {"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie"}
 
 
+#: What a page or another site loads: scripts with their types, styles, pictures, messages, licences. The folders hold
+#: other files as well, such as those of the build.
+SERVED = re.compile(r"(?:(?:vendor/)?[\w-]+\.(?:js|css|svg|png|LICENSE)|cryptomarket\.d\.ts|messages/[a-z]{2}\.json)\Z")
+
+
 class _RevalidatedFiles(StaticFiles):
-    """Static files that a browser revalidates before it uses a cached copy."""
+    """Static files that a browser revalidates before it uses a cached copy; any other file of the folder is 404."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
+        if not SERVED.match(path):
+            raise HTTPException(404)
         response = await super().get_response(path, scope)
         response.headers.setdefault("Cache-Control", REVALIDATE)
         return response
@@ -67,13 +76,8 @@ def _tile(ticker: str, latest: LatestValues) -> _Tile:
 
 
 FAVICON = "/favicon.ico"
-#: The parameters of each page: of its address, which its script reads and writes, and the language.
-PAGE_PARAMETERS = {
-    "/": ("lang", "timer", "tickers"),
-    "/history": ("lang", "ticker", "start", "end", "resolution"),
-    "/status": ("lang",),
-    "/docs": ("lang",),
-}
+#: The pages. Their scripts read and write parameters of the address; this program reads `lang`.
+PAGES = ("/", "/history", "/status", "/docs")
 
 
 def page_routes(
