@@ -8,7 +8,9 @@ import ipaddress
 import os
 import re
 import secrets
+from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any
 
 from cryptography.fernet import Fernet
@@ -18,7 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .errors import SettingsError
 
-__all__ = ["PREFIX", "Settings", "read_settings", "unknown_settings"]
+__all__ = ["PREFIX", "Settings", "read_settings", "secrets_in_files", "unknown_settings"]
 
 PREFIX = "CRYPTOMARKET_"
 #: Variables with the prefix that only `docker-compose.yml` reads; a test compares them with that file.
@@ -197,19 +199,33 @@ class Settings(BaseSettings):
     log_format: str = Field("text", pattern="^(text|json)$", description="text for people, json for machines")
 
 
+def secrets_in_files() -> dict[str, str]:
+    """Each setting that names a file with a secret, such as `database_url_file`, with the setting that it replaces.
+
+    Every secret has one, except the operator's keys: `secret_key_file` holds several, and the gateway makes it.
+    """
+    fields = Settings.model_fields.items()
+    found = {f"{name}_file": name for name, field in fields if "Secret" in str(field.annotation)}
+    return {file: name for file, name in found.items() if file not in Settings.model_fields}
+
+
 def read_settings(**values: Any) -> Settings:
     """The settings: given values before the environment, before `.env`, before the defaults; None is not given.
 
-    A node without a name gets a random one. Raises SettingsError naming every wrong variable and what was expected; it
-    never shows the value of a secret.
+    A secret may be in a file that another variable names. A node without a name gets a random one. Raises SettingsError
+    naming every wrong variable and what was expected; it never shows the value of a secret.
     """
     try:
-        found = Settings(**{name: value for name, value in values.items() if value is not None})
-        return found if found.node else found.model_copy(update={"node": secrets.token_hex(4)})
+        from_files, problems = _read_secret_files()
+        given = from_files | {name: value for name, value in values.items() if value is not None}
+        found = Settings(**given)
     except ValidationError as exc:
-        raise SettingsError([_problem(error) for error in exc.errors(include_url=False)]) from None
+        raise SettingsError([*problems, *(_problem(e, from_files) for e in exc.errors(include_url=False))]) from None
     except (OSError, UnicodeError) as exc:
         raise SettingsError([f".env: expected a file of text ({type(exc).__name__})"]) from None
+    if problems:
+        raise SettingsError(problems)
+    return found if found.node else found.model_copy(update={"node": secrets.token_hex(4)})
 
 
 def unknown_settings() -> list[str]:
@@ -217,21 +233,59 @@ def unknown_settings() -> list[str]:
 
     A misspelt one would silently leave its default in force. No value is read.
     """
-    known = {name.upper() for name in Settings.model_fields}
-    given = {name.upper() for name in (*os.environ, *dotenv_values(".env")) if name.upper().startswith(PREFIX)}
+    known = {name.upper() for name in (*Settings.model_fields, *secrets_in_files())}
     found = []
-    for name in sorted(word.removeprefix(PREFIX)[:64] for word in given - OF_COMPOSE):
+    for name in sorted(word.removeprefix(PREFIX)[:64] for word in _given().keys() - OF_COMPOSE):
         if name not in known:
             near = get_close_matches(name, known, n=1)
             found.append(f"{PREFIX}{name}" + (f" (did you mean {PREFIX}{near[0]}?)" if near else ""))
     return found
 
 
-def _problem(error: Any) -> str:
+def _given() -> dict[str, str]:
+    """The variables with the prefix, in upper case: those of the environment, and of `.env` what it does not have."""
+    given = {**dotenv_values(".env"), **os.environ}
+    return {name.upper(): value or "" for name, value in given.items() if name.upper().startswith(PREFIX)}
+
+
+def _read_secret_files() -> tuple[dict[str, Any], list[str]]:
+    """The settings whose value is in a file, and a sentence for each file that cannot be used."""
+    found: dict[str, Any] = {}
+    problems = []
+    given = _given()
+    for file, name in secrets_in_files().items():
+        variable, replaced = PREFIX + file.upper(), PREFIX + name.upper()
+        if place := given.get(variable):
+            try:
+                if given.get(replaced):
+                    raise ValueError(f"no value, since {replaced} is set: set one of the two")
+                found[name] = _secret_in(Path(place))
+            except ValueError as exc:
+                problems.append(f"{variable}: expected {exc}")
+    return found, problems
+
+
+def _secret_in(path: Path) -> str:
+    """The text of a file. Raises ValueError, which says what was expected and shows nothing of the file."""
+    try:
+        if path.stat().st_mode & 0o007:
+            raise ValueError("a file that others cannot read or write: chmod 600 it")
+        text = path.read_text(encoding="utf-8").strip()
+    except UnicodeError:
+        raise ValueError("a file of text") from None
+    except OSError as exc:
+        raise ValueError(f"a file that can be read ({exc.strerror})") from None
+    if not text:
+        raise ValueError("a file that holds the secret; it is empty")
+    return text
+
+
+def _problem(error: Any, from_files: Mapping[str, Any]) -> str:
     name = str(error["loc"][0])
     field = Settings.model_fields[name]
     got = "" if "Secret" in str(field.annotation) else f", not {str(error['input'])[:60]!r}"
     expected = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if error["type"] == "string_pattern_mismatch":
         expected = field.description
-    return f"{PREFIX}{name.upper()}: expected {expected}{got}"
+    variable = PREFIX + (f"{name}_file" if name in from_files else name).upper()
+    return f"{variable}: expected {expected}{got}"

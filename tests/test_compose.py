@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cryptomarket.settings import PREFIX, Settings
+from cryptomarket.settings import PREFIX, Settings, secrets_in_files
 
 from .composition import FILE, composition, environment, filled, megabytes
 from .supply.locks import above_floor
@@ -107,7 +107,7 @@ def test_every_mount_exists(name: str) -> None:
 def test_every_variable_of_the_compose_file_is_a_setting() -> None:
     """Every variable is a setting, except `CRYPTOMARKET_FRONT`, which only the compose file uses."""
     text = FILE.read_text() + (ROOT / "Dockerfile").read_text()
-    settings = {PREFIX + name.upper() for name in Settings.model_fields}
+    settings = {PREFIX + name.upper() for name in (*Settings.model_fields, *secrets_in_files())}
     assert set(re.findall(PREFIX + r"[A-Z_]*[A-Z]", text)) - settings == {"CRYPTOMARKET_FRONT"}
 
 
@@ -121,7 +121,9 @@ def test_every_setting_reaches_our_programs(name: str) -> None:
         {"LOG_FORMAT"} if name != "minimal" else set()
     )
     of_the_image = {"HOST", "NODE"}  # the image listens on every address; a name would be the same for all containers
-    expected = {field.upper() for field in Settings.model_fields} - decided - of_the_image
+    files = {"DATABASE_URL_FILE", "REDIS_URL_FILE"}
+    settings = {field.upper() for field in (*Settings.model_fields, *secrets_in_files())}
+    expected = settings - decided - of_the_image - files
     declared = composition().services[name].environment
     assert {variable for variable, value in declared.items() if value is None} == {PREFIX + field for field in expected}
     assert environment(name, {PREFIX + "TICKERS": "sol_usd"})[PREFIX + "TICKERS"] == "sol_usd"

@@ -7,10 +7,10 @@ import pytest
 
 from cryptomarket.errors import SettingsError
 from cryptomarket.history.candles import RESOLUTIONS
-from cryptomarket.settings import OF_COMPOSE, PREFIX, Settings, read_settings, unknown_settings
+from cryptomarket.settings import OF_COMPOSE, PREFIX, Settings, read_settings, secrets_in_files, unknown_settings
 
 ROOT = Path(__file__).parents[1]
-NAMES = {PREFIX + name.upper() for name in Settings.model_fields}
+NAMES = {PREFIX + name.upper() for name in (*Settings.model_fields, *secrets_in_files())}
 
 
 @pytest.fixture(autouse=True)
@@ -139,3 +139,87 @@ def test_secrets_are_masked() -> None:
     """Neither repr nor str of the settings shows a secret."""
     settings = read_settings(deribit_client_secret="hunter2", database_url="postgresql+asyncpg://u:hunter2@h/d")
     assert "hunter2" not in repr(settings) + str(settings)
+
+
+FILES = sorted(secrets_in_files())
+VALUES = {
+    "database_url": "postgresql+asyncpg://u:hunter2@h/d",
+    "redis_url": "redis://u:hunter2@h/0",
+    "deribit_proxy": "socks5://u:hunter2@h:1",
+}
+
+
+def secret_file(folder: Path, text: str, mode: int = 0o600) -> str:
+    """Write a file with a secret; return its path."""
+    path = folder / "secret"
+    path.touch(0o600)
+    path.write_text(text)
+    path.chmod(mode)
+    return str(path)
+
+
+def test_every_secret_may_be_in_a_file() -> None:
+    """Every secret has a variable for a file, except the keys, whose file the gateway makes."""
+    secret = {name for name, field in Settings.model_fields.items() if "Secret" in str(field.annotation)}
+    assert set(secrets_in_files().values()) == secret - {"secret_key"}
+    assert {"database_url_file", "redis_url_file", "deribit_client_secret_file"} <= set(FILES)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_secret_is_read_from_its_file(tmp_path: Path, file: str) -> None:
+    """White space around it is no part of it; `.env` may name the file; an argument has priority; it is masked."""
+    name = secrets_in_files()[file]
+    value = VALUES.get(name, "hunter2")
+    path = secret_file(tmp_path, f" {value}\n", 0o440)
+    (tmp_path / ".env").write_text(f"{PREFIX}{file.upper()}={path}\n")
+    found = read_settings()
+    assert getattr(found, name).get_secret_value() == value
+    assert "hunter2" not in repr(found)
+    assert unknown_settings() == []
+    other = VALUES.get(name, "other").replace("hunter2", "other")
+    assert getattr(read_settings(**{name: other}), name).get_secret_value() == other
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "expected"),
+    [
+        ("redis://u:hunter2@h/0", 0o644, "others cannot read or write: chmod 600 it"),
+        ("", 0o600, "it is empty"),
+        ("hunter2", 0o600, "redis:// or rediss://"),
+        ("hunter2\udc80", 0o600, "a file of text"),
+        (None, 0o600, "a file that can be read (No such file or directory)"),
+    ],
+)
+def test_an_unusable_secret_file_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, mode: int, expected: str
+) -> None:
+    """The error names the variable of the file and what is wrong, beside every other wrong value, never the text."""
+    path = tmp_path / "secret"
+    if text is not None:
+        path.write_bytes(text.encode(errors="surrogateescape"))
+        path.chmod(mode)
+    monkeypatch.setenv("CRYPTOMARKET_REDIS_URL_FILE", str(path))
+    monkeypatch.setenv("CRYPTOMARKET_PORT", "x")
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+        "CRYPTOMARKET_REDIS_URL_FILE",
+        "CRYPTOMARKET_PORT",
+    ]
+    assert expected in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_secret_is_given_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A value and a file for one secret are refused: which one holds cannot be guessed. An empty value is none."""
+    monkeypatch.setenv("CRYPTOMARKET_REDIS_URL_FILE", secret_file(tmp_path, "redis://h/0"))
+    monkeypatch.setenv("CRYPTOMARKET_REDIS_URL", "redis://u:hunter2@h/1")
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    (problem,) = caught.value.problems
+    assert problem.startswith("CRYPTOMARKET_REDIS_URL_FILE: expected no value, since CRYPTOMARKET_REDIS_URL is set")
+    assert "hunter2" not in problem
+    monkeypatch.setenv("CRYPTOMARKET_REDIS_URL", "")
+    assert read_settings().redis_url is not None
+    monkeypatch.setenv("CRYPTOMARKET_REDIS_URL_FILE", "")
+    assert read_settings().redis_url is None

@@ -23,7 +23,7 @@ from pydantic.fields import FieldInfo
 
 from cryptomarket.cli import app
 from cryptomarket.model import Gap, Tick, Upstream, UpstreamState
-from cryptomarket.settings import PREFIX, Settings
+from cryptomarket.settings import PREFIX, Settings, secrets_in_files
 from tests.processes import run_program, running_program
 from tests.reader import reading
 from tests.stream.reader import Harness, Reader
@@ -132,7 +132,10 @@ def settings() -> str:
         return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
     fields = Settings.model_fields.items()
-    return _json({PREFIX + name.upper(): {"default": default(f), "help": f.description} for name, f in fields})
+    found = {PREFIX + name.upper(): {"default": default(f), "help": f.description} for name, f in fields}
+    for file, name in secrets_in_files().items():
+        found[PREFIX + file.upper()] = {"default": "", "help": f"a file that holds {PREFIX}{name.upper()}"}
+    return _json(found)
 
 
 def cli() -> str:
