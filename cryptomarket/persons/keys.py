@@ -43,14 +43,18 @@ def split_keys(text: str) -> tuple[str, ...]:
 
 
 def file_keys(path: Path) -> Callable[[], Sequence[str]]:
-    """Return a function that reads the keys of the file, creating the file if it is missing.
+    """Return a function that reads the keys of the file; its first call creates the file if it is missing.
 
-    That function raises StartError when the file cannot be created or read, has no key, or is readable by others.
+    That function raises StartError when the file cannot be created or read, has no key, or is readable by others. A
+    later call creates no file: a new key would end every login.
     """
+    first = True
 
     def keys() -> Sequence[str]:
-        if not path.exists():
+        nonlocal first
+        if first and not path.exists():
             _make(path)
+        first = False
         return _read(path)
 
     return keys

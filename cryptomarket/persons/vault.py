@@ -3,19 +3,16 @@
 It also signs what only its purpose must recognise, such as cookies. Pure but for the clock and the operator's keys.
 """
 
-import base64
 import hashlib
-import hmac
 import secrets
 import time
 from collections.abc import Callable, Sequence
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..errors import InvalidInput
+from .keyring import Keyring
 
 __all__ = ["CannotOpen", "Vault", "fingerprint"]
 
@@ -44,38 +41,29 @@ def fingerprint(cookie: str) -> str:
 class Vault:
     """Encrypts with the newest of the operator's keys, decrypts with all of them.
 
-    ``keys`` returns them, the newest first; it is called again when something does not open, as after a rotation.
+    ``keys`` returns them, the newest first. ``keyring`` holds them, and derives keys for purposes that are no records.
     """
 
     def __init__(self, keys: Callable[[], Sequence[str]], *, wall: Callable[[], float] = time.time) -> None:
-        self._keys = keys
+        self.keyring = Keyring(keys)
         self._wall = wall
-        self._loaded: tuple[str, ...] = ()
-        self._keyring: MultiFernet | None = None
-        #: By purpose, the key derived from each of the operator's keys, the newest first.
-        self._derived: dict[str, list[bytes]] = {}
 
     def __repr__(self) -> str:
-        return f"<Vault of {len(self._loaded)} keys>"
+        return f"<Vault over {self.keyring!r}>"
 
-    def load(self) -> MultiFernet:
+    def load(self) -> None:
         """Read the keys; raises StartError when they cannot be read, at the start instead of at the first login."""
-        self._loaded = tuple(self._keys())
-        self._derived = {}
-        self._keyring = MultiFernet([Fernet(key) for key in self._loaded])
-        return self._keyring
+        self.keyring.load()
 
     @property
     def _wrap(self) -> MultiFernet:
-        return self._keyring or self.load()
+        return self.keyring.fernet()
 
     def _open(self, token: bytes | str, *, ttl: int | None = None) -> bytes:
         """Decrypt with the loaded keys, and once more with fresh ones if they were rotated meanwhile."""
         for again in (False, True):
-            if again:
-                if tuple(self._keys()) == self._loaded:
-                    break
-                self.load()
+            if again and not self.keyring.refresh():
+                break
             try:
                 if ttl is None:
                     return self._wrap.decrypt(token)
@@ -87,23 +75,12 @@ class Vault:
     # Signatures
 
     def sign(self, purpose: str, data: bytes) -> bytes:
-        """Return a MAC of 32 bytes under a key derived from the newest operator key for this purpose alone."""
-        return hmac.digest(self._derived_keys(purpose)[0], data, "sha256")
+        """Return the MAC of the data for the purpose; see Keyring."""
+        return self.keyring.sign(purpose, data)
 
     def verifies(self, purpose: str, data: bytes, mac: bytes) -> bool:
-        """Whether the MAC was made by `sign`, with any of the loaded keys."""
-        return any(hmac.compare_digest(hmac.digest(key, data, "sha256"), mac) for key in self._derived_keys(purpose))
-
-    def _derived_keys(self, purpose: str) -> list[bytes]:
-        keys = self._derived.get(purpose)
-        if keys is None:
-            if self._keyring is None:
-                self.load()
-            info = f"cryptomarket {purpose}".encode()
-            keys = self._derived[purpose] = [
-                HKDF(SHA256(), 32, None, info).derive(base64.urlsafe_b64decode(key)) for key in self._loaded
-            ]
-        return keys
+        """Whether the MAC was made by `sign`, with any of the keys."""
+        return self.keyring.verifies(purpose, data, mac)
 
     # The secret of a login
 
