@@ -25,8 +25,9 @@ from ..deribit.auth import Credentials
 from ..deribit.client import DeribitClient
 from ..deribit.http_client import HttpClient
 from ..errors import CryptomarketError, DatabaseUnavailable
-from ..market.catalogue import Catalogue, nearest, with_nearest
+from ..market.catalogue import Catalogue, with_nearest
 from ..market.latest import LatestValues
+from ..market.ticker_index import TickerIndex
 from ..model import Message, Upstream, UpstreamState
 from ..web.health import Check
 from .server import bound_socket
@@ -173,8 +174,8 @@ class Doctor:
 
     async def _exchange(self) -> str:
         async with HttpClient(self.http_url, proxy=self.proxy, ca_file=self.ca_file) as client:
-            known = await client.tickers()
-        if unlisted := {ticker: nearest(ticker, known) for ticker in self.tickers if ticker not in known}:
+            known = TickerIndex(await client.tickers())
+        if unlisted := {ticker: known.nearest(ticker) for ticker in self.tickers if ticker not in known}:
             raise CryptomarketError(f"{self.http_url} answers, but {_not_listed(unlisted)}")
         return f"{self.http_url} answers and knows {len(known)} tickers"
 

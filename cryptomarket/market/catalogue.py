@@ -6,9 +6,8 @@ Names are taken from the exchange and never derived: `PAXG-USDC` and `PAXG_USDC`
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import anyio
 import structlog
@@ -16,8 +15,9 @@ from anyio.abc import TaskStatus
 
 from ..backoff import doubled
 from ..errors import ExchangeError
+from .ticker_index import TickerIndex
 
-__all__ = ["Catalogue", "CatalogueStatistics", "nearest", "with_nearest"]
+__all__ = ["Catalogue", "CatalogueStatistics", "with_nearest"]
 
 log = structlog.get_logger(__name__)
 
@@ -33,13 +33,6 @@ class CatalogueStatistics:
     tickers: int
     finished: int | None
     failure: str | None
-
-
-def nearest(name: str, known: Iterable[str]) -> list[str]:
-    """At most three of the known names that resemble ``name``, the closest first."""
-    folded = {ticker.lower(): ticker for ticker in sorted(known)}
-    # A long name is cut, because it is compared with thousands.
-    return [folded[match] for match in get_close_matches(name[:64].lower(), folded, n=3, cutoff=0.6)]
 
 
 def with_nearest(unlisted: Mapping[str, Sequence[str]]) -> str:
@@ -63,7 +56,7 @@ class Catalogue:
     ) -> None:
         self._fetch = fetch
         self._configured = tuple(configured)
-        self._names = frozenset(self._configured)
+        self._names = TickerIndex(self._configured)
         self._unlisted: dict[str, list[str]] = {}
         self.on_listed: Callable[[list[str]], None] = _ignore
         self._wall = wall
@@ -79,9 +72,9 @@ class Catalogue:
         fetched = None if self._fetched_at is None else int(self._fetched_at)
         return CatalogueStatistics(len(self._names), fetched, self._failure)
 
-    def names(self) -> frozenset[str]:
-        """Every known ticker."""
-        return self._names
+    def search(self, text: str) -> Iterator[str]:
+        """The known tickers that contain the text in any case, sorted."""
+        return self._names.containing(text)
 
     def known(self, name: str) -> bool:
         """Whether the exchange offers the ticker; before the first fetch, whether it is configured."""
@@ -89,7 +82,7 @@ class Catalogue:
 
     def nearest(self, name: str) -> list[str]:
         """At most three known tickers that resemble ``name``, the closest first."""
-        return nearest(name, self._names)
+        return self._names.nearest(name)
 
     @property
     def fetched(self) -> bool:
@@ -103,9 +96,9 @@ class Catalogue:
     def changed(self, ticker: str, state: str) -> None:
         """Apply a change of state that the exchange reported for an instrument: list a new one, remove an ended one."""
         if state in ("created", "started"):
-            self._names |= {ticker}
+            self._names.add(ticker)
         elif state in ("closed", "deactivated", "terminated") and self.fetched:
-            self._names -= {ticker}
+            self._names.discard(ticker)
         if self.fetched and ticker in self._configured:
             self._compare()
 
@@ -129,7 +122,7 @@ class Catalogue:
         failures = 0
         while True:
             try:
-                self._names = frozenset(await self._fetch())
+                self._names = TickerIndex(await self._fetch())
             except ExchangeError as exc:
                 self._failure = str(exc)
                 if not failures:

@@ -74,8 +74,8 @@ class Names:
     def nearest(self, name: str) -> list[str]:
         return get_close_matches(name, sorted(self.tickers), 3)
 
-    def names(self) -> Sequence[str]:
-        return sorted(self.tickers)
+    def search(self, text: str) -> Iterator[str]:
+        return iter(sorted(name for name in self.tickers if text.lower() in name.lower()))
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """What the REST routes read, as small interfaces, and the ticker parameter that every price route shares."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -26,7 +26,7 @@ class TickerCatalogue(Protocol):
 
     def known(self, name: str) -> bool: ...
     def nearest(self, name: str) -> list[str]: ...
-    def names(self) -> Collection[str]: ...
+    def search(self, text: str) -> Iterator[str]: ...
 
 
 class HistoryReader(Protocol):
@@ -51,11 +51,11 @@ class TickerNames:
     configured: Sequence[str]
     catalogue: TickerCatalogue
 
-    def search(self, text: str) -> list[str]:
+    def search(self, text: str) -> Iterator[str]:
         """The names that contain the text in any case: the configured ones first, then the others in order."""
-        listed = self.catalogue.names()
-        names = dict.fromkeys([*(name for name in self.configured if name in listed), *sorted(listed)])
-        return [name for name in names if text.casefold() in name.casefold()]
+        folded, configured = text.lower(), dict.fromkeys(self.configured)
+        yield from (name for name in configured if folded in name.lower() and self.catalogue.known(name))
+        yield from (name for name in self.catalogue.search(text) if name not in configured)
 
     async def check(self, ticker: str, reader: HistoryReader) -> str:
         """The same ticker; raises UnknownTicker with the nearest names."""

@@ -1,5 +1,6 @@
 """The REST API of prices: the newest price, stored prices by range or date, and the names of tickers."""
 
+from itertools import islice
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -70,11 +71,11 @@ def price_router(
     @router.get("/tickers", summary="The catalogue", responses=_TICKERS, response_class=Response)
     async def tickers(search: Search = "", limit: NameLimit = 10_000) -> Response:
         """Every ticker that can be streamed. The configured ones come first; they are always streamed and recorded."""
-        found = names.search(search)
+        found, configured = names.search(search), frozenset(names.configured)
         entries = [
-            TickerEntry(name, "index" if is_index(name) else "instrument", name in names.configured)
-            for name in found[:limit]
+            TickerEntry(name, "index" if is_index(name) else "instrument", name in configured)
+            for name in islice(found, limit)
         ]
-        return json_response(TickerListResponse(len(found) <= limit, entries))
+        return json_response(TickerListResponse(next(found, None) is None, entries))
 
     return router

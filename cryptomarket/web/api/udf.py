@@ -6,6 +6,7 @@ https://www.tradingview.com/charting-library-docs/latest/connecting_data/UDF/
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from itertools import islice
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -104,8 +105,9 @@ def udf_router(
     ) -> Response:
         """Tickers whose name contains the query, the configured ones first."""
         elsewhere = exchange.casefold() not in ("", "deribit")
-        matching = [] if elsewhere else [name for name in names.search(_ticker(query)) if type in ("", _type(name))]
-        return json_response([_match(name) for name in matching[:limit]])
+        found = () if elsewhere else names.search(_ticker(query))
+        matching = (name for name in found if type in ("", _type(name)))
+        return json_response([_match(name) for name in islice(matching, limit)])
 
     @router.get("/history", summary="Candles of a symbol", responses=_HISTORY, response_class=Response)
     async def history(
