@@ -29,6 +29,9 @@ OF_COMPOSE = frozenset({"CRYPTOMARKET_FRONT"})
 #: Names of Deribit: letters, digits, `_` and `-`, at most as long as its longest combo names.
 _TICKER = re.compile(r"[A-Za-z0-9_-]{2,64}\Z")
 
+#: Characters of a token that nobody guesses.
+LEAST_TOKEN = 20
+
 #: Days that candles of a resolution are kept; a test compares the resolutions with those of the history.
 _KEPT = re.compile(r"(1m|5m|15m|1h|4h|1d)\s*=\s*([1-9][0-9]{0,4})\Z")
 
@@ -100,6 +103,13 @@ def _secret_url(*schemes: str) -> AfterValidator:
 
 def _not_empty(value: SecretStr | None) -> SecretStr | None:
     return value if value and value.get_secret_value() else None
+
+
+def _long(value: SecretStr | None) -> SecretStr | None:
+    value = _not_empty(value)
+    if value and (len(value.get_secret_value()) < LEAST_TOKEN or not value.get_secret_value().isascii()):
+        raise ValueError(f"at least {LEAST_TOKEN} ASCII characters, such as the output of `openssl rand -hex 20`")
+    return value
 
 
 def _keys(value: SecretStr | None) -> SecretStr | None:
@@ -185,6 +195,13 @@ class Settings(BaseSettings):
     max_tickers: int = Field(200, ge=1, le=10_000, description="tickers followed at once, configured or requested")
     trusted_proxies: Annotated[Names, AfterValidator(_networks)] = Field(
         (), description="reverse proxies whose X-Forwarded-For is believed: addresses or networks, separated by commas"
+    )
+    operators: Annotated[Names, AfterValidator(_networks)] = Field(
+        (),
+        description="addresses or networks beside this machine that may read /metrics and the details of the status",
+    )
+    operators_token: Annotated[SecretStr | None, AfterValidator(_long)] = Field(
+        None, description="a token of 20 characters or more that may do so from anywhere, as Authorization: Bearer"
     )
     allowed_origins: Annotated[Names, AfterValidator(_origins)] = Field(
         (), description="other origins whose pages may read prices, separated by commas"

@@ -146,6 +146,7 @@ VALUES = {
     "database_url": "postgresql+asyncpg://u:hunter2@h/d",
     "redis_url": "redis://u:hunter2@h/0",
     "deribit_proxy": "socks5://u:hunter2@h:1",
+    "operators_token": "hunter2-hunter2-hunter2",
 }
 
 
@@ -176,7 +177,7 @@ def test_a_secret_is_read_from_its_file(tmp_path: Path, file: str) -> None:
     assert getattr(found, name).get_secret_value() == value
     assert "hunter2" not in repr(found)
     assert unknown_settings() == []
-    other = VALUES.get(name, "other").replace("hunter2", "other")
+    other = VALUES.get(name, "other").replace("hunter2", "another")
     assert getattr(read_settings(**{name: other}), name).get_secret_value() == other
 
 

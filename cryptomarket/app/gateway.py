@@ -33,6 +33,7 @@ from ..stream.endpoint import StreamEndpoint
 from ..stream.manager import ServerSSEManager
 from ..web.api.problems import problem_response
 from ..web.app import web_app
+from ..web.operators import Operators
 from .backend import new_backend
 from .leader import Leader, Leadership
 from .metrics import LoopLag
@@ -116,6 +117,8 @@ class Gateway:
         self._leadership = Leadership(new_leader, self._runner)
         self._loop_lag = LoopLag()
         self.refusals = Refusals()
+        token = settings.operators_token
+        operators = Operators(settings.operators, token.get_secret_value() if token else None)
         self.status = NodeStatus(
             backend=backend,
             leadership=self._leadership,
@@ -127,6 +130,7 @@ class Gateway:
             notifier=self.persons.notifier,
             loop_lag=self._loop_lag,
             refusals=self.refusals,
+            operators=operators,
         )
         for receiver in (
             self.latest.on_message,
@@ -149,6 +153,7 @@ class Gateway:
             persons=self.persons.services,
             statistics=self.status.statistics,
             bars=self._leadership.bars,
+            operators=operators,
             refused=self.refusals.refused,
         )
 

@@ -78,8 +78,10 @@ async def database_check(ping: Callable[[], Awaitable[None]]) -> Check:
     try:
         with anyio.fail_after(DATABASE_SECONDS):
             await ping()
-    except (DatabaseUnavailable, TimeoutError) as exc:
-        return Check(False, str(exc) or f"no answer within {DATABASE_SECONDS:g} s", needed=False)
+    except TimeoutError:
+        return Check(False, f"no answer within {DATABASE_SECONDS:g} s", needed=False)
+    except DatabaseUnavailable as exc:
+        return Check(False, "does not answer", needed=False, cause=str(exc))
     return Check(True, "answers")
 
 

@@ -14,6 +14,7 @@ from ..persons.notifications import Notifier
 from ..refusals import Refusals
 from ..stream.manager import ServerSSEManager
 from ..web.health import Check, Health
+from ..web.operators import Operators
 from . import metrics
 from .backend import Backend
 from .health import database_check, tickers_check, upstream_check
@@ -38,6 +39,7 @@ class NodeStatus:
         notifier: Notifier,
         loop_lag: metrics.LoopLag,
         refusals: Refusals,
+        operators: Operators,
     ) -> None:
         self._backend, self._leadership = backend, leadership
         self._ping_database, self._latest, self._manager = ping_database, latest, manager
@@ -45,6 +47,7 @@ class NodeStatus:
         self._notifier = notifier
         self._loop_lag = loop_lag
         self._refusals = refusals
+        self._operators = operators
         #: Set at the beginning of a stop: the node is not ready any more.
         self.stopping = False
         self.routes = [Route("/metrics", self._metrics)]
@@ -88,6 +91,7 @@ class NodeStatus:
         """The metrics of this node as Prometheus reads them."""
         return metrics.exposition(self.families())
 
-    async def _metrics(self, _: Request) -> Response:
+    async def _metrics(self, request: Request) -> Response:
+        self._operators.check(request)
         text = await self._backend.metrics.collect(self.exposition())
         return Response(text, headers={"Content-Type": metrics.CONTENT_TYPE, "Cache-Control": "no-store"})

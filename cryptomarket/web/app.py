@@ -27,6 +27,7 @@ from .api.status import status_router
 from .api.udf import udf_router
 from .health import Health, health_routes
 from .known_parameters import KnownParameters
+from .operators import Operators
 from .pages.routes import FAVICON, PAGES, page_routes
 from .refusal_report import RefusalReport
 from .security import CrossOrigin, SecurityHeaders
@@ -56,14 +57,15 @@ def web_app(
     persons: PersonServices | None = None,
     bars: RecentBars = no_bars,
     statistics: Callable[[], Mapping[str, object]] = dict,
+    operators: Operators | None = None,
     refused: Refused = ignore_refusal,
     wall: Callable[[], float] = time.time,
 ) -> ASGIApp:
     """Build the application.
 
     ``routes`` are further routes; ``bars`` returns the minutes of a ticker that are not stored yet; ``statistics``
-    returns the counters of each part of this node by its name; ``refused`` is called for each refused request. Without
-    ``persons`` nobody can log in.
+    returns the counters of each part of this node by its name, which only ``operators`` see; ``refused`` is called for
+    each refused request. Without ``persons`` nobody can log in.
     """
     app = FastAPI(
         title="cryptomarket",
@@ -81,7 +83,7 @@ def web_app(
     app.include_router(udf_router(database, names, latest, bars, wall))
     if persons is not None:
         app.include_router(person_router(persons))
-    app.include_router(status_router(latest, health, statistics, wall))
+    app.include_router(status_router(latest, health, statistics, operators or Operators(), wall))
     app.router.routes += [
         Route(STREAM_PATH, stream),  # _StreamFirst answers it; this route redirects /sse to it
         *health_routes(health),

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -16,12 +18,14 @@ HealthStatus = Literal["ready", "degraded", "unavailable"]
 class Check(msgspec.Struct, frozen=True):
     """Whether one dependency works, with a sentence for operators.
 
-    A node without a ``needed`` dependency should get no traffic; without another it serves in part.
+    A node without a ``needed`` dependency should get no traffic; without another it serves in part. ``cause`` may name
+    addresses and accounts, so it is for operators alone.
     """
 
     ok: bool
     detail: str
     needed: bool = True
+    cause: str | UnsetType = UNSET
 
 
 class ReadinessResponse(msgspec.Struct, frozen=True):
@@ -47,7 +51,8 @@ class Health(msgspec.Struct, frozen=True):
     def readiness(self) -> ReadinessResponse:
         """The body of /readyz: ``degraded`` names each check that fails."""
         degraded = [f"{name}: {check.detail}" for name, check in self.checks.items() if not check.ok]
-        return ReadinessResponse(self.status, degraded, self.checks)
+        public = {name: replace(check, cause=UNSET) for name, check in self.checks.items()}
+        return ReadinessResponse(self.status, degraded, public)
 
 
 def health_routes(health: Callable[[], Awaitable[Health]]) -> list[Route]:

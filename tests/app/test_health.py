@@ -4,16 +4,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import inspect
 
 from cryptomarket.app import health
-from cryptomarket.app.health import Doctor
+from cryptomarket.app.health import Doctor, database_check
 from cryptomarket.database.engine import Database
 from cryptomarket.database.schema import prices
 from cryptomarket.deribit.auth import Credentials, Secret
 from cryptomarket.simulator.exchange import Exchange, running_exchange
-from cryptomarket.web.health import Check
+from cryptomarket.web.health import Check, Health
 from tests.redis_server import running_redis
 
 SECRET = "not-to-be-printed"
@@ -146,3 +147,15 @@ async def test_an_exchange_without_answer_fails_the_login_in_time(tmp_path: Path
         checks = await examined(tmp_path, exchange.http_url, credentials=credentials, deadline_seconds=3.0)
     assert failures(checks) == ["login"]
     assert "does not answer" in checks["login"].detail
+
+
+async def test_the_public_answer_does_not_show_the_database() -> None:
+    """A database that does not answer: /readyz says so without its address, account and name, operators see all."""
+    database = Database("postgresql+asyncpg://prices_account:hunter2@127.0.0.1:1/prices_name", pooled=False)
+    check = await database_check(database.ping)
+    assert (check.ok, check.detail) == (False, "does not answer")
+    assert "prices_account" in str(check.cause)
+    public = msgspec.json.encode(Health({"database": check}).readiness()).decode()
+    for hidden in ("prices_account", "127.0.0.1", "prices_name", "hunter2"):
+        assert hidden not in public
+    assert "hunter2" not in str(check.cause)

@@ -56,6 +56,10 @@ async def test_a_gateway_serves_its_measurements(tmp_path: Path) -> None:
             for _ in range(4):
                 await reader.next("btc_usd")
             answer = await reader.client.get(f"{url}/metrics")
+            forwarded = {"X-Forwarded-For": "203.0.113.9"}
+            assert (await reader.client.get(f"{url}/metrics", headers=forwarded)).status_code == 403
+            refused = parsed((await reader.client.get(f"{url}/metrics")).content)
+            assert refused["cryptomarket_refusals_total", ("operators",)] == 1
         found = parsed(answer.content)
         assert found["cryptomarket_streams", ("0",)] == 1
         assert found["cryptomarket_events_delivered_total", ()] >= 4

@@ -35,6 +35,19 @@ async def test_the_status_of_a_node_is_live(tmp_path: Path) -> None:
         await expect(page.locator("#state")).to_have_text("The exchange cannot be reached")
 
 
+async def test_others_see_what_is_for_operators_named(tmp_path: Path) -> None:
+    """Who is no operator sees health and tickers, and whom the rest is for."""
+    async with live_site(tmp_path) as site, chromium(site.address) as window:
+        page = await window.open("/status")
+        await expect(page.locator("#streams")).to_be_visible()
+        await expect(page.locator("#operators")).to_be_hidden()
+        await page.set_extra_http_headers({"X-Forwarded-For": "203.0.113.9"})
+        await page.reload()
+        await expect(page.locator("#operators")).to_be_visible()
+        await expect(page.locator("#streams")).to_be_hidden()
+        await expect(page.locator("#health-text")).to_have_text("ready")
+
+
 async def test_times_are_shown_as_dates(tmp_path: Path) -> None:
     """A day and a moment are dates, not counts of seconds; an empty field is left out."""
     async with live_site(tmp_path) as site, chromium(site.address) as window:

@@ -155,6 +155,25 @@ async def test_openapi_describes_every_route_with_its_problems(tmp_path: Path) -
     assert "HTTPValidationError" not in text
 
 
+async def test_others_see_no_detail_of_the_status(tmp_path: Path) -> None:
+    """Who is no operator sees the state and the configured tickers: no check, no counter, and no ticker of others."""
+    async with running_site(tmp_path) as site:
+        site.checks = {"database": Check(False, "does not answer", needed=False, cause="prices@db.internal refused")}
+        site.demand.join(frozenset({"BTC-PERPETUAL"}))
+        site.tick("btc_usd", "64250.13")
+        site.tick("BTC-PERPETUAL", "64251.5")
+        foreign = {"X-Forwarded-For": "203.0.113.9"}
+        found = (await site.client.get("/api/v1/status", headers=foreign)).json()
+        own = (await site.client.get("/api/v1/status")).json()
+        readiness = await site.client.get("/readyz")
+    assert found.keys() == {"time", "status", "upstream"}
+    assert found["upstream"].keys() == {"state", "since", "ages"}
+    assert found["upstream"]["ages"].keys() == {"btc_usd"}
+    assert own["upstream"]["ages"].keys() == {"btc_usd", "BTC-PERPETUAL"}
+    assert own["checks"]["database"]["cause"] == "prices@db.internal refused"
+    assert "db.internal" not in readiness.text
+
+
 async def test_the_status_tells_health_upstream_and_counters(tmp_path: Path) -> None:
     """One answer has what the page of the state shows."""
     async with running_site(tmp_path) as site:

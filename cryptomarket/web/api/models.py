@@ -129,22 +129,29 @@ class UpstreamStatus(Struct, frozen=True):
 
     state: UpstreamState
     since: Milliseconds
-    reason: str
-    ages: Annotated[Mapping[str, int], Meta(description="milliseconds since the last tick of each ticker")]
+    ages: Annotated[
+        Mapping[str, int],
+        Meta(
+            description="milliseconds since the last tick of each configured ticker; for operators of each followed one"
+        ),
+    ]
+    reason: Annotated[str | UnsetType, Meta(description="for operators")] = UNSET
 
 
 class StatusResponse(Struct, frozen=True):
-    """The state and the counters of one node."""
+    """The state of one node, and for operators its checks and counters."""
 
     time: Milliseconds
     status: HealthStatus
-    checks: Mapping[str, Check]
     upstream: UpstreamStatus
+    checks: Annotated[Mapping[str, Check] | UnsetType, Meta(description="for operators")] = UNSET
     age_bounds: Annotated[
-        Sequence[float],
-        Meta(description="upper bounds, in seconds, of the buckets of `age_counts`; a last bucket has no bound"),
-    ]
-    statistics: Annotated[Mapping[str, Any], Meta(description="the counters of each part, by its name")]
+        Sequence[float] | UnsetType,
+        Meta(description="for operators: upper bounds of the buckets of `age_counts` in seconds; the last has none"),
+    ] = UNSET
+    statistics: Annotated[
+        Mapping[str, Any] | UnsetType, Meta(description="for operators: the counters of each part, by its name")
+    ] = UNSET
 
 
 class ExpectedParameter(Struct, frozen=True):

@@ -87,8 +87,8 @@ _EXAMPLES: list[Any] = [
     models.StatusResponse(
         1763668859123,
         "ready",
+        models.UpstreamStatus(UpstreamState.LIVE, 1763668100000, _AGES, ""),
         _CHECKS,
-        models.UpstreamStatus(UpstreamState.LIVE, 1763668100000, "", _AGES),
         [0.001, 0.01, 0.1, 1.0],
         {"recorder": {"queued": 2, "written": 118, "dropped": 0}},
     ),
@@ -345,7 +345,7 @@ _OPERATIONS = {
     "/metrics": _operation(
         "metrics",
         "Metrics for Prometheus",
-        "In the text format of Prometheus.",
+        "In the text format of Prometheus; for operators.",
         text_response(
             "Each metric with its help.", "text/plain", "# TYPE cryptomarket_epoch gauge\ncryptomarket_epoch 7.0\n"
         ),

@@ -1,13 +1,16 @@
-"""The state and the counters of this node: /api/v1/status, which the page /status shows."""
+"""The state of this node, and for operators its counters: /api/v1/status, which the page /status shows."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
 from fastapi import APIRouter
+from msgspec.structs import replace
+from starlette.requests import Request
 from starlette.responses import Response
 
 from ...market.latest import LatestValues
 from ...stream.statistics import AGE_BOUNDS
 from ..health import Health
+from ..operators import Operators
 from .dependencies import json_response
 from .models import StatusResponse, UpstreamStatus
 from .openapi import response
@@ -19,6 +22,7 @@ def status_router(
     latest: LatestValues,
     health: Callable[[], Awaitable[Health]],
     statistics: Callable[[], Mapping[str, object]],
+    operators: Operators,
     wall: Callable[[], float],
 ) -> APIRouter:
     """The route of the status. ``statistics`` returns the counters of each part by its name."""
@@ -26,18 +30,24 @@ def status_router(
     responses = response("The status.", StatusResponse)
 
     @router.get("/status", summary="The state of this node", responses=responses, response_class=Response)
-    async def status() -> Response:
-        """The node's health, its connection to the exchange, and the counters of its parts since its start."""
-        found, upstream = await health(), latest.upstream()
-        return json_response(
-            StatusResponse(
-                int(wall() * 1000),
-                found.status,
-                found.checks,
-                UpstreamStatus(upstream.state, upstream.since, upstream.reason, latest.ages()),
-                AGE_BOUNDS,
-                statistics(),
-            )
+    async def status(request: Request) -> Response:
+        """The node's health and its connection to the exchange.
+
+        Operators also receive the checks and the counters of the node's parts since its start.
+        """
+        found, upstream, ages = await health(), latest.upstream(), latest.ages()
+        configured = {ticker: age for ticker, age in ages.items() if ticker in latest.tickers}
+        answer = StatusResponse(
+            int(wall() * 1000), found.status, UpstreamStatus(upstream.state, upstream.since, configured)
         )
+        if operators.include(request):
+            answer = replace(
+                answer,
+                upstream=replace(answer.upstream, reason=upstream.reason, ages=ages),
+                checks=found.checks,
+                age_bounds=AGE_BOUNDS,
+                statistics=statistics(),
+            )
+        return json_response(answer)
 
     return router

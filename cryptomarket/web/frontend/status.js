@@ -126,23 +126,31 @@ function showComponents(statistics) {
   }
 }
 
+/** Say that the counters are for operators, instead of showing none. @param {boolean} hidden whether they are hidden */
+function forOperators(hidden) {
+  find("#operators", HTMLElement).hidden = !hidden;
+  find("#streams", HTMLElement).hidden = hidden;
+}
+
 async function loadStatus() {
   try {
     const status = await get("status", {});
     problem.hidden = true;
     find("#health-text", HTMLElement).textContent = messages.text(`health.${status.status}`);
-    const checks = Object.entries(status.checks).map(([name, check]) => [
+    const checks = Object.entries(status.checks ?? {}).map(([name, check]) => [
       `${check.ok ? "✓" : check.needed ? "✗" : "!"} ${label(name)}`,
-      check.detail,
+      check.cause ?? check.detail,
     ]);
     fillTable(find("#checks", HTMLElement), checks);
     setAges(status.upstream.ages);
-    const { streams } = status.statistics;
+    const { statistics = {} } = status;
+    const { streams } = statistics;
+    forOperators(!streams);
     if (streams) {
       showStreams(streams);
       charts.add(status.time / 1000, streams, status.age_bounds);
     }
-    showComponents(status.statistics);
+    showComponents(statistics);
   } catch {
     problem.textContent = messages.text("state.lost");
     problem.hidden = false;
