@@ -20,7 +20,10 @@ RUN /build/bin/python -m hatchling build --target wheel --directory /wheel \
 FROM python:3.13.16-slim-trixie
 RUN python -m pip uninstall --yes --quiet --root-user-action=ignore pip \
     && groupadd --gid 10001 cryptomarket \
-    && useradd --uid 10001 --gid 10001 --home-dir /data --create-home --shell /usr/sbin/nologin cryptomarket
+    && useradd --uid 10001 --gid 10001 --home-dir /data --create-home --shell /usr/sbin/nologin cryptomarket \
+    # A new volume gets the owner of the folder it is mounted on: docker-compose.yml writes secrets into these.
+    && install --directory --owner 10001 --group 10001 /secrets/accounts /secrets/migrate /secrets/gateway \
+        /secrets/celery /secrets/postgres /secrets/redis /secrets/grafana
 COPY --from=build /app /app
 ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001

@@ -24,7 +24,7 @@ __all__ = ["PREFIX", "Settings", "read_settings", "secrets_in_files", "unknown_s
 
 PREFIX = "CRYPTOMARKET_"
 #: Variables with the prefix that only `docker-compose.yml` reads; a test compares them with that file.
-OF_COMPOSE = frozenset({"CRYPTOMARKET_FRONT"})
+OF_COMPOSE = frozenset({"CRYPTOMARKET_FRONT", "CRYPTOMARKET_SUBNET"})
 
 #: Names of Deribit: letters, digits, `_` and `-`, at most as long as its longest combo names.
 _TICKER = re.compile(r"[A-Za-z0-9_-]{2,64}\Z")

@@ -56,6 +56,12 @@ class Logging(_Strict):
     options: dict[str, str]
 
 
+class Attachment(_Strict):
+    """How a service is attached to a network."""
+
+    ipv4_address: str | None = None
+
+
 class Service(_Strict):
     """One service."""
 
@@ -67,13 +73,15 @@ class Service(_Strict):
     command: list[str] | None = None
     environment: dict[str, str | None] = {}
     ports: list[str] = []
-    networks: list[str]
+    group_add: list[str] = []
+    networks: list[str] | dict[str, Attachment] = []
+    network_mode: Literal["none"] | None = None
     volumes: list[str] = []
     tmpfs: list[str]
     shm_size: str = Field("64m", pattern=_SIZE)
     mem_limit: str = Field(pattern=_SIZE)
     pids_limit: int
-    ulimits: dict[Literal["nofile"], int] = {}
+    ulimits: dict[Literal["core", "nofile"], int] = {}
     stop_grace_period: str = Field("10s", pattern=_SPAN)
     depends_on: dict[str, Condition] = {}
     healthcheck: HealthCheck | None = None
@@ -84,10 +92,25 @@ class Service(_Strict):
     logging: Logging
 
 
+class Addresses(_Strict):
+    """A range of addresses; those that Docker hands out itself are from ``ip_range``."""
+
+    subnet: str
+    ip_range: str | None = None
+    gateway: str | None = None
+
+
+class AddressManagement(_Strict):
+    """The addresses of a network."""
+
+    config: list[Addresses]
+
+
 class Network(_Strict):
     """A network of the file."""
 
     internal: bool = False
+    ipam: AddressManagement | None = None
 
 
 class Composition(_Strict):

@@ -128,6 +128,22 @@ class Postgres:
         psutil.wait_procs(children, 30)
         self._server = None
 
+    def execute(self, sql: str) -> None:
+        """Run a statement as the superuser."""
+        self._run("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(self.folder), "-U", "postgres", "-c", sql)
+
+    def run_script(self, script: str) -> None:
+        """Run a shell script that finds `psql` on its path and this server on the socket."""
+        variables = {"PATH": f"{self._programs}:{os.environ['PATH']}", "PGHOST": str(self.folder)}
+        done = subprocess.run(["sh", "-c", script], env=variables, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def require_passwords(self, *users: str) -> None:
+        """Ask these users for their passwords from now on."""
+        rules = self.data / "pg_hba.conf"
+        rules.write_text(f"local all {','.join(users)} scram-sha-256\n{rules.read_text()}")
+        self.execute("SELECT pg_reload_conf()")
+
     def create(self) -> str:
         """Create an empty database; return its URL."""
         name = f"test_{uuid.uuid4().hex}"

@@ -11,46 +11,35 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from .composition import composition
 from .processes import Program, free_port, running_command
 from .redis_server import RedisServer, running_redis
+from .service_secrets import written_secrets
 
-__all__ = ["account_url", "redis_with_accounts", "refusals", "rendered_accounts", "running_nginx"]
+__all__ = ["account_url", "redis_with_accounts", "refusals", "running_nginx"]
 
 ROOT = Path(__file__).parents[1]
 #: An account of the tests, which reads the log of refused commands.
 AUDITOR = "user auditor on nopass ~* &* +@all\n"
 
 
-def rendered_accounts(folder: Path, password: str) -> Path:
-    """Write the file of Redis accounts with the compose file's own command; return its path."""
-    shell, flag, text = composition().services["redis"].command or []
-    prepare, _, serve = text.partition("&& exec ")
-    assert serve.startswith("redis-server --aclfile /tmp/users.acl")
-    place = folder / "users.acl"
-    prepare = prepare.replace("/etc/redis/users.acl", str(ROOT / "deploy" / "redis.acl")).replace(
-        "/tmp/users.acl", str(place)
-    )
-    subprocess.run([shell, flag, prepare], env={**os.environ, "REDIS_PASSWORD": password}, check=True, timeout=30)
-    return place
-
-
 @contextlib.asynccontextmanager
-async def redis_with_accounts(folder: Path, password: str = "s3cret") -> AsyncIterator[RedisServer]:
-    """Run a Redis with the accounts of the compose file and one of the tests."""
+async def redis_with_accounts(folder: Path) -> AsyncIterator[RedisServer]:
+    """Run a Redis with the accounts of the compose file, fresh passwords in the folder, and an account of the tests."""
     if shutil.which("redis-server") is None:
         pytest.skip("no redis-server here")
-    place = rendered_accounts(folder, password)
-    text = place.read_text()
+    text = (written_secrets(folder) / "redis" / "users.acl").read_text()
     if version_of("redis-server", "--version") < (7, 2):  # older versions do not know this command
         text = text.replace(" +client|setinfo", "")
+    place = folder / "users.acl"
     place.write_text(text + AUDITOR)
     async with running_redis(folder, "--aclfile", str(place), "--maxmemory", "48mb") as server:
         yield server
 
 
-def account_url(server: RedisServer, account: str, password: str = "s3cret") -> str:
+def account_url(server: RedisServer, account: str) -> str:
     """Return the URL of the server for one of its accounts."""
+    place = server.folder / "secrets" / "accounts" / f"redis-{account}"
+    password = place.read_text() if place.exists() else "any"
     return server.url.replace("redis://", f"redis://{account}:{password}@")
 
 

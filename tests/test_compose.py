@@ -1,5 +1,7 @@
 """The compose file and the files that it mounts."""
 
+import ipaddress
+import itertools
 import json
 import os
 import re
@@ -10,9 +12,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cryptomarket.settings import PREFIX, Settings, secrets_in_files
+from cryptomarket.settings import (
+    OF_COMPOSE,
+    PREFIX,
+    Settings,
+    read_settings,
+    secrets_in_files,
+    unknown_settings,
+)
 
 from .composition import FILE, composition, environment, filled, megabytes
+from .service_secrets import written_secrets
 from .supply.locks import above_floor
 
 ROOT = Path(__file__).parents[1]
@@ -78,17 +88,117 @@ def test_services_wait_for_their_dependencies(name: str) -> None:
 
 
 def test_the_databases_are_on_an_internal_network() -> None:
-    """Ports are published on loopback only; the networks of databases and metrics are internal."""
+    """Ports are published on loopback only; the networks of databases, front and metrics are internal."""
     services, networks = composition().services, composition().networks
     with_ports = {name for name, service in services.items() if service.ports}
     assert with_ports == {"gateway", "minimal", "front", "grafana"}
     for service in services.values():
         assert all(filled(port, {}).startswith("127.0.0.1:") for port in service.ports)
         assert set(service.networks) <= networks.keys()
+        assert bool(service.networks) is (service.network_mode is None)
     assert services["postgres"].networks == services["redis"].networks == ["databases"]
-    assert services["prometheus"].networks == ["metrics"]
-    assert networks["databases"].internal
-    assert networks["metrics"].internal
+    assert set(services["prometheus"].networks) == {"metrics"}
+    assert {name for name, network in networks.items() if network.internal} == {"databases", "front", "metrics"}
+    assert {name for name, service in services.items() if service.network_mode == "none"} == {"secrets"}
+
+
+def attached(network: str) -> dict[str, str | None]:
+    """Return the services on a network, each with its fixed address."""
+    found: dict[str, str | None] = {}
+    for name, service in composition().services.items():
+        if isinstance(service.networks, dict):
+            if network in service.networks:
+                address = service.networks[network].ipv4_address
+                found[name] = filled(address, {}) if address else None
+        elif network in service.networks:
+            found[name] = None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("setting", "network", "trusted"),
+    [("TRUSTED_PROXIES", "front", "front"), ("OPERATORS", "metrics", "prometheus")],
+)
+def test_gateways_trust_one_address(setting: str, network: str, trusted: str) -> None:
+    """It is the fixed one of a service, on a network of its own, and Docker gives it to no other container."""
+    for name in ("gateway", "gateway-2"):
+        assert environment(name)[PREFIX + setting].split(",") == [attached(network)[trusted], ""]
+        assert environment(name, {PREFIX + setting: "10.113.87.1"})[PREFIX + setting].endswith(",10.113.87.1")
+        # With two networks in common the address would depend on the one that a connection takes.
+        services = composition().services
+        assert set(services[name].networks) & set(services[trusted].networks) == {network}
+    assert environment("minimal")[PREFIX + setting] == ""
+    management = composition().networks[network].ipam
+    assert management is not None
+    (addresses,) = management.config
+    fixed = ipaddress.ip_address(str(attached(network)[trusted]))
+    whole = ipaddress.ip_network(filled(addresses.subnet, {}))
+    automatic = ipaddress.ip_network(filled(addresses.ip_range, {}))
+    assert fixed in whole
+    assert fixed not in automatic
+    assert automatic.subnet_of(whole)  # type: ignore[arg-type]
+
+
+def test_networks_do_not_overlap() -> None:
+    """The fixed networks are apart, and one variable moves all of them."""
+    whole = [
+        ipaddress.ip_network(filled(addresses.subnet, {"CRYPTOMARKET_SUBNET": "172.29.5"}))
+        for network in composition().networks.values()
+        if network.ipam
+        for addresses in network.ipam.config
+    ]
+    assert len(whole) == 3
+    assert all(network.subnet_of(ipaddress.ip_network("172.29.5.0/24")) for network in whole)  # type: ignore[arg-type]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(whole, 2))
+
+
+def test_each_service_sees_its_own_secrets() -> None:
+    """A service mounts one volume of secrets, read-only; only the one-shot service mounts all, and `accounts`."""
+    seen: dict[str, set[str]] = {}
+    for name, service in composition().services.items():
+        for mount in service.volumes:
+            volume, target, *mode = mount.split(":")
+            if volume.startswith("secrets"):
+                seen.setdefault(name, set()).add(target.removeprefix("/secrets/"))
+                assert volume == f"secrets-{target.removeprefix('/secrets/')}" or (volume, name) == ("secrets", name)
+                assert mode == ([] if name == "secrets" else ["ro"])
+    writer = seen.pop("secrets")
+    assert seen == {
+        "gateway": {"gateway"},
+        "gateway-2": {"gateway"},
+        "migrate": {"migrate"},
+        "worker": {"celery"},
+        "beat": {"celery"},
+        "postgres": {"postgres"},
+        "redis": {"redis"},
+        "grafana": {"grafana"},
+    }
+    assert writer == {"accounts", *(place for places in seen.values() for place in places)}
+    folders = re.findall(r"/secrets/(\w+)", (ROOT / "Dockerfile").read_text())
+    assert set(folders) == writer, "a new volume has the owner of the folder in the image"
+
+
+def test_no_password_has_a_default() -> None:
+    """No variable or value of the file is a password: they are in files that the one-shot service writes."""
+    text = re.sub(r"(?m)^ *#.*$", "", FILE.read_text())
+    assert re.findall(r"(?i)[a-z_]*password[a-z_]*", text.replace("_password", "")) == [
+        "POSTGRES_PASSWORD_FILE",
+        "GF_SECURITY_ADMIN_PASSWORD__FILE",
+    ]
+    assert set(re.findall(r"\$\{(\w+)", text)) == {
+        "CRYPTOMARKET_FRONT",
+        "CRYPTOMARKET_OPERATORS",
+        "CRYPTOMARKET_PORT",
+        "CRYPTOMARKET_SUBNET",
+        "CRYPTOMARKET_TRUSTED_PROXIES",
+        "GRAFANA_PORT",
+    }
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_dumps_its_memory(name: str) -> None:
+    """A core file would hold passwords and keys."""
+    assert composition().services[name].ulimits["core"] == 0
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -105,10 +215,16 @@ def test_every_mount_exists(name: str) -> None:
 
 
 def test_every_variable_of_the_compose_file_is_a_setting() -> None:
-    """Every variable is a setting, except `CRYPTOMARKET_FRONT`, which only the compose file uses."""
+    """Every variable is a setting, except two that only the compose file uses."""
     text = FILE.read_text() + (ROOT / "Dockerfile").read_text()
     settings = {PREFIX + name.upper() for name in (*Settings.model_fields, *secrets_in_files())}
-    assert set(re.findall(PREFIX + r"[A-Z_]*[A-Z]", text)) - settings == {"CRYPTOMARKET_FRONT"}
+    assert set(re.findall(PREFIX + r"[A-Z_]*[A-Z]", text)) - settings == OF_COMPOSE
+
+
+#: Secrets that a worker and the migration do not need, and what they do not listen to.
+OF_GATEWAYS = {
+    name + file for name in ("DERIBIT_CLIENT_SECRET", "SECRET_KEY", "OPERATORS_TOKEN") for file in ("", "_FILE")
+}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -117,44 +233,56 @@ def test_every_setting_reaches_our_programs(name: str) -> None:
 
     A new setting is listed under `x-settings` of the compose file.
     """
-    decided = {"DATABASE_URL", "REDIS_URL", "PORT", "TRUSTED_PROXIES"} | (
-        {"LOG_FORMAT"} if name != "minimal" else set()
-    )
+    gateway = name in ("gateway", "gateway-2", "minimal")
+    decided = {"DATABASE_URL", "REDIS_URL"} if name == "minimal" else {"DATABASE_URL_FILE", "LOG_FORMAT"}
+    decided |= {"PORT", "TRUSTED_PROXIES", "OPERATORS"} if gateway else set()
+    decided |= {"REDIS_URL_FILE"} if name not in ("minimal", "migrate") else set()
     of_the_image = {"HOST", "NODE"}  # the image listens on every address; a name would be the same for all containers
-    files = {"DATABASE_URL_FILE", "REDIS_URL_FILE"}
+    of_the_place = {"DATABASE_URL", "DATABASE_URL_FILE", "REDIS_URL", "REDIS_URL_FILE"}
+    of_the_place |= {"PORT", "TRUSTED_PROXIES", "OPERATORS"}
     settings = {field.upper() for field in (*Settings.model_fields, *secrets_in_files())}
-    expected = settings - decided - of_the_image - files
+    expected = settings - decided - of_the_image - of_the_place - (set() if gateway else OF_GATEWAYS)
     declared = composition().services[name].environment
     assert {variable for variable, value in declared.items() if value is None} == {PREFIX + field for field in expected}
     assert environment(name, {PREFIX + "TICKERS": "sol_usd"})[PREFIX + "TICKERS"] == "sol_usd"
     assert environment(name).keys() == {PREFIX + field for field in decided}
 
 
-@pytest.mark.parametrize("password", [None, "s3cret"])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_our_programs_accept_the_environment_of_compose(
-    monkeypatch: pytest.MonkeyPatch, name: str, password: str | None
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    """The environment of each service is valid, with and without passwords in `.env`."""
-    chosen = {"POSTGRES_PASSWORD": password, "REDIS_PASSWORD": password} if password else {}
-    for variable, value in environment(name, chosen).items():
-        monkeypatch.setenv(variable, value)
-    settings = Settings(_env_file=None)  # type: ignore[call-arg]
-    database, redis = settings.database_url.get_secret_value(), settings.redis_url
-    assert settings.port == 8000
+    """The environment of each service is valid with the secrets written for it; each has its own accounts."""
+    secrets = written_secrets(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for variable, value in environment(name).items():
+        monkeypatch.setenv(variable, value.replace("/secrets", str(secrets)) if "_FILE" in variable else value)
+    settings = read_settings()
+    database = settings.database_url.get_secret_value()
+    redis = settings.redis_url.get_secret_value() if settings.redis_url else ""
+    assert unknown_settings() == []
     if name == "minimal":
-        assert (database, redis) == ("sqlite+aiosqlite:////data/cryptomarket.db", None)
+        assert (database, redis) == ("sqlite+aiosqlite:////data/cryptomarket.db", "")
         return
-    assert database == f"postgresql+asyncpg://cryptomarket:{password or 'cryptomarket'}@postgres/cryptomarket"
-    account = "celery" if name in ("worker", "beat") else "cryptomarket"
-    assert redis is not None
-    assert redis.get_secret_value() == f"redis://{account}:{password or 'cryptomarket'}@redis:6379/0"
+
+    def password(account: str) -> str:
+        return (secrets / "accounts" / account).read_text()
+
+    user, account = {
+        "migrate": ("cryptomarket", "postgres-owner"),
+        "worker": ("celery", "postgres-celery"),
+        "beat": ("celery", "postgres-celery"),
+    }.get(name, ("gateway", "postgres-gateway"))
+    assert database == f"postgresql+asyncpg://{user}:{password(account)}@postgres/cryptomarket"
+    user = "celery" if user == "celery" else "cryptomarket"
+    assert redis == ("" if name == "migrate" else f"redis://{user}:{password(f'redis-{user}')}@redis:6379/0")
 
 
 def test_two_gateways_share_the_encryption_key() -> None:
     """The key is in a shared volume, so that both know a person who logged in."""
     services = composition().services
-    assert services["gateway"].volumes == services["gateway-2"].volumes == ["keys:/data"]
+    assert services["gateway"].volumes == services["gateway-2"].volumes
+    assert "keys:/data" in services["gateway"].volumes
 
 
 def test_the_container_outlives_its_drain() -> None:
@@ -171,6 +299,13 @@ def test_images_are_pinned_above_known_vulnerabilities() -> None:
             above_floor(service.image)
 
 
+@pytest.mark.parametrize("image", ["redis:8.2-alpine", "redis:8", "nginx:latest", "nginx", "postgres:18-alpine"])
+def test_an_image_without_its_whole_version_is_refused(image: str) -> None:
+    """Such a tag moves: two deployments of one file would run different programs."""
+    with pytest.raises(AssertionError, match="no exact version"):
+        above_floor(image)
+
+
 @pytest.mark.parametrize("command", [["docker", "compose"], ["docker-compose"]], ids=" ".join)
 def test_compose_itself_accepts_the_file(tmp_path: Path, command: list[str]) -> None:
     """Compose 2 and docker-compose 1.29 accept every profile without a warning, and fill in what `.env` has."""
@@ -178,7 +313,7 @@ def test_compose_itself_accepts_the_file(tmp_path: Path, command: list[str]) -> 
     if program is None or subprocess.run([*command, "version"], capture_output=True, timeout=60).returncode:
         pytest.skip(f"no {' '.join(command)} here")
     shutil.copy(FILE, tmp_path)
-    (tmp_path / ".env").write_text("CRYPTOMARKET_TICKERS=sol_usd\nPOSTGRES_PASSWORD=s3cret\n")
+    (tmp_path / ".env").write_text("CRYPTOMARKET_TICKERS=sol_usd\nCRYPTOMARKET_SUBNET=172.29.5\n")
     variables = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     profiles = [word for profile in PROFILES for word in ("--profile", profile)]
     done = subprocess.run(
@@ -195,7 +330,7 @@ def test_compose_itself_accepts_the_file(tmp_path: Path, command: list[str]) -> 
     assert services.keys() == composition().services.keys()
     for name in PROGRAMS:
         found = {key: value for key, value in services[name]["environment"].items() if value is not None}
-        wanted = environment(name, {"CRYPTOMARKET_TICKERS": "sol_usd", "POSTGRES_PASSWORD": "s3cret"})
+        wanted = environment(name, {"CRYPTOMARKET_TICKERS": "sol_usd", "CRYPTOMARKET_SUBNET": "172.29.5"})
         assert found == wanted
 
 

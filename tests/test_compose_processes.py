@@ -23,17 +23,16 @@ from cryptomarket.cluster.redis.client import redis_client
 from cryptomarket.cluster.redis.rpc import RedisRpc
 from cryptomarket.model import Message, Source, Tick
 from cryptomarket.simulator.exchange import Exchange, running_exchange
-from tests.databases import StoredHistory
+from tests.databases import Postgres, StoredHistory
 
 from .composition import composition, environment
 from .persons.caches import redis_cache
 from .processes import Program, eventually, running_command
 from .redis_server import RedisServer
 from .reverse_proxy import account_url, redis_with_accounts, refusals, running_nginx
+from .service_secrets import postgres_with_accounts
 
 pytestmark = pytest.mark.system
-
-PASSWORDS = {"POSTGRES_PASSWORD": "s3cret", "REDIS_PASSWORD": "s3cret"}
 
 MANY_STREAMS = """
 (count) => Promise.all(Array.from({length: count}, () => new Promise((resolve) => {
@@ -43,13 +42,26 @@ MANY_STREAMS = """
 """
 
 
-def variables_of(folder: Path, service: str, database: str, redis: RedisServer, exchange: Exchange) -> dict[str, str]:
-    """Return the environment of a service, with addresses of this machine instead of containers."""
-    inside = environment(service, PASSWORDS)
-    address = inside["CRYPTOMARKET_REDIS_URL"].replace("redis:6379", f"127.0.0.1:{redis.port}")
+def variables_of(
+    folder: Path, service: str, server: Postgres, redis: RedisServer, exchange: Exchange
+) -> dict[str, str]:
+    """Return the environment of a service, with places of this machine instead of containers.
+
+    The files of its secrets are those that the service `secrets` wrote; only the hosts in them are replaced.
+    """
+    inside = environment(service)
+    for name, value in inside.items():
+        if value.startswith("/secrets/"):
+            place, text = folder / "here" / service / name, (folder / value[1:]).read_text()
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(
+                text.replace("@redis:6379/", f"@127.0.0.1:{redis.port}/").replace(
+                    "@postgres/cryptomarket", f"@/cryptomarket?host={server.folder}"
+                )
+            )
+            place.chmod(0o400)
+            inside[name] = str(place)
     here = {
-        "CRYPTOMARKET_DATABASE_URL": database,
-        "CRYPTOMARKET_REDIS_URL": address,
         "CRYPTOMARKET_PORT": "0",
         "CRYPTOMARKET_TRUSTED_PROXIES": "127.0.0.0/8",
         "CRYPTOMARKET_DERIBIT_WS_URL": exchange.ws_url,
@@ -67,29 +79,38 @@ def command_of(service: str) -> list[str]:
     return [sys.executable, "-m", program, *arguments]
 
 
-@contextlib.asynccontextmanager
-async def gateways(folder: Path, database: str, redis: RedisServer, exchange: Exchange) -> AsyncIterator[list[Program]]:
-    """Run the migration, then both gateways, with the folder as their shared volume."""
-    variables = variables_of(folder, "migrate", database, redis, exchange)
+async def migrate(folder: Path, server: Postgres, redis: RedisServer, exchange: Exchange) -> None:
+    """Run the service `migrate` to its end."""
+    variables = variables_of(folder, "migrate", server, redis, exchange)
     async with running_command(folder, command_of("migrate"), variables) as job:
         with anyio.fail_after(120):
             assert await job.process.wait() == 0, job.log
+
+
+@contextlib.asynccontextmanager
+async def gateways(
+    folder: Path, server: Postgres, redis: RedisServer, exchange: Exchange
+) -> AsyncIterator[list[Program]]:
+    """Run the migration, then both gateways, with the folder as their shared volume."""
+    await migrate(folder, server, redis, exchange)
     async with AsyncExitStack() as stack:
         found = []
         for name in ("gateway", "gateway-2"):
-            variables = variables_of(folder, name, database, redis, exchange)
+            variables = variables_of(folder, name, server, redis, exchange)
             found.append(await stack.enter_async_context(running_command(folder, command_of(name), variables)))
             await found[-1].url()
         yield found
 
 
-async def test_two_gateways_behind_nginx(tmp_path: Path, postgres_url: str) -> None:
+async def test_two_gateways_behind_nginx(tmp_path: Path) -> None:
     """A browser has ten streams, `/metrics` is not public, and without gateways a stream gets a `retry:`."""
     async with (
         running_exchange() as exchange,
         redis_with_accounts(tmp_path) as redis,
-        gateways(tmp_path, postgres_url, redis, exchange) as nodes,
+        AsyncExitStack() as stack,
     ):
+        server = stack.enter_context(postgres_with_accounts(tmp_path))
+        nodes = await stack.enter_async_context(gateways(tmp_path, server, redis, exchange))
         addresses = [(await node.url()).removeprefix("http://") for node in nodes]
         trust = ssl.create_default_context()
         async with running_nginx(tmp_path, addresses) as (url, nginx):
@@ -128,19 +149,19 @@ async def streams_in_a_browser(url: str, count: int) -> list[int]:
     return list(found)
 
 
-async def test_celery_stores_prices_beside_a_gateway(tmp_path: Path, sqlite_url: str) -> None:
+async def test_celery_stores_prices_beside_a_gateway(tmp_path: Path) -> None:
     """A worker and a beat store prices and write their health file; Redis refuses none of their commands."""
     async with running_exchange() as exchange, redis_with_accounts(tmp_path) as redis, AsyncExitStack() as stack:
-        async with StoredHistory(sqlite_url) as store:
-            await store.migrate()
+        server = stack.enter_context(postgres_with_accounts(tmp_path))
+        await migrate(tmp_path, server, redis, exchange)
         quick = {"CRYPTOMARKET_CELERY_INTERVAL": "1", "CRYPTOMARKET_SNAPSHOT_INTERVAL": "1"}
         for name in ("gateway", "worker", "beat"):
-            variables = variables_of(tmp_path, name, sqlite_url, redis, exchange) | quick
+            variables = variables_of(tmp_path, name, server, redis, exchange) | quick
             variables["CRYPTOMARKET_RECORDER"] = "off"
             python, *words = command_of(name)  # the path of the interpreter may begin with /tmp
             command = [python, *(word.replace("/tmp/", f"{tmp_path}/") for word in words)]
             await stack.enter_async_context(running_command(tmp_path, command, variables))
-        async with StoredHistory(sqlite_url, interval=1) as store:
+        async with StoredHistory(server.url("cryptomarket"), interval=1) as store:
             with anyio.fail_after(240):
                 while len(rows := (await store.prices("btc_usd")).data) < 3:
                     await anyio.sleep(0.2)

@@ -76,9 +76,11 @@ def below_floors(packages: Mapping[str, Locked]) -> list[str]:
 def above_floor(image: str) -> None:
     """Assert that the image has one exact version, at or above the floor of its release line."""
     name, _, tag = image.partition(":")
-    match = re.match(r"v?(\d+(?:\.\d+)+)", tag)
-    assert match, f"{image} is no exact version"
-    version, lines = Version(match[1]), [Version(floor) for floor in floors().images[name][0]]
+    match = re.match(r"v?(\d+(?:\.\d+)*)(?=-|\Z)", tag)
+    lines = [Version(floor) for floor in floors().images[name][0]]
+    version = Version(match[1]) if match else Version("0")
+    # A version with fewer parts than those of its floors is a tag that moves.
+    assert len(version.release) >= len(lines[0].release), f"{image} is no exact version"
     assert version >= min(lines), image
     of_line = [floor for floor in lines if floor.release[:-1] == version.release[:-1]]
     assert all(version >= floor for floor in of_line), f"{image} is below {of_line[0]}"
