@@ -27,7 +27,7 @@ BUILT := pyproject.toml hatch_build.py cryptomarket/web/frontend/package-lock.js
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help demo run test test-system lint check check-compose screenshots bench bench-bus bench-scale bench-logins fuzz chaos login-day audit sbom lock clean
+.PHONY: help demo run test test-system lint check check-compose screenshots bench bench-bus bench-scale bench-logins fuzz chaos attack login-day audit sbom lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made
@@ -78,6 +78,9 @@ fuzz: $(VENV)/test.stamp ## A million broken frames through the reader of the ex
 
 chaos: $(VENV)/test.stamp ## Everything that can befall a cluster, for an hour (ARGS="--only storms --minutes 1")
 	@$(BIN)/python -m tests.cluster.chaos $(ARGS)
+
+attack: $(VENV)/test.stamp ## Every attack at once on one gateway beside honest users, four minutes (ARGS="--seconds 60 --only HalfHeads")
+	@$(BIN)/python -m tests.attack.run $(ARGS)
 
 login-day: $(VENV)/test.stamp ## 27 simulated hours of 50 logins with restarts and evictions, some minutes (ARGS="--persons 6 --step 600")
 	@$(BIN)/python -m tests.persons.login_day $(ARGS)
