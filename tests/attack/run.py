@@ -28,7 +28,7 @@ from .promises import promises, table
 from .result import Plan, Result
 from .target import Target, more_files, running_target
 
-__all__ = ["attack"]
+__all__ = ["attack", "attackers", "background", "report"]
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts" / "attack"
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ async def attack(plan: Plan, folder: Path) -> Result:
     persons, result = accounts(PERSONS), Result()
     async with running_target(folder, persons, plan.rows) as target:
         streams = await open_streams(target.port, plan.streams, result.streams)
-        async with _background() as start:
+        async with background() as start:
             counts: dict[str, Requests] = {}
             _start_honest(plan, target, start, lambda name: counts.setdefault(name, Requests()))
             start(_measure_lateness(result))
@@ -58,7 +58,7 @@ async def attack(plan: Plan, folder: Path) -> Result:
             result.quiet_memory, before = target.most_memory(), target.files()
             start(log_in_each_second(target.port, persons, result.logins))
             cpu, began = target.cpu_seconds(), time.monotonic()
-            result.attackers = await _attackers(plan, target)
+            result.attackers = await attackers(plan, target)
             result.cpu_share = (target.cpu_seconds() - cpu) / (time.monotonic() - began)
             result.attacked, counts = counts, {}
             during = target.files()
@@ -79,7 +79,7 @@ def _start_honest(plan: Plan, target: Target, start: Start, counts: Callable[[st
 
 
 @contextlib.asynccontextmanager
-async def _background() -> AsyncIterator[Start]:
+async def background() -> AsyncIterator[Start]:
     """Yield a function that starts a coroutine, which is cancelled at the end of the block."""
     tasks: list[asyncio.Task[None]] = []
     try:
@@ -104,7 +104,7 @@ async def _measure_memory(result: Result, target: Target) -> None:
         await asyncio.sleep(BUFFERS_SECONDS)
 
 
-async def _attackers(plan: Plan, target: Target) -> dict[str, Any]:
+async def attackers(plan: Plan, target: Target) -> dict[str, Any]:
     """Run the attackers' process to its end; return its counts."""
     arguments = (target.port, plan.attack_seconds, plan.addresses, plan.rate, *plan.chosen)
     process = await asyncio.create_subprocess_exec(
