@@ -187,6 +187,11 @@ class Settings(BaseSettings):
         description="open streams a process holds, others are told to return; empty: by the file limit",
     )
     max_streams_per_address: int = Field(100, ge=1, description="open streams that one address may hold")
+    rest_units_per_second: float = Field(
+        200.0,
+        ge=10,
+        description="work that one address may cause by REST, pages and files, in milliseconds of CPU a second",
+    )
     recorder: bool = Field(True, description="on: this process stores prices; off: another one does, such as Celery")
     record_wanted: bool = Field(
         False, description="on: this process also stores the prices of tickers that only streams want"

@@ -155,6 +155,7 @@ class Gateway:
             bars=self._leadership.bars,
             operators=operators,
             refused=self.refusals.refused,
+            units_per_second=settings.rest_units_per_second,
         )
 
     def _endpoint(self) -> StreamEndpoint:

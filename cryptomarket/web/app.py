@@ -29,6 +29,7 @@ from .health import Health, health_routes
 from .known_parameters import KnownParameters
 from .operators import Operators
 from .pages.routes import FAVICON, PAGES, page_routes
+from .rate_limit import RateLimit
 from .refusal_report import RefusalReport
 from .security import CrossOrigin, SecurityHeaders
 
@@ -59,13 +60,15 @@ def web_app(
     statistics: Callable[[], Mapping[str, object]] = dict,
     operators: Operators | None = None,
     refused: Refused = ignore_refusal,
+    units_per_second: float | None = None,
     wall: Callable[[], float] = time.time,
 ) -> ASGIApp:
     """Build the application.
 
     ``routes`` are further routes; ``bars`` returns the minutes of a ticker that are not stored yet; ``statistics``
     returns the counters of each part of this node by its name, which only ``operators`` see; ``refused`` is called for
-    each refused request. Without ``persons`` nobody can log in.
+    each refused request; ``units_per_second`` is the rate limit of an address, None for none. Without ``persons``
+    nobody can log in.
     """
     app = FastAPI(
         title="cryptomarket",
@@ -107,6 +110,8 @@ def web_app(
             problem=problem_response,
         )
     inner = KnownParameters(inner, lambda: _known_parameters(app))
+    if units_per_second is not None:
+        inner = RateLimit(inner, units_per_second)
     inner = RefusalReport(SecurityHeaders(CrossOrigin(inner, allowed_origins)), refused)
     return _StreamFirst(STREAM_PATH, stream, inner)
 

@@ -221,7 +221,7 @@ _PROBLEMS = {
     413: "The body is too long.",
     415: "The body is not of type application/json.",
     422: "A parameter or a field is missing or wrong.",
-    429: "Too many logins; `Retry-After` contains the seconds until the next one is allowed.",
+    429: "Too many requests from this address; `Retry-After` contains the seconds until the next one is allowed.",
     501: "The extra is not installed.",
     503: "The database, the exchange, the leader or Redis does not answer; `Retry-After` contains the seconds to wait.",
 }
@@ -250,9 +250,11 @@ def describe(app: FastAPI) -> None:
         served = {route.path for route in app.router.routes if isinstance(route, Route)}
         plain = {path: operation for path, operation in _OPERATIONS.items() if path in served}
         document["paths"] = {**document["paths"], **plain}
-        for operations in document["paths"].values():
-            for operation in operations.values():  # an unknown parameter is refused everywhere
-                operation["responses"] |= {"422": problems(422)[422]}
+        for path, operations in document["paths"].items():
+            # An unknown parameter is refused everywhere, too many requests wherever they cost anything.
+            everywhere = problems(422) if path in _UNLIMITED else problems(422, 429)
+            for operation in operations.values():
+                operation["responses"] |= {str(status): problem for status, problem in everywhere.items()}
         return document
 
     app.openapi_version = "3.2.0"  # the first version that describes the events of a stream
@@ -310,6 +312,9 @@ _STREAM_PARAMETERS: list[dict[str, Any]] = [
         "schema": {"type": "string", "maxLength": 128},
     },
 ]
+
+#: The routes without a rate limit of REST; streams have limits of their own.
+_UNLIMITED = ("/sse/", "/healthz", "/readyz")
 
 #: The routes that are plain Starlette.
 _OPERATIONS = {
