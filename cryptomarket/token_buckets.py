@@ -5,7 +5,7 @@ https://en.wikipedia.org/wiki/Token_bucket
 
 from collections.abc import Sequence
 
-__all__ = ["TokenBuckets"]
+__all__ = ["WIDER", "TokenBuckets"]
 
 #: A wider group of addresses may ask for so many times what the narrowest may.
 WIDER = 4.0

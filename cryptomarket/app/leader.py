@@ -233,8 +233,12 @@ class Leader:
         await self._worker.finish()
 
     async def _call(self, method: str, params: Mapping[str, Any]) -> Raw:
-        """A person's call over the one connection: after everything that prices need, before the backfill."""
-        priority = Priority.NEWCOMER if method == "public/auth" else Priority.PERSON
+        """A person's call over the one connection: after everything that prices need, before the backfill.
+
+        A crowd of logins delays neither renewals, which are `public/auth` as well, nor balances.
+        """
+        newcomer = method == "public/auth" and params.get("grant_type") != "refresh_token"
+        priority = Priority.NEWCOMER if newcomer else Priority.PERSON
         return await self._client.call(method, dict(params), priority=priority)
 
     async def _follow_demand(self, *, task_status: TaskStatus[None]) -> None:

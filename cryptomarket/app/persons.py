@@ -53,7 +53,8 @@ class Persons:
         self.sessions = BrowserSessions(cache, vault, publish=publish, on_change=on_change, wall=wall)
         self._failures = LoginFailures(cache, publish=publish)
         self._login_secrets = LoginSecrets(cache, vault)
-        self._limits = LoginLimits(cache, per_minute=logins_per_minute, wall=wall)
+        self._most_per_address = logins_per_minute
+        self._limits = LoginLimits(cache, vault.sign, per_minute=logins_per_minute, wall=wall)
         self.login_queue = LoginQueue(
             request_leader, self._login_secrets, self._failures, has_leader=has_leader, monotonic=monotonic, wall=wall
         )
@@ -99,7 +100,9 @@ class Persons:
             login_flow.log_in,
             login_flow.refuse,
             self._login_secrets,
+            failures=self._limits.failures,
             publish=self._publish,
+            most_per_address=self._most_per_address,
             lasting=self._cache_lasts,
             monotonic=self._monotonic,
             wall=self._wall,

@@ -4,8 +4,10 @@ It matches `scope["path"]`, as the routes do. The body is read into memory that 
 encrypted; no part of it appears in a response, a log line or an exception.
 """
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import anyio
@@ -17,8 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..addresses import address_groups
 from ..deribit.auth import wipe
 from ..errors import CacheUnavailable, RequestRefused
+from ..token_buckets import WIDER
 from .authenticator import same_site
-from .limits import LoginLimits, failure_key
+from .limits import LoginLimits
 from .login_secrets import LoginSecrets
 
 __all__ = ["LOGIN_PATH", "STATE", "AcceptedLogin", "CredentialMiddleware"]
@@ -27,8 +30,10 @@ LOGIN_PATH = "/api/v1/persons/login"
 #: The key of the request's scope under which the route finds the AcceptedLogin.
 STATE = "cryptomarket.login"
 #: Bounds what a client can make the server hold, and for how long.
-BODY_BYTES = 8_192
+BODY_BYTES = 4_096
 BODY_SECONDS = 10.0
+#: Bodies of one address that are read at once: who sends them slowly keeps places of their own address only.
+BODIES_PER_ADDRESS = 4
 
 _MAX_LENGTH = 256
 _SECRET_BYTES = frozenset(range(0x21, 0x7F)) - {ord('"'), ord("\\")}
@@ -36,10 +41,11 @@ _SECRET_BYTES = frozenset(range(0x21, 0x7F)) - {ord('"'), ord("\\")}
 
 @dataclass(frozen=True, slots=True)
 class AcceptedLogin:
-    """The id under which the secret is stored, and the key under which failures are counted."""
+    """The id under which the secret is stored, what stands for the client id, and the browser's address."""
 
     login_id: str
-    failure_key: str
+    client: str
+    address: str
 
 
 class _Body(msgspec.Struct):
@@ -69,6 +75,8 @@ class CredentialMiddleware:
         self._limits = limits
         self._problem = problem
         self._body_seconds = body_seconds
+        #: How many bodies of each group of addresses are being read.
+        self._reading: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Store the credentials of a login and call the route with an empty body."""
@@ -87,19 +95,36 @@ class CredentialMiddleware:
 
     async def _accept(self, request: Request, receive: Receive) -> AcceptedLogin:
         _check_head(request)
-        address = address_groups(request.client.host if request.client else "")[0]
+        address = request.client.host if request.client else ""
         _check_delay(await self._limits.count_login(address))
-        body = await self._read(receive)
+        with self._one_more_body(address):
+            body = await self._read(receive)
         try:
             client_id, secret = _parse(body)
             try:
-                key = failure_key(client_id, address)
-                _check_delay(await self._limits.delay(key))
-                return AcceptedLogin(await self._login_secrets.put(client_id, secret), key)
+                client = self._limits.client(client_id)
+                _check_delay(await self._limits.delay(client, address))
+                return AcceptedLogin(await self._login_secrets.put(client_id, secret), client, address)
             finally:
                 wipe(secret)
         finally:
             wipe(body)
+
+    @contextlib.contextmanager
+    def _one_more_body(self, address: str) -> Iterator[None]:
+        """Count a body that is being read. Raises RequestRefused when its address has too many."""
+        groups = address_groups(address)
+        most = [BODIES_PER_ADDRESS * (WIDER if place else 1) for place in range(len(groups))]
+        if any(self._reading[group] >= allowed for group, allowed in zip(groups, most, strict=True)):
+            raise RequestRefused(429, "the bodies of earlier log-ins first", retry_after=1)
+        self._reading.update(groups)
+        try:
+            yield
+        finally:
+            self._reading.subtract(groups)
+            for group in groups:
+                if not self._reading[group]:
+                    del self._reading[group]
 
     async def _read(self, receive: Receive) -> bytearray:
         """Return the whole body; the server's chunks of it are overwritten."""

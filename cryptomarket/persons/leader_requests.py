@@ -14,6 +14,7 @@ __all__ = [
     "LeaderRequest",
     "LoginRequest",
     "LoginsRequest",
+    "Place",
     "RequestLeader",
 ]
 
@@ -23,18 +24,26 @@ _NULL = msgspec.Raw(b"null")
 class LoginRequest(msgspec.Struct, frozen=True):
     """Log in with the secret stored under ``login_id``, for the browser session with the fingerprint ``session``.
 
-    ``failure_key`` is what failures are counted under, see `limits.failure_key`. ``accepted`` (UNIX seconds) is when a
-    node accepted the login, which decides its place.
+    ``client`` stands for the client id, see `LoginLimits.client`; ``address`` is the browser's. ``accepted`` (UNIX
+    seconds) is when a node accepted the login, which decides its place among those of its address.
     """
 
     login_id: str = msgspec.field(name="login")
     session: str
-    failure_key: str = msgspec.field(name="who")
+    client: str
+    address: str
     accepted: float = msgspec.field(name="at")
 
 
+class Place(msgspec.Struct, frozen=True):
+    """The place of a login in the line, 1 being the next, and in how many seconds it is expected to be served."""
+
+    place: int
+    seconds: int
+
+
 class LoginsRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="logins"):
-    """Serve these logins; the reply names those that have not ended. It may be repeated."""
+    """Serve these logins; the reply names those that wait, are in progress or were refused. It may be repeated."""
 
     logins: list[LoginRequest]
 
@@ -60,13 +69,15 @@ class AccountBalance(msgspec.Struct, frozen=True):
 class LeaderReply(msgspec.Struct, frozen=True, omit_defaults=True):
     """Balances, or in ``failed`` the reason why there are none; ``gone``: the person is no longer logged in.
 
-    To logins, the ids of those in ``waiting`` that have not ended; outcomes are published to the browser sessions.
+    To logins, the ids of those in ``waiting`` that have not ended, with place and seconds if they must wait for long,
+    and in ``refused`` of those for which there is no place. Outcomes are published to the browser sessions.
     """
 
     accounts: list[AccountBalance] | None = None
     failed: str = ""
     gone: bool = False
-    waiting: list[str] = []
+    waiting: dict[str, Place | None] = {}
+    refused: list[str] = []
 
 
 class RequestLeader(Protocol):

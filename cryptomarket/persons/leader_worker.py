@@ -68,7 +68,7 @@ class LeaderWorker:
             log.warning("unknown request to the leader")  # from a node of another version
             return msgspec.json.encode(LeaderReply(failed="the leader does not know this request"))
         if isinstance(request, LoginsRequest):
-            return msgspec.json.encode(LeaderReply(waiting=await self._logins.add(request.logins)))
+            return msgspec.json.encode(await self._logins.add(request.logins))
         return msgspec.json.encode(await self._accounts.reply(request))
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:

@@ -8,13 +8,14 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 import msgspec
 import structlog
 
 from ..deribit.auth import Grant, signed_params, wipe
-from ..deribit.error_codes import error_code
+from ..deribit.error_codes import ErrorSource, error_code
 from ..errors import CacheUnavailable, CryptomarketError, ExchangeError, ExchangeRefused, InternalError
 from ..model import SessionChanged
 from .browser_sessions import PERSON_CHANGED, BrowserSessions, Login, Person, Tokens
@@ -36,8 +37,20 @@ NO_RIGHT = "this key may not read the account: give it the right account:read"
 TOO_WIDE = "the exchange granted more than reading, so nothing was kept: use a key with fewer rights"
 
 
+class FailureCause(Enum):
+    """Why a login failed, which decides what is charged to its address."""
+
+    ELSEWHERE = "elsewhere"  # the exchange or a part of ours was away or busy, or the secret expired
+    KEY = "key"  # the exchange refused the key: its rights, or its owner's account
+    WRONG_KEY = "wrong key"
+
+
 class LoginFailed(CryptomarketError):
     """A login that failed; ``str()`` is the sentence that the person reads."""
+
+    def __init__(self, reason: str, cause: FailureCause = FailureCause.ELSEWHERE) -> None:
+        super().__init__(reason)
+        self.cause = cause
 
 
 class _Identity(msgspec.Struct):
@@ -57,6 +70,16 @@ def reason_of(error: ExchangeError) -> str:
 def login_ended(error: ExchangeError) -> bool:
     """Whether the exchange no longer accepts the tokens that were sent."""
     return isinstance(error, ExchangeRefused) and error_code(error.code).ends_tokens
+
+
+def _failed(error: ExchangeError) -> LoginFailed:
+    """The failure of a login after an error of the exchange."""
+    cause = FailureCause.ELSEWHERE
+    if isinstance(error, ExchangeRefused):
+        found = error_code(error.code)
+        if found.source is ErrorSource.KEY:
+            cause = FailureCause.WRONG_KEY if found.wrong_key else FailureCause.KEY
+    return LoginFailed(reason_of(error), cause)
 
 
 class LoginFlow:
@@ -93,6 +116,8 @@ class LoginFlow:
             if (done := await self._done_before(request)) is not None:
                 self._announce(done, request.session)
                 return
+            if isinstance(exc, LoginFailed):
+                await self._charge(request, exc.cause)
             await self.refuse(request, str(exc) if isinstance(exc, LoginFailed) else NO_CACHE)
             return
         except InternalError:
@@ -100,7 +125,7 @@ class LoginFlow:
             await self.refuse(request, OUR_FAULT)
             return
         self.logged_in += 1
-        log.info("person logged in", person=login.person.person_id)
+        log.info("person logged in", person=login.person.person_id, address=request.address)
         if login.evicted:
             self._publish(SessionChanged(login.evicted, LOGGED_OUT, EVICTED))
         if login.replaced:
@@ -125,7 +150,7 @@ class LoginFlow:
     async def refuse(self, request: LoginRequest, reason: str) -> None:
         """Notify the browser session that the login failed; ``reason`` is the sentence that the person reads."""
         self.failed += 1
-        log.info("login failed", reason=reason)
+        log.info("login failed", reason=reason, address=request.address, client=request.client)
         await self._failures.notify(request.session, reason)
 
     async def _stored(self, request: LoginRequest) -> Login:
@@ -134,10 +159,7 @@ class LoginFlow:
         try:
             grant = await self._granted(params)
         except ExchangeError as exc:
-            if isinstance(exc, ExchangeRefused) and error_code(exc.code).wrong_key:
-                with contextlib.suppress(CacheUnavailable):  # the person reads all the same that the key is wrong
-                    await self._limits.record_failure(request.failure_key)
-            raise LoginFailed(reason_of(exc)) from None
+            raise _failed(exc) from None
         identity = await self._identity(grant)
         person_id, now = str(identity.id), int(issued)
         person = Person(
@@ -152,7 +174,18 @@ class LoginFlow:
             exchange_session=exchange_session(request.session),
             tokens=Tokens(grant.access_token, grant.refresh_token),
         )
-        return await self._sessions.log_in(person, request.session, request.login_id)
+        login = await self._sessions.log_in(person, request.session, request.login_id)
+        with contextlib.suppress(CacheUnavailable):
+            await self._limits.record_login(person_id, request.address)
+        return login
+
+    async def _charge(self, request: LoginRequest, cause: FailureCause) -> None:
+        """Charge the login's address for a key that the exchange refused."""
+        with contextlib.suppress(CacheUnavailable):  # the person reads all the same what is wrong
+            if cause is FailureCause.WRONG_KEY:
+                await self._limits.record_wrong_key(request.client, request.address)
+            elif cause is FailureCause.KEY:
+                await self._limits.charge(request.address)
 
     async def _signed(self, request: LoginRequest) -> dict[str, Any]:
         """Take the secret, return the signed parameters of the call, and overwrite the secret."""
@@ -171,9 +204,9 @@ class LoginFlow:
         try:
             return await request_grant(self._call, params)
         except WideGrant:
-            raise LoginFailed(TOO_WIDE) from None
+            raise LoginFailed(TOO_WIDE, FailureCause.KEY) from None
         except MissingRights:
-            raise LoginFailed(NO_RIGHT) from None
+            raise LoginFailed(NO_RIGHT, FailureCause.KEY) from None
 
     async def _identity(self, grant: Grant) -> _Identity:
         params = {"currency": "BTC", "extended": True, "access_token": grant.access_token}
@@ -181,7 +214,7 @@ class LoginFlow:
             raw = await self._call("private/get_account_summary", params)
         except ExchangeError as exc:
             # Tokens that ended since the log-in, as when the exchange restarts, do not mean that the key is wrong.
-            raise LoginFailed(NO_ANSWER if login_ended(exc) else reason_of(exc)) from None
+            raise LoginFailed(NO_ANSWER) if login_ended(exc) else _failed(exc) from None
         try:
             return msgspec.json.decode(raw, type=_Identity)
         except msgspec.DecodeError:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import anyio
 import msgspec
@@ -12,9 +13,10 @@ from anyio.abc import TaskStatus
 from ..errors import CacheUnavailable, NoLeader, RequestRefused
 from ..model import Message, SessionChanged
 from .browser_sessions import PERSON_CHANGED
-from .leader_requests import LeaderReply, LoginRequest, LoginsRequest, RequestLeader
-from .login_secrets import SECRET_SECONDS, LoginSecrets
+from .leader_requests import LeaderReply, LoginRequest, LoginsRequest, Place, RequestLeader
+from .login_secrets import MAX_SECRET_SECONDS, SECRET_SECONDS, LoginSecrets
 from .notifications import LOGIN_FAILED, LoginFailures
+from .waiting_logins import TOO_MANY
 
 __all__ = ["LoginQueue"]
 
@@ -28,7 +30,27 @@ BATCH = 500
 REPEAT_SECONDS, RETRY_SECONDS = 5.0, 1.0
 #: How long the leader may take for a reply, and how long a login may be without one before it fails.
 REPLY_SECONDS, UNANSWERED_SECONDS = 5.0, float(SECRET_SECONDS)
+#: How long the answer to a POST waits for the leader's reply, which says whether the login must wait.
+ANSWER_SECONDS = 1.0
 UNANSWERED = "nobody could take the log-in in time: try again"
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What the leader replied to a login whose browser waits for the answer to its POST."""
+
+    arrived: anyio.Event = field(default_factory=anyio.Event)
+    place: Place | None = None
+    refused: bool = False
+
+
+def _overloaded() -> RequestRefused:
+    return RequestRefused(
+        503,
+        "fewer log-ins at once: try again in two minutes",
+        retry_after=MAX_SECRET_SECONDS,
+        reason="login_overloaded",
+    )
 
 
 class LoginQueue:
@@ -54,23 +76,33 @@ class LoginQueue:
         self._sent: dict[str, LoginRequest] = {}
         #: By login id, when the leader replied last; at first when the login was submitted.
         self._replied: dict[str, float] = {}
+        self._answers: dict[str, _Answer] = {}
         self._submitted = anyio.Event()
 
-    async def submit(self, login_id: str, session: str, failure_key: str) -> None:
+    async def submit(self, login_id: str, session: str, *, client: str, address: str) -> Place | None:
         """Queue a login; its outcome is published to its browser session.
 
-        Raises NoLeader while no node leads, RequestRefused when the queue is full, and CacheUnavailable; the stored
-        secret then expires.
+        Returns the place if the login must wait for long, as far as the leader says so at once. Raises NoLeader while
+        no node leads, RequestRefused when there is no place, and CacheUnavailable; the stored secret then expires.
         """
         if not self._has_leader():
             raise NoLeader("no node leads now")
         if len(self._replied) >= MAX_QUEUED:
-            raise RequestRefused(503, "fewer log-ins at once", retry_after=SECRET_SECONDS)
-        request = LoginRequest(login_id, session, failure_key, self._wall())
+            raise _overloaded()
+        request = LoginRequest(login_id, session, client, address, self._wall())
         await self._login_secrets.put_request(request)
+        answer = self._answers[login_id] = _Answer()
         self._new[login_id] = request
         self._replied[login_id] = self._monotonic()
         self._submitted.set()
+        try:
+            with anyio.move_on_after(ANSWER_SECONDS):
+                await answer.arrived.wait()
+        finally:
+            del self._answers[login_id]
+        if answer.refused:
+            raise _overloaded()
+        return answer.place
 
     def on_message(self, message: Message) -> None:
         """Repeat no login whose outcome reached this node."""
@@ -107,12 +139,18 @@ class LoginQueue:
         except (NoLeader, CacheUnavailable, msgspec.DecodeError) as exc:  # a leader of another version
             await self._fail_unanswered(requests, str(exc))
             return False
-        waiting, now = set(reply.waiting), self._monotonic()
+        now = self._monotonic()
         for request in requests:
-            if request.login_id in waiting and request.login_id in self._sent:
+            if request.login_id in reply.waiting and request.login_id in self._sent:
                 self._replied[request.login_id] = now
             else:
                 self._drop(request)
+            if answer := self._answers.get(request.login_id):
+                answer.place = reply.waiting.get(request.login_id)
+                answer.refused = request.login_id in reply.refused
+                answer.arrived.set()
+            elif request.login_id in reply.refused:
+                await self._failures.notify(request.session, TOO_MANY)
         return True
 
     async def _fail_unanswered(self, requests: Sequence[LoginRequest], reason: str) -> None:

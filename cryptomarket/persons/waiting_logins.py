@@ -1,23 +1,25 @@
-"""The leader's line of logins: in the order in which nodes accepted them, at the pace that the exchange allows.
+"""The leader's line of logins: addresses take turns, at the pace that the exchange allows.
 
-A login that must wait is told its place every few seconds. One that cannot be served within the longest life of its
-secret fails at once. The line itself is lost with the leader; the next one loads it from the cache, and nodes repeat
-what they have submitted.
+`FairLine` decides the order. A login that must wait is told its place every few seconds. One that cannot be served
+within the longest life of its secret is refused at once. The line itself is lost with the leader; the next one loads it
+from the cache, and nodes repeat what they have submitted.
 """
 
+import contextlib
 import math
 import time
-from bisect import bisect, insort
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import anyio
 from anyio.abc import TaskStatus
 
+from ..addresses import address_groups
 from ..errors import CacheUnavailable
 from ..model import LoginsWaiting, WaitingLogin
-from .leader_requests import LoginRequest
+from .fair_line import FairLine
+from .leader_requests import LeaderReply, LoginRequest, Place
 from .login_flow import NO_ANSWER
 from .login_secrets import MAX_SECRET_SECONDS, SECRET_SECONDS, LoginSecrets
 
@@ -36,8 +38,10 @@ LOGIN_SECONDS = 15.0
 TOLD_SECONDS, NOTICE_SECONDS = 5.0, 5.0
 #: New logins are told together, after this pause.
 GATHER_SECONDS = 0.1
-#: A login that is expected to wait longer fails at once.
+#: A login that is expected to wait longer is refused at once.
 MAX_WAIT_SECONDS = MAX_SECRET_SECONDS - SECRET_SECONDS
+#: The most logins that wait, and of addresses with recent failures: wrong ones of 105 seconds, and of one minute.
+MOST_WAITING, MOST_FAILING = 1_500, 200
 #: Logins whose end is remembered, so that a node that repeats one learns of it.
 MAX_ENDED = 10_000
 RETRY_SECONDS = 1.0
@@ -47,18 +51,18 @@ TOO_MANY = "too many log-ins are waiting: try again in two minutes"
 RESTARTS = "this server restarts: try again in a minute"
 
 
-@dataclass(order=True, slots=True)
+@dataclass(slots=True)
 class _Entry:
+    request: LoginRequest
     accepted: float
-    login_id: str
-    request: LoginRequest = field(compare=False)
-    told: bool = field(default=False, compare=False)
+    told: bool = False
 
 
 class WaitingLogins:
     """Serves logins in their order, each by a call of ``log_in``.
 
-    ``refuse`` tells the person of a login why it failed; ``publish`` tells all nodes who waits. With ``lasting`` false
+    ``refuse`` tells the person of a login why it failed; ``failures`` returns the recent ones of groups of addresses;
+    ``publish`` tells all nodes who waits. One address has at most ``most_per_address`` places. With ``lasting`` false
     the logins that wait end with this process.
     """
 
@@ -68,7 +72,9 @@ class WaitingLogins:
         refuse: Callable[[LoginRequest, str], Awaitable[None]],
         login_secrets: LoginSecrets,
         *,
+        failures: Callable[[Iterable[str]], Awaitable[Mapping[str, int]]],
         publish: Callable[[LoginsWaiting], None],
+        most_per_address: int,
         lasting: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -76,49 +82,87 @@ class WaitingLogins:
         self._log_in = log_in
         self._refuse = refuse
         self._login_secrets = login_secrets
+        self._failures = failures
         self._publish = publish
         self._lasting = lasting
         self._monotonic = monotonic
         self._wall = wall
-        self._line: list[_Entry] = []
-        self._known: set[str] = set()  # in the line or in progress
+        self._line = FairLine(most=MOST_WAITING, most_per_address=most_per_address, most_failing=MOST_FAILING)
+        self._waiting: dict[str, _Entry] = {}
+        self._in_progress: set[str] = set()
         self._ended: dict[str, None] = {}
         self._ends: deque[float] = deque(maxlen=MEASURED)
         self._arrived, self._untold, self._idle = anyio.Event(), anyio.Event(), anyio.Event()
         self._finishing = False
 
     def __len__(self) -> int:
-        return len(self._line)
+        return len(self._waiting)
 
-    async def add(self, requests: Sequence[LoginRequest]) -> list[str]:
-        """Add logins to the line; return the ids of those that wait or are in progress, the others have ended."""
-        for request in requests:
-            if request.login_id not in self._known and request.login_id not in self._ended:
-                await self._enter(request)
-        return [request.login_id for request in requests if request.login_id in self._known]
-
-    async def _enter(self, request: LoginRequest) -> None:
+    async def add(self, requests: Sequence[LoginRequest]) -> LeaderReply:
+        """Add logins to the line; reply which of them wait or are in progress, and which were refused."""
+        failures = await self._recent_failures(requests)
+        lost = [one for request in requests if self._is_new(request) for one in self._enter(request, failures)]
         if self._finishing and not self._lasting:
-            await self._end(request, RESTARTS)
-            return
-        entry = _Entry(min(request.accepted, self._wall()), request.login_id, request)
-        seconds = self._seconds(bisect(self._line, entry) + 1)
-        if self._age(entry) + seconds > MAX_WAIT_SECONDS:
-            await self._end(request, TOO_MANY)
-            return
-        self._known.add(request.login_id)
-        insort(self._line, entry)
-        self._arrived.set()
-        self._arrived = anyio.Event()
-        if seconds > TOLD_SECONDS:
-            self._untold.set()
+            await self._end_waiting()
+        named = [request.login_id for request in requests]
+        waiting = {one: self._told_place(one) for one in named if one in self._waiting or one in self._in_progress}
+        refused = [request.login_id for request in lost if request.login_id in set(named)]
+        for request in lost:
+            await self._end(request, "" if request.login_id in refused else TOO_MANY)  # nodes tell of what they asked
+        return LeaderReply(waiting=waiting, refused=refused)
+
+    def _is_new(self, request: LoginRequest) -> bool:
+        login_id = request.login_id
+        return login_id not in self._waiting and login_id not in self._in_progress and login_id not in self._ended
+
+    async def _recent_failures(self, requests: Sequence[LoginRequest]) -> Mapping[str, int]:
+        groups = {group for request in requests for group in address_groups(request.address)}
+        with contextlib.suppress(CacheUnavailable):  # then all are served as if there were none
+            return await self._failures(groups)
+        return {}
+
+    def _enter(self, request: LoginRequest, failures: Mapping[str, int]) -> list[LoginRequest]:
+        """Give the login its place; return the logins that lose theirs for it, which may be itself."""
+        entry = _Entry(request, min(request.accepted, self._wall()))
+        self._waiting[request.login_id] = entry
+        groups = address_groups(request.address)
+        lost = self._line.add(request.login_id, entry.accepted, groups, failures)
+        if request.login_id not in lost:
+            seconds = self._seconds(self._line.place(request.login_id))
+            if self._age(entry) + seconds > MAX_WAIT_SECONDS:
+                lost.append(request.login_id)
+            elif seconds > TOLD_SECONDS:
+                self._untold.set()
+            self._arrived.set()
+            self._arrived = anyio.Event()
+        return [self._take_out(login_id) for login_id in lost]
+
+    def _take_out(self, login_id: str) -> LoginRequest:
+        """Take a login out of those that wait, for its end: from now on it is not entered again."""
+        if login_id in self._line:
+            self._line.remove(login_id)
+        self._remember_end(login_id)
+        return self._waiting.pop(login_id).request
+
+    def _remember_end(self, login_id: str) -> None:
+        self._ended[login_id] = None
+        if len(self._ended) > MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
+
+    def _told_place(self, login_id: str) -> Place | None:
+        """The place of a login that is told it, as `_tell` decides."""
+        if login_id in self._in_progress:
+            return None
+        place = self._line.place(login_id)
+        seconds = self._seconds(place)
+        return Place(place, math.ceil(seconds)) if seconds > TOLD_SECONDS else None
 
     def _age(self, entry: _Entry) -> float:
         return self._wall() - entry.accepted
 
     def _seconds(self, place: int) -> float:
         """The seconds until the login at a place of the line is served, as far as the pace is known."""
-        waiting = place + len(self._known) - len(self._line)
+        waiting = place + len(self._in_progress)
         measured = self._monotonic() - self._ends[0] if self._ends else 0.0  # to now: a pace of zero shows as well
         return waiting / (len(self._ends) / measured if measured >= LEAST_MEASURED_SECONDS else FIRST_PACE)
 
@@ -135,19 +179,25 @@ class WaitingLogins:
         """Begin no more logins and wait for those in progress; bounded in time."""
         self._finishing = True
         with anyio.move_on_after(FINISH_SECONDS):
-            while len(self._known) > len(self._line):
+            while self._in_progress:
                 self._idle = anyio.Event()
                 await self._idle.wait()
         if not self._lasting:
-            waiting, self._line = self._line, []
-            for entry in waiting:
-                await self._end(entry.request, RESTARTS)
+            await self._end_waiting()
+
+    async def _end_waiting(self) -> None:
+        """End all that wait: nobody will serve them."""
+        for request in [self._take_out(login_id) for login_id in list(self._waiting)]:
+            await self._end(request, RESTARTS)
 
     async def _load(self) -> None:
         while True:
             try:
                 async for request in self._login_secrets.requests():
-                    await self.add([request])
+                    if self._is_new(request):
+                        reply = await self.add([request])
+                        if reply.refused:
+                            await self._end(request, TOO_MANY)
             except CacheUnavailable:
                 await anyio.sleep(RETRY_SECONDS)
             else:
@@ -155,13 +205,15 @@ class WaitingLogins:
 
     async def _work(self) -> None:
         while True:
-            while self._line and not self._finishing:
-                request = self._line.pop(0).request
+            while self._waiting and not self._finishing:
+                request = self._waiting.pop(self._line.pop()).request
+                self._in_progress.add(request.login_id)
                 with anyio.move_on_after(LOGIN_SECONDS) as scope:
                     await self._log_in(request)
                 await self._end(request, NO_ANSWER if scope.cancelled_caught else "")
-                if self._line:
+                if self._waiting:
                     self._ends.append(self._monotonic())
+                    self._line.charge(await self._recent_failures([request]))
                 else:
                     self._ends.clear()  # later ends would be those of another crowd
             await self._arrived.wait()
@@ -170,10 +222,8 @@ class WaitingLogins:
         """Delete what is stored of a login that ended; with a reason tell that it failed."""
         if reason:
             await self._refuse(request, reason)
-        self._known.discard(request.login_id)
-        self._ended[request.login_id] = None
-        if len(self._ended) > MAX_ENDED:
-            del self._ended[next(iter(self._ended))]
+        self._in_progress.discard(request.login_id)
+        self._remember_end(request.login_id)
         self._idle.set()
         await self._login_secrets.discard(request.login_id)
 
@@ -189,7 +239,7 @@ class WaitingLogins:
             self._tell(self._places())
 
     def _places(self) -> list[tuple[_Entry, int, float]]:
-        return [(entry, place, self._seconds(place)) for place, entry in enumerate(self._line, 1)]
+        return [(self._waiting[login_id], place, self._seconds(place)) for login_id, place in self._line.places()]
 
     def _tell(self, places: list[tuple[_Entry, int, float]]) -> None:
         waiting = []
@@ -197,16 +247,14 @@ class WaitingLogins:
             age = self._age(entry)
             if entry.told or age + seconds > TOLD_SECONDS:
                 entry.told = True
-                life = min(SECRET_SECONDS, MAX_SECRET_SECONDS - age)
-                waiting.append(WaitingLogin(entry.login_id, entry.request.session, place, math.ceil(seconds), life))
+                life, request = min(SECRET_SECONDS, MAX_SECRET_SECONDS - age), entry.request
+                waiting.append(WaitingLogin(request.login_id, request.session, place, math.ceil(seconds), life))
         if waiting:
             self._publish(LoginsWaiting(tuple(waiting)))
 
     async def _refuse_late(self) -> None:
-        """Refuse logins whose turn would come after the end of their secret: the exchange became slower."""
+        """Refuse logins whose turn would come after the end of their secret: the line or the exchange became slower."""
         places = self._places()
-        late = [entry.request for entry, _, seconds in places if self._age(entry) + seconds > MAX_SECRET_SECONDS]
-        ids = {request.login_id for request in late}
-        self._line = [entry for entry in self._line if entry.login_id not in ids]
-        for request in late:
+        late = [entry for entry, _, seconds in places if self._age(entry) + seconds > MAX_SECRET_SECONDS]
+        for request in [self._take_out(entry.request.login_id) for entry in late]:
             await self._end(request, TOO_MANY)

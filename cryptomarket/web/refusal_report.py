@@ -37,8 +37,10 @@ class RefusalReport:
         await self._app(scope, receive, send_and_report)
 
     def _report(self, scope: Scope, status: int) -> None:
-        reason = STATUSES.get(status, LOGIN if scope["path"] == LOGIN_PATH and status < 500 else "")
+        reason = scope.get(REASON) or STATUSES.get(status)
+        if not reason and scope["path"] == LOGIN_PATH and status < 500:
+            reason = LOGIN
         if reason:
             client = scope.get("client")
             address = client[0] if client else None
-            self._refused(scope.get(REASON) or reason, address=address, route=scope["path"], status=status)
+            self._refused(reason, address=address, route=scope["path"], status=status)

@@ -154,7 +154,7 @@ class PersonCluster:
             self.person_of[session] = str(person + 1)
         else:
             self.allowed.add((session, "login_failed"))
-        request = LoginRequest(login_id, session, "failures", time.time())
+        request = LoginRequest(login_id, session, "client", "192.0.2.1", time.time())
         await self.leader.handle(msgspec.json.encode(LoginsRequest([request])))
         await _settle()
 

@@ -60,24 +60,33 @@ class Leader:
             self.exchange, self.sessions, renew=self.renewal.renew, end=self.renewal.end, monotonic=self.clock
         )
         login_secrets = LoginSecrets(self.cache, self.vault)
+        self.limits = LoginLimits(self.cache, self.vault.sign, per_minute=1_000, wall=self.clock)
         self.login_flow = LoginFlow(
             self.exchange,
             login_secrets,
             self.sessions,
-            LoginLimits(self.cache, per_minute=1_000, wall=self.clock),
+            self.limits,
             LoginFailures(self.cache, publish=self.published.append),
             publish=self.published.append,
             on_login=(self.renewal.add, accounts.forget),
             wall=self.clock,
         )
         flow = self.login_flow
-        logins = WaitingLogins(flow.log_in, flow.refuse, login_secrets, publish=self.waiting.append, wall=self.clock)
+        logins = WaitingLogins(
+            flow.log_in,
+            flow.refuse,
+            login_secrets,
+            failures=self.limits.failures,
+            publish=self.waiting.append,
+            most_per_address=1_000,
+            wall=self.clock,
+        )
         self.worker = LeaderWorker(flow, logins, accounts, self.renewal)
 
     async def log_in(self, session: str = "s1", client_id: str = "key") -> LoginRequest:
         """Store a secret as the middleware does, and handle the request to log in with it."""
         login_id = await LoginSecrets(self.cache, self.vault).put(client_id, bytearray(b"secret"))
-        return await self.handle_login(LoginRequest(login_id, session, "failures", self.clock.now))
+        return await self.handle_login(LoginRequest(login_id, session, "client", "192.0.2.1", self.clock.now))
 
     async def handle_login(self, request: LoginRequest) -> LoginRequest:
         """Serve a request to log in, whose turn has come."""
@@ -136,7 +145,7 @@ async def test_a_repeated_request_publishes_its_outcome_again() -> None:
     request = await leader.log_in()
     await leader.handle_login(request)
     assert leader.published == 2 * [SessionChanged(("s1",), "person")]
-    await leader.handle_login(LoginRequest("unknown", "s1", "failures", 0.0))
+    await leader.handle_login(LoginRequest("unknown", "s1", "client", "192.0.2.1", 0.0))
     assert leader.published[-1].kind == "login_failed"
     assert len(leader.exchange.calls_of("public/auth")) == 1
 
@@ -149,9 +158,9 @@ async def test_an_unknown_request_is_answered() -> None:
 
 async def test_requests_keep_their_bytes() -> None:
     """Nodes of different versions understand each other during an upgrade."""
-    logins = LoginsRequest([LoginRequest("l1", "s1", "w", 1.5)])
-    assert (
-        msgspec.json.encode(logins) == b'{"kind":"logins","logins":[{"login":"l1","session":"s1","who":"w","at":1.5}]}'
+    logins = LoginsRequest([LoginRequest("l1", "s1", "c1", "192.0.2.1", 1.5)])
+    assert msgspec.json.encode(logins) == (
+        b'{"kind":"logins","logins":[{"login":"l1","session":"s1","client":"c1","address":"192.0.2.1","at":1.5}]}'
     )
     assert msgspec.json.encode(AccountRequest("7")) == b'{"kind":"account","person_id":"7"}'
 
@@ -183,7 +192,7 @@ async def test_a_cache_that_is_away_is_not_blamed_on_the_exchange(
         raise CacheUnavailable("away")
 
     monkeypatch.setattr(leader.cache, command, away)
-    await leader.handle_login(LoginRequest(login_id, "s1", "failures", leader.clock.now))
+    await leader.handle_login(LoginRequest(login_id, "s1", "client", "192.0.2.1", leader.clock.now))
     assert leader.published == [SessionChanged(("s1",), "login_failed", NO_CACHE)]
     monkeypatch.setattr(leader.cache, "get", away)
     assert await leader.account() == {"failed": NO_CACHE}

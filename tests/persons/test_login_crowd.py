@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from cryptomarket.errors import NoLeader
 from cryptomarket.model import LoginsWaiting, SessionChanged
 from cryptomarket.persons import login_queue
 from cryptomarket.persons.cache.memory import MemoryCache
-from cryptomarket.persons.leader_requests import LoginRequest
+from cryptomarket.persons.leader_requests import LeaderReply, LoginRequest, Place
 from cryptomarket.persons.login_queue import LoginQueue
 from cryptomarket.persons.login_secrets import MAX_SECRET_SECONDS, SECRET_SECONDS, LoginSecrets
 from cryptomarket.persons.notifications import LoginFailures
@@ -63,16 +64,22 @@ class Line:
             self.flow.log_in,
             self.flow.refuse,
             self.secrets,
+            failures=self.failures,
             publish=self.published.append,
+            most_per_address=1_000,
             lasting=lasting,
             monotonic=self.clock,
             wall=self.clock,
         )
 
+    async def failures(self, groups: Iterable[str]) -> dict[str, int]:
+        """Nobody failed."""
+        return dict.fromkeys(groups, 0)
+
     def requests(self, count: int, spread: float = 0.0) -> list[LoginRequest]:
         """Logins accepted one after the other, ``spread`` seconds apart, the last now."""
         start = self.clock.now - spread * count
-        return [LoginRequest(f"l{n:04}", f"s{n}", "f", start + spread * n) for n in range(count)]
+        return [LoginRequest(f"l{n:04}", f"s{n}", "client", "192.0.2.1", start + spread * n) for n in range(count)]
 
 
 async def test_d8_the_place_is_the_time_of_acceptance() -> None:
@@ -80,7 +87,7 @@ async def test_d8_the_place_is_the_time_of_acceptance() -> None:
     line = Line()
     requests = line.requests(60, spread=0.1)
     for request in sorted(requests, key=lambda one: one.login_id[::-1]):
-        assert await line.logins.add([request]) == [request.login_id]
+        assert list((await line.logins.add([request])).waiting) == [request.login_id]
     async with anyio.create_task_group() as tasks:
         await tasks.start(line.logins.run)
         line.flow.going.set()
@@ -89,17 +96,18 @@ async def test_d8_the_place_is_the_time_of_acceptance() -> None:
                 await anyio.sleep(0.01)
         tasks.cancel_scope.cancel()
     assert line.flow.served == [request.login_id for request in requests]
-    assert await line.logins.add(requests) == []  # all have ended, and are not served again
+    assert await line.logins.add(requests) == LeaderReply()  # all have ended, and are not served again
 
 
 async def test_d8_who_cannot_be_served_in_time_is_told_at_once() -> None:
-    """A login that would wait longer than its secret may live fails with a sentence that says when to try again."""
+    """A login that would wait longer than its secret may live is refused; one that must wait is told its place."""
     line = Line()
     requests = line.requests(1_000)
-    waiting = await line.logins.add(requests)
-    assert len(waiting) == 7 * (MAX_SECRET_SECONDS - SECRET_SECONDS)
-    assert set(line.flow.refused) == {request.login_id for request in requests} - set(waiting)
-    assert set(line.flow.refused.values()) == {TOO_MANY}
+    reply = await line.logins.add(requests)
+    assert len(reply.waiting) == 7 * (MAX_SECRET_SECONDS - SECRET_SECONDS)
+    assert next(place for place in reply.waiting.values() if place) == Place(36, 6)
+    assert set(reply.refused) == {request.login_id for request in requests} - set(reply.waiting)
+    assert not line.flow.refused  # the node that asked answers the request
 
 
 async def test_d8_a_login_that_meets_the_end_of_its_only_process_is_told() -> None:
@@ -107,9 +115,9 @@ async def test_d8_a_login_that_meets_the_end_of_its_only_process_is_told() -> No
     alone, one_of_many = Line(lasting=False), Line()
     for line in (alone, one_of_many):
         await line.logins.finish()
-    assert await alone.logins.add(alone.requests(2)) == []
+    assert await alone.logins.add(alone.requests(2)) == LeaderReply()
     assert alone.flow.refused == {"l0000": RESTARTS, "l0001": RESTARTS}
-    assert len(await one_of_many.logins.add(one_of_many.requests(2))) == 2
+    assert len((await one_of_many.logins.add(one_of_many.requests(2))).waiting) == 2
 
 
 async def test_an_unreadable_reply_of_the_leader_is_no_reply() -> None:
@@ -118,12 +126,12 @@ async def test_an_unreadable_reply_of_the_leader_is_no_reply() -> None:
 
     async def request_leader(body: bytes, /, *, seconds: float) -> bytes:
         requests.append(body)
-        return b'{"waiting":1}' if len(requests) == 1 else b'{"waiting":[]}'
+        return b'{"waiting":1}' if len(requests) == 1 else b'{"waiting":{}}'
 
     queue = LoginQueue(request_leader, line.secrets, LoginFailures(MemoryCache(), publish=sent.append))
     async with anyio.create_task_group() as tasks:
         await tasks.start(queue.run)
-        await queue.submit("l1", "s1", "f")
+        await queue.submit("l1", "s1", client="client", address="192.0.2.1")
         with anyio.fail_after(10):
             while queue._replied:
                 await anyio.sleep(0.01)
@@ -140,7 +148,7 @@ async def test_d8_an_hour_without_logins_is_no_slow_pace() -> None:
         for count in (1, 12, 30):
             line.clock.now += 3_600
             assert await line.logins.add(
-                [LoginRequest(f"l{count}-{n}", "s", "f", line.clock.now) for n in range(count)]
+                [LoginRequest(f"l{count}-{n}", "s", "client", "192.0.2.1", line.clock.now) for n in range(count)]
             )
             with anyio.fail_after(30):
                 while len(line.logins) or len(line.flow.served) < sum(n for n in (1, 12, 30) if n <= count):

@@ -164,10 +164,10 @@ async def flood() -> object:
 
 async def guess_on() -> object:
     """16: guess again at once after some wrong guesses."""
-    limits = LoginLimits(MiddlewareSetup().cache, per_minute=1_000)
+    limits = MiddlewareSetup().limits
     for _ in range(8):
-        await limits.record_failure("key")
-    return await limits.delay("key") == 0
+        await limits.record_wrong_key("key", "192.0.2.1")
+    return await limits.delay("key", "192.0.2.1") == 0
 
 
 async def send_a_form() -> object:

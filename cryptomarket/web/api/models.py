@@ -183,9 +183,13 @@ class LoginBody(Struct, frozen=True):
 
 
 class LoginAccepted(Struct, frozen=True):
-    """The login has begun; its result arrives on the stream."""
+    """The login has begun; its result arrives on the stream. Without `place` that takes seconds."""
 
     login: Annotated[str, Meta(description="the id of this login")]
+    place: Annotated[int, Meta(ge=1, description="the place among those that wait, 1 being the next")] | UnsetType = (
+        UNSET
+    )
+    seconds: Annotated[int, Meta(ge=0, description="about how long the login waits")] | UnsetType = UNSET
 
 
 class PersonResponse(Struct, frozen=True):

@@ -50,14 +50,18 @@ def person_router(services: PersonServices) -> APIRouter:
     async def login(request: Request) -> Response:
         """Accepted: the result arrives on the channel `connection` of this browser's streams.
 
-        It takes at most 15 seconds. When many log in it takes up to 120, and `login_waiting` says how long.
+        It takes at most 15 seconds. When many log in it takes up to 120, `place` and `seconds` say how long, and then
+        `login_waiting`. When there is no place it is refused with 503.
         """
         accepted: AcceptedLogin = request.scope[STATE]
         session, headers = authenticator.browser_session(request)
         if session is None:
             raise RequestRefused(403, "a log-in from a page of this site")
-        await services.login_queue.submit(accepted.login_id, session, accepted.failure_key)
-        answer = json_response(LoginAccepted(accepted.login_id), 202)
+        place = await services.login_queue.submit(
+            accepted.login_id, session, client=accepted.client, address=accepted.address
+        )
+        waiting = (place.place, place.seconds) if place else ()
+        answer = json_response(LoginAccepted(accepted.login_id, *waiting), 202)
         answer.headers.update(headers)
         return answer
 

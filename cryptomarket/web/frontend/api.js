@@ -17,12 +17,13 @@ export async function get(path, query, signal) {
   return JSON.parse(text.replace(DECIMAL, '$1"$2"'));
 }
 
-/** Send a request that changes something; throws as `get` does. @param {"POST" | "DELETE"} method @param {string} path @param {unknown} [body] */
+/** Send a request that changes something; returns its answer, null without one; throws as `get` does. @param {"POST" | "DELETE"} method @param {string} path @param {unknown} [body] */
 export async function send(method, path, body) {
   const headers = { "content-type": "application/json" };
   const content = body === undefined ? {} : { headers, body: JSON.stringify(body) };
   const response = await fetch(`/api/v1/${path}`, { method, credentials: "same-origin", cache: "no-store", ...content });
   if (!response.ok) throw await problem(response);
+  return response.status === 204 ? null : response.json();
 }
 
 /** @param {Response} response */

@@ -95,7 +95,8 @@ class LoginDialog {
     try {
       const sent = send("POST", "persons/login", body);
       body.client_secret = "";
-      await sent; // the result arrives on the stream
+      const accepted = await sent; // the result arrives on the stream
+      if (accepted.place) this.onWaiting(accepted);
     } catch (error) {
       this.onFailed(this.messages.text("login.failed", { reason: this.reason(error instanceof Error ? error.message : "") }));
     }
