@@ -179,11 +179,12 @@ class GapReason(StrEnum):
     UNKNOWN = "unknown"
     EPOCH = "epoch"
     REFUSED = "refused"
+    FULL = "full"
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A ticker that the exchange refuses to send; streams that want it receive a gap event."""
+    """A ticker that the exchange refuses to send, or that is not followed; streams that want it receive a gap event."""
 
     ticker: str
     reason: GapReason = GapReason.REFUSED

@@ -198,6 +198,12 @@ class Settings(BaseSettings):
     )
     celery_interval: float = Field(45.0, ge=1, le=3600, description="seconds between two snapshots under Celery")
     max_tickers: int = Field(200, ge=1, le=10_000, description="tickers followed at once, configured or requested")
+    max_tickers_per_address: int = Field(
+        20, ge=1, le=10_000, description="tickers that streams of one address may add to those"
+    )
+    event_log_megabytes: int = Field(
+        64, ge=8, le=65_536, description="memory for recent ticks, from which streams resume, in megabytes"
+    )
     trusted_proxies: Annotated[Names, AfterValidator(_networks)] = Field(
         (), description="reverse proxies whose X-Forwarded-For is believed: addresses or networks, separated by commas"
     )

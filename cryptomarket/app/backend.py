@@ -75,9 +75,9 @@ class MemoryBackend:
 class RedisBackend:
     """Many nodes on one Redis, over one connection pool. ``group`` names the workers behind one port, if any."""
 
-    def __init__(self, url: str, node: str, lease: DatabaseLease, group: str) -> None:
+    def __init__(self, url: str, node: str, lease: DatabaseLease, group: str, max_wanted: int) -> None:
         self._redis = redis = redis_client(url)
-        self.cluster: Cluster = RedisCluster(redis, node, lease)
+        self.cluster: Cluster = RedisCluster(redis, node, lease, max_wanted=max_wanted)
         self.cache: Cache = RedisCache(redis)
         self.metrics: SharedMetrics = OwnMetrics()
         if group:
@@ -103,5 +103,6 @@ class RedisBackend:
 def new_backend(settings: Settings, lease: DatabaseLease, place: str, group: str) -> Backend:
     """The backend of the settings, on the database ``place``; nothing is connected yet."""
     if settings.redis_url:
-        return RedisBackend(settings.redis_url.get_secret_value(), settings.node, lease, group)
+        max_wanted = max(0, settings.max_tickers - len(settings.tickers))
+        return RedisBackend(settings.redis_url.get_secret_value(), settings.node, lease, group, max_wanted)
     return MemoryBackend(lease, place, settings.drain_seconds)

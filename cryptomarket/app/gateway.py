@@ -71,14 +71,21 @@ class Gateway:
         self.latest = LatestValues(
             settings.tickers, monotonic=time.monotonic, wall=time.time, listed=self._catalogue.known
         )
-        self.demand = Demand(settings.tickers, max_tickers=settings.max_tickers)
+        self.refusals = Refusals()
+        self.demand = Demand(
+            settings.tickers,
+            max_tickers=settings.max_tickers,
+            max_tickers_per_address=settings.max_tickers_per_address,
+        )
         self.demand.subscribe(self.latest.follow)
-        self.demand.subscribe(cluster.follow)
+        self.demand.subscribe(lambda _added, _released: cluster.want(self.demand.ranks()))
         self.manager = ServerSSEManager(
             *settings.tickers,
             "connection",
             latest=self.latest,
             demand=self.demand,
+            event_log_bytes=settings.event_log_megabytes * 2**20,
+            refused=self.refusals.refused,
             drain_seconds=None,  # `drain` has more to do
         )
         self.vault = Vault(_keys(settings))
@@ -116,7 +123,6 @@ class Gateway:
         )
         self._leadership = Leadership(new_leader, self._runner)
         self._loop_lag = LoopLag()
-        self.refusals = Refusals()
         token = settings.operators_token
         operators = Operators(settings.operators, token.get_secret_value() if token else None)
         self.status = NodeStatus(
@@ -169,6 +175,7 @@ class Gateway:
             max_streams=settings.max_streams or streams_allowed(),
             max_streams_per_address=settings.max_streams_per_address,
             identify=self.persons.services.authenticator.browser_session,
+            refused=self.refusals.refused,
         )
 
     @contextlib.asynccontextmanager

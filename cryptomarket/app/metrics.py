@@ -149,6 +149,8 @@ def of_streams(found: StreamStatistics) -> list[Metric]:
         gauge("stream_cohorts", "Groups of streams that receive the same bytes at the same moment", found.cohorts),
         gauge("streams_blocked", "Open streams whose reader is blocked", found.blocked_now),
         gauge("tickers_wanted", "Tickers followed because streams ask for them", found.tickers_wanted),
+        gauge("event_log_bytes", "Memory of the recent ticks from which streams resume", found.event_log_bytes),
+        gauge("event_log_limit_bytes", "The most memory that these ticks may take", found.event_log_limit_bytes),
         counter("streams_joined", "Streams opened", found.joined),
         counter("streams_left", "Streams ended", found.left),
         counter("events_delivered", "Price events written to streams", found.delivered),
@@ -181,10 +183,10 @@ def of_latest_values(latest: LatestValues) -> list[Metric]:
     """Whether prices are current."""
     shown = latest.upstream().state
     states = {str(state): float(state is shown) for state in UpstreamState}
-    ages = {ticker: age / 1000 for ticker, age in latest.ages().items()}
+    ages = {ticker: age / 1000 for ticker, age in latest.ages(latest.tickers).items()}
     return [
         gauge("upstream_state", "1 for the state of upstream that browsers receive", states, "state"),
-        gauge("ticker_age_seconds", "Seconds since the last tick of a ticker arrived", ages, "ticker"),
+        gauge("ticker_age_seconds", "Seconds since the last tick of a configured ticker arrived", ages, "ticker"),
         gauge("epoch", "The epoch of the newest tick at this node", latest.epoch),
     ]
 

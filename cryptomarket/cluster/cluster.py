@@ -3,7 +3,7 @@
 It must not know what messages and requests mean, nor what a leader does.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,8 +62,8 @@ class Cluster(Protocol):
     def subscribe(self, receiver: Receiver) -> None:
         """Call the receiver with every message published from now on by any node."""
 
-    def follow(self, added: frozenset[str], released: frozenset[str]) -> None:
-        """Change the tickers that streams of this node want."""
+    def want(self, ranks: Mapping[str, int]) -> None:
+        """Replace the tickers that streams of this node want; where all nodes want too many, the lowest ranks count."""
 
     def demand(self) -> AsyncIterator[frozenset[str]]:
         """The tickers that streams of all nodes want, now and after every change; complete only on the leader."""

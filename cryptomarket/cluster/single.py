@@ -1,6 +1,6 @@
 """The cluster of one process: it leads from its start to its end, and everything is a direct call."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import anyio
 from anyio.abc import TaskStatus
@@ -26,7 +26,6 @@ class SingleNode:
         self.epoch, self.sequence, self.after = epoch, 0, (0, 0)
         self._take_epoch = take_epoch
         self._receivers: list[Receiver] = []
-        self._own: frozenset[str] = frozenset()
         self._wanted = WantedTickers()
         self._handler: Handler = _no_handler
         self._limit = anyio.Semaphore(MAX_CONCURRENT_REQUESTS)
@@ -43,10 +42,9 @@ class SingleNode:
         """Call the receiver with every message published from now on."""
         self._receivers.append(receiver)
 
-    def follow(self, added: frozenset[str], released: frozenset[str]) -> None:
-        """Change the tickers that streams want."""
-        self._own = (self._own | added) - released
-        self._wanted.set(self._own)
+    def want(self, ranks: Mapping[str, int]) -> None:
+        """Replace the tickers that streams want."""
+        self._wanted.set(frozenset(ranks))
 
     def demand(self) -> AsyncIterator[frozenset[str]]:
         """The tickers that streams want, now and after every change."""

@@ -62,7 +62,8 @@ class LatestValues:
                     self._connection_changed = self._monotonic()
                 self._connection = message
             case Gap():
-                self._refused.add(message.ticker)
+                if message.ticker in self.tickers:  # of others no state depends
+                    self._refused.add(message.ticker)
 
     def _apply(self, tick: Tick) -> None:
         if tick.epoch < self.epoch or tick.ticker not in self._followed:
@@ -81,19 +82,25 @@ class LatestValues:
         for ticker in released:
             self._entries.pop(ticker, None)
 
+    @property
+    def followed(self) -> frozenset[str]:
+        """The configured tickers, and those that streams of this node want."""
+        return self._followed
+
     def tick(self, ticker: str) -> Tick | None:
         """The newest tick of the ticker, or None before the first."""
         entry = self._entries.get(ticker)
         return entry.tick if entry else None
 
-    def ages(self) -> dict[str, int]:
-        """Milliseconds since the last arrival, for each followed ticker that has had a tick."""
+    def ages(self, tickers: Iterable[str]) -> dict[str, int]:
+        """Milliseconds since the last arrival, for each of the tickers that is followed and has had a tick."""
         now = self._monotonic()
-        return {
-            ticker: int((now - entry.rhythm.last) * 1000)
-            for ticker, entry in self._entries.items()
-            if entry.rhythm.last is not None
-        }
+        found = {}
+        for ticker in tickers:
+            entry = self._entries.get(ticker)
+            if entry is not None and entry.rhythm.last is not None:
+                found[ticker] = int((now - entry.rhythm.last) * 1000)
+        return found
 
     def silent(self) -> list[str]:
         """The stale tickers among the configured: overdue by their own rhythm, or not refused and without a first tick.

@@ -64,9 +64,9 @@ class ConnectionChannel:
         return connection_event(heartbeat_data(int(self._wall() * 1000), self._ages(tickers)))
 
     def refusal(self, gap: Gap) -> bytes:
-        """The event for a ticker that the exchange refuses to send."""
+        """The event for a ticker that is not delivered."""
         tick = self._latest.tick(gap.ticker)
         return connection_event(gap_data(gap.reason, since=tick.id if tick else None, ticker=gap.ticker))
 
     def _ages(self, tickers: frozenset[str]) -> dict[str, int]:
-        return {ticker: age for ticker, age in self._latest.ages().items() if ticker in tickers}
+        return self._latest.ages(sorted(tickers))

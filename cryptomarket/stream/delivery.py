@@ -95,6 +95,7 @@ class Delivery:
         if stream.cohort is None:  # the write found that the reader had gone
             return _Blocked(position, 0, 0.0)
         cohort.remove(stream)
+        cohort.blocked.add(stream)
         blocked = self._blocked[stream] = _Blocked(position, cohort.version, self._monotonic(), replays)
         self._counters.blocked += not replays
         stream.sink.when_drained(lambda: self._resume(stream))
@@ -105,6 +106,7 @@ class Delivery:
         blocked, cohort = self._blocked.pop(stream, None), stream.cohort
         if blocked is None or cohort is None:
             return
+        cohort.blocked.discard(stream)
         extra = [self._channel.state(cohort.tickers)] if blocked.version != self._channel.version else []
         extra += blocked.pending
         if blocked.replays:
@@ -155,6 +157,8 @@ class Delivery:
         """
         writes = 0
         every = cohort.bucket.immediate
+        if every and cohort.position < self._event_log.dropped:
+            writes += self._announce_dropped(cohort)
         while cohort.position < self._event_log.position:
             before = cohort.position
             entries = (self._event_log.chunk if every else self._event_log.newest)(cohort.tickers, before)
@@ -169,6 +173,13 @@ class Delivery:
                     del cohort.ahead[stream]
                     cohort.streams.add(stream)
         return writes
+
+    def _announce_dropped(self, cohort: Cohort) -> int:
+        """Write a gap when the log dropped ticks that the cohort has not received: more came at once than are kept."""
+        if not self._event_log.dropped_after(cohort.tickers, cohort.position):
+            return 0
+        gap = gap_data(GapReason.TOO_OLD, since=self._event_log.id(cohort.position))
+        return self.broadcast(cohort, connection_event(gap))
 
     def _deliver(self, cohort: Cohort, entries: list[LogEntry], before: int) -> int:
         frame = cohort.framed(b"".join([entry.data for entry in entries]))
@@ -205,21 +216,21 @@ class Delivery:
                 self._block(stream, cohort, position)
         return taken
 
-    def broadcast(self, cohort: Cohort, event: bytes) -> int:
-        """Write an event of the connection channel to the streams that are not blocked; returns how many they are."""
+    def broadcast(self, cohort: Cohort, event: bytes, *, keep: bool = False) -> int:
+        """Write an event of the connection channel to the streams that are not blocked; returns how many they are.
+
+        With ``keep`` the blocked ones receive it when they resume.
+        """
         frame = cohort.framed(event)
         writable = cohort.members()
         for stream in writable:
             if not stream.sink.write(frame):
                 self._block(stream, cohort, cohort.position_of(stream))
         cohort.last_sent = self._monotonic()
+        if keep:
+            for stream in cohort.blocked:
+                self._blocked[stream].pending.append(event)
         return len(writable)
-
-    def keep(self, cohort: Cohort, event: bytes) -> None:
-        """Keep the event for the blocked streams of the cohort."""
-        for stream, blocked in self._blocked.items():
-            if stream.cohort is cohort:
-                blocked.pending.append(event)
 
     # Blocked streams
 

@@ -1,11 +1,13 @@
 """The ASGI application of ``/sse/``: reads the request, refuses what cannot be served, and opens the stream.
 
 An EventSource does not reconnect after any status but 200, so overload is answered with 200, a long pause and the end.
-A wrong value is answered with 422, because reconnecting with it would not help.
+A wrong value is answered with 422, because reconnecting with it would not help. Unknown names beside known ones are no
+wrong value: an instrument ends while pages ask for it. The stream opens, with a gap event for each of them.
 """
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 import anyio
@@ -16,6 +18,8 @@ from starlette.types import Receive, Scope, Send
 
 from ..addresses import address_groups
 from ..errors import InvalidParameter, RequestError
+from ..refusals import Refused, ignore_refusal
+from ..token_buckets import WIDER, TokenBuckets
 from .manager import ServerSSEManager
 from .parameters import StreamParameters, parse_parameters
 from .sinks.asgi import AsgiSink
@@ -26,6 +30,13 @@ __all__ = ["StreamEndpoint", "anonymous"]
 
 #: The range of the pause after a refusal for lack of room: all return within a minute, and not at once.
 RETURN_SECONDS = (15.0, 45.0)
+
+#: What one address may ask for, as multiples of its streams: so many joins at once, and then so many a second.
+JOINS_AT_ONCE, JOINS_PER_SECOND = 2.0, 0.1
+#: A stream that resumes counts as one more join for so many missed events, which cost as much.
+EVENTS_OF_A_JOIN = 250
+#: Different addresses whose joins are counted.
+MOST_ADDRESSES = 8_192
 
 #: How long a cancelled response may take to end.
 FAREWELL_SECONDS = 0.5
@@ -48,6 +59,7 @@ class StreamEndpoint:
 
     ``known`` and ``nearest`` query the catalogue; ``problem`` makes the response to a wrong request; ``identify``
     returns the browser session of a request and headers for its response; pages of ``allowed_origins`` may read.
+    ``refused`` is told of streams and names that are refused.
     """
 
     def __init__(
@@ -61,8 +73,14 @@ class StreamEndpoint:
         max_streams: int = 10_000,
         max_streams_per_address: int = 100,
         identify: Callable[[Request], tuple[str | None, Mapping[str, str]]] = anonymous,
+        refused: Refused = ignore_refusal,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._manager = manager
+        self._refused, self._monotonic = refused, monotonic
+        self._joins = TokenBuckets(
+            max_streams_per_address * JOINS_PER_SECOND, max_streams_per_address * JOINS_AT_ONCE, most=MOST_ADDRESSES
+        )
         self._known, self._nearest, self._problem = known, nearest, problem
         self._origins = frozenset(allowed_origins)
         self._max_streams, self._max_per_address = max_streams, max_streams_per_address
@@ -83,14 +101,14 @@ class StreamEndpoint:
             try:
                 parameters = parse_parameters(scope["query_string"])
                 subscription, headers = self._read(request, parameters)
+                last_event_id = _header(scope, b"last-event-id") or parameters.last_event_id
                 if scope["method"] == "HEAD":
                     response = Response(headers={**_STREAM_HEADERS, **headers})
                     del response.headers["content-length"]
-                elif reason := self._full(subscription):
-                    response = self._come_back_later(reason)
+                elif reason := self._full(subscription, last_event_id):
+                    response = self._come_back_later(scope, reason)
                 else:
                     raw = [*_RAW_HEADERS, *_raw(headers), *_raw(cors)]
-                    last_event_id = _header(scope, b"last-event-id") or parameters.last_event_id
                     await self._stream(subscription, last_event_id, raw, scope, receive, send)
                     return
             except RequestError as exc:
@@ -101,32 +119,50 @@ class StreamEndpoint:
     def _read(self, request: Request, parameters: StreamParameters) -> tuple[Subscription, Mapping[str, str]]:
         scope = request.scope
         tickers = parameters.tickers
+        unknown: list[str] = []
         if tickers is None:
             tickers = self._manager.tickers
         elif unknown := [name for name in tickers - self._manager.tickers if not self._known(name)]:
-            ticker = min(unknown)
-            names = ", ".join(self._nearest(ticker))
-            hint = f"; did you mean {names}?" if names else ""
-            raise InvalidParameter("channels", f"names of tickers, but {ticker[:64]!r} is none{hint}")
+            tickers = self._without(unknown, tickers, scope)
         session, headers = self._identify(request)
-        address = address_groups(scope["client"][0])[0] if scope.get("client") else None
-        return Subscription(parameters.tenths, tickers, session, address), headers
+        groups = address_groups(scope["client"][0]) if scope.get("client") else ()
+        return Subscription(parameters.tenths, tickers, session, groups, tuple(sorted(unknown))), headers
 
-    def _full(self, subscription: Subscription) -> str | None:
+    def _without(self, unknown: list[str], tickers: frozenset[str], scope: Scope) -> frozenset[str]:
+        """The tickers that are known. Raises InvalidParameter when none is; `connection` counts as none."""
+        known = tickers.difference(unknown)
+        self._report("unknown_ticker", scope, 200 if known else 422, tickers=sorted(unknown)[:3])
+        if known:
+            return known
+        ticker = min(unknown)
+        names = ", ".join(self._nearest(ticker))
+        hint = f"; did you mean {names}?" if names else ""
+        raise InvalidParameter("channels", f"names of tickers, but {ticker!r} is none{hint}")
+
+    def _full(self, subscription: Subscription, last_event_id: str | None) -> str | None:
         """Why no further stream can be opened now, or None."""
-        manager = self._manager
+        manager, groups = self._manager, subscription.groups
         if manager.draining:
             return "draining"
         if len(manager) >= self._max_streams:
             return "max_streams"
-        if subscription.address is not None and manager.streams_of(subscription.address) >= self._max_per_address:
-            return "max_streams_per_address"
+        for place, group in enumerate(groups):
+            if manager.streams_of(group) >= self._max_per_address * (WIDER if place else 1):
+                return "max_streams_per_address"
+        missed = manager.missed(subscription, last_event_id) if last_event_id else 0
+        if groups and self._joins.take(groups, 1 + missed / EVENTS_OF_A_JOIN, self._monotonic()):
+            return "max_joins_per_address"
         return None
 
-    def _come_back_later(self, reason: str) -> Response:
+    def _come_back_later(self, scope: Scope, reason: str) -> Response:
         self._manager.count_shed(reason)
+        self._report(reason, scope, 200)
         body = self._manager.draw_retry(*RETURN_SECONDS) + b"\n"
         return Response(body, headers={**_STREAM_HEADERS, "connection": "close"})
+
+    def _report(self, reason: str, scope: Scope, status: int, **details: object) -> None:
+        address = scope["client"][0] if scope.get("client") else None
+        self._refused(reason, address=address, route=scope["path"], status=status, **details)
 
     async def _stream(
         self,

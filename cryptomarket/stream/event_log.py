@@ -1,6 +1,7 @@
 """The recent events of every followed ticker as bytes, in order of arrival, so that a stream can resume.
 
-Each tick is encoded once, on arrival. A position is the number of an arrival on this node. Within an epoch it differs
+Each tick is encoded once, on arrival. The memory of all events together is bounded: what streams ask for must not grow
+it. A position is the number of an arrival on this node. Within an epoch it differs
 from the sequence of the bus by a constant, so that the id of an event can be turned into a position. Where the
 sequence leaps, this node missed ticks. It knows no stream and no clock.
 """
@@ -8,18 +9,35 @@ sequence leaps, this node missed ticks. It knows no stream and no clock.
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
+from heapq import merge
+from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
 
 from ..model import GapReason, Tick
 from .encoding import price_event
 
-__all__ = ["BEGINNING", "CHUNK", "KEPT_EPOCHS", "KEPT_TICKS", "EventLog", "LogEntry"]
+__all__ = [
+    "BEGINNING",
+    "CHUNK",
+    "KEPT_DEMANDED_TICKS",
+    "KEPT_EPOCHS",
+    "KEPT_TICKS",
+    "MOST_BYTES",
+    "EventLog",
+    "LogEntry",
+]
 
 #: The position before every arrival.
 BEGINNING = -(1 << 62)
-#: Ticks kept for each ticker.
-KEPT_TICKS = 10_000
+#: Ticks kept for each configured ticker, and for each that only streams want.
+KEPT_TICKS, KEPT_DEMANDED_TICKS = 10_000, 500
+#: The memory of all events, unless set otherwise.
+MOST_BYTES = 64 * 2**20
+#: The memory of an event beside its bytes, as measured: a tuple, two numbers, the head of the bytes, a place in a list.
+ENTRY_BYTES = 200
+#: What is left when the log drops events because it is full: dropping a little each time would cost more.
+LEFT_SHARE = 15 / 16
 #: The most events in one write, about 26 KB: a reader that catches up takes chunk after chunk at its own pace.
 CHUNK = 128
 #: Epochs whose ids can still be turned into positions.
@@ -38,31 +56,45 @@ class LogEntry(NamedTuple):
 
 
 class _Ring:
-    """The last events of one ticker. Events at positions up to ``start`` are not kept."""
+    """The last events of one ticker, about ``kept``. Events at positions up to ``start`` are not kept."""
 
-    __slots__ = ("entries", "newest", "start")
+    __slots__ = ("bytes", "entries", "kept", "most", "newest", "start")
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, kept: int) -> None:
         self.entries: list[LogEntry] = []
         self.newest: LogEntry | None = None
         self.start = start
+        self.kept = kept
+        self.most = kept + kept // 8  # dropping moves the whole list, so it is done rarely
+        self.bytes = 0
 
-    def append(self, entry: LogEntry, kept: int) -> None:
-        self.newest = entry
-        self.entries.append(entry)
-        if len(self.entries) > kept + kept // 8:  # rarely, because it moves the whole list
-            excess = len(self.entries) - kept
-            self.start = self.entries[excess - 1].position
-            del self.entries[:excess]
+    def drop(self, count: int) -> int:
+        """Drop the oldest events; return how many bytes they had."""
+        dropped = sum(len(entry.data) for entry in islice(self.entries, count)) + count * ENTRY_BYTES
+        self.start = self.entries[count - 1].position
+        del self.entries[:count]
+        self.bytes -= dropped
+        return dropped
 
     def index(self, position: int) -> int:
         return bisect_right(self.entries, position, key=_POSITION)
 
 
 class EventLog:
-    """The events of the tickers that this node follows."""
+    """The events of the tickers that this node follows: of the configured ``tickers``, and of those `follow` adds.
 
-    def __init__(self, tickers: Iterable[str], *, kept: int = KEPT_TICKS) -> None:
+    When all events together have more than ``most_bytes``, the oldest of the largest ring of a ticker that is not
+    configured are dropped; where none is left, the oldest of all. The newest event of each ticker stays.
+    """
+
+    def __init__(
+        self,
+        tickers: Iterable[str],
+        *,
+        kept: int = KEPT_TICKS,
+        kept_demanded: int = KEPT_DEMANDED_TICKS,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
         self.epoch = 0
         self.sequence = 0
         #: The position of the newest arrival.
@@ -73,8 +105,14 @@ class EventLog:
         self._ends: dict[int, int] = {}
         #: Nothing is missing after this position.
         self._complete_since = 0
-        self._kept = kept
-        self._rings = {ticker: _Ring(self.position) for ticker in tickers}
+        #: The memory of all events, and its bound.
+        self.bytes, self.most_bytes = 0, most_bytes
+        #: Events up to this position may have been dropped.
+        self.dropped = 0
+        self._kept_demanded = kept_demanded
+        self._configured = {ticker: _Ring(self.position, kept) for ticker in tickers}
+        self._demanded: dict[str, _Ring] = {}
+        self._rings = dict(self._configured)
 
     def __repr__(self) -> str:
         return f"<EventLog {len(self._rings)} tickers at {self.epoch}-{self.sequence}>"
@@ -82,9 +120,14 @@ class EventLog:
     def follow(self, added: frozenset[str], released: frozenset[str]) -> None:
         """Keep the events of the tickers added from now on, and none of those released."""
         for ticker in added:
-            self._rings[ticker] = _Ring(self.position)
+            self._rings[ticker] = self._demanded[ticker] = _Ring(self.position, self._kept_demanded)
         for ticker in released:
             del self._rings[ticker]
+            self.bytes -= self._demanded.pop(ticker).bytes
+
+    def follows(self, ticker: str) -> bool:
+        """Whether the events of the ticker are kept."""
+        return ticker in self._rings
 
     def append(self, tick: Tick, now: float) -> bool:
         """Encode and keep the tick; return False for one that is not followed, of a lower epoch, or repeated."""
@@ -100,8 +143,32 @@ class EventLog:
         ring = self._rings.get(tick.ticker)
         if ring is None:
             return False
-        ring.append(LogEntry(self.position, now, price_event(tick)), self._kept)
+        entry = ring.newest = LogEntry(self.position, now, price_event(tick))
+        ring.entries.append(entry)
+        size = len(entry.data) + ENTRY_BYTES
+        ring.bytes += size
+        self.bytes += size
+        if len(ring.entries) > ring.most:
+            self._drop(ring, len(ring.entries) - ring.kept)
+        if self.bytes > self.most_bytes:
+            self._make_room()
         return True
+
+    def _drop(self, ring: _Ring, count: int) -> None:
+        self.bytes -= ring.drop(count)
+        self.dropped = max(self.dropped, ring.start)
+
+    def _make_room(self) -> None:
+        """Drop an eighth of a ring at a time: of the largest demanded one, else of that with the oldest event."""
+        left = self.most_bytes * LEFT_SHARE
+        while self.bytes > left:
+            ring = max(self._demanded.values(), key=lambda one: one.bytes, default=None)
+            if ring is None or len(ring.entries) < 2:
+                rings = [one for one in self._rings.values() if len(one.entries) > 1]
+                if not rings:
+                    return
+                ring = min(rings, key=lambda one: one.entries[0].position)
+            self._drop(ring, max(1, len(ring.entries) // 8))
 
     def _begin(self, tick: Tick, complete: bool) -> None:
         """Continue the positions in a new epoch; ticks that did not arrive here take up one position."""
@@ -126,15 +193,16 @@ class EventLog:
 
     def chunk(self, tickers: Iterable[str], after: int) -> list[LogEntry]:
         """The events of the tickers after the position, in order; the first `CHUNK` of them at most."""
-        found: list[LogEntry] = []
+        found: list[list[LogEntry]] = []
         for ticker in tickers:
             ring = self._rings.get(ticker)
             if ring is None or ring.newest is None or ring.newest.position <= after:
                 continue
             index = ring.index(after)
-            found += ring.entries[index : index + CHUNK]
-        found.sort(key=_POSITION)
-        return found[:CHUNK]
+            found.append(ring.entries[index : index + CHUNK])
+        if len(found) == 1:
+            return found[0]
+        return list(islice(merge(*found), CHUNK))  # entries compare by their positions, which differ
 
     def count(self, tickers: Iterable[str], after: int) -> int:
         """The number of kept events of the tickers after the position."""
@@ -142,9 +210,16 @@ class EventLog:
         return sum(len(ring.entries) - ring.index(after) for ring in rings if ring is not None)
 
     def lost(self, tickers: Iterable[str], after: int) -> bool:
-        """Whether any event after the position did not arrive here or is no longer kept."""
+        """Whether any event after the position did not arrive here or is no longer kept.
+
+        A ticker that is not followed here has no events, which its streams are told.
+        """
+        return after < self._complete_since or self.dropped_after(tickers, after)
+
+    def dropped_after(self, tickers: Iterable[str], after: int) -> bool:
+        """Whether any event after the position is no longer kept."""
         rings = map(self._rings.get, tickers)
-        return after < self._complete_since or any(ring is None or ring.start > after for ring in rings)
+        return any(ring is not None and ring.start > after for ring in rings)
 
     def resume(self, tickers: Iterable[str], event_id: str) -> int | GapReason:
         """The position of the id, or why a stream cannot resume after it."""

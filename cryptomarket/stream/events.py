@@ -34,7 +34,7 @@ class HeartbeatEvent(Struct, frozen=True, tag_field="kind", tag="heartbeat", for
 
 
 class GapEvent(Struct, frozen=True, tag_field="kind", tag="gap", forbid_unknown_fields=True):
-    """Events are missing: those after an id that cannot be resumed, or those of a ticker that the exchange refuses."""
+    """Events are missing: those after an id that cannot be resumed, or those of a ticker that is not delivered."""
 
     since: Annotated[str | UnsetType | None, Meta(description="the id of the last event before the gap")] = field(
         default=UNSET, name="from"

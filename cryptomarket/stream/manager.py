@@ -17,11 +17,12 @@ from anyio.abc import TaskStatus
 from ..market.demand import Demand
 from ..market.latest import LatestValues
 from ..model import Gap, GapReason, Message, Tick, Upstream
+from ..refusals import Refused, ignore_refusal
 from .connection_channel import ConnectionChannel
 from .delivery import Delivery
 from .draining import RETRY_SECONDS, end_evenly
 from .encoding import CONNECTION, connection_event, gap_data, retry
-from .event_log import KEPT_TICKS, EventLog
+from .event_log import KEPT_TICKS, MOST_BYTES, EventLog
 from .server_stop import ServerStop
 from .sinks import Sink
 from .statistics import Counters, StreamStatistics
@@ -39,8 +40,9 @@ class ServerSSEManager:
     """The streams of the given channels: tickers, and ``connection``, which every stream has.
 
     ``latest`` is shared with the bus, which writes it before it calls the manager, and ``demand`` counts what streams
-    want; without them the manager has its own. When the server stops, `run` ends the streams over ``drain_seconds``;
-    with None the caller awaits `drain`, before the server waits for open responses.
+    want; without them the manager has its own. The event log has at most ``event_log_bytes``. ``refused`` is told of
+    tickers that streams want and that are not followed. When the server stops, `run` ends the streams over
+    ``drain_seconds``; with None the caller awaits `drain`, before the server waits for open responses.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class ServerSSEManager:
         wall: Callable[[], float] = time.time,
         random: Callable[[], float] = randoms.random,
         kept_ticks: int = KEPT_TICKS,
+        event_log_bytes: int = MOST_BYTES,
+        refused: Refused = ignore_refusal,
         heartbeat_seconds: float = 15.0,  # proxies close a silent connection after 30 to 60 s
         blocked_seconds: float = 60.0,
         drain_seconds: float | None = 5.0,
@@ -70,11 +74,13 @@ class ServerSSEManager:
         self._demand.subscribe(self._follow)
         self._counters = Counters()
         self._subscribers = Subscribers()
-        self._event_log = EventLog(self.tickers, kept=kept_ticks)
+        self._event_log = EventLog(self.tickers, kept=kept_ticks, most_bytes=event_log_bytes)
         self._channel = ConnectionChannel(self._latest, changed=self._wake, monotonic=monotonic, wall=wall)
         self._delivery = Delivery(self._event_log, self._channel, self._counters, monotonic=monotonic)
+        self._report = refused
+        #: The followed tickers that are not delivered; and those to tell the streams that want them.
         self._refused: dict[str, Gap] = {}
-        self._new_refusals: list[Gap] = []
+        self._new_refusals: dict[str, Gap] = {}
         self._new_gaps: list[bytes] = []
         self._served_version = 0
         self._served_position = 0
@@ -88,9 +94,9 @@ class ServerSSEManager:
         """How many streams are open."""
         return len(self._subscribers)
 
-    def streams_of(self, address: str) -> int:
-        """How many streams the address has."""
-        return self._subscribers.of_address(address)
+    def streams_of(self, group: str) -> int:
+        """How many streams a group of addresses has."""
+        return self._subscribers.of_group(group)
 
     # Messages of the bus
 
@@ -109,9 +115,10 @@ class ServerSSEManager:
             case Upstream():
                 self._wake_up.set()
             case Gap():
-                self._refused[message.ticker] = message
-                self._new_refusals.append(message)
-                self._wake_up.set()
+                if self._event_log.follows(message.ticker):
+                    self._refused[message.ticker] = message
+                    self._new_refusals[message.ticker] = message
+                    self._wake_up.set()
 
     def _note_gap(self, tick: Tick) -> None:
         """Ticks before this one did not reach the node: the streams that receive every tick get a gap event."""
@@ -124,6 +131,10 @@ class ServerSSEManager:
         self._event_log.follow(added, released)
         for ticker in released:
             self._refused.pop(ticker, None)
+            # Streams that still want it received it at the charge of an address that left.
+            self._new_refusals[ticker] = Gap(ticker, GapReason.FULL)
+        if released:
+            self._wake()
 
     def _wake(self) -> None:
         self._wake_up.set()
@@ -133,22 +144,32 @@ class ServerSSEManager:
     def join(self, sink: Sink, subscription: Subscription, last_event_id: str | None = None) -> Stream:
         """Register the sink and write the first frame to it, in one step without a gap between the two.
 
-        Raises InvalidParameter when more tickers would be followed than allowed.
+        The frame has a gap event for each ticker that is unknown or not followed.
         """
-        self._demand.join(subscription.tickers)
+        full = self._demand.join(subscription.tickers, subscription.groups)
         now = self._monotonic()
         self._channel.refresh()
         stream, cohort, is_new = self._subscribers.join(sink, subscription, now)
         if is_new:
             cohort.position, cohort.version, cohort.last_sent = self._event_log.position, self._channel.version, now
         self._counters.joined += 1
-        self._welcome(stream, cohort, last_event_id)
+        gaps = [Gap(ticker) for ticker in subscription.unknown] + [Gap(ticker, GapReason.FULL) for ticker in full]
+        self._welcome(stream, cohort, last_event_id, gaps)
+        for reason in set(full.values()):
+            tickers = [ticker for ticker, why in full.items() if why == reason][:3]
+            address = next(iter(subscription.groups), None)
+            self._report(reason, address=address, route="/sse/", status=200, tickers=tickers)
         if stream.session is not None:
             for opened in self._session_subscribers:
                 opened(stream.session)
         return stream
 
-    def _welcome(self, stream: Stream, cohort: Cohort, last_event_id: str | None) -> None:
+    def missed(self, subscription: Subscription, last_event_id: str) -> int:
+        """How many events a stream that joins with the id would first receive."""
+        since = self._event_log.resume(subscription.tickers, last_event_id) if subscription.tenths == 0 else None
+        return self._event_log.count(subscription.tickers, since) if isinstance(since, int) else 0
+
+    def _welcome(self, stream: Stream, cohort: Cohort, last_event_id: str | None, gaps: list[Gap]) -> None:
         head, since = self.draw_retry(), None
         if last_event_id:
             resumed = self._event_log.resume(cohort.tickers, last_event_id)
@@ -156,8 +177,9 @@ class ServerSSEManager:
                 head += connection_event(gap_data(resumed, since=last_event_id[:128]))
             else:
                 since = resumed
-        refusals = [self._channel.refusal(gap) for ticker, gap in self._refused.items() if ticker in cohort.tickers]
-        tail = b"".join((*refusals, self._channel.state(cohort.tickers)))
+        if self._refused:
+            gaps += [gap for ticker, gap in self._refused.items() if ticker in cohort.tickers]
+        tail = b"".join((*map(self._channel.refusal, gaps), self._channel.state(cohort.tickers)))
         self._delivery.welcome(stream, cohort, head, tail, since)
 
     def leave(self, stream: Stream) -> None:
@@ -166,7 +188,7 @@ class ServerSSEManager:
         if cohort is not None:
             self._subscribers.leave(stream, cohort)
             self._delivery.discard(stream)
-            self._demand.leave(cohort.tickers, self._monotonic())
+            self._demand.leave(cohort.tickers, stream.groups, self._monotonic())
             self._counters.left += 1
 
     def count_shed(self, reason: str) -> None:
@@ -225,24 +247,22 @@ class ServerSSEManager:
         writes = 0
         for serve in (self._serve_gaps, self._serve_state, self._serve_prices, self._serve_checks):
             for written in serve():
-                writes += written
+                writes += max(1, written)  # cohorts to which nothing is written take time as well
                 if writes >= SLICE:
                     writes = 0
                     yield
 
     def _serve_gaps(self) -> Iterator[int]:
-        refusals, self._new_refusals = self._new_refusals, []
-        for refusal in refusals:
-            cohorts = [cohort for cohort in self._subscribers if refusal.ticker in cohort.tickers]
-            yield from self._broadcast(cohorts, self._channel.refusal(refusal))
+        refusals, self._new_refusals = self._new_refusals, {}
+        if refusals:
+            for cohort in list(self._subscribers):
+                if found := cohort.tickers.intersection(refusals):
+                    events = (self._channel.refusal(refusals[ticker]) for ticker in sorted(found))
+                    yield self._delivery.broadcast(cohort, b"".join(events), keep=True)
         gaps, self._new_gaps = self._new_gaps, []
         for event in gaps:
-            yield from self._broadcast(self._subscribers.immediate(), event)
-
-    def _broadcast(self, cohorts: list[Cohort], event: bytes) -> Iterator[int]:
-        for cohort in cohorts:
-            self._delivery.keep(cohort, event)
-            yield self._delivery.broadcast(cohort, event)
+            for cohort in self._subscribers.immediate():
+                yield self._delivery.broadcast(cohort, event, keep=True)
 
     def _serve_state(self) -> Iterator[int]:
         version = self._channel.version
@@ -306,5 +326,7 @@ class ServerSSEManager:
             cohorts=sum(1 for _ in self._subscribers),
             tickers_wanted=len(self._demand.tickers),
             blocked_now=len(self._delivery),
+            event_log_bytes=self._event_log.bytes,
+            event_log_limit_bytes=self._event_log.most_bytes,
             **asdict(self._counters),
         )

@@ -15,17 +15,22 @@ from .encoding import CONNECTION
 
 __all__ = ["StreamParameters", "parse_parameters"]
 
-#: The most tickers of one stream.
-MAX_TICKERS = 20
+#: The most tickers of one stream, and the most characters of a name.
+MAX_TICKERS, MOST_NAME_CHARACTERS = 20, 64
 DEFAULT_TENTHS = 600
-#: Ours have 37 at most. Longer ones would make the cache of queries large.
+#: Ours have 37 at most.
 MOST_ID_CHARACTERS = 128
+#: Longer queries are parsed each time: who varies them could fill the cache with megabytes.
+MOST_CACHED_BYTES = 1024
 
 #: `lastEventId` is what EventSource polyfills send instead of the header.
 _NAMES = ("timer", "channels", "lastEventId")
 _TIMER = re.compile(r"([0-9]{1,4})(?:\.([0-9])0*)?")
 _TIMER_EXPECTED = "0 for every tick, or seconds from 0.1 to 3600 in tenths"
-_CHANNELS_EXPECTED = f"names of tickers separated by commas, {MAX_TICKERS} at most, or {CONNECTION}"
+_CHANNELS_EXPECTED = (
+    f"names of tickers separated by commas, {MAX_TICKERS} at most, each of {MOST_NAME_CHARACTERS} characters at most, "
+    f"or {CONNECTION}"
+)
 
 
 class StreamParameters(NamedTuple):
@@ -39,15 +44,21 @@ class StreamParameters(NamedTuple):
     last_event_id: str | None
 
 
-@functools.lru_cache(maxsize=1024)
 def parse_parameters(query: bytes) -> StreamParameters:
     """Parse a query string. Raises InvalidParameter naming the parameter that is wrong."""
+    return _cached(query) if len(query) <= MOST_CACHED_BYTES else _parse(query)
+
+
+def _parse(query: bytes) -> StreamParameters:
     check_names(query, _NAMES)
     params = QueryParams(query.decode("latin-1"))
     last_event_id = params.get("lastEventId")
     if last_event_id is not None and len(last_event_id) > MOST_ID_CHARACTERS:
         raise InvalidParameter("lastEventId", f"at most {MOST_ID_CHARACTERS} characters")
     return StreamParameters(_tenths(params), _tickers(params), last_event_id)
+
+
+_cached = functools.lru_cache(maxsize=1024)(_parse)
 
 
 def _tenths(params: QueryParams) -> int:
@@ -67,6 +78,6 @@ def _tickers(params: QueryParams) -> frozenset[str] | None:
         return None
     channels = {name.strip() for name in text.split(",")}
     tickers = frozenset(channels - {CONNECTION})
-    if "" in channels or len(tickers) > MAX_TICKERS:
+    if "" in channels or len(tickers) > MAX_TICKERS or max(map(len, channels)) > MOST_NAME_CHARACTERS:
         raise InvalidParameter("channels", _CHANNELS_EXPECTED)
     return tickers

@@ -40,8 +40,8 @@ class StreamStatistics:
 
     ``delivered`` counts price events times streams, ``frames`` the frames built for them, ``conflated`` ticks times
     streams that a newer tick replaced, ``blocked`` the times a reader fell behind (``blocked_now``: those that are),
-    ``shed`` streams turned away or closed, by reason. ``age_counts`` counts events by age when written, between
-    ``AGE_BOUNDS``.
+    ``shed`` streams turned away or closed, by reason. ``event_log_bytes`` is the memory of the kept events.
+    ``age_counts`` counts events by age when written, between ``AGE_BOUNDS``.
     """
 
     streams: int
@@ -49,6 +49,8 @@ class StreamStatistics:
     cohorts: int
     tickers_wanted: int
     blocked_now: int
+    event_log_bytes: int
+    event_log_limit_bytes: int
     joined: int
     left: int
     delivered: int

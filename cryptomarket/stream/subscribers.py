@@ -20,25 +20,27 @@ COHORT_SIZE = 1_000
 class Subscription:
     """What a reader subscribes to: the timer in tenths of a second and the tickers; and who the reader is.
 
-    ``session`` is the browser session that receives personal events, ``address`` what its streams are counted by.
+    ``session`` is the browser session that receives personal events, ``groups`` what its streams are counted by, the
+    narrowest first. ``unknown``: the names it asked for that are no tickers.
     """
 
     tenths: int = 600
     tickers: frozenset[str] = frozenset()
     session: str | None = None
-    address: str | None = None
+    groups: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 class Stream:
     """One open stream. It belongs to a cohort; ``cohort`` is None after it has left."""
 
-    __slots__ = ("address", "cohort", "session", "sink")
+    __slots__ = ("cohort", "groups", "session", "sink")
 
-    def __init__(self, sink: Sink, cohort: "Cohort", session: str | None, address: str | None) -> None:
+    def __init__(self, sink: Sink, cohort: "Cohort", session: str | None, groups: tuple[str, ...]) -> None:
         self.sink = sink
         self.cohort: Cohort | None = cohort
         self.session = session
-        self.address = address
+        self.groups = groups
 
     def __repr__(self) -> str:
         return f"<Stream {'closed' if self.cohort is None else self.cohort}>"
@@ -48,10 +50,22 @@ class Cohort:
     """The streams of one timer, one set of tickers, one phase and one kind of sink.
 
     ``streams`` have received everything up to ``position``; those in ``ahead`` joined or resumed later, each with a
-    position of its own. A blocked stream is in neither and still counts in ``size``.
+    position of its own. A blocked stream is in ``blocked`` alone. All of them count in ``size``.
     """
 
-    __slots__ = ("ahead", "bucket", "framed", "key", "last_sent", "position", "size", "streams", "tickers", "version")
+    __slots__ = (
+        "ahead",
+        "blocked",
+        "bucket",
+        "framed",
+        "key",
+        "last_sent",
+        "position",
+        "size",
+        "streams",
+        "tickers",
+        "version",
+    )
 
     def __init__(self, key: "_Key", bucket: Bucket, framed: Callable[[bytes], bytes]) -> None:
         self.key = key
@@ -60,6 +74,7 @@ class Cohort:
         self.framed = framed
         self.streams: set[Stream] = set()
         self.ahead: dict[Stream, int] = {}
+        self.blocked: set[Stream] = set()
         self.size = 0
         self.position = 0
         self.version = 0
@@ -80,6 +95,7 @@ class Cohort:
         """Leave the stream, which is blocked or has left, out of the next deliveries."""
         self.streams.discard(stream)
         self.ahead.pop(stream, None)
+        self.blocked.discard(stream)
 
 
 _Key = tuple[int, int, frozenset[str], type[Sink]]
@@ -93,7 +109,7 @@ class Subscribers:
         self.schedule = PhaseSchedule()
         self._cohorts: dict[_Key, list[Cohort]] = {}
         self._in_bucket: dict[tuple[int, int], dict[_Key, None]] = {}
-        self._addresses: dict[str, int] = {}
+        self._groups: dict[str, int] = {}
         self._sessions: dict[str, tuple[Stream, ...]] = {}
         self._timers: dict[int, int] = {}
         self._size = 0
@@ -118,7 +134,7 @@ class Subscribers:
         if cohort is None:
             cohort = Cohort(key, bucket, sink.framed)
             cohorts.append(cohort)
-        stream = Stream(sink, cohort, subscription.session, subscription.address)
+        stream = Stream(sink, cohort, subscription.session, subscription.groups)
         self._count(stream, cohort, 1)
         if stream.session is not None:
             self._sessions[stream.session] = (*self._sessions.get(stream.session, ()), stream)
@@ -143,8 +159,8 @@ class Subscribers:
         self._size += change
         cohort.size += change
         _add(self._timers, cohort.bucket.tenths, change)
-        if stream.address is not None:
-            _add(self._addresses, stream.address, change)
+        for group in stream.groups:
+            _add(self._groups, group, change)
 
     def _close(self, cohort: Cohort) -> None:
         key = cohort.key
@@ -179,9 +195,9 @@ class Subscribers:
         """The streams of one browser session."""
         return self._sessions.get(session, ())
 
-    def of_address(self, address: str) -> int:
-        """The number of streams of the address."""
-        return self._addresses.get(address, 0)
+    def of_group(self, group: str) -> int:
+        """The number of streams of a group of addresses."""
+        return self._groups.get(group, 0)
 
     def by_timer(self) -> dict[float, int]:
         """The number of streams for each timer in seconds."""

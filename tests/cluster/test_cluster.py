@@ -156,9 +156,9 @@ async def test_demand_follows_what_streams_want(clusters: Clusters) -> None:
         demand = aiter(cluster.demand())
         with anyio.fail_after(60):
             assert await anext(demand) == frozenset()
-            cluster.follow(frozenset({"sol_usd", "xrp_usd"}), frozenset())
+            cluster.want({"sol_usd": 0, "xrp_usd": 1})
             assert await anext(demand) == {"sol_usd", "xrp_usd"}
-            cluster.follow(frozenset({"ada_usd"}), frozenset({"sol_usd"}))
+            cluster.want({"xrp_usd": 0, "ada_usd": 1})
             assert await anext(demand) == {"ada_usd", "xrp_usd"}
 
 

@@ -39,10 +39,14 @@ queues = st.builds(LoginsWaiting, st.lists(waiting, max_size=3).map(tuple))
 messages = ticks | upstreams | notifications | queues | st.builds(Gap, st.text(max_size=12))
 
 
-@given(st.lists(messages, max_size=8), st.integers(0, 2**31), st.lists(st.text(max_size=8), max_size=3))
-def test_a_decoded_batch_equals_the_encoded_one(published: list[Message], epoch: int, wanted: list[str]) -> None:
+@given(
+    st.lists(messages, max_size=8),
+    st.integers(0, 2**31),
+    st.dictionaries(st.text(max_size=8), st.integers(0, 99), max_size=3),
+)
+def test_a_decoded_batch_equals_the_encoded_one(published: list[Message], epoch: int, wanted: dict[str, int]) -> None:
     """Every message in order, with every digit of its price."""
-    batch = Batch("node", epoch, 7, tuple(wanted), published, tuple(wanted))
+    batch = Batch("node", epoch, 7, wanted, published, tuple(wanted))
     assert decode_batch(encode_batch(batch)) == batch
     for message in published:
         if isinstance(message, Tick):
@@ -65,7 +69,7 @@ def test_the_bytes_of_a_batch_stay_the_same() -> None:
         SessionChanged(("s",), "person", "r"),
         LoginsWaiting((WaitingLogin("l", "s", 8, 2, 14.5),)),
     ]
-    assert encode_batch(Batch("n", 2, 3, ("sol_usd",), published, ("n",))) == (
-        b'["n",2,3,["sol_usd"],[["u","live",5,"why"],["g","x","refused"],["n",["s"],"person","r"],'
+    assert encode_batch(Batch("n", 2, 3, {"sol_usd": 4}, published, ("n",))) == (
+        b'["n",2,3,{"sol_usd":4},[["u","live",5,"why"],["g","x","refused"],["n",["s"],"person","r"],'
         b'["w",[["l","s",8,2,14.5]]]],["n"]]'
     )

@@ -17,7 +17,7 @@ class Clock:
 
 def beat(node: str, *wanted: str, nodes: tuple[str, ...] = ()) -> Batch:
     """A batch without messages."""
-    return Batch(node, 1 if nodes else 0, 0, wanted, [], nodes)
+    return Batch(node, 1 if nodes else 0, 0, {ticker: rank for rank, ticker in enumerate(wanted)}, [], nodes)
 
 
 async def demand(membership: Membership) -> frozenset[str]:
@@ -30,7 +30,7 @@ async def test_a_silent_node_is_absent_and_wants_nothing() -> None:
     """The others stay, and so does what this node wants."""
     clock = Clock()
     membership = Membership("a", monotonic=clock)
-    membership.follow(frozenset({"ada_usd"}), frozenset())
+    membership.want({"ada_usd": 0})
     membership.observe(beat("c", "sol_usd"))
     clock.now += ABSENT_SECONDS / 2
     membership.observe(beat("b", "xrp_usd"))

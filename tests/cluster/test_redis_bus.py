@@ -297,22 +297,22 @@ async def test_the_leader_knows_what_streams_of_all_nodes_want(tmp_path: Path) -
         demand = aiter(leader.bus.demand())
         with anyio.fail_after(60):
             assert await anext(demand) == frozenset()
-            other.bus.follow(frozenset({"sol_usd"}), frozenset())
+            other.bus.want({"sol_usd": 0})
             assert await anext(demand) == {"sol_usd"}
-            other.bus.follow(frozenset(), frozenset({"sol_usd"}))
+            other.bus.want({})
             assert await anext(demand) == frozenset()
 
 
 async def test_d4_what_streams_want_is_in_redis_while_a_leader_lives(tmp_path: Path) -> None:
     """A program that is no node reads it; it expires after the last leader."""
     async with nodes(tmp_path) as (server, (leader, follower)):
-        follower.bus.follow(frozenset({"sol_usd"}), frozenset())
-        leader.bus.follow(frozenset({"ada_usd"}), frozenset())
+        follower.bus.want({"sol_usd": 0})
+        leader.bus.want({"ada_usd": 0})
         with anyio.fail_after(60):
             while await read_wanted(server.url) != ["ada_usd", "sol_usd"]:
                 await anyio.sleep(0.05)
         assert 0 < await leader.redis.ttl(WANTED) <= EXPIRE_SECONDS
-        follower.bus.follow(frozenset(), frozenset({"sol_usd"}))
+        follower.bus.want({})
         with anyio.fail_after(60):
             while await read_wanted(server.url) != ["ada_usd"]:
                 await anyio.sleep(0.05)

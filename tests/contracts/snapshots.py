@@ -177,7 +177,7 @@ def schema() -> str:
 
 def stream() -> str:
     """The bytes that each of several readers of `/sse/` gets, under a fixed clock and fixed draws."""
-    harness = Harness()
+    harness = Harness(max_tickers=3)
     lines: list[str] = []
     readers: dict[str, Reader] = {}
 
@@ -212,6 +212,8 @@ def stream() -> str:
     )
     harness.turn()
     step("an instrument")
+    readers["asking for too much, timer=60"], _ = harness.join(60, "btc_usd", "FULL-1", unknown=("BTC-26JUN20",))
+    step("an unknown name, and a ticker for which there is no room")
     harness.advance(20)
     step("silence")
     harness.bus.publish(Upstream(UpstreamState.STALE, 1_763_669_036_000, "no ticks"))

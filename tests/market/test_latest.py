@@ -71,7 +71,7 @@ def test_one_silent_ticker_makes_upstream_stale_until_its_next_tick(latest: Late
     shown = latest.upstream()
     assert shown.state is UpstreamState.STALE
     assert "eth_usd" in shown.reason
-    assert latest.ages()["eth_usd"] == 6000
+    assert latest.ages(["eth_usd"])["eth_usd"] == 6000
     latest.on_message(tick("eth_usd"))
     assert latest.upstream().state is UpstreamState.LIVE
 
@@ -121,4 +121,4 @@ def test_d4_what_only_streams_want_changes_no_state(clock: Clock) -> None:
     arrive(latest, clock, "sol_usdc")
     clock.now += 60
     assert latest.upstream().state is UpstreamState.LIVE
-    assert latest.ages() == {"sol_usdc": 60_000}
+    assert latest.ages(["sol_usdc", "eth_usd"]) == {"sol_usdc": 60_000}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from cryptomarket.addresses import address_groups
 from cryptomarket.cluster.single import SingleNode
 from cryptomarket.conformance.eventsource import EventSourceParser, MessageEvent
 from cryptomarket.market.demand import Demand
@@ -89,9 +90,11 @@ class Reader:
 class Harness:
     """A bus, latest values, a demand, a manager, and a clock that `advance` moves."""
 
-    def __init__(self, *channels: str, epoch: int = 7, max_tickers: int = 200, **options: Any) -> None:
+    def __init__(
+        self, *channels: str, epoch: int = 7, max_tickers: int = 200, per_address: int = 20, **options: Any
+    ) -> None:
         self.now = 1000.0
-        self.demand = Demand(EVERYTHING, max_tickers=max_tickers)
+        self.demand = Demand(EVERYTHING, max_tickers=max_tickers, max_tickers_per_address=per_address)
         self.latest = LatestValues(EVERYTHING, monotonic=self.clock, wall=self.wall)
         self.demand.subscribe(self.latest.follow)
         self.manager = ServerSSEManager(
@@ -144,8 +147,10 @@ class Harness:
         reader: Reader | None = None,
         session: str | None = None,
         address: str | None = None,
+        unknown: tuple[str, ...] = (),
     ) -> tuple[Reader, Stream]:
         """Join a reader; returns it and its stream."""
         reader = reader or Reader()
-        subscription = Subscription(round(timer * 10), frozenset(tickers) or EVERYTHING, session, address)
+        groups = address_groups(address) if address else ()
+        subscription = Subscription(round(timer * 10), frozenset(tickers) or EVERYTHING, session, groups, unknown)
         return reader, self.manager.join(reader, subscription, last_event_id)

@@ -114,7 +114,7 @@ async def test_joins_and_leaves_leave_nothing(harness: Harness) -> None:
     def churn(count: int) -> None:
         for i in range(count):
             subscription = Subscription(
-                i % 700, EVERYTHING if i % 5 else frozenset({"btc_usd"}), f"s{i % 97}", f"a{i % 89}"
+                i % 700, EVERYTHING if i % 5 else frozenset({"btc_usd"}), f"s{i % 97}", (f"a{i % 89}",)
             )
             there.append(harness.manager.join(Tally(total), subscription))
             if i % 64 == 0:

@@ -7,8 +7,22 @@ import pytest
 from starlette.requests import Request
 
 from cryptomarket.market.demand import Demand
+from cryptomarket.stream.parameters import _cached, parse_parameters
 
 from .server import Serving
+
+
+class Report:
+    """Keeps the reason, the status and the details of each refusal."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, int | None, Mapping[str, object]]] = []
+
+    def __call__(
+        self, reason: str, *, address: str | None, route: str, status: int | None = None, **details: object
+    ) -> None:
+        assert (address, route) == ("127.0.0.1", "/sse/")
+        self.seen.append((reason, status, details))
 
 
 async def test_a_stream_carries_prices_and_the_state(serving: Serving) -> None:
@@ -123,14 +137,88 @@ async def test_channels_choose_tickers(serving: Serving) -> None:
     assert demand.tickers == {"BTC-PERPETUAL"}
 
 
-async def test_more_tickers_than_followed_at_once_are_a_problem(serving: Serving) -> None:
-    """The limit of all streams together is reported by a problem document."""
+async def test_a_full_pool_is_a_gap_on_the_stream(serving: Serving) -> None:
+    """The status is 200, the rest of the stream flows, and the refusal is reported."""
     demand = Demand(("btc_usd", "eth_usd"), max_tickers=3)
-    async with serving(manager={"demand": demand}, known=lambda _: True) as site:
+    report = Report()
+    async with serving(manager={"demand": demand, "refused": report}, known=lambda _: True) as site:
         await site.get("/sse/?channels=A")
-        answer = await site.get("/sse/?channels=B")
+        stream = await site.get("/sse/?timer=0&channels=B,btc_usd,A")
+        await stream.until(2)
+        site.publish(1)
+        site.publish(2, ticker="A")
+        await stream.until(4)
+    assert stream.status == 200
+    assert stream.events[0].json == {"kind": "gap", "from": None, "reason": "full", "ticker": "B"}
+    assert stream.prices() == [1, 2]
+    assert report.seen == [("max_tickers", 200, {"tickers": ["B"]})]
+
+
+async def test_unknown_names_beside_known_ones_are_gaps(serving: Serving) -> None:
+    """An instrument that ended does not end the stream of a page that asks for it; the known ones flow."""
+    report = Report()
+    async with serving(refused=report) as site:
+        site.publish(1)
+        stream = await site.get("/sse/?timer=0&channels=BTC-26JUN20,btc_usd,%22%0d%0adata:%e2%80%a8x,connection")
+        await stream.until(4)
+        site.publish(2)
+        await stream.until(5)
+    assert stream.status == 200
+    refused = [event.json for event in stream.events if event.event == "connection" and event.json["kind"] == "gap"]
+    names = ['"\r\ndata:\u2028x', "BTC-26JUN20"]
+    assert refused == [{"kind": "gap", "from": None, "reason": "refused", "ticker": name} for name in names]
+    assert stream.prices() == [1, 2]
+    assert report.seen == [("unknown_ticker", 200, {"tickers": names})]
+
+
+@pytest.mark.parametrize("channels", ["nonsense", "nonsense,connection", "nonsense,more"])
+async def test_only_unknown_names_are_a_problem(serving: Serving, channels: str) -> None:
+    """`connection` is no ticker: every stream has it, named or not."""
+    report = Report()
+    async with serving(refused=report) as site:
+        answer = await site.get(f"/sse/?channels={channels}")
         assert answer.status == 422
-        assert len(site.manager) == 1
+        assert b"did you mean BTC-PERPETUAL" in await answer.to_end()
+    assert [(reason, status) for reason, status, _ in report.seen] == [("unknown_ticker", 422)]
+
+
+async def test_a_name_longer_than_any_ticker_is_a_problem(serving: Serving) -> None:
+    """It is not repeated, even beside a known one."""
+    async with serving() as site:
+        answer = await site.get(f"/sse/?channels=btc_usd,{'x' * 65}")
+        assert answer.status == 422
+        assert b"64 characters" in await answer.to_end()
+        assert (await site.get(f"/sse/?channels=btc_usd,{'x' * 64}")).status == 200
+
+
+def test_long_queries_are_not_kept() -> None:
+    """Who varies a query cannot fill the cache of parsed queries with megabytes."""
+    _cached.cache_clear()
+    for i in range(100):
+        parse_parameters(f"channels=btc_usd{'%20' * 400}&lastEventId={i}".encode())
+        parse_parameters(f"channels=btc_usd&lastEventId={i}".encode())
+    assert _cached.cache_info().currsize == 100
+
+
+async def test_resumes_of_one_address_have_a_rate(serving: Serving) -> None:
+    """Each may make the gateway send thousands of events: beyond the rate the reader is told to return later."""
+    now = [100.0]
+    report = Report()
+    options = {"max_streams_per_address": 2, "monotonic": lambda: now[0], "refused": report}
+    async with serving(**options) as site:
+        site.publish(*range(1, 2001))
+        first = await site.get("/sse/?timer=0&channels=btc_usd", Last_Event_ID="7-1")
+        await first.until(2000)  # which counts as nine joins, of four at once
+        await first.socket.aclose()
+        await site.streams(0)
+        second = await site.get("/sse/?timer=0&channels=btc_usd")
+        await second.to_end()
+        assert (second.status, second.events, (second.parser.retry or 0) >= 15_000) == (200, [], True)
+        assert [reason for reason, _, _ in report.seen] == ["max_joins_per_address"]
+        now[0] += 60
+        again = await site.get("/sse/?timer=0&channels=btc_usd", Last_Event_ID="7-1999")
+        await again.until(2)
+        assert again.prices() == [2000]
 
 
 async def test_last_event_id_resumes_an_immediate_stream(serving: Serving) -> None:

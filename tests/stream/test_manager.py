@@ -6,7 +6,6 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from cryptomarket.errors import InvalidParameter
 from cryptomarket.market.demand import GRACE_SECONDS
 from cryptomarket.model import Gap, Upstream, UpstreamState
 from cryptomarket.stream.manager import ServerSSEManager
@@ -329,16 +328,6 @@ def test_a_released_ticker_is_forgotten(harness: Harness) -> None:
     harness.manager.leave(stream)
     harness.advance(GRACE_SECONDS + 1, 0.25)
     assert harness.join(5, "BTC-PERPETUAL")[0].prices() == []
-
-
-def test_more_tickers_than_allowed_are_refused() -> None:
-    """The error names the parameter, and no stream is left behind."""
-    harness = Harness(max_tickers=3)
-    harness.join(5, "A")
-    with pytest.raises(InvalidParameter, match="channels"):
-        harness.join(5, "B")
-    harness.join(5, "A", "btc_usd")
-    assert len(harness.manager) == 2
 
 
 # Leaving and ending

@@ -4,19 +4,19 @@ Pub/Sub loses what it cannot deliver. So batches are numbered, and a node that m
 """
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 import anyio
 import structlog
 from anyio.abc import TaskStatus
 from redis.asyncio import Redis
 
-from ...model import Message, Receiver
+from ...model import Gap, GapReason, Message, Receiver
 from ..cluster import ClusterStatistics
 from .catch_up import CatchUp
 from .delivery import LocalDelivery
 from .listener import Listener
-from .membership import Membership
+from .membership import MAX_WANTED, Membership
 from .publisher import Publisher
 from .sequencer import Sequencer
 from .staleness import StalenessWatch
@@ -37,7 +37,7 @@ class RedisBus:
     """The bus of the node named ``node``; it leads between `lead` and `stop_leading`.
 
     ``may_lead`` returns, before each message, whether a leader may still publish; ``observe_epoch`` is called with the
-    epochs that other nodes publish with.
+    epochs that other nodes publish with. While this node leads, ``max_wanted`` tickers of all nodes are followed.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class RedisBus:
         *,
         observe_epoch: Callable[[int], None] = _ignore,
         may_lead: Callable[[], bool] = lambda: True,
+        max_wanted: int = MAX_WANTED,
         catch_up_seconds: float = CATCH_UP_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -54,7 +55,7 @@ class RedisBus:
         self.node = node
         self._catch_up_seconds = catch_up_seconds
         self._sequencer, self._delivery = Sequencer(), LocalDelivery()
-        self._membership = Membership(node, monotonic=monotonic)
+        self._membership = Membership(node, max_wanted=max_wanted, refused=self._refuse, monotonic=monotonic)
         self._catch_up = CatchUp(redis)
         self._publisher = Publisher(
             redis,
@@ -104,9 +105,15 @@ class RedisBus:
         """See Cluster."""
         self._delivery.subscribe(receiver)
 
-    def follow(self, added: frozenset[str], released: frozenset[str]) -> None:
+    def want(self, ranks: Mapping[str, int]) -> None:
         """See Cluster."""
-        self._membership.follow(added, released)
+        self._membership.want(ranks)
+
+    def _refuse(self, tickers: Iterable[str]) -> None:
+        """Tell every node that the leader has no room for the tickers."""
+        if self.leads():
+            for ticker in tickers:
+                self.publish(Gap(ticker, GapReason.FULL))
 
     def demand(self) -> AsyncIterator[frozenset[str]]:
         """See Cluster."""

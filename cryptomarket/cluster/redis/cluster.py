@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from ..cluster import RunAsLeader
 from ..election import Election, Lease
 from .bus import RedisBus
+from .membership import MAX_WANTED
 from .rpc import RedisRpc
 
 __all__ = ["RedisCluster"]
@@ -19,7 +20,10 @@ FINISH_SECONDS, RESIGN_SECONDS = 2.0, 3.0
 
 
 class RedisCluster:
-    """The cluster as the node named ``node`` sees it; see Cluster. All nodes share the ``lease`` in the database."""
+    """The cluster as the node named ``node`` sees it; see Cluster. All nodes share the ``lease`` in the database.
+
+    The leader follows at most ``max_wanted`` tickers of all nodes beside the configured ones.
+    """
 
     def __init__(
         self,
@@ -27,6 +31,7 @@ class RedisCluster:
         node: str,
         lease: Lease,
         *,
+        max_wanted: int = MAX_WANTED,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -36,12 +41,13 @@ class RedisCluster:
             node,
             observe_epoch=election.observe_epoch,
             may_lead=election.may_lead,
+            max_wanted=max_wanted,
             monotonic=monotonic,
             wall=wall,
         )
         self._rpc = rpc = RedisRpc(redis, node, wall=wall)
         self.publish, self.subscribe = bus.publish, bus.subscribe
-        self.follow, self.demand = bus.follow, bus.demand
+        self.want, self.demand = bus.want, bus.demand
         self.leads, self.has_leader, self.members = bus.leads, bus.has_leader, bus.members
         self.statistics = bus.statistics
         self.request, self.serve = rpc.request, rpc.serve

@@ -3,7 +3,7 @@
 Prices are encoded as the text of their digits. Bytes that do not parse are refused as a whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -70,7 +70,7 @@ class _Batch(msgspec.Struct, array_like=True, frozen=True):
     node: str
     epoch: int
     number: int
-    wanted: tuple[str, ...]
+    wanted: dict[str, int]
     messages: list[_Encoded]
     nodes: tuple[str, ...] = ()
 
@@ -79,13 +79,14 @@ class Batch(msgspec.Struct, frozen=True):
     """Messages of one node in order; ``node`` is empty for those of a command.
 
     ``epoch`` is 0 for a node that does not lead. ``number`` counts a leader's batches, so that a lost one is noticed.
-    ``wanted``: the tickers that streams of the node want. ``nodes``: the names that a leader announces, or empty.
+    ``wanted``: the tickers that streams of the node want, with their ranks. ``nodes``: the names that a leader
+    announces, or empty.
     """
 
     node: str
     epoch: int
     number: int
-    wanted: tuple[str, ...]
+    wanted: Mapping[str, int]
     messages: Sequence[Message]
     nodes: tuple[str, ...] = ()
 
@@ -140,7 +141,7 @@ def _decoded(found: _Encoded) -> Message:
 def encode_batch(batch: Batch) -> bytes:
     """Returns the batch as bytes."""
     messages = [_encoded(message) for message in batch.messages]
-    return msgspec.json.encode(_Batch(batch.node, batch.epoch, batch.number, batch.wanted, messages, batch.nodes))
+    return msgspec.json.encode(_Batch(batch.node, batch.epoch, batch.number, dict(batch.wanted), messages, batch.nodes))
 
 
 def decode_batch(data: bytes) -> Batch:

@@ -137,7 +137,7 @@ class Publisher:
             self.dropped += len(messages)
             messages, latest = [*_notifications(messages)], {}
         nodes = self._membership.announcement() if epoch else ()
-        batch = encode_batch(Batch(self._node, epoch, number, tuple(sorted(self._membership.own)), messages, nodes))
+        batch = encode_batch(Batch(self._node, epoch, number, self._membership.own, messages, nodes))
         async with self._redis.pipeline(transaction=False) as pipe:
             stored = self._catch_up.store(pipe, latest, batch)
             if epoch and (wanted := self._membership.wanted_to_store()) is not None:
@@ -181,7 +181,7 @@ async def publish_notification(redis: Redis, message: SessionChanged) -> None:
     """Publish one message to all nodes from a program that is none of them. Raises CacheUnavailable."""
     try:
         with anyio.fail_after(COMMAND_SECONDS):
-            await redis.publish(own_channel(redis, CHANNEL), encode_batch(Batch("", 0, 0, (), [message])))
+            await redis.publish(own_channel(redis, CHANNEL), encode_batch(Batch("", 0, 0, {}, [message])))
     except (RedisError, OSError, TimeoutError) as exc:
         raise CacheUnavailable(f"Redis did not accept a message: {type(exc).__name__}") from None
 

@@ -35,15 +35,13 @@ def status_router(
 
         Operators also receive the checks and the counters of the node's parts since its start.
         """
-        found, upstream, ages = await health(), latest.upstream(), latest.ages()
-        configured = {ticker: age for ticker, age in ages.items() if ticker in latest.tickers}
-        answer = StatusResponse(
-            int(wall() * 1000), found.status, UpstreamStatus(upstream.state, upstream.since, configured)
-        )
+        found, upstream = await health(), latest.upstream()
+        ages = latest.ages(latest.tickers)
+        answer = StatusResponse(int(wall() * 1000), found.status, UpstreamStatus(upstream.state, upstream.since, ages))
         if operators.include(request):
             answer = replace(
                 answer,
-                upstream=replace(answer.upstream, reason=upstream.reason, ages=ages),
+                upstream=replace(answer.upstream, reason=upstream.reason, ages=latest.ages(latest.followed)),
                 checks=found.checks,
                 age_bounds=AGE_BOUNDS,
                 statistics=statistics(),
