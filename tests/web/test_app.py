@@ -200,3 +200,22 @@ async def test_of_the_front_end_only_assets_are_served(tmp_path: Path) -> None:
             assert (await site.get(f"/static/{name}")).status_code == 404, name
         assert (await site.get("/static/swagger/swagger-ui.css")).status_code == 200
         assert (await site.get("/static/swagger/__init__.py")).status_code == 404
+
+
+async def test_a_file_is_compressed_once(tmp_path: Path) -> None:
+    """The same file, smaller, with its ETag; a client without gzip gets it as it is."""
+    async with running_site(tmp_path) as site:
+        for path in ("/static/board.js", "/static/swagger/swagger-ui-bundle.js", "/static/messages/en.json"):
+            plain = await site.client.get(path, headers={"Accept-Encoding": "identity"})
+            small = await site.client.get(path, headers={"Accept-Encoding": "gzip, br"})
+            assert small.content == plain.content
+            assert (small.headers["content-encoding"], plain.headers.get("content-encoding")) == ("gzip", None)
+            assert int(small.headers["content-length"]) < int(plain.headers["content-length"]) / 2
+            for name in ("etag", "content-type", "cache-control", "vary"):
+                assert small.headers[name] == plain.headers[name], name
+            again = await site.client.get(path, headers={"If-None-Match": small.headers["etag"]})
+            assert (again.status_code, again.content) == (304, b"")
+            head = await site.client.head(path, headers={"Accept-Encoding": "gzip"})
+            assert (head.headers["content-encoding"], head.content) == ("gzip", b"")
+        picture = await site.client.get("/static/swagger/favicon-32x32.png", headers={"Accept-Encoding": "gzip"})
+        assert "content-encoding" not in picture.headers

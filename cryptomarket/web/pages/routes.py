@@ -4,32 +4,25 @@ Without JavaScript a page shows everything but live updates. Templates escape ev
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from starlette.exceptions import HTTPException
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
 from ...cookies import cookie_value
 from ...market.latest import LatestValues
+from .assets import Assets
 from .i18n import LANGUAGE_COOKIE, load_messages, preferred_language
 
 __all__ = ["page_routes"]
 
 HERE = Path(__file__).parent
 FRONTEND = HERE.parent / "frontend"
-
-#: Pages and scripts are released together, so browsers revalidate each time; unchanged files are answered with 304.
-REVALIDATE = "no-cache"
 
 YEAR_SECONDS = 365 * 86_400
 
@@ -39,22 +32,6 @@ NAVIGATION = (("/", "nav.board"), ("/history", "nav.history"), ("/status", "nav.
 THEMES = ("light", "dark")
 
 _PAGE_HEADERS = {"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie"}
-
-
-#: What a page or another site loads: scripts with their types, styles, pictures, messages, licences. The folders hold
-#: other files as well, such as those of the build.
-SERVED = re.compile(r"(?:(?:vendor/)?[\w-]+\.(?:js|css|svg|png|LICENSE)|cryptomarket\.d\.ts|messages/[a-z]{2}\.json)\Z")
-
-
-class _RevalidatedFiles(StaticFiles):
-    """Static files that a browser revalidates before it uses a cached copy; any other file of the folder is 404."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        if not SERVED.match(path):
-            raise HTTPException(404)
-        response = await super().get_response(path, scope)
-        response.headers.setdefault("Cache-Control", REVALIDATE)
-        return response
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +121,6 @@ def page_routes(
         Route("/status", status),
         Route("/docs", docs),
         Route(FAVICON, favicon),
-        Mount("/static/swagger", GZipMiddleware(_RevalidatedFiles(packages=[("fastapi_swagger", "resources")]))),
-        Mount("/static", GZipMiddleware(_RevalidatedFiles(directory=FRONTEND))),
+        Mount("/static/swagger", Assets(packages=[("fastapi_swagger", "resources")])),
+        Mount("/static", Assets(directory=FRONTEND)),
     ]
