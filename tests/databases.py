@@ -15,8 +15,9 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self, TypedDict, Unpack
 
 import psutil
@@ -38,15 +39,24 @@ __all__ = ["Postgres", "StoredHistory", "database_url", "postgres", "postgres_ur
 class Postgres:
     """One PostgreSQL server in a temporary folder; it can be stopped, killed and started again with its data.
 
-    Without ``fsync`` its data survives a kill of its processes, but not a loss of power.
+    Without ``fsync`` its data survives a kill of its processes, but not a loss of power. ``programs`` is the folder of
+    another PostgreSQL than the package's, and ``options`` are added to those of the server.
     """
 
-    def __init__(self, folder: Path, *, fsync: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        fsync: bool = False,
+        programs: Path | None = None,
+        options: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.folder = folder
+        self._options = options
         self._fsync = "on" if fsync else "off"
         self.data = folder / "data"
         self._user = _unprivileged_user()
-        self._programs = _reachable_programs(self._user, folder)
+        self._programs = programs or _reachable_programs(self._user, folder)
         self._server: subprocess.Popen[bytes] | None = None
         if self._user is not None:
             os.chown(folder, self._user.pw_uid, self._user.pw_gid)
@@ -84,6 +94,7 @@ class Postgres:
         options |= {"max_connections": "60", "shared_buffers": "64MB"}
         # Each new database is 7 MB of log, and a killed server must not replay those of a whole session.
         options |= {"max_wal_size": "96MB"} if self._fsync == "off" else {}
+        options |= self._options
         with (self.folder / "log").open("ab") as log:
             self._server = subprocess.Popen(  # type: ignore[call-overload]
                 [
@@ -101,7 +112,8 @@ class Postgres:
         ready = self._programs / "pg_isready"
         deadline = time.monotonic() + 120  # after a kill it recovers first, on a machine that may be busy
         while time.monotonic() < deadline:
-            done = subprocess.run([ready, "-q", "-t", "1", "-h", str(self.folder)], cwd=self.folder, timeout=10)
+            command = [ready, "-q", "-t", "1", "-h", str(self.folder), "-p", self._options.get("port", "5432")]
+            done = subprocess.run(command, cwd=self.folder, timeout=10)
             if done.returncode == 0:
                 return
             if self._server.poll() is not None:
@@ -170,13 +182,15 @@ def _reachable_programs(user: pwd.struct_passwd | None, folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def running_postgres(*, fsync: bool = False) -> Iterator[Postgres]:
+def running_postgres(
+    *, fsync: bool = False, programs: Path | None = None, options: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Postgres]:
     """Run a PostgreSQL in a temporary folder, which is removed at the end."""
     # Not pytest's folder: a socket's path has at most 107 bytes, and another user must be able to reach it.
     folder = Path(tempfile.mkdtemp(prefix="cm-pg-", dir="/tmp" if Path("/tmp").is_dir() else None))
     server = None
     try:
-        server = Postgres(folder, fsync=fsync)
+        server = Postgres(folder, fsync=fsync, programs=programs, options=options)
         server.start()
         yield server
     finally:

@@ -4,12 +4,13 @@ No other module asks which of the two it is.
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
 from ..cluster.cluster import Cluster
 from ..cluster.redis.client import redis_client
 from ..cluster.redis.cluster import RedisCluster
+from ..cluster.redis.tls import check_tls
 from ..cluster.single import SingleNode
 from ..database.lease import DatabaseLease
 from ..database.process_lock import only_process
@@ -83,9 +84,11 @@ class RedisBackend:
         if group:
             self.metrics = WorkerMetrics(redis, group, node, self.cluster.members)
 
-    def running(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Nothing: the lease decides which node leads."""
-        return contextlib.nullcontext()
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Nothing is held: the lease decides which node leads. Raises StartError when TLS to Redis cannot be used."""
+        await check_tls(self._redis)
+        yield
 
     def statistics(self) -> Mapping[str, object]:
         """This node among the others."""

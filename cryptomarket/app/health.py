@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from sqlalchemy import Connection, inspect, text
 
 from ..cluster.redis.client import COMMAND_SECONDS, redis_client, with_fresh_connection
+from ..cluster.redis.tls import check_tls
 from ..database.engine import Database, translate_errors
 from ..database.schema import prices
 from ..deribit.auth import Credentials
@@ -215,6 +216,7 @@ class Doctor:
         if self.redis_url is None:
             return "not configured: one process"
         async with redis_client(self.redis_url, command_seconds=self.deadline_seconds) as redis:
+            await check_tls(redis)
             check = await redis_check(redis, seconds=self.deadline_seconds)
         if not check.ok:
             raise CryptomarketError(check.detail)

@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 from ..errors import DatabaseUnavailable, StartError
 from .address import check_place, display_url, parse_url
 from .migrate import upgrade
+from .tls import tls_arguments, tls_problem
 
 __all__ = [
     "CONNECT_SECONDS",
@@ -100,12 +101,14 @@ def translate_errors(place: str) -> Iterator[None]:
             raise DatabaseUnavailable(f"the database {place} does not answer: {_reason(exc)}") from exc
         raise
     except (OSError, TimeoutError, PoolTimeout) as exc:
-        raise DatabaseUnavailable(f"the database {place} does not answer: {_reason(exc)}") from exc
+        raise DatabaseUnavailable(f"the database {place} does not answer: {tls_problem(exc) or _reason(exc)}") from exc
 
 
 def _is_permanent(error: DatabaseUnavailable) -> bool:
-    """Whether waiting cannot help: the file is not a database, or the password or the database's name is wrong."""
+    """Whether waiting cannot help: no database in the file, a wrong password or name, a certificate that is refused."""
     cause = error.__cause__
+    if cause is not None and tls_problem(cause):
+        return True
     origin = getattr(cause, "orig", cause)
     name = str(getattr(origin, "sqlite_errorname", "")).removeprefix("SQLITE_")
     return name.startswith(("NOTADB", "CORRUPT", "CANTOPEN", "READONLY")) or str(
@@ -123,7 +126,7 @@ class Database:
     """
 
     def __init__(self, address: str, *, lock_seconds: float = LOCK_SECONDS, pooled: bool = True) -> None:
-        self.url = parse_url(address)
+        self.url, self._tls = tls_arguments(parse_url(address))
         self.place = display_url(self.url)
         self.dialect = self.url.get_backend_name()
         self._pooled = pooled
@@ -150,6 +153,7 @@ class Database:
                 "timeout": CONNECT_SECONDS,
                 "command_timeout": statement_seconds,
                 "server_settings": {"application_name": "cryptomarket"},
+                **self._tls,
             }
         if self._pooled:
             options |= {"pool_size": size, "max_overflow": 0, "pool_timeout": POOL_SECONDS}

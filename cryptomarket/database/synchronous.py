@@ -16,6 +16,7 @@ from ..errors import StartError
 from .address import check_place, display_url, parse_url
 from .engine import CONNECT_SECONDS, begin_immediately, prepare_writer, translate_errors
 from .schema import prices
+from .tls import tls_arguments
 
 __all__ = ["read_synchronously", "write_synchronously"]
 
@@ -63,7 +64,8 @@ def _run_on_sqlite(url: URL, function: Callable[[Connection], T], *, writes: boo
 
 
 async def _run_on_postgresql(url: URL, function: Callable[[Connection], T]) -> T:
-    engine = create_async_engine(url, connect_args={"timeout": CONNECT_SECONDS})
+    url, tls = tls_arguments(url)
+    engine = create_async_engine(url, connect_args={"timeout": CONNECT_SECONDS, **tls})
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_check_tables)
