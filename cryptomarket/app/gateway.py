@@ -38,7 +38,7 @@ from .backend import new_backend
 from .leader import Leader, Leadership
 from .metrics import LoopLag
 from .persons import Persons
-from .server import Server, bound_socket, streams_allowed, uvicorn_config
+from .server import Server, bound_socket, connection_limits, http_protocol, streams_allowed, uvicorn_config
 from .status import NodeStatus
 from .tasks import BackgroundTask, TaskRunner
 from .workers import until_orphaned
@@ -245,7 +245,9 @@ async def serve(
     """
     with bound_socket(settings.host, settings.port, shared=bool(group)) as listener:
         gateway = Gateway(settings, group)
-        server = Server(uvicorn_config(gateway.app, settings.trusted_proxies), gateway.drain)
+        limits = connection_limits(gateway.manager.__len__, settings.max_streams_per_address, settings.trusted_proxies)
+        http = http_protocol(limits, gateway.refusals.refused)
+        server = Server(uvicorn_config(gateway.app, settings.trusted_proxies, http), gateway.drain)
         watching: list[BackgroundTask] = [partial(until_orphaned, server.stop)] if group else []
         async with gateway.running([*tasks(gateway), *watching], server.stop):
             host, port = listener.getsockname()[:2]

@@ -5,8 +5,10 @@ first. uvicorn also raises the signal again after `serve()`, so that no clean-up
 """
 
 import contextlib
+import functools
 import gc
 import importlib
+import ipaddress
 import resource
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -18,8 +20,10 @@ import structlog
 import uvicorn
 
 from ..errors import StartError
+from ..refusals import Refused, ignore_refusal
+from .connection_limits import ConnectionLimits
 
-__all__ = ["Server", "bound_socket", "http_protocol", "streams_allowed", "uvicorn_config"]
+__all__ = ["Server", "bound_socket", "connection_limits", "http_protocol", "streams_allowed", "uvicorn_config"]
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +31,8 @@ log = structlog.get_logger(__name__)
 GRACE_SECONDS = 5
 #: The kernel closes a connection whose client acknowledges nothing for so long. A blocked stream is closed just before.
 UNACKNOWLEDGED_MS = 75_000
+#: Connections of one address that are no streams; a household of several browsers has some dozens.
+LEAST_PER_ADDRESS = 100
 
 
 def bound_socket(host: str, port: int, *, shared: bool = False) -> socket.socket:
@@ -54,20 +60,60 @@ def bound_socket(host: str, port: int, *, shared: bool = False) -> socket.socket
 
 def streams_allowed() -> int:
     """How many streams the file limit of this process allows, less a reserve for other files."""
+    files = _file_limit()
+    return max(files - _reserve(files), 1)
+
+
+def connections_allowed() -> int:
+    """How many connections, streams included, leave files for the database, Redis and the exchange."""
+    files = _file_limit()
+    return max(files - _reserve(files) // 2, 1)
+
+
+def _file_limit() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = soft if soft != resource.RLIM_INFINITY else 1_000_000
-    return max(files - min(files // 10 + 50, 1_000), 1)
+    return soft if soft != resource.RLIM_INFINITY else 1_000_000
 
 
-def http_protocol() -> Any:
-    """The value for uvicorn's ``http``: HandoverProtocol, or "auto" where the installed uvicorn does not support it.
+def _reserve(files: int) -> int:
+    return min(files // 10 + 50, 1_000)
 
-    Without it streams work as on any ASGI server and use more memory; the log has a warning with the reason.
+
+def connection_limits(
+    streams: Callable[[], int], max_streams_per_address: int, trusted_proxies: Sequence[str]
+) -> ConnectionLimits[Any]:
+    """The limits of connections that are no streams, for a process that has so many ``streams``.
+
+    Who may open many streams opens as many connections at once when it reconnects.
+    """
+    networks = [ipaddress.ip_network(network) for network in trusted_proxies]
+
+    @functools.lru_cache(maxsize=4096)
+    def trusted(host: str) -> bool:
+        with contextlib.suppress(ValueError):
+            address = ipaddress.ip_address(host)
+            return any(address in network for network in networks)
+        return False
+
+    return ConnectionLimits(
+        most_with_streams=connections_allowed(),
+        most_per_address=max(LEAST_PER_ADDRESS, max_streams_per_address),
+        streams=streams,
+        exempt=trusted,
+    )
+
+
+def http_protocol(limits: ConnectionLimits[Any] | None = None, refused: Refused = ignore_refusal) -> Any:
+    """The value for uvicorn's ``http``: makes each HandoverProtocol with ``limits`` and ``refused``.
+
+    It is "auto" where the installed uvicorn does not support it. Streams work as on any ASGI server then and use more
+    memory, and no limit of connections applies; the log has a warning with the reason.
     """
     try:
         protocol = importlib.import_module(".uvicorn_protocol", __package__)
         if protocol.supported():
-            return protocol.HandoverProtocol
+            limits = ConnectionLimits() if limits is None else limits  # an empty one is false
+            return functools.partial(protocol.HandoverProtocol, limits=limits, refused=refused)
         reason = "uvicorn's internal names have changed"
     except (ImportError, AttributeError, TypeError) as exc:  # a library is missing, or a class has another shape
         reason = str(exc)
@@ -75,11 +121,14 @@ def http_protocol() -> Any:
     return "auto"
 
 
-def uvicorn_config(app: Any, trusted_proxies: Sequence[str]) -> uvicorn.Config:
-    """How uvicorn serves the application; only ``trusted_proxies`` may name a client's address in a header."""
+def uvicorn_config(app: Any, trusted_proxies: Sequence[str], http: Any = None) -> uvicorn.Config:
+    """How uvicorn serves the application; only ``trusted_proxies`` may name a client's address in a header.
+
+    ``http`` is what `http_protocol` returned, by default without limits of its own.
+    """
     return uvicorn.Config(
         app,
-        http=http_protocol(),
+        http=http or http_protocol(),
         ws="none",
         log_config=None,
         access_log=False,

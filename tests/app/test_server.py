@@ -46,7 +46,7 @@ def test_accepted_connections_have_a_timeout_for_unacknowledged_data() -> None:
 def test_connections_are_handed_over() -> None:
     """The installed uvicorn has everything that the handover uses, and nothing is logged."""
     with capture_logs() as logs:
-        assert http_protocol() is HandoverProtocol
+        assert http_protocol().func is HandoverProtocol
     assert logs == []
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import anyio
 import pytest
 
-from cryptomarket.app.uvicorn_protocol import BODY_BYTES, HEAD_BYTES, HandoverProtocol
+from cryptomarket.app.limited_protocol import BODY_BYTES, HEAD_BYTES
+from cryptomarket.app.uvicorn_protocol import HandoverProtocol
 
 from .server import Connection, Serving, eventually, served
 

@@ -1,0 +1,141 @@
+"""How many connections that are no streams one process holds, and which of them is closed for another. No I/O.
+
+A connection is counted from its acceptance until it ends or becomes a stream, which has limits of its own. Above a
+limit of the process the connection that is missed least is closed: an idle one, else the oldest whose request is
+incomplete, else the one whose client has not read its answer for the longest. A newcomer is refused only if its address
+has too many, or if all others are being answered.
+"""
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Generic, TypeVar
+
+from ..addresses import address_groups
+
+__all__ = ["ConnectionLimits", "Stage"]
+
+#: One that waits for a request takes some 5 KB; a crowd of browsers that returns at once is read within milliseconds.
+MOST_CONNECTIONS = 4_096
+#: What incomplete requests have sent, in all.
+MOST_INCOMPLETE_BYTES = 16 * 2**20
+#: An answer that its client does not read takes some 100 KB.
+MOST_UNREAD = 256
+#: The wider network of an IPv6 address may have so many times the connections of the narrower one.
+WIDE_FACTOR = 8
+NO_LIMIT = 1_000_000
+
+C = TypeVar("C")
+
+
+class Stage(Enum):
+    """What a connection does."""
+
+    INCOMPLETE = auto()  #: its request has not arrived completely, or not begun to since it was accepted
+    ANSWERING = auto()
+    UNREAD = auto()  #: it is being answered, and its client does not read
+    IDLE = auto()  #: all its requests are answered
+
+
+class ConnectionLimits(Generic[C]):
+    """The connections of one process that are no streams.
+
+    ``most_with_streams`` bounds them together with the ``streams``, by the file limit; ``exempt`` are the addresses of
+    trusted proxies, whose connections are those of many clients.
+    """
+
+    def __init__(
+        self,
+        *,
+        most: int = MOST_CONNECTIONS,
+        most_with_streams: int = NO_LIMIT,
+        most_per_address: int = NO_LIMIT,
+        most_incomplete_bytes: int = MOST_INCOMPLETE_BYTES,
+        most_unread: int = MOST_UNREAD,
+        streams: Callable[[], int] = lambda: 0,
+        exempt: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self._most, self._most_with_streams = most, most_with_streams
+        self._most_per_address = most_per_address
+        self._most_incomplete_bytes, self._most_unread = most_incomplete_bytes, most_unread
+        self._streams, self._exempt = streams, exempt
+        #: The groups each connection is counted by, and how many connections each group has.
+        self._groups: dict[C, tuple[str, ...]] = {}
+        self._counts: dict[str, int] = {}
+        #: Each in the order in which they came to this stage; an incomplete one with the bytes it has sent.
+        self._incomplete: dict[C, int] = {}
+        self._unread: dict[C, None] = {}
+        self._idle: dict[C, None] = {}
+        self._incomplete_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def __repr__(self) -> str:
+        stages = f"{len(self._incomplete)} incomplete, {len(self._unread)} unread, {len(self._idle)} idle"
+        return f"<ConnectionLimits {len(self)}: {stages}>"
+
+    def opened(self, connection: C, host: str) -> bool:
+        """Count a new connection, which is incomplete. Returns False, and does not, if its address has too many."""
+        groups = () if self._exempt(host) else address_groups(host)
+        most = self._most_per_address
+        for group in groups:
+            if self._counts.get(group, 0) >= most:
+                return False
+            most *= WIDE_FACTOR
+        for group in groups:
+            self._counts[group] = self._counts.get(group, 0) + 1
+        self._groups[connection] = groups
+        self._incomplete[connection] = 0
+        return True
+
+    def moved(self, connection: C, stage: Stage) -> None:
+        """Note that the connection does something else now."""
+        if connection not in self._groups:
+            return
+        self._leave_stage(connection)
+        if stage is Stage.INCOMPLETE:
+            self._incomplete[connection] = 0
+        elif stage is Stage.UNREAD:
+            self._unread[connection] = None
+        elif stage is Stage.IDLE:
+            self._idle[connection] = None
+
+    def received(self, connection: C, count: int) -> None:
+        """Count bytes of an incomplete request."""
+        if connection in self._incomplete:
+            self._incomplete[connection] += count
+            self._incomplete_bytes += count
+
+    def closed(self, connection: C) -> None:
+        """Forget a connection that ended or became a stream, if it is known."""
+        for group in self._groups.pop(connection, ()):
+            self._counts[group] -= 1
+            if not self._counts[group]:
+                del self._counts[group]
+        self._leave_stage(connection)
+
+    def excess(self) -> tuple[C, str | None] | None:
+        """The connection to close now with the reason for the log (None for an idle one), or None."""
+        if len(self._unread) > self._most_unread:
+            return next(iter(self._unread)), "unread_answer"
+        if self._incomplete_bytes > self._most_incomplete_bytes:
+            return next(iter(self._incomplete)), "incomplete_request"
+        if len(self) > self._most or len(self) + self._streams() > self._most_with_streams:
+            return self._least_missed()
+        return None
+
+    def _least_missed(self) -> tuple[C, str | None] | None:
+        if self._idle:
+            return next(iter(self._idle)), None
+        if len(self._incomplete) > 1:  # one of them is the newcomer
+            return next(iter(self._incomplete)), "incomplete_request"
+        if self._unread:
+            return next(iter(self._unread)), "unread_answer"
+        if self._incomplete:
+            return next(iter(self._incomplete)), "connections"
+        return None
+
+    def _leave_stage(self, connection: C) -> None:
+        self._incomplete_bytes -= self._incomplete.pop(connection, 0)
+        self._unread.pop(connection, None)
+        self._idle.pop(connection, None)
