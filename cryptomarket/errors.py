@@ -4,6 +4,7 @@
     ├── InternalError                 ours: a bug; logged with a traceback, never shown as another's failure
     │   ├── IllegalTransition         a step that the state of the connection does not allow (deribit)
     │   └── UnsafeCall                a call that would act for all persons on the shared connection (deribit)
+    ├── _StopParsing                  no error: a refused request is not parsed to its end (app)
     └── CryptomarketError             everything expected
         ├── RequestError              the caller's: a request cannot be answered
         │   ├── InvalidParameter      a parameter is missing or wrong

@@ -18,8 +18,8 @@ __all__ = ["ConnectionLimits", "Stage"]
 MOST_CONNECTIONS = 4_096
 #: What incomplete requests have sent, in all.
 MOST_INCOMPLETE_BYTES = 16 * 2**20
-#: An answer that its client does not read takes some 100 KB.
-MOST_UNREAD = 256
+#: An answer that its client does not read takes some 100 KB here, and the send buffer in the kernel.
+MOST_UNREAD = 128
 #: The wider network of an IPv6 address may have so many times the connections of the narrower one.
 WIDE_FACTOR = 8
 NO_LIMIT = 1_000_000

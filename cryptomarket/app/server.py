@@ -31,6 +31,9 @@ log = structlog.get_logger(__name__)
 GRACE_SECONDS = 5
 #: The kernel closes a connection whose client acknowledges nothing for so long. A blocked stream is closed just before.
 UNACKNOWLEDGED_MS = 75_000
+#: Of each accepted connection; the kernel doubles them for its own accounting. By its defaults one client that does not
+#: read an export holds 4 MB, and one that sends what nobody reads 6 MB.
+SEND_BUFFER_BYTES, RECEIVE_BUFFER_BYTES = 131_072, 32_768
 #: Connections of one address that are no streams; a household of several browsers has some dozens.
 LEAST_PER_ADDRESS = 100
 
@@ -45,7 +48,10 @@ def bound_socket(host: str, port: int, *, shared: bool = False) -> socket.socket
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if shared:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # inherited by each accepted connection
+    # Inherited by each accepted connection:
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
     try:
         listener.bind((host, port))

@@ -8,7 +8,13 @@ import pytest
 from structlog.testing import capture_logs
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from cryptomarket.app.server import UNACKNOWLEDGED_MS, bound_socket, http_protocol
+from cryptomarket.app.server import (
+    RECEIVE_BUFFER_BYTES,
+    SEND_BUFFER_BYTES,
+    UNACKNOWLEDGED_MS,
+    bound_socket,
+    http_protocol,
+)
 from cryptomarket.app.uvicorn_protocol import HandoverProtocol
 from cryptomarket.errors import StartError
 
@@ -41,6 +47,16 @@ def test_accepted_connections_have_a_timeout_for_unacknowledged_data() -> None:
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == UNACKNOWLEDGED_MS
+
+
+def test_accepted_connections_have_small_buffers() -> None:
+    """An accepted connection inherits buffers that bound what a client can hold in the kernel."""
+    with bound_socket("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        listener.setblocking(True)
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * SEND_BUFFER_BYTES
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= 2 * RECEIVE_BUFFER_BYTES
 
 
 def test_connections_are_handed_over() -> None:
