@@ -25,6 +25,7 @@ from cryptomarket.model import Message, Source, Tick
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from tests.databases import Postgres, StoredHistory
 
+from .cluster.messages import KEYS
 from .composition import composition, environment
 from .persons.caches import redis_cache
 from .processes import Program, eventually, running_command
@@ -186,7 +187,7 @@ async def test_the_account_of_the_gateway_may_do_its_work(tmp_path: Path) -> Non
             await cache.delete("deribit:limit:1")
         assert await answered(url) == b"done: request"
         async with redis_client(url) as redis, anyio.create_task_group() as tasks:
-            leader, follower = RedisBus(redis, "n1"), RedisBus(redis, "n2")
+            leader, follower = RedisBus(redis, "n1", KEYS), RedisBus(redis, "n2", KEYS)
             received: list[Message] = []
             follower.subscribe(received.append)
             leader.lead(1)
@@ -207,7 +208,7 @@ async def answered(url: str) -> bytes:
         return b"done: " + body
 
     async with redis_client(url) as redis, anyio.create_task_group() as tasks:
-        requester, leader = RedisRpc(redis, "n1"), RedisRpc(redis, "n2")
+        requester, leader = RedisRpc(redis, "n1", KEYS), RedisRpc(redis, "n2", KEYS)
         for rpc in (requester, leader):
             await tasks.start(rpc.run)
         await tasks.start(leader.serve, handle)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
 from ..cluster.cluster import Cluster
+from ..cluster.node_keys import NodeKeys
 from ..cluster.redis.client import redis_client
 from ..cluster.redis.cluster import RedisCluster
 from ..cluster.redis.tls import check_tls
@@ -19,7 +20,7 @@ from ..persons.cache.memory import MemoryCache
 from ..persons.cache.redis import RedisCache
 from ..settings import Settings
 from ..web.health import Check
-from .health import redis_check
+from .health import keys_check, redis_check
 from .worker_metrics import OwnMetrics, SharedMetrics, WorkerMetrics
 
 __all__ = ["Backend", "new_backend"]
@@ -76,13 +77,13 @@ class MemoryBackend:
 class RedisBackend:
     """Many nodes on one Redis, over one connection pool. ``group`` names the workers behind one port, if any."""
 
-    def __init__(self, url: str, node: str, lease: DatabaseLease, group: str, max_wanted: int) -> None:
+    def __init__(self, url: str, node: str, lease: DatabaseLease, keys: NodeKeys, group: str, max_wanted: int) -> None:
         self._redis = redis = redis_client(url)
-        self.cluster: Cluster = RedisCluster(redis, node, lease, max_wanted=max_wanted)
+        self.cluster: Cluster = RedisCluster(redis, node, lease, keys, max_wanted=max_wanted)
         self.cache: Cache = RedisCache(redis)
         self.metrics: SharedMetrics = OwnMetrics()
         if group:
-            self.metrics = WorkerMetrics(redis, group, node, self.cluster.members)
+            self.metrics = WorkerMetrics(redis, group, node, keys, self.cluster.members)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -95,17 +96,17 @@ class RedisBackend:
         return {"cluster": self.cluster.statistics()}
 
     async def checks(self) -> Mapping[str, Check]:
-        """Whether Redis works."""
-        return {"redis": await redis_check(self._redis)}
+        """Whether Redis works, and whether the nodes have the same keys."""
+        return {"redis": await redis_check(self._redis), "keys": keys_check(self.cluster.statistics())}
 
     async def close(self) -> None:
         """Close the connection pool."""
         await self._redis.aclose()
 
 
-def new_backend(settings: Settings, lease: DatabaseLease, place: str, group: str) -> Backend:
+def new_backend(settings: Settings, lease: DatabaseLease, place: str, keys: NodeKeys, group: str) -> Backend:
     """The backend of the settings, on the database ``place``; nothing is connected yet."""
     if settings.redis_url:
         max_wanted = max(0, settings.max_tickers - len(settings.tickers))
-        return RedisBackend(settings.redis_url.get_secret_value(), settings.node, lease, group, max_wanted)
+        return RedisBackend(settings.redis_url.get_secret_value(), settings.node, lease, keys, group, max_wanted)
     return MemoryBackend(lease, place, settings.drain_seconds)

@@ -58,7 +58,9 @@ class Gateway:
         self.settings = settings
         self.database = Database(settings.database_url.get_secret_value())
         self.history = HistoryWriter(self.database, settings.snapshot_interval)
-        self._backend = backend = new_backend(settings, DatabaseLease(self.database), self.database.place, group)
+        self.vault = Vault(_keys(settings))
+        lease, keys = DatabaseLease(self.database), self.vault.keyring
+        self._backend = backend = new_backend(settings, lease, self.database.place, keys, group)
         self._cluster = cluster = backend.cluster
         rate_limiter = RateLimiter()  # the exchange counts the calls of both clients together
         self._http_client = HttpClient(
@@ -88,7 +90,6 @@ class Gateway:
             refused=self.refusals.refused,
             drain_seconds=None,  # `drain` has more to do
         )
-        self.vault = Vault(_keys(settings))
         last_seen = LastSeen(
             SeenRepository(self.database), lasting=backend.cache.lasting, keep_days=settings.keep_persons_days
         )

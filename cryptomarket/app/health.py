@@ -18,6 +18,7 @@ from redis import RedisError, ResponseError
 from redis.asyncio import Redis
 from sqlalchemy import Connection, inspect, text
 
+from ..cluster.cluster import ClusterStatistics
 from ..cluster.redis.client import COMMAND_SECONDS, redis_client, with_fresh_connection
 from ..cluster.redis.tls import check_tls
 from ..database.engine import Database, translate_errors
@@ -33,7 +34,7 @@ from ..model import Message, Upstream, UpstreamState
 from ..web.health import Check
 from .server import bound_socket
 
-__all__ = ["Doctor", "database_check", "login_check", "redis_check", "tickers_check", "upstream_check"]
+__all__ = ["Doctor", "database_check", "keys_check", "login_check", "redis_check", "tickers_check", "upstream_check"]
 
 #: The deadline of the database behind /readyz, which orchestrators ask for every few seconds.
 DATABASE_SECONDS = 2.0
@@ -102,6 +103,12 @@ async def redis_check(redis: Redis, *, seconds: float = COMMAND_SECONDS) -> Chec
     except (RedisError, OSError, TimeoutError) as exc:
         return Check(False, type(exc).__name__, needed=False)
     return Check(True, "answers")
+
+
+def keys_check(found: ClusterStatistics) -> Check:
+    """Whether the nodes sign with the same keys; where they do not, each goes on alone."""
+    detail = "messages of other nodes do not verify: give every node the same CRYPTOMARKET_SECRET_KEY or key file"
+    return Check(False, detail, needed=False) if found.keys_differ else Check(True, "no other key was seen")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -201,6 +201,12 @@ def of_cluster(found: ClusterStatistics) -> list[Metric]:
             "1 while Redis takes the messages of this node, or is not used",
             float(found.connected),
         ),
+        counter(
+            "cluster_messages_refused",
+            "Messages and stored values of other nodes that this node did not accept",
+            {reason: float(count) for reason, count in found.refused_by_reason.items()},
+            "reason",
+        ),
     ]
 
 

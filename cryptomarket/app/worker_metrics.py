@@ -1,14 +1,16 @@
 """The metrics of all workers behind one port, so that any of them can serve the metrics of all."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 from anyio.abc import TaskStatus
 from redis import RedisError
 from redis.asyncio import Redis
 
-from ..cluster.redis.client import COMMAND_SECONDS
+from ..cluster.node_keys import NodeKeys
+from ..cluster.redis.client import COMMAND_SECONDS, own_channel
+from ..cluster.redis.signer import Signer
 from .metrics import exposition, of_workers
 
 __all__ = ["OwnMetrics", "SharedMetrics", "WorkerMetrics"]
@@ -44,8 +46,11 @@ class OwnMetrics:
 class WorkerMetrics:
     """The metrics of the workers of one ``group``, in Redis; this one is ``node``, and ``members`` are all nodes."""
 
-    def __init__(self, redis: Redis, group: str, node: str, members: Callable[[], tuple[str, ...]]) -> None:
+    def __init__(
+        self, redis: Redis, group: str, node: str, keys: NodeKeys, members: Callable[[], tuple[str, ...]]
+    ) -> None:
         self._redis = redis
+        self._signer = Signer(keys, own_channel(redis, METRICS % (group, "")))
         self._group, self._node = group, node
         self._members = members
 
@@ -63,7 +68,8 @@ class WorkerMetrics:
     async def _store(self, text: bytes) -> None:
         try:
             with anyio.fail_after(COMMAND_SECONDS):
-                await self._redis.set(METRICS % (self._group, self._node), text, ex=EXPIRE_SECONDS)
+                signed = self._signer.sign(_heading(self._node) + text)
+                await self._redis.set(METRICS % (self._group, self._node), signed, ex=EXPIRE_SECONDS)
         except (RedisError, OSError, TimeoutError):
             return
 
@@ -73,7 +79,18 @@ class WorkerMetrics:
             return {}
         try:
             with anyio.fail_after(COMMAND_SECONDS):
-                found = await self._redis.mget([METRICS % (self._group, node) for node in names])
+                found: list[Any] = await self._redis.mget([METRICS % (self._group, node) for node in names])
         except (RedisError, OSError, TimeoutError):
             return {}
-        return {node: bytes(text) for node, text in zip(names, found, strict=True) if isinstance(text, bytes)}
+        texts = {node: self._read(node, signed) for node, signed in zip(names, found, strict=True)}
+        return {node: text for node, text in texts.items() if text is not None}
+
+    def _read(self, node: str, signed: bytes | None) -> bytes | None:
+        """The metrics that the node stored; None for anything that it did not store."""
+        text = self._signer.verified(signed) if signed is not None else None
+        return text if text is not None and text.startswith(_heading(node)) else None
+
+
+def _heading(node: str) -> bytes:
+    """The first line, a comment to Prometheus: another node's metrics are not taken for this one's."""
+    return f"# of node {node}\n".encode()

@@ -130,8 +130,9 @@ def forget_person(who: Annotated[str, typer.Argument(help="The person's id, user
         if redis is None:
             return []
         async with _redis_client(redis) as client:
-            sessions = BrowserSessions(RedisCache(client), Vault(_keys(settings)))
-            return await end_logins(sessions, who, partial(publish_notification, client))
+            vault = Vault(_keys(settings))
+            sessions = BrowserSessions(RedisCache(client), vault)
+            return await end_logins(sessions, who, partial(publish_notification, client, vault.keyring))
 
     ended = run_async(run)
     if ended:

@@ -4,7 +4,7 @@ It must not know what messages and requests mean, nor what a leader does.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import anyio
@@ -36,8 +36,11 @@ class ClusterStatistics:
     batches: int = 0
     #: Times that the node caught up from Redis.
     healed: int = 0
-    #: Batches and stored values that were unreadable or of an older epoch.
+    #: Messages and stored values that this node did not accept.
     refused: int = 0
+    refused_by_reason: Mapping[str, int] = field(default_factory=dict)
+    #: Whether messages arrive and none of another node verifies: its key is another one.
+    keys_differ: bool = False
     #: Messages that were not published because this node did not lead.
     unsaid: int = 0
     connected: bool = True

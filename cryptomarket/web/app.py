@@ -29,7 +29,6 @@ from .health import Health, health_routes
 from .known_parameters import KnownParameters
 from .operators import Operators
 from .pages.routes import FAVICON, PAGES, page_routes
-from .plain_cookies import PlainCookies
 from .rate_limit import RateLimit
 from .refusal_report import RefusalReport
 from .security import CrossOrigin, SecurityHeaders
@@ -111,7 +110,6 @@ def web_app(
             problem=problem_response,
         )
     inner = KnownParameters(inner, lambda: _known_parameters(app))
-    inner = PlainCookies(inner)
     if units_per_second is not None:
         inner = RateLimit(inner, units_per_second)
     inner = RefusalReport(SecurityHeaders(CrossOrigin(inner, allowed_origins)), refused)

@@ -27,9 +27,12 @@ from redis.asyncio import Redis
 from cryptomarket.cluster.redis.bus import RedisBus
 from cryptomarket.cluster.redis.client import redis_client
 from cryptomarket.model import Message, Tick
+from cryptomarket.persons.keyring import Keyring
 from tests.redis_server import running_redis
 
 NODES = (1, 2, 4, 8)
+#: The operator key that the processes share.
+KEY = 43 * "A" + "="
 TICKERS = [
     f"{coin}_usd" for coin in ("btc", "eth", "sol", "xrp", "ada", "dot", "ltc", "uni", "bnb", "avax", "trx", "dai")
 ]
@@ -88,7 +91,7 @@ async def be_a_node(url: str, name: str, leads: bool) -> None:
     """Run a node; obey commands on standard input, and print a report as JSON after each."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     redis = redis_client(url)
-    node = Node(RedisBus(redis, name))
+    node = Node(RedisBus(redis, name, Keyring(lambda: (KEY,))))
     node.bus.subscribe(node.on_message)
     async with anyio.create_task_group() as tasks:
         await tasks.start(node.bus.run)

@@ -1,11 +1,24 @@
-"""Ticks for the tests of the cluster, and the places of received ones."""
+"""Ticks and keys for the tests of the cluster, and the places of received ticks."""
 
 from collections.abc import Sequence
 from decimal import Decimal
 
-from cryptomarket.model import Message, Tick
+from cryptography.fernet import Fernet
 
-__all__ = ["places", "tick"]
+from cryptomarket.model import Message, Tick
+from cryptomarket.persons.keyring import Keyring
+
+__all__ = ["KEYS", "new_keys", "places", "tick"]
+
+
+def new_keys() -> Keyring:
+    """Return the keyring of a new operator key."""
+    key = Fernet.generate_key().decode()
+    return Keyring(lambda: (key,))
+
+
+#: The keys that the nodes of the tests share.
+KEYS = new_keys()
 
 
 def tick(price: int, ticker: str = "btc_usd") -> Tick:

@@ -19,7 +19,7 @@ from cryptomarket.model import Message, SessionChanged, Upstream, UpstreamState
 from tests.processes import eventually
 from tests.redis_server import running_redis
 
-from .messages import places, tick
+from .messages import KEYS, places, tick
 
 
 class MemoryLease:
@@ -57,7 +57,7 @@ async def single(_: Path) -> AsyncIterator[Cluster]:
 @asynccontextmanager
 async def one_of_many(folder: Path) -> AsyncIterator[Cluster]:
     async with running_redis(folder) as server, redis_client(server.url) as redis:
-        yield RedisCluster(redis, "n", MemoryLease())
+        yield RedisCluster(redis, "n", MemoryLease(), KEYS)
 
 
 #: Returns a cluster of one node that does not run yet.

@@ -46,7 +46,7 @@ messages = ticks | upstreams | notifications | queues | st.builds(Gap, st.text(m
 )
 def test_a_decoded_batch_equals_the_encoded_one(published: list[Message], epoch: int, wanted: dict[str, int]) -> None:
     """Every message in order, with every digit of its price."""
-    batch = Batch("node", epoch, 7, wanted, published, tuple(wanted))
+    batch = Batch("node", 5, epoch, 7, wanted, published, tuple(wanted))
     assert decode_batch(encode_batch(batch)) == batch
     for message in published:
         if isinstance(message, Tick):
@@ -69,7 +69,7 @@ def test_the_bytes_of_a_batch_stay_the_same() -> None:
         SessionChanged(("s",), "person", "r"),
         LoginsWaiting((WaitingLogin("l", "s", 8, 2, 14.5),)),
     ]
-    assert encode_batch(Batch("n", 2, 3, {"sol_usd": 4}, published, ("n",))) == (
-        b'["n",2,3,{"sol_usd":4},[["u","live",5,"why"],["g","x","refused"],["n",["s"],"person","r"],'
+    assert encode_batch(Batch("n", 1, 2, 3, {"sol_usd": 4}, published, ("n",))) == (
+        b'["n",1,2,3,{"sol_usd":4},[["u","live",5,"why"],["g","x","refused"],["n",["s"],"person","r"],'
         b'["w",[["l","s",8,2,14.5]]]],["n"]]'
     )

@@ -17,7 +17,7 @@ class Clock:
 
 def beat(node: str, *wanted: str, nodes: tuple[str, ...] = ()) -> Batch:
     """A batch without messages."""
-    return Batch(node, 1 if nodes else 0, 0, {ticker: rank for rank, ticker in enumerate(wanted)}, [], nodes)
+    return Batch(node, 1, 1 if nodes else 0, 0, {ticker: rank for rank, ticker in enumerate(wanted)}, [], nodes)
 
 
 async def demand(membership: Membership) -> frozenset[str]:

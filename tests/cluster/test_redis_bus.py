@@ -21,7 +21,7 @@ from cryptomarket.model import Message, SessionChanged, Upstream, UpstreamState
 from tests.processes import eventually
 from tests.redis_server import RedisServer, running_redis
 
-from .messages import places, tick
+from .messages import KEYS, places, tick
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Node:
 async def new_node(server: RedisServer, name: str) -> AsyncIterator[Node]:
     """A node that does not run yet."""
     async with redis_client(server.url) as redis:
-        node = Node(redis, RedisBus(redis, name, may_lead=lambda: node.may_lead))
+        node = Node(redis, RedisBus(redis, name, KEYS, may_lead=lambda: node.may_lead))
         node.bus.subscribe(node.received.append)
         yield node
 
@@ -92,13 +92,13 @@ async def test_gateways_on_two_databases_of_one_redis_do_not_hear_each_other(tmp
         anyio.create_task_group() as tasks,
     ):
         epochs: list[int] = []
-        other = Node(redis, RedisBus(redis, "n1", may_lead=lambda: True, observe_epoch=epochs.append))
+        other = Node(redis, RedisBus(redis, "n1", KEYS, may_lead=lambda: True, observe_epoch=epochs.append))
         other.bus.subscribe(other.received.append)
         await tasks.start(other.bus.run)
         other.bus.lead(7)  # a higher epoch would end the term of the first
         other.bus.publish(tick(1))
         leader.bus.publish(tick(2))
-        await publish_notification(redis, changed)
+        await publish_notification(redis, KEYS, changed)
         await eventually(lambda: changed in other.received, "its own notification", 60)
         await anyio.sleep(2 * BEAT_SECONDS)  # each has sent its beats
         assert (other.places, leader.places, epochs) == ([(7, 1)], [(1, 1)], [])

@@ -13,6 +13,8 @@ from cryptomarket.errors import CacheUnavailable, NoLeader
 from tests.processes import eventually
 from tests.redis_server import RedisServer, running_redis
 
+from .messages import KEYS
+
 
 @contextlib.asynccontextmanager
 async def two_nodes(folder: Path) -> AsyncIterator[tuple[RedisServer, RedisRpc, RedisRpc]]:
@@ -23,7 +25,7 @@ async def two_nodes(folder: Path) -> AsyncIterator[tuple[RedisServer, RedisRpc, 
         redis_client(server.url) as second,
         anyio.create_task_group() as tasks,
     ):
-        pair = RedisRpc(first, "a"), RedisRpc(second, "b")
+        pair = RedisRpc(first, "a", KEYS), RedisRpc(second, "b", KEYS)
         for rpc in pair:
             await tasks.start(rpc.run)
         yield server, *pair

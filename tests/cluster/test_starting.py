@@ -15,6 +15,8 @@ from tests.processes import eventually
 from tests.redis_server import running_redis
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 
+from .messages import KEYS
+
 TICKS = 300
 
 
@@ -22,7 +24,7 @@ TICKS = 300
 async def redis_with_ticks(folder: Path) -> AsyncIterator[TcpProxy]:
     """A proxy to a Redis that has the ticks of a leader."""
     async with running_redis(folder) as server, tcp_proxy(server.port) as proxy, redis_client(server.url) as redis:
-        leader = RedisBus(redis, "leader")
+        leader = RedisBus(redis, "leader", KEYS)
         leader.lead(1)
         for number in range(1, TICKS + 1):
             leader.publish(Tick("btc_usd", Decimal(number), 1_700_000_000_000 + number))
@@ -34,7 +36,7 @@ async def redis_with_ticks(folder: Path) -> AsyncIterator[TcpProxy]:
 async def starting(proxy: TcpProxy, catch_up_seconds: float) -> AsyncIterator[tuple[EventLog, anyio.Event]]:
     """Start a node; return its event log and the event that is set when it accepts streams."""
     redis = redis_client(f"redis://127.0.0.1:{proxy.port}/0")
-    bus = RedisBus(redis, "late", catch_up_seconds=catch_up_seconds)
+    bus = RedisBus(redis, "late", KEYS, catch_up_seconds=catch_up_seconds)
     events, started = EventLog(["btc_usd"]), anyio.Event()
 
     def on_message(message: object) -> None:

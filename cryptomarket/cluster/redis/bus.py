@@ -13,11 +13,13 @@ from redis.asyncio import Redis
 
 from ...model import Gap, GapReason, Message, Receiver
 from ..cluster import ClusterStatistics
+from ..node_keys import NodeKeys
 from .catch_up import CatchUp
 from .delivery import LocalDelivery
 from .listener import Listener
 from .membership import MAX_WANTED, Membership
 from .publisher import Publisher
+from .refused import RefusedMessages
 from .sequencer import Sequencer
 from .staleness import StalenessWatch
 
@@ -36,6 +38,7 @@ def _ignore(_: int) -> None:
 class RedisBus:
     """The bus of the node named ``node``; it leads between `lead` and `stop_leading`.
 
+    ``keys`` sign what it writes; what they do not verify is counted in ``refused``.
     ``may_lead`` returns, before each message, whether a leader may still publish; ``observe_epoch`` is called with the
     epochs that other nodes publish with. While this node leads, ``max_wanted`` tickers of all nodes are followed.
     """
@@ -44,7 +47,9 @@ class RedisBus:
         self,
         redis: Redis,
         node: str,
+        keys: NodeKeys,
         *,
+        refused: RefusedMessages | None = None,
         observe_epoch: Callable[[int], None] = _ignore,
         may_lead: Callable[[], bool] = lambda: True,
         max_wanted: int = MAX_WANTED,
@@ -54,18 +59,21 @@ class RedisBus:
     ) -> None:
         self.node = node
         self._catch_up_seconds = catch_up_seconds
-        self._sequencer, self._delivery = Sequencer(), LocalDelivery()
+        self._refused = refused = refused or RefusedMessages(monotonic)
+        self._sequencer, self._delivery = Sequencer(), LocalDelivery(monotonic)
         self._membership = Membership(node, max_wanted=max_wanted, refused=self._refuse, monotonic=monotonic)
-        self._catch_up = CatchUp(redis)
+        self._catch_up = CatchUp(redis, keys, refused)
         self._publisher = Publisher(
             redis,
             node,
+            keys,
             sequencer=self._sequencer,
             delivery=self._delivery,
             membership=self._membership,
             catch_up=self._catch_up,
             may_lead=may_lead,
             monotonic=monotonic,
+            wall=wall,
         )
         self._staleness = StalenessWatch(
             self._sequencer, self._delivery, connected=self.connected, monotonic=monotonic, wall=wall
@@ -73,12 +81,15 @@ class RedisBus:
         self._listener = Listener(
             redis,
             node,
+            keys,
             sequencer=self._sequencer,
             delivery=self._delivery,
             membership=self._membership,
             catch_up=self._catch_up,
             staleness=self._staleness,
+            refused=refused,
             observe_epoch=observe_epoch,
+            wall=wall,
         )
 
     def __repr__(self) -> str:
@@ -142,7 +153,9 @@ class RedisBus:
             leads=self.leads(),
             batches=self._publisher.batches,
             healed=self._listener.caught_up,
-            refused=self._listener.refused + self._catch_up.unreadable,
+            refused=sum(self._refused.counts.values()),
+            refused_by_reason=dict(self._refused.counts),
+            keys_differ=self._refused.keys_differ(),
             unsaid=self._publisher.dropped,
             connected=self._publisher.connected,
             board_written=self._publisher.latest_stored,

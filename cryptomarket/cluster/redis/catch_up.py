@@ -12,8 +12,11 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from ...model import Tick
-from .client import COMMAND_SECONDS
+from ..node_keys import NodeKeys
+from .client import COMMAND_SECONDS, own_channel
 from .codec import UnreadableBatch, decode_batch, decode_tick, encode_tick
+from .refused import RefusedMessages
+from .signer import Signer
 
 __all__ = ["BATCHES", "LATEST", "CatchUp"]
 
@@ -32,17 +35,17 @@ def _place(tick: Tick) -> tuple[int, int]:
 class CatchUp:
     """The latest ticks and the last batches in Redis, as one node writes and reads them."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, keys: NodeKeys, refused: RefusedMessages) -> None:
         self._redis = redis
-        #: Values read that were not written by a node.
-        self.unreadable = 0
+        self._refused = refused
+        self._latest, self._batches = (Signer(keys, own_channel(redis, name)) for name in (LATEST, BATCHES))
 
     def store(self, pipe: Pipeline, ticks: Mapping[str, Tick], batch: bytes) -> int:
         """Add the commands that store the ticks and their batch to the pipeline; returns how many they are."""
         if not ticks:
             return 0
-        fields: Any = {"b": batch}
-        pipe.hset(LATEST, mapping={ticker: encode_tick(tick) for ticker, tick in ticks.items()})
+        fields: Any = {"b": self._batches.sign(batch)}
+        pipe.hset(LATEST, mapping={ticker: self._latest.sign(encode_tick(tick)) for ticker, tick in ticks.items()})
         pipe.expire(LATEST, EXPIRE_SECONDS)
         pipe.xadd(BATCHES, fields, maxlen=MAX_BATCHES, approximate=True)
         pipe.expire(BATCHES, EXPIRE_SECONDS)
@@ -64,22 +67,34 @@ class CatchUp:
                 break
             before = f"({found[-1][0].decode()}"
         with anyio.fail_after(COMMAND_SECONDS):
-            latest = await self._redis.hgetall(LATEST)
-        newest = [tick for data in latest.values() if (tick := self._tick(data))]
+            latest: Any = await self._redis.hgetall(LATEST)
+        newest = [tick for ticker, message in latest.items() if (tick := self._tick(ticker, message))]
         ticks = {_place(tick): tick for tick in (*newest, *(tick for batch in missed for tick in batch))}
         latest_places = set(map(_place, newest))
         return [ticks[one] for one in sorted(ticks) if one > place or one in latest_places]
 
-    def _ticks(self, data: bytes) -> list[Tick]:
+    def _ticks(self, message: bytes) -> list[Tick]:
+        data = self._batches.verified(message)
+        if data is None:
+            self._refused.add("signature")
+            return []
         try:
-            return [message for message in decode_batch(data).messages if isinstance(message, Tick)]
+            return [found for found in decode_batch(data).messages if isinstance(found, Tick)]
         except UnreadableBatch:
-            self.unreadable += 1
+            self._refused.add("format")
             return []
 
-    def _tick(self, data: bytes | str) -> Tick | None:
-        try:
-            return decode_tick(data)
-        except UnreadableBatch:
-            self.unreadable += 1
+    def _tick(self, ticker: bytes, message: bytes) -> Tick | None:
+        data = self._latest.verified(message)
+        if data is None:
+            self._refused.add("signature")
             return None
+        try:
+            tick = decode_tick(data)
+        except UnreadableBatch:
+            self._refused.add("format")
+            return None
+        if tick.ticker.encode() != ticker:  # copied from another ticker
+            self._refused.add("signature")
+            return None
+        return tick

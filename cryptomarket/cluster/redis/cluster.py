@@ -9,8 +9,10 @@ from redis.asyncio import Redis
 
 from ..cluster import RunAsLeader
 from ..election import Election, Lease
+from ..node_keys import NodeKeys
 from .bus import RedisBus
 from .membership import MAX_WANTED
+from .refused import RefusedMessages
 from .rpc import RedisRpc
 
 __all__ = ["RedisCluster"]
@@ -20,9 +22,10 @@ FINISH_SECONDS, RESIGN_SECONDS = 2.0, 3.0
 
 
 class RedisCluster:
-    """The cluster as the node named ``node`` sees it; see Cluster. All nodes share the ``lease`` in the database.
+    """The cluster as the node named ``node`` sees it; see Cluster.
 
-    The leader follows at most ``max_wanted`` tickers of all nodes beside the configured ones.
+    All nodes share the ``lease`` in the database, and the ``keys`` that sign and seal what they send through Redis. The
+    leader follows at most ``max_wanted`` tickers of all nodes beside the configured ones.
     """
 
     def __init__(
@@ -30,22 +33,26 @@ class RedisCluster:
         redis: Redis,
         node: str,
         lease: Lease,
+        keys: NodeKeys,
         *,
         max_wanted: int = MAX_WANTED,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._election = election = Election(lease, node, monotonic=monotonic)
+        refused = RefusedMessages(monotonic)
         self._bus = bus = RedisBus(
             redis,
             node,
+            keys,
+            refused=refused,
             observe_epoch=election.observe_epoch,
             may_lead=election.may_lead,
             max_wanted=max_wanted,
             monotonic=monotonic,
             wall=wall,
         )
-        self._rpc = rpc = RedisRpc(redis, node, wall=wall)
+        self._rpc = rpc = RedisRpc(redis, node, keys, refused=refused, wall=wall)
         self.publish, self.subscribe = bus.publish, bus.subscribe
         self.want, self.demand = bus.want, bus.demand
         self.leads, self.has_leader, self.members = bus.leads, bus.has_leader, bus.members

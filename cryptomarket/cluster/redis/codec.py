@@ -68,6 +68,7 @@ _Encoded = _Tick | _Upstream | _Gap | _SessionChanged | _LoginsWaiting
 
 class _Batch(msgspec.Struct, array_like=True, frozen=True):
     node: str
+    sent: int
     epoch: int
     number: int
     wanted: dict[str, int]
@@ -78,12 +79,14 @@ class _Batch(msgspec.Struct, array_like=True, frozen=True):
 class Batch(msgspec.Struct, frozen=True):
     """Messages of one node in order; ``node`` is empty for those of a command.
 
-    ``epoch`` is 0 for a node that does not lead. ``number`` counts a leader's batches, so that a lost one is noticed.
+    ``sent`` (UNIX µs) is higher than in every earlier batch of the node. ``epoch`` is 0 for a node that does not lead.
+    ``number`` counts a leader's batches, so that a lost one is noticed.
     ``wanted``: the tickers that streams of the node want, with their ranks. ``nodes``: the names that a leader
     announces, or empty.
     """
 
     node: str
+    sent: int
     epoch: int
     number: int
     wanted: Mapping[str, int]
@@ -141,7 +144,8 @@ def _decoded(found: _Encoded) -> Message:
 def encode_batch(batch: Batch) -> bytes:
     """Returns the batch as bytes."""
     messages = [_encoded(message) for message in batch.messages]
-    return msgspec.json.encode(_Batch(batch.node, batch.epoch, batch.number, dict(batch.wanted), messages, batch.nodes))
+    place = batch.node, batch.sent, batch.epoch, batch.number
+    return msgspec.json.encode(_Batch(*place, dict(batch.wanted), messages, batch.nodes))
 
 
 def decode_batch(data: bytes) -> Batch:
@@ -149,7 +153,8 @@ def decode_batch(data: bytes) -> Batch:
     try:
         found = _decoder.decode(data)
         messages = [_decoded(message) for message in found.messages]
-        return Batch(found.node, found.epoch, found.number, found.wanted, messages, found.nodes)
+        place = found.node, found.sent, found.epoch, found.number
+        return Batch(*place, found.wanted, messages, found.nodes)
     except (msgspec.DecodeError, InvalidPrice, RecursionError) as exc:
         raise UnreadableBatch("not a batch") from exc
 

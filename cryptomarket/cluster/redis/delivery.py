@@ -1,6 +1,10 @@
 """Delivery to the receivers of this node: in order, each tick at most once, whichever way it arrived."""
 
+import time
+from collections.abc import Callable
+
 from ...model import Message, Receiver, Tick, Upstream
+from .acceptance import LeapLimit
 
 __all__ = ["LocalDelivery"]
 
@@ -8,7 +12,8 @@ __all__ = ["LocalDelivery"]
 class LocalDelivery:
     """The receivers of this node and what they have received."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._leap_limit = LeapLimit(monotonic)
         self._receivers: list[Receiver] = []
         self._last: dict[str, tuple[int, int]] = {}
         #: The (epoch, sequence) of the newest tick delivered.
@@ -24,7 +29,9 @@ class LocalDelivery:
         """Call every receiver with the message."""
         if isinstance(message, Tick):
             self._last[message.ticker] = place = message.epoch, message.sequence
-            self.newest = max(self.newest, place)
+            if place > self.newest:
+                self.newest = place
+                self._leap_limit.observe(message.sequence)
         elif isinstance(message, Upstream):
             self.upstream = message
         for receive in self._receivers:
@@ -33,3 +40,7 @@ class LocalDelivery:
     def is_new(self, tick: Tick) -> bool:
         """Whether the tick is newer than the last one delivered of its ticker."""
         return (tick.epoch, tick.sequence) > self._last.get(tick.ticker, (0, 0))
+
+    def is_plausible(self, tick: Tick) -> bool:
+        """Whether the tick's sequence is no leap: after one, the true ticks would count as old."""
+        return self._leap_limit.allows(tick.sequence)

@@ -9,13 +9,17 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
 from ...model import SessionChanged, Tick
+from ..node_keys import NodeKeys
+from .acceptance import Freshness
 from .catch_up import CatchUp
 from .client import COMMAND_SECONDS, own_channel
 from .codec import Batch, UnreadableBatch, decode_batch
 from .delivery import LocalDelivery
 from .membership import Membership
 from .publisher import BEAT_SECONDS, BEATS, CHANNEL, RETRY_SECONDS
+from .refused import RefusedMessages
 from .sequencer import Sequencer
+from .signer import Signer
 from .staleness import SILENT_SECONDS, StalenessWatch
 
 __all__ = ["Listener"]
@@ -28,21 +32,28 @@ class Listener:
         self,
         redis: Redis,
         node: str,
+        keys: NodeKeys,
         *,
         sequencer: Sequencer,
         delivery: LocalDelivery,
         membership: Membership,
         catch_up: CatchUp,
         staleness: StalenessWatch,
+        refused: RefusedMessages,
         observe_epoch: Callable[[int], None],
+        wall: Callable[[], float],
     ) -> None:
         self._redis = redis
+        channels = [own_channel(redis, name) for name in (CHANNEL, BEATS)]
+        self._signers = {channel.encode(): Signer(keys, channel) for channel in channels}
+        self._freshness = Freshness(wall)
+        self._refused = refused
         self._node = node
         self._sequencer, self._delivery, self._membership = sequencer, delivery, membership
         self._catch_up = catch_up
         self._staleness = staleness
         self._observe_epoch = observe_epoch
-        self.caught_up = self.refused = 0
+        self.caught_up = 0
         #: Set once this node is subscribed and has caught up for the first time.
         self.ready = anyio.Event()
 
@@ -76,13 +87,32 @@ class Listener:
                     await (channel.subscribe if leads else channel.unsubscribe)(own_channel(self._redis, BEATS))
                 while (found := await channel.get_message(timeout=BEAT_SECONDS)) is None:
                     pass
-            try:
-                batch = decode_batch(found["data"])
-            except UnreadableBatch:
-                self.refused += 1
-            else:
-                if batch.node != self._node:
-                    await self._accept(batch)
+            batch = self._read(found["channel"], found["data"])
+            if batch is not None:
+                await self._accept(batch)
+
+    def _read(self, channel: bytes, message: bytes) -> Batch | None:
+        """The batch of another node, if it is one that must be accepted; None for a batch of this node too."""
+        data = self._signers[channel].verified(message)
+        if data is None:
+            self._refused.add("signature")
+            return None
+        try:
+            batch = decode_batch(data)
+        except UnreadableBatch:
+            self._refused.add("format")  # of another version
+            return None
+        if batch.node == self._node:
+            return None
+        if batch.node:
+            self._refused.verified()
+        refusal = self._freshness.refusal(batch.node, batch.sent)
+        if not refusal and not self._sequencer.is_plausible(batch.epoch):
+            refusal = "epoch"
+        if refusal:
+            self._refused.add(refusal)
+            return None
+        return batch
 
     async def _accept(self, batch: Batch) -> None:
         if batch.node:  # else of a command, which is no node
@@ -96,13 +126,25 @@ class Listener:
             if not complete:
                 await self._read_missed()
         elif batch.epoch:
-            self.refused += 1
+            self._refused.add("epoch")
         for message in batch.messages:
             if isinstance(message, Tick):
-                if from_leader and message.epoch == batch.epoch and self._delivery.is_new(message):
+                if from_leader and message.epoch == batch.epoch and self._is_new(message):
                     self._delivery.deliver(message)
             elif from_leader or isinstance(message, SessionChanged):
                 self._delivery.deliver(message)
+
+    def _is_new(self, tick: Tick) -> bool:
+        return self._is_plausible(tick) and self._delivery.is_new(tick)
+
+    def _is_plausible(self, tick: Tick) -> bool:
+        if not self._sequencer.is_plausible(tick.epoch):
+            self._refused.add("epoch")
+        elif not self._delivery.is_plausible(tick):
+            self._refused.add("sequence")
+        else:
+            return True
+        return False
 
     async def _read_missed(self) -> None:
         if self._sequencer.epoch:
@@ -111,8 +153,10 @@ class Listener:
         self.caught_up += 1
         if self._sequencer.epoch:  # this node became the leader meanwhile
             return
-        for tick in ticks:
+        # All are compared with what this node had: the newest tick of a quiet ticker may be much older than the others.
+        plausible = [tick for tick in ticks if self._is_plausible(tick)]
+        for tick in plausible:
             if self._delivery.is_new(tick):
                 self._delivery.deliver(tick)
-        if ticks:
-            self._observe_epoch(ticks[-1].epoch)
+        if plausible:
+            self._observe_epoch(plausible[-1].epoch)

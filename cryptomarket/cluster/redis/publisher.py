@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from ...errors import CacheUnavailable
 from ...model import Message, SessionChanged, Tick, Upstream
+from ..node_keys import NodeKeys
 from .catch_up import CatchUp
 from .client import COMMAND_SECONDS, own_channel
 from .codec import Batch, encode_batch
@@ -20,6 +21,7 @@ from .delivery import LocalDelivery
 from .membership import Membership
 from .notifications import MAX_WAITING, LateNotifications
 from .sequencer import Sequencer
+from .signer import Signer
 from .wanted import store_wanted
 
 __all__ = ["BEATS", "BEAT_SECONDS", "CHANNEL", "RETRY_SECONDS", "Publisher", "publish_notification"]
@@ -43,6 +45,7 @@ class Publisher:
         self,
         redis: Redis,
         node: str,
+        keys: NodeKeys,
         *,
         sequencer: Sequencer,
         delivery: LocalDelivery,
@@ -50,9 +53,13 @@ class Publisher:
         catch_up: CatchUp,
         may_lead: Callable[[], bool],
         monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._redis = redis
         self._node = node
+        self._signers = {name: Signer(keys, own_channel(redis, name)) for name in (CHANNEL, BEATS)}
+        self._wall = wall
+        self._sent = 0
         self._sequencer, self._delivery, self._membership = sequencer, delivery, membership
         self._catch_up = catch_up
         self._may_lead = may_lead
@@ -137,12 +144,14 @@ class Publisher:
             self.dropped += len(messages)
             messages, latest = [*_notifications(messages)], {}
         nodes = self._membership.announcement() if epoch else ()
-        batch = encode_batch(Batch(self._node, epoch, number, self._membership.own, messages, nodes))
+        self._sent = max(self._sent + 1, int(self._wall() * 1e6))  # rising, even if the clock is set back
+        batch = encode_batch(Batch(self._node, self._sent, epoch, number, self._membership.own, messages, nodes))
+        name = CHANNEL if epoch or messages else BEATS
         async with self._redis.pipeline(transaction=False) as pipe:
             stored = self._catch_up.store(pipe, latest, batch)
             if epoch and (wanted := self._membership.wanted_to_store()) is not None:
                 store_wanted(pipe, wanted)
-            pipe.publish(own_channel(self._redis, CHANNEL if epoch or messages else BEATS), batch)
+            pipe.publish(own_channel(self._redis, name), self._signers[name].sign(batch))
             replies = await pipe.execute(raise_on_error=False)
         if isinstance(replies[-1], RedisError):
             raise replies[-1]
@@ -177,11 +186,15 @@ class Publisher:
             log.warning("redis refuses writes, ticks are still published", reason=reason)
 
 
-async def publish_notification(redis: Redis, message: SessionChanged) -> None:
+async def publish_notification(
+    redis: Redis, keys: NodeKeys, message: SessionChanged, *, wall: Callable[[], float] = time.time
+) -> None:
     """Publish one message to all nodes from a program that is none of them. Raises CacheUnavailable."""
+    channel = own_channel(redis, CHANNEL)
+    batch = Batch("", int(wall() * 1e6), 0, 0, {}, [message])
     try:
         with anyio.fail_after(COMMAND_SECONDS):
-            await redis.publish(own_channel(redis, CHANNEL), encode_batch(Batch("", 0, 0, {}, [message])))
+            await redis.publish(channel, Signer(keys, channel).sign(encode_batch(batch)))
     except (RedisError, OSError, TimeoutError) as exc:
         raise CacheUnavailable(f"Redis did not accept a message: {type(exc).__name__}") from None
 

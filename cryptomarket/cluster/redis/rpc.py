@@ -1,8 +1,10 @@
 """Requests from any node to the leader, through Redis.
 
 A request waits in a stream until the leader has replied. One that a dying leader took stays pending in the stream: the
-next leader claims it and handles it again, or the requester's time runs out. Replies go to a list of the requester. A
-request holds no secret, only the name under which one is stored.
+next leader claims it and handles it again, or the requester's time runs out. Replies go to a list of the requester.
+
+Both are sealed with keys that only nodes have. The request's deadline and number are inside, so each leader handles a
+copy of a request at most once, and none after the deadline. The reply names its request, so it answers no other one.
 """
 
 import contextlib
@@ -10,7 +12,7 @@ import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import msgspec
@@ -21,7 +23,9 @@ from redis.asyncio import Redis
 
 from ...errors import CacheUnavailable, NoLeader
 from ..cluster import MAX_CONCURRENT_REQUESTS, Handler
-from .client import BLOCK_SECONDS, COMMAND_SECONDS, with_fresh_connection
+from ..node_keys import NodeKeys
+from .client import BLOCK_SECONDS, COMMAND_SECONDS, own_channel, with_fresh_connection
+from .refused import RefusedMessages
 
 __all__ = ["RedisRpc"]
 
@@ -33,9 +37,14 @@ CLAIM_SECONDS = 4.0
 MAX_REQUESTS = 10_000
 RETRY_SECONDS = 0.5
 REPLY_EXPIRE_SECONDS = 30
+#: The longest time to a deadline; no node requests more.
+MAX_SECONDS = 120.0
+#: A sealed request or reply of a node is much shorter. A longer one is not even opened.
+MAX_BYTES = 2**20
 
 #: An entry of the stream: its id and its fields.
 Entry = tuple[bytes, dict[bytes, bytes]]
+Opened = TypeVar("Opened")
 
 
 class _Request(msgspec.Struct, array_like=True):
@@ -46,21 +55,37 @@ class _Request(msgspec.Struct, array_like=True):
 
 
 class _Reply(msgspec.Struct, array_like=True):
+    node: str
     number: str
     body: bytes
 
 
 class RedisRpc:
-    """Requests and replies of one node; see Cluster."""
+    """Requests and replies of one node; see Cluster. ``keys`` seal them; what they do not open is ``refused``."""
 
-    def __init__(self, redis: Redis, node: str, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        node: str,
+        keys: NodeKeys,
+        *,
+        refused: RefusedMessages | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._redis = redis
         self._node = node
+        self._keys = keys
+        self._sealed_request, self._sealed_reply = (
+            f"{kind} {own_channel(redis, REQUESTS)}" for kind in ("request", "reply")
+        )
+        self._refused = refused or RefusedMessages()
         self._wall = wall
         self._waiting: dict[str, tuple[anyio.Event, list[bytes]]] = {}
         self._requested = anyio.Event()
         self._handling: set[bytes] = set()
         self._handled: set[bytes] = set()  # and not deleted from the stream yet
+        #: The deadlines of requests that this node handles or has handled, by number.
+        self._numbers: dict[str, float] = {}
         self._finishing = False
         self._finished = anyio.Event()
 
@@ -71,7 +96,7 @@ class RedisRpc:
 
     async def request(self, body: bytes, *, seconds: float) -> bytes:
         """See Cluster; `run` must be running to fetch the reply."""
-        number = secrets.token_hex(8)
+        number = secrets.token_hex(16)
         done, replies = anyio.Event(), list[bytes]()
         self._waiting[number] = done, replies
         self._requested.set()
@@ -86,7 +111,7 @@ class RedisRpc:
         return replies[0]
 
     async def _send(self, request: _Request) -> None:
-        fields: Any = {"e": msgspec.json.encode(request)}
+        fields: Any = {"e": self._keys.seal(self._sealed_request, msgspec.json.encode(request))}
 
         def add() -> Awaitable[Any]:
             return self._redis.xadd(REQUESTS, fields, maxlen=MAX_REQUESTS, approximate=True)
@@ -113,11 +138,24 @@ class RedisRpc:
             found: Any = await self._redis.blpop([REPLIES % self._node], timeout=BLOCK_SECONDS)
         if found is None:
             return
-        reply = msgspec.json.decode(found[1], type=_Reply)
+        reply = self._opened(self._sealed_reply, found[1], _Reply)
+        if reply is None or reply.node != self._node:
+            return
         if waiting := self._waiting.get(reply.number):
             done, replies = waiting
             replies.append(reply.body)
             done.set()
+
+    def _opened(self, purpose: str, sealed: bytes, kind: type[Opened]) -> Opened | None:
+        data = self._keys.open(purpose, sealed) if len(sealed) <= MAX_BYTES else None
+        if data is None:
+            self._refused.add("signature")
+            return None
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except msgspec.DecodeError:
+            self._refused.add("format")  # of another version
+            return None
 
     # The leader
 
@@ -174,17 +212,39 @@ class RedisRpc:
         place, fields = entry
         self._handling.add(place)
         try:
-            request = msgspec.json.decode(fields[b"e"], type=_Request)
-            with anyio.move_on_after(request.until - self._wall()):
-                reply = msgspec.json.encode(_Reply(request.number, await handler(request.body)))
-                await self._reply(REPLIES % request.node, reply)
-        except (msgspec.DecodeError, KeyError):
-            log.warning("unreadable request dropped")
+            request = self._opened(self._sealed_request, fields.get(b"e", b""), _Request)
+            if request is not None and self._accepts(request):
+                await self._reply_to(request, handler)
         finally:
             limit.release()
         self._handled.add(place)
         self._handling.discard(place)
         await self._delete(place)
+
+    def _accepts(self, request: _Request) -> bool:
+        """Whether the request must be handled now: its time is not over, and it is no copy."""
+        now = self._wall()
+        if not now < request.until <= now + MAX_SECONDS:
+            self._refused.add("time")
+            return False
+        if request.number in self._numbers:
+            self._refused.add("repeated")
+            return False
+        if len(self._numbers) >= MAX_REQUESTS:
+            self._numbers = {number: until for number, until in self._numbers.items() if until > now}
+        self._numbers[request.number] = request.until
+        return True
+
+    async def _reply_to(self, request: _Request, handler: Handler) -> None:
+        handled = False
+        try:
+            with anyio.move_on_after(request.until - self._wall()):
+                reply = msgspec.json.encode(_Reply(request.node, request.number, await handler(request.body)))
+                handled = True
+                await self._reply(REPLIES % request.node, self._keys.seal(self._sealed_reply, reply))
+        finally:
+            if not handled:  # this node stopped leading: if it leads again, it handles the request then
+                del self._numbers[request.number]
 
     async def _reply(self, name: str, reply: bytes) -> None:
         try:

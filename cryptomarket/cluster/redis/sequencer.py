@@ -1,6 +1,7 @@
 """Numbering: the epoch and sequence of published ticks, and the numbers of batches. Pure."""
 
 from ...model import Tick
+from .acceptance import is_next_epoch
 from .codec import Batch
 
 __all__ = ["Sequencer"]
@@ -47,6 +48,10 @@ class Sequencer:
     def skip_batch(self) -> None:
         """Leave out a number, so that other nodes notice that messages were dropped."""
         self._batch += 1
+
+    def is_plausible(self, epoch: int) -> bool:
+        """Whether the epoch is no leap: after one, every true leader would be refused."""
+        return is_next_epoch(epoch, self.newest_epoch)
 
     def observe_epoch(self, epoch: int) -> bool:
         """Whether a node published with a higher epoch than any before."""
