@@ -68,13 +68,15 @@ class ChannelRequests:
     def check_silence(self, rests: Callable[[str], bool], now: float) -> None:
         """Subscribe again the channels that are silent for too long; ``rests`` returns whether a ticker rests.
 
-        Raises ExchangeUnreachable when no channel carries prices although each was subscribed again.
+        Raises ExchangeUnreachable when no channel of a configured ticker carries prices although each was subscribed
+        again. What streams want does not count: their quiet instruments must not end the connection of all.
         """
         prices = {c: ticker for c in self._subscriptions.confirmed() if (ticker := ticker_of(c))}
         resting = {channel for channel, ticker in prices.items() if rests(ticker)}
         self._watchdog.pause(resting, now)
         silent = self._watchdog.overdue(prices, now)
-        active = prices.keys() - resting
+        configured = self._subscriptions.configured
+        active = {channel for channel, ticker in prices.items() if ticker in configured} - resting
         if not active:
             self._last_price = now
         starved = now - self._last_price > self._timeouts.starvation

@@ -185,7 +185,10 @@ class ExchangeSession:
             case _:  # a heartbeat, or an answer to no pending request
                 return []
 
-    def _skipped(self, reason: str) -> list[Effect]:
+    def _skipped(self, reason: str, ticker: str | None = None) -> list[Effect]:
+        """Warn; raises ExchangeUnreachable after too many, not counting those of tickers that only streams want."""
+        if ticker is not None and ticker not in self.subscriptions.configured:
+            return [ProtocolWarning(f"unreadable message skipped: {reason}")]
         self._unreadable += 1
         if self._unreadable >= MAX_UNREADABLE:
             raise ExchangeUnreachable(f"{self._unreadable} unreadable messages, the last: {reason}")
@@ -199,7 +202,7 @@ class ExchangeSession:
                 return self._status_changed(event)
             tick, state = read_price(ticker, event.data)
         except UnreadableMessage as exc:
-            raise UnreadableMessage(f"{event.channel[:80]}: {exc}") from None
+            return self._skipped(f"{event.channel[:80]}: {exc}", ticker)
         self.exchange_status.instrument_state(ticker, state)
         if tick is None:
             return []

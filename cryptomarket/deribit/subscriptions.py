@@ -106,10 +106,15 @@ class Subscriptions:
     # What to request
 
     def to_subscribe(self, now: float) -> list[str]:
-        """The wanted channels that should be subscribed now."""
+        """The wanted channels that should be subscribed now: those of configured tickers before all others.
+
+        A name that only streams want may be refused, and with it the whole request.
+        """
         if self._suspects:
             return self._suspects[0]
-        return [c for c in self.wanted() if c not in self._phases and not self._waits(c, now)]
+        due = [c for c in self.wanted() if c not in self._phases and not self._waits(c, now)]
+        first = [c for c in due if (ticker := ticker_of(c)) is None or ticker in self.configured]
+        return first if any(map(ticker_of, first)) else due
 
     def to_unsubscribe(self) -> list[str]:
         """The confirmed channels that should be unsubscribed now: unwanted ones, and those to be renewed."""

@@ -110,7 +110,7 @@ async def test_d5_an_instrument_that_ends_is_said_and_comes_back_to_life(tmp_pat
             exchange.inject("expire", name)
             assert f"does not list {name}" in await unlisted(node)
             ages = node.latest.ages
-            await eventually(lambda: ages()[name] > 8_000, "the silence is longer than any rhythm")
+            await eventually(lambda: ages([name])[name] > 8_000, "the silence is longer than any rhythm")
             assert node.latest.upstream().state is UpstreamState.LIVE
             stored = await client.get("/api/v1/prices", params={"ticker": name})
             assert stored.json()["data"]
