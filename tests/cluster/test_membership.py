@@ -4,6 +4,7 @@ import anyio
 
 from cryptomarket.cluster.redis.codec import Batch
 from cryptomarket.cluster.redis.membership import ABSENT_SECONDS, ANNOUNCE_SECONDS, Membership
+from cryptomarket.market.demand import NOBODY
 
 
 class Clock:
@@ -66,3 +67,40 @@ def test_a_leader_forgets_the_names_that_another_announced() -> None:
     assert membership.names() == ("a", "b", "c")
     membership.lead()
     assert membership.names() == ("a", "b")
+
+
+async def test_no_node_and_no_address_takes_all_the_room() -> None:
+    """The first ticker of every address comes before the second of any, on whatever node; one in grace is the last."""
+    refused: list[str] = []
+    membership = Membership("a", max_wanted=20, refused=refused.extend, monotonic=Clock())
+    for node in "bcdefghijk":  # one address with twenty tickers on each of ten nodes
+        membership.observe(beat(node, *(f"{node}{i}" for i in range(20))))
+    assert len(await demand(membership)) == 20
+    membership.want({"honest": 0, "left": NOBODY})
+    found = await demand(membership)
+    assert "honest" in found
+    assert "left" not in found
+    assert found >= {f"{node}0" for node in "bcdefghijk"}
+    assert set(refused) >= {"left", "b19"}
+
+
+async def test_what_is_followed_stays_followed_among_equals() -> None:
+    """A newcomer of the same rank waits, is told so once, and is followed when one leaves."""
+    refused: list[str] = []
+    membership = Membership("a", max_wanted=2, refused=refused.extend, monotonic=Clock())
+    membership.observe(beat("m", "m_usd"))
+    membership.observe(beat("n", "n_usd"))
+    membership.observe(beat("b", "b_usd"))
+    membership.refresh()
+    assert (await demand(membership), refused) == ({"m_usd", "n_usd"}, ["b_usd"])
+    membership.observe(beat("c", "b_usd"))
+    assert refused == ["b_usd", "b_usd"]
+    membership.observe(beat("n"))
+    assert await demand(membership) == {"m_usd", "b_usd"}
+
+
+async def test_a_node_is_believed_a_bounded_number_of_tickers() -> None:
+    """However many its batch names."""
+    membership = Membership("a", max_wanted=5, monotonic=Clock())
+    membership.observe(beat("b", *(f"T{i}" for i in range(20_000))))
+    assert len(membership._others["b"].wanted) == 10_000

@@ -17,7 +17,7 @@ from cryptomarket.cluster.redis.membership import ANNOUNCE_SECONDS
 from cryptomarket.cluster.redis.publisher import BEAT_SECONDS, publish_notification
 from cryptomarket.cluster.redis.wanted import EXPIRE_SECONDS, WANTED, read_wanted
 from cryptomarket.errors import CacheUnavailable
-from cryptomarket.model import Message, SessionChanged, Upstream, UpstreamState
+from cryptomarket.model import Gap, GapReason, Message, SessionChanged, Upstream, UpstreamState
 from tests.processes import eventually
 from tests.redis_server import RedisServer, running_redis
 
@@ -40,20 +40,20 @@ class Node:
 
 
 @contextlib.asynccontextmanager
-async def new_node(server: RedisServer, name: str) -> AsyncIterator[Node]:
+async def new_node(server: RedisServer, name: str, **options: int) -> AsyncIterator[Node]:
     """A node that does not run yet."""
     async with redis_client(server.url) as redis:
-        node = Node(redis, RedisBus(redis, name, KEYS, may_lead=lambda: node.may_lead))
+        node = Node(redis, RedisBus(redis, name, KEYS, may_lead=lambda: node.may_lead, **options))
         node.bus.subscribe(node.received.append)
         yield node
 
 
 @contextlib.asynccontextmanager
-async def nodes(folder: Path, count: int = 2) -> AsyncIterator[tuple[RedisServer, list[Node]]]:
+async def nodes(folder: Path, count: int = 2, **options: int) -> AsyncIterator[tuple[RedisServer, list[Node]]]:
     """Running nodes on one Redis, which know each other; the first leads with epoch 1."""
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(running_redis(folder))
-        found = [await stack.enter_async_context(new_node(server, f"n{number}")) for number in range(count)]
+        found = [await stack.enter_async_context(new_node(server, f"n{number}", **options)) for number in range(count)]
         tasks = await stack.enter_async_context(anyio.create_task_group())
         for node in found:
             await tasks.start(node.bus.run)
@@ -301,6 +301,25 @@ async def test_the_leader_knows_what_streams_of_all_nodes_want(tmp_path: Path) -
             assert await anext(demand) == {"sol_usd"}
             other.bus.want({})
             assert await anext(demand) == frozenset()
+
+
+async def test_a_ticker_that_the_leader_has_no_room_for_is_a_gap_on_every_node(tmp_path: Path) -> None:
+    """It is followed as soon as there is room, and who wants it later is told as well."""
+    full = Gap("ada_usd", GapReason.FULL)
+    async with nodes(tmp_path, 3, max_wanted=2) as (_, (leader, other, late)):
+        demand = aiter(leader.bus.demand())
+        with anyio.fail_after(60):
+            assert await anext(demand) == frozenset()
+            other.bus.want({"sol_usd": 0, "xrp_usd": 1, "ada_usd": 2})
+            assert await anext(demand) == {"sol_usd", "xrp_usd"}
+        await eventually(lambda: all(full in node.received for node in (leader, other, late)), "all are told", 60)
+        late.received.clear()
+        late.bus.want({"ada_usd": 3})
+        await eventually(lambda: full in late.received, "the later one is told", 60)
+        with anyio.fail_after(60):
+            other.bus.want({"sol_usd": 0})
+            while await anext(demand) != {"sol_usd", "ada_usd"}:
+                pass
 
 
 async def test_d4_what_streams_want_is_in_redis_while_a_leader_lives(tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ __all__ = ["ABSENT_SECONDS", "ANNOUNCE_SECONDS", "MAX_WANTED", "Membership"]
 ABSENT_SECONDS = 10.0
 #: How often the names are announced, and the wanted tickers stored, when nothing changed.
 ANNOUNCE_SECONDS = 5.0
-#: Tickers of all nodes that are followed beside the configured ones, unless set otherwise; of each node as many count.
+#: Tickers of all nodes that are followed beside the configured ones, unless set otherwise.
 MAX_WANTED = 200
+#: A node that works never wants more.
+MOST_OF_A_NODE = 10_000
 
 
 @dataclass(slots=True)
@@ -76,7 +78,7 @@ class Membership:
     def observe(self, batch: Batch) -> None:
         """Record what a batch shows: its node is present and wants these tickers; a leader may announce all names."""
         before = self._others.get(batch.node)
-        wanted = dict(islice(batch.wanted.items(), self._max_wanted))
+        wanted = dict(islice(batch.wanted.items(), MOST_OF_A_NODE))
         self._refused -= wanted.keys() - (before.wanted.keys() if before else ())
         self._others[batch.node] = _Member(self._monotonic(), wanted)
         self._received = batch.nodes or self._received
