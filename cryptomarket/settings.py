@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .errors import SettingsError
+from .public_site import public_origin
 
 __all__ = ["PREFIX", "Settings", "read_settings", "secrets_in_files", "unknown_settings"]
 
@@ -70,6 +71,13 @@ def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
     if any(not re.match(r"https?://[^/*\s]+\Z", origin) for origin in value):
         raise ValueError("origins such as https://example.com, separated by commas, without a path and never *")
     return value
+
+
+def _public_url(value: str) -> str:
+    try:
+        return public_origin(value) if value else ""
+    except ValueError:
+        raise ValueError("an address such as https://prices.example.com, with a port if needed and no path") from None
 
 
 def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -203,6 +211,9 @@ class Settings(BaseSettings):
     )
     event_log_megabytes: int = Field(
         64, ge=8, le=65_536, description="memory for recent ticks, from which streams resume, in megabytes"
+    )
+    public_url: Annotated[str, AfterValidator(_public_url)] = Field(
+        "", description="the address in browsers, such as https://prices.example.com; other hosts are refused"
     )
     trusted_proxies: Annotated[Names, AfterValidator(_networks)] = Field(
         (), description="reverse proxies whose X-Forwarded-For is believed: addresses or networks, separated by commas"

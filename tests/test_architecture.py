@@ -12,7 +12,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cryptomarket"
 
 #: Plain values that every room may import.
-VALUES = frozenset({"model", "errors", "backoff", "query", "addresses", "cookies", "token_buckets", "refusals"})
+VALUES = frozenset(
+    {"model", "errors", "backoff", "query", "addresses", "cookies", "public_site", "token_buckets", "refusals"}
+)
 FEATURES = frozenset({"market", "deribit", "stream", "persons", "history", "cluster"})
 #: Plain tables of facts about the exchange: every feature may import them, and they import nothing of ours.
 PLAIN_TABLES = frozenset({"deribit.error_codes", "deribit.auth", "deribit.doors"})
@@ -40,6 +42,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "cookies": frozenset(),
     "query": frozenset({"errors"}),
     "addresses": frozenset(),
+    "public_site": frozenset({"errors"}),
     "token_buckets": frozenset(),
     "refusals": frozenset({"addresses", "token_buckets"}),
     "model": frozenset({"errors"}),  # invalid values raise our errors

@@ -27,6 +27,7 @@ from ..persons.keys import key_file, operator_keys
 from ..persons.last_seen import LastSeen
 from ..persons.seen_repository import SeenRepository
 from ..persons.vault import Vault
+from ..public_site import PublicSite
 from ..refusals import Refusals
 from ..settings import Settings, unknown_settings
 from ..stream.endpoint import StreamEndpoint
@@ -34,6 +35,7 @@ from ..stream.manager import ServerSSEManager
 from ..web.api.problems import problem_response
 from ..web.app import web_app
 from ..web.operators import Operators
+from ..web.security import HSTS
 from .backend import new_backend
 from .leader import Leader, Leadership
 from .metrics import LoopLag
@@ -90,6 +92,7 @@ class Gateway:
             refused=self.refusals.refused,
             drain_seconds=None,  # `drain` has more to do
         )
+        self._site = site = PublicSite(settings.public_url)
         last_seen = LastSeen(
             SeenRepository(self.database), lasting=backend.cache.lasting, keep_days=settings.keep_persons_days
         )
@@ -102,6 +105,7 @@ class Gateway:
             has_leader=cluster.has_leader,
             streams=self.manager,
             logins_per_minute=settings.logins_per_minute,
+            site=site,
             on_change=last_seen.record,
         )
         self.manager.subscribe_sessions(self.persons.notifier.stream_opened)
@@ -163,6 +167,7 @@ class Gateway:
             operators=operators,
             refused=self.refusals.refused,
             units_per_second=settings.rest_units_per_second,
+            site=site,
         )
 
     def _endpoint(self) -> StreamEndpoint:
@@ -175,6 +180,7 @@ class Gateway:
             allowed_origins=settings.allowed_origins,
             max_streams=settings.max_streams or streams_allowed(),
             max_streams_per_address=settings.max_streams_per_address,
+            headers=HSTS if self._site.secure else {},
             identify=self.persons.services.authenticator.browser_session,
             refused=self.refusals.refused,
         )

@@ -16,10 +16,12 @@ from ..persons.login_flow import LoginFlow
 from ..persons.login_queue import LoginQueue
 from ..persons.login_secrets import LoginSecrets
 from ..persons.notifications import LoginFailures, Notifier
+from ..persons.session_cookies import SessionCookies
 from ..persons.token_renewal import TokenRenewal
 from ..persons.vault import Vault
 from ..persons.waiting_logins import WaitingLogins
 from ..persons.waiting_notices import WaitingNotices
+from ..public_site import ANY_SITE, PublicSite
 from ..stream.manager import ServerSSEManager
 from ..web.api.persons import PersonServices
 
@@ -43,6 +45,7 @@ class Persons:
         has_leader: Callable[[], bool],
         streams: ServerSSEManager,
         logins_per_minute: int,
+        site: PublicSite = ANY_SITE,
         on_change: Callable[[str, Person | None], None] = lambda _id, _person: None,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -69,7 +72,7 @@ class Persons:
             wall=wall,
         )
         self.services = PersonServices(
-            Authenticator(self.sessions, publish=publish),
+            Authenticator(self.sessions, SessionCookies(vault, site), site, publish=publish),
             self.login_queue,
             AccountClient(request_leader),
             self._login_secrets,

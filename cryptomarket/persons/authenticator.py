@@ -1,43 +1,36 @@
 """Who makes a request: the browser session of its cookie, and the person of its cookie or bearer token."""
 
-import re
-import secrets
 from collections.abc import Callable, Mapping
 
 import structlog
 from starlette.requests import Request
 
-from ..errors import NotLoggedIn
+from ..errors import CacheUnavailable, NotLoggedIn, RequestRefused
 from ..model import SessionChanged
+from ..public_site import PublicSite
 from .browser_sessions import BrowserSessions, Person
-from .notifications import LOGGED_OUT
-from .vault import fingerprint
+from .notifications import ENDED_BY_PERSON, LOGGED_OUT, REPLACED
+from .session_cookies import SessionCookies
 
-__all__ = ["Authenticator", "same_site"]
+__all__ = ["Authenticator"]
 
 log = structlog.get_logger(__name__)
 
-#: The cookie of a browser session; over TLS with the prefix that keeps other hosts of the domain from setting it.
-COOKIE, SECURE_COOKIE = "cryptomarket_session", "__Host-cryptomarket_session"
-_COOKIE_VALUE = re.compile(r"[A-Za-z0-9_-]{43}")
-
-
-def same_site(headers: Mapping[str, str]) -> bool:
-    """Whether the request comes from a page of this site, or from a client that is not a page.
-
-    https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
-    """
-    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return False
-    origin = headers.get("origin")
-    return origin is None or origin.partition("://")[2] == headers.get("host")
-
 
 class Authenticator:
-    """Finds the browser session and the person of a request, and logs the person out."""
+    """Finds the browser session and the person of a request, and ends logins."""
 
-    def __init__(self, sessions: BrowserSessions, *, publish: Callable[[SessionChanged], None]) -> None:
+    def __init__(
+        self,
+        sessions: BrowserSessions,
+        cookies: SessionCookies,
+        site: PublicSite,
+        *,
+        publish: Callable[[SessionChanged], None],
+    ) -> None:
         self._sessions = sessions
+        self._cookies = cookies
+        self._site = site
         self._publish = publish
 
     def browser_session(self, request: Request) -> tuple[str | None, Mapping[str, str]]:
@@ -45,29 +38,51 @@ class Authenticator:
 
         A request from a page of another site gets (None, {}): such a page must not see a person's events.
         """
-        if not same_site(request.headers):
+        if not self._site.same_site(request.scope):
             return None, {}
-        known = _cookie(request)
-        if known is not None:
-            return fingerprint(known), {}
-        name, value = _cookie_name(request), secrets.token_urlsafe(32)
-        secure = "; Secure" if name == SECURE_COOKIE else ""
-        return fingerprint(value), {"Set-Cookie": f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}"}
+        known = self._cookies.session(request)
+        return (known, {}) if known is not None else self._cookies.new(request)
+
+    def new_session(self, request: Request) -> tuple[str, Mapping[str, str]]:
+        """Return a new browser session, and the headers that put it in the place of the browser's own.
+
+        Raises RequestRefused for a request from a page of another site.
+        """
+        if not self._site.same_site(request.scope):
+            raise RequestRefused(403, f"a request from a page of {self._site.origin or 'this site'}", reason="origin")
+        return self._cookies.new(request)
+
+    async def leave_session(self, request: Request) -> None:
+        """End the login of the browser session that the request comes with, since the browser gets a new one."""
+        session = self._cookies.session(request)
+        if session is None:
+            return
+        try:
+            if await self._sessions.end(session):
+                self._publish(SessionChanged((session,), LOGGED_OUT, REPLACED))
+        except CacheUnavailable:
+            log.warning("login of a replaced browser session not ended")
 
     async def person(self, request: Request) -> Person:
-        """Return the person of the bearer token, or without an Authorization header of the cookie.
+        """Return the person of `login`."""
+        return (await self.login(request))[0]
+
+    async def login(self, request: Request) -> tuple[Person, str]:
+        """Return the person and the browser session of the bearer token, or without an Authorization header the cookie.
 
         Raises NotLoggedIn, and CacheUnavailable. A token in the address is ignored: addresses are logged.
         """
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        person = None
+        found: tuple[Person, str] | None = None
         if scheme.lower() == "bearer":
-            person = await self._sessions.person_of_token(token.strip())
-        elif not scheme and same_site(request.headers) and (cookie := _cookie(request)) is not None:
-            (person,) = await self._sessions.persons_of([fingerprint(cookie)])
-        if person is None:
+            found = await self._sessions.person_of_token(token.strip())
+        elif not scheme and self._site.same_site(request.scope) and (session := self._cookies.session(request)):
+            (person,) = await self._sessions.persons_of([session])
+            found = (person, session) if person else None
+        if found is None:
             raise NotLoggedIn("nobody is logged in here")
-        return await self._sessions.record_use(person)
+        person, session = found
+        return await self._sessions.record_use(person, session), session
 
     async def log_out(self, person: Person) -> None:
         """Delete the person's login in all its browser sessions, and notify their streams."""
@@ -76,15 +91,12 @@ class Authenticator:
             self._publish(SessionChanged(sessions, LOGGED_OUT, "logged out"))
             log.info("person logged out", person=person.person_id)
 
-
-def _cookie_name(request: Request) -> str:
-    return SECURE_COOKIE if request.scope["scheme"] == "https" else COOKIE
-
-
-def _cookie(request: Request) -> str | None:
-    name, text = _cookie_name(request), request.headers.get("cookie", "")
-    for pair in text.split(";"):
-        found, _, value = pair.strip().partition("=")
-        if found == name and _COOKIE_VALUE.fullmatch(value):
-            return value
-    return None
+    async def end_session(self, person: Person, public_id: str) -> str | None:
+        """End the person's login of that public id; return its browser session, None if there is no such login."""
+        for session, login in person.sessions.items():
+            if login.public_id == public_id:
+                if await self._sessions.end(session):
+                    self._publish(SessionChanged((session,), LOGGED_OUT, ENDED_BY_PERSON))
+                    log.info("browser session ended", person=person.person_id)
+                return session
+        return None

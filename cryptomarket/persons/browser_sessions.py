@@ -6,6 +6,7 @@ their tokens; every node reads, extends and ends them. A record is changed only 
 """
 
 import contextlib
+import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ __all__ = [
     "Claims",
     "Login",
     "Person",
+    "SessionLogin",
     "Tokens",
 ]
 
@@ -43,7 +45,7 @@ MAX_LOGIN_SECONDS = 7 * 86_400
 PERSON_CHANGED = "person"
 PERSON = "deribit:person:%s"
 SESSION = "deribit:session:%s"
-#: The shortest interval between two writes that a person uses the login.
+#: The shortest interval between two writes that a person uses the login in one browser session.
 USE_SECONDS = 600.0
 #: The delay before such a write is tried again after the cache failed.
 RETRY_USE_SECONDS = 10.0
@@ -65,12 +67,30 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionLogin:
+    """A person's login in one browser session: since when, and the last sign of use, in UNIX seconds.
+
+    ``browser`` is a label of the browser, empty if it is not known.
+    """
+
+    login_id: str
+    browser: str
+    first: int
+    used: int
+
+    @property
+    def public_id(self) -> str:
+        """The name of this login for the person; neither cookie nor token can be computed from it."""
+        return hashlib.sha256(f"login {self.login_id}".encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """A person who is logged in; times are UNIX seconds.
 
     ``first`` is when the person logged in, ``used`` the last sign of use. The tokens came at ``issued`` and belong to
     ``exchange_session``, which every renewal names; ``problem`` is why the last renewal failed, empty if it did not.
-    ``sessions`` maps each browser session that is logged in to the id of its login.
+    ``sessions`` maps each browser session that is logged in to its login, the oldest first.
     """
 
     person_id: str
@@ -84,7 +104,7 @@ class Person:
     exchange_session: str
     tokens: Tokens
     problem: str = ""
-    sessions: Mapping[str, str] = field(default_factory=dict)
+    sessions: Mapping[str, SessionLogin] = field(default_factory=dict)
 
     @property
     def expires_at(self) -> int:
@@ -98,15 +118,10 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A login that was stored.
-
-    ``evicted`` are sessions of the person that it ended because there were too many; ``replaced`` is whether another
-    person was logged in at its session until now.
-    """
+    """A login that was stored; ``evicted`` are sessions of the person that it ended because there were too many."""
 
     person: Person
     evicted: tuple[str, ...] = ()
-    replaced: bool = False
 
 
 class Claims(msgspec.Struct, frozen=True, array_like=True):
@@ -198,26 +213,30 @@ class BrowserSessions:
 
     def token(self, person: Person, session: str) -> str:
         """Return a new token with which the session makes requests as the person."""
-        return self._vault.token(msgspec.json.encode(Claims(person.person_id, session, person.sessions[session])))
+        return self._vault.token(
+            msgspec.json.encode(Claims(person.person_id, session, person.sessions[session].login_id))
+        )
 
-    async def person_of_token(self, token: str) -> Person | None:
-        """Return the person; None for a token that is not ours or whose login has ended."""
+    async def person_of_token(self, token: str) -> tuple[Person, str] | None:
+        """Return the person and the browser session; None for a token that is not ours or whose login has ended."""
         try:
             claims = msgspec.json.decode(self._vault.claims(token, seconds=MAX_LOGIN_SECONDS), type=Claims)
         except (CannotOpen, msgspec.DecodeError):
             return None
         (person,) = await self.persons_of([claims.session])
-        return person if person is not None and person.sessions[claims.session] == claims.login_id else None
+        if person is None or person.sessions[claims.session].login_id != claims.login_id:
+            return None
+        return person, claims.session
 
     # Writing
 
-    async def log_in(self, person: Person, session: str, login_id: str) -> Login:
+    async def log_in(self, person: Person, session: str, login_id: str, browser: str = "") -> Login:
         """Log the person in at the session, in addition to the newest of its other sessions.
 
-        A person who was logged in there before is logged out there.
+        The session is one that was made for this login; ``browser`` is a label of the browser that has it.
         """
+        login = SessionLogin(login_id, browser, person.first, person.first)
         async with self._writing:
-            (before,) = await self.persons_of([session])
             evicted: tuple[str, ...] = ()
 
             def merged(known: Person) -> Person:
@@ -225,20 +244,17 @@ class BrowserSessions:
                 others = [item for item in known.sessions.items() if item[0] != session]
                 kept = others[-(MAX_SESSIONS - 1) :]
                 evicted = tuple(one for one, _ in others[: len(others) - len(kept)])
-                return replace(person, sessions=dict([*kept, (session, login_id)]))
+                return replace(person, sessions=dict([*kept, (session, login)]))
 
             stored = await self._update(person.person_id, merged)
             if stored is None:
-                stored = replace(person, sessions={session: login_id})
+                stored = replace(person, sessions={session: login})
                 await self._cache.put(PERSON % person.person_id, self._sealed(stored), self._life(stored))
                 self._on_change(stored.person_id, stored)
             await self._bind(session, stored.person_id)
             await self._cache.extend({SESSION % one: LIFE_SECONDS for one in stored.sessions})
             await self._unbind(evicted, stored.person_id)
-            replaced = before is not None and before.person_id != stored.person_id
-            if before is not None and replaced:
-                await self._leave(before, session)
-        return Login(stored, evicted, replaced)
+        return Login(stored, evicted)
 
     async def renew(
         self, person: Person, tokens: Tokens, scope: str, *, issued: float, life_seconds: float
@@ -289,7 +305,10 @@ class BrowserSessions:
         return tuple(ended)
 
     async def _update(self, person_id: str, change: Callable[[Person], Person | None]) -> Person | None:
-        """Change the record of a person who is logged in; return it as stored, None if there is none or no change."""
+        """Change the record of a person who is logged in; return it as stored, None if there is none or no change.
+
+        A person who is left without sessions is deleted.
+        """
         name = PERSON % person_id
         for _ in range(MAX_ATTEMPTS):
             (record,) = await self._cache.get(name)
@@ -299,8 +318,9 @@ class BrowserSessions:
             changed = change(found)
             if changed is None or changed == found:
                 return changed
-            if await self._cache.swap(name, record, self._sealed(changed), self._life(changed)):
-                self._on_change(person_id, changed)
+            kept = changed if changed.sessions else None
+            if await self._cache.swap(name, record, self._sealed(kept) if kept else None, self._life(changed)):
+                self._on_change(person_id, kept)
                 return changed
         raise CacheUnavailable("a record changed at every attempt to change it")
 
@@ -315,32 +335,45 @@ class BrowserSessions:
         record = self._vault.seal(name, msgspec.json.encode(_SessionRecord(person_id)))
         await self._cache.put(name, record, LIFE_SECONDS)
 
-    async def _leave(self, person: Person, session: str) -> None:
+    async def end(self, session: str) -> bool:
+        """End the login of one browser session; return whether somebody was logged in there."""
+        (person,) = await self.persons_of([session])
+        if person is None:
+            return False
+
         def without(found: Person) -> Person:
             return replace(found, sessions={one: login for one, login in found.sessions.items() if one != session})
 
-        left = await self._update(person.person_id, without)
-        if left is not None and not left.sessions:
-            await self._log_out(person.person_id)
+        # The person first: from here on the session is not logged in.
+        await self._update(person.person_id, without)
+        await self._unbind([session], person.person_id)
+        return True
 
-    async def record_use(self, person: Person) -> Person:
-        """Extend the login of a person who is here, if it was not extended lately; return the person as it is now.
+    async def record_use(self, person: Person, session: str) -> Person:
+        """Note that the person is here with the session, if that was not noted lately; return the person as it is now.
 
-        When the cache fails, later calls make up for it.
+        It extends the login in all sessions. When the cache fails, later calls make up for it.
         """
         now = self._wall()
-        if now - person.used < USE_SECONDS or now < self._uses_written_from:
+        if now - person.sessions[session].used < USE_SECONDS or now < self._uses_written_from:
             return person
+        extended = False
 
         def used(found: Person) -> Person:
-            return found if now - found.used < USE_SECONDS else replace(found, used=int(now))
+            nonlocal extended
+            login = found.sessions.get(session)
+            if login is None or now - login.used < USE_SECONDS:
+                return found
+            extended = now - found.used >= USE_SECONDS
+            sessions = {**found.sessions, session: replace(login, used=int(now))}
+            return replace(found, used=int(now) if extended else found.used, sessions=sessions)
 
         try:
             found = await self._update(person.person_id, used)
         except CacheUnavailable:
             self._uses_written_from = now + RETRY_USE_SECONDS
             return person
-        if found is None or found.used != int(now):
+        if found is None or not extended:
             return found or person
         self._publish(SessionChanged(tuple(found.sessions), PERSON_CHANGED))
         with contextlib.suppress(CacheUnavailable):  # made up for by the next use, long before they expire

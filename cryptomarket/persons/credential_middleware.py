@@ -20,7 +20,6 @@ from ..addresses import address_groups
 from ..deribit.auth import wipe
 from ..errors import CacheUnavailable, RequestRefused
 from ..token_buckets import WIDER
-from .authenticator import same_site
 from .limits import LoginLimits
 from .login_secrets import LoginSecrets
 
@@ -58,7 +57,8 @@ class _Body(msgspec.Struct):
 class CredentialMiddleware:
     """ASGI middleware before the login route; every other request passes unchanged.
 
-    ``problem`` makes the response to a refused request.
+    ``problem`` makes the response to a refused request; ``same_site`` returns whether a request, given by its scope,
+    may come from a page of this site.
     """
 
     def __init__(
@@ -68,12 +68,14 @@ class CredentialMiddleware:
         login_secrets: LoginSecrets,
         limits: LoginLimits,
         problem: Callable[[Request, Exception], Response],
+        same_site: Callable[[Scope], bool],
         body_seconds: float = BODY_SECONDS,
     ) -> None:
         self._app = app
         self._login_secrets = login_secrets
         self._limits = limits
         self._problem = problem
+        self._same_site = same_site
         self._body_seconds = body_seconds
         #: How many bodies of each group of addresses are being read.
         self._reading: Counter[str] = Counter()
@@ -94,6 +96,8 @@ class CredentialMiddleware:
         await self._app(scope, _empty_body, send)
 
     async def _accept(self, request: Request, receive: Receive) -> AcceptedLogin:
+        if not self._same_site(request.scope):
+            raise RequestRefused(403, "a log-in from a page of this site", reason="origin")
         _check_head(request)
         address = request.client.host if request.client else ""
         _check_delay(await self._limits.count_login(address))
@@ -159,8 +163,6 @@ class CredentialMiddleware:
 def _check_head(request: Request) -> None:
     """Raise RequestRefused, before the body is read, for what no page of this site sends."""
     headers = request.headers
-    if not same_site(headers):
-        raise RequestRefused(403, "a log-in from a page of this site")
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise RequestRefused(415, "a body of type application/json")
     if headers.get("content-encoding", "identity") != "identity":

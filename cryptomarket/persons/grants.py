@@ -36,7 +36,8 @@ class WideGrant(CryptomarketError):
 def exchange_session(session: str) -> str:
     """The name of the exchange session of a login from the browser session.
 
-    One a browser: a login that is repeated replaces it instead of using up the key's 16.
+    The exchange keeps 16 of a key and ends the one longest without a refresh: never that of the newest login, whose
+    tokens all browser sessions of the person share.
     """
     return f"cryptomarket-{session[:16]}"
 

@@ -26,6 +26,7 @@ class LoginRequest(msgspec.Struct, frozen=True):
 
     ``client`` stands for the client id, see `LoginLimits.client`; ``address`` is the browser's. ``accepted`` (UNIX
     seconds) is when a node accepted the login, which decides its place among those of its address.
+    ``browser`` is a label of that browser.
     """
 
     login_id: str = msgspec.field(name="login")
@@ -33,6 +34,7 @@ class LoginRequest(msgspec.Struct, frozen=True):
     client: str
     address: str
     accepted: float = msgspec.field(name="at")
+    browser: str = ""
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -23,7 +23,7 @@ from .grants import Call, MissingRights, WideGrant, exchange_session, person_sco
 from .leader_requests import LoginRequest
 from .limits import LoginLimits
 from .login_secrets import LoginSecrets
-from .notifications import EVICTED, LOGGED_OUT, REPLACED, LoginFailures
+from .notifications import EVICTED, LOGGED_OUT, LoginFailures
 
 __all__ = ["NO_ANSWER", "NO_CACHE", "OUR_FAULT", "LoginFailed", "LoginFlow", "login_ended", "reason_of"]
 
@@ -128,8 +128,6 @@ class LoginFlow:
         log.info("person logged in", person=login.person.person_id, address=request.address)
         if login.evicted:
             self._publish(SessionChanged(login.evicted, LOGGED_OUT, EVICTED))
-        if login.replaced:
-            self._publish(SessionChanged((request.session,), LOGGED_OUT, REPLACED))
         self._announce(login.person, request.session)
 
     def _announce(self, person: Person, session: str) -> None:
@@ -145,7 +143,7 @@ class LoginFlow:
             (person,) = await self._sessions.persons_of([request.session])
         except CacheUnavailable:
             return None
-        return person if person is not None and person.sessions[request.session] == request.login_id else None
+        return person if person is not None and person.sessions[request.session].login_id == request.login_id else None
 
     async def refuse(self, request: LoginRequest, reason: str) -> None:
         """Notify the browser session that the login failed; ``reason`` is the sentence that the person reads."""
@@ -174,7 +172,7 @@ class LoginFlow:
             exchange_session=exchange_session(request.session),
             tokens=Tokens(grant.access_token, grant.refresh_token),
         )
-        login = await self._sessions.log_in(person, request.session, request.login_id)
+        login = await self._sessions.log_in(person, request.session, request.login_id, request.browser)
         with contextlib.suppress(CacheUnavailable):
             await self._limits.record_login(person_id, request.address)
         return login

@@ -79,7 +79,9 @@ class LoginQueue:
         self._answers: dict[str, _Answer] = {}
         self._submitted = anyio.Event()
 
-    async def submit(self, login_id: str, session: str, *, client: str, address: str) -> Place | None:
+    async def submit(
+        self, login_id: str, session: str, *, client: str, address: str, browser: str = ""
+    ) -> Place | None:
         """Queue a login; its outcome is published to its browser session.
 
         Returns the place if the login must wait for long, as far as the leader says so at once. Raises NoLeader while
@@ -89,7 +91,7 @@ class LoginQueue:
             raise NoLeader("no node leads now")
         if len(self._replied) >= MAX_QUEUED:
             raise _overloaded()
-        request = LoginRequest(login_id, session, client, address, self._wall())
+        request = LoginRequest(login_id, session, client, address, self._wall(), browser)
         await self._login_secrets.put_request(request)
         answer = self._answers[login_id] = _Answer()
         self._new[login_id] = request

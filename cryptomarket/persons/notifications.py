@@ -21,6 +21,7 @@ from .cache import Cache
 from .events import LoggedOutEvent, LoginFailedEvent, PersonEvent
 
 __all__ = [
+    "ENDED_BY_PERSON",
     "EVICTED",
     "FORGOTTEN",
     "LOGGED_OUT",
@@ -36,12 +37,14 @@ log = structlog.get_logger(__name__)
 LOGIN_FAILED, LOGGED_OUT = "login_failed", "logged_out"
 EXPIRED = "expired: log in again"
 EVICTED = "you logged in with too many browsers: the oldest login ended"
-REPLACED = "another person logged in with this browser"
+REPLACED = "a new log-in with this browser ended this one"
+ENDED_BY_PERSON = "you ended the login of this browser"
 FORGOTTEN = "the operator of this site deleted your record"
 
-#: The failure of a login whose session had no stream, and how long it is kept.
+#: The failure of a login, how long it is kept for the first stream of its session, and then for others.
 FAILURE = "deribit:word:%s"
 FAILURE_SECONDS = 60
+FAILURE_REPEATED_SECONDS = 5
 #: Sessions read with one command.
 BATCH = 500
 #: The interval between looks at logins that are over; the longest delay before an expiry is sent.
@@ -68,10 +71,10 @@ class LoginFailures:
         reasons = await self._cache.get(*(FAILURE % session for session in sessions))
         return [reason.decode() if reason else None for reason in reasons]
 
-    async def forget(self, session: str) -> None:
-        """Delete the reason kept for the session."""
+    async def sent(self, session: str, reason: str) -> None:
+        """Keep the reason for some seconds more: tabs of a browser open the streams of a new session one by one."""
         with contextlib.suppress(CacheUnavailable):  # it expires
-            await self._cache.delete(FAILURE % session)
+            await self._cache.put(FAILURE % session, reason.encode(), FAILURE_REPEATED_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +188,7 @@ class Notifier:
             else:
                 self._send_person(session, person)
             if failure is not None and self._has_streams(session):
-                await self._failures.forget(session)
+                await self._failures.sent(session, failure)
                 if not end_sent:
                     self._send(session, LoginFailedEvent(failure))
 
@@ -211,8 +214,12 @@ class Notifier:
         """Extend the logins shown here, and send ends and changes of logins of which no message came."""
         now = self._wall()
         self._shown = {session: person for session, person in self._shown.items() if self._has_streams(session)}
-        for person in list(self._shown.values()):
-            await self._sessions.record_use(person)
+        for session, person in list(self._shown.items()):
+            noted = await self._sessions.record_use(person, session)
+            if _end(noted) == _end(person) and session in noted.sessions:
+                self._shown[session] = noted
+            else:
+                self.stream_opened(session)
         recheck = self._monotonic() - self._rechecked >= RECHECK_SECONDS
         if recheck:
             self._rechecked = self._monotonic()

@@ -58,8 +58,9 @@ class StreamEndpoint:
     """The ASGI application of ``/sse/``.
 
     ``known`` and ``nearest`` query the catalogue; ``problem`` makes the response to a wrong request; ``identify``
-    returns the browser session of a request and headers for its response; pages of ``allowed_origins`` may read.
-    ``refused`` is told of streams and names that are refused.
+    returns the browser session of a request and headers for its response; pages of ``allowed_origins`` may read;
+    ``refused`` is told of streams and names that are refused;
+    ``headers`` are further headers of every response.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class StreamEndpoint:
         identify: Callable[[Request], tuple[str | None, Mapping[str, str]]] = anonymous,
         refused: Refused = ignore_refusal,
         monotonic: Callable[[], float] = time.monotonic,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._manager = manager
         self._refused, self._monotonic = refused, monotonic
@@ -85,6 +87,7 @@ class StreamEndpoint:
         self._origins = frozenset(allowed_origins)
         self._max_streams, self._max_per_address = max_streams, max_streams_per_address
         self._identify = identify
+        self._headers = {**_NO_CORS, **(headers or {})}
         # The library would end all streams at once at a stop; the manager ends them evenly.
         AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
 
@@ -220,11 +223,11 @@ class StreamEndpoint:
         return JSONResponse(problem, 405, {"Allow": "GET, HEAD"}, media_type="application/problem+json")
 
     def _cors(self, scope: Scope) -> Mapping[str, str]:
-        """The CORS headers: permission for exactly this origin, if it is allowed, and never for credentials."""
+        """The headers of every response; an allowed origin, and no other, gets permission, never with credentials."""
         origin = _header(scope, b"origin")
         if origin is None or origin not in self._origins:
-            return _NO_CORS
-        headers = {**_NO_CORS, "Access-Control-Allow-Origin": origin}
+            return self._headers
+        headers = {**self._headers, "Access-Control-Allow-Origin": origin}
         if scope["method"] == "OPTIONS":
             headers["Access-Control-Allow-Headers"] = "Last-Event-ID, Cache-Control"
         return headers

@@ -8,11 +8,14 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ..errors import RequestRefused
 from ..market.latest import LatestValues
 from ..persons.credential_middleware import CredentialMiddleware
+from ..public_site import ANY_SITE, PublicSite
 from ..refusals import Refused, ignore_refusal
 from ..stream.endpoint import anonymous
 from .api.candles import RecentBars, candle_router, no_bars
@@ -31,7 +34,7 @@ from .operators import Operators
 from .pages.routes import FAVICON, PAGES, page_routes
 from .rate_limit import RateLimit
 from .refusal_report import RefusalReport
-from .security import CrossOrigin, SecurityHeaders
+from .security import HSTS, CrossOrigin, SecurityHeaders
 
 __all__ = ["STREAM_PATH", "web_app"]
 
@@ -53,6 +56,7 @@ def web_app(
     catalogue: TickerCatalogue,
     interval: int,
     health: Callable[[], Awaitable[Health]],
+    site: PublicSite = ANY_SITE,
     allowed_origins: Sequence[str] = (),
     routes: Sequence[BaseRoute] = (),
     persons: PersonServices | None = None,
@@ -88,7 +92,7 @@ def web_app(
         app.include_router(person_router(persons))
     app.include_router(status_router(latest, health, statistics, operators or Operators(), wall))
     app.router.routes += [
-        Route(STREAM_PATH, stream),  # _StreamFirst answers it; this route redirects /sse to it
+        Route(STREAM_PATH, stream),  # _Entrance answers it; this route redirects /sse to it
         *health_routes(health),
         *routes,
         *page_routes(
@@ -108,12 +112,16 @@ def web_app(
             login_secrets=persons.login_secrets,
             limits=persons.limits,
             problem=problem_response,
+            same_site=site.same_site,
         )
     inner = KnownParameters(inner, lambda: _known_parameters(app))
     if units_per_second is not None:
         inner = RateLimit(inner, units_per_second)
-    inner = RefusalReport(SecurityHeaders(CrossOrigin(inner, allowed_origins)), refused)
-    return _StreamFirst(STREAM_PATH, stream, inner)
+
+    def layered(app: ASGIApp) -> ASGIApp:
+        return RefusalReport(SecurityHeaders(app, HSTS if site.secure else {}), refused)
+
+    return _Entrance(site, STREAM_PATH, stream, CrossOrigin(inner, allowed_origins), layered)
 
 
 def _known_parameters(app: FastAPI) -> Mapping[str, Collection[str]]:
@@ -126,13 +134,26 @@ def _known_parameters(app: FastAPI) -> Mapping[str, Collection[str]]:
     return {path: names for path, names in checked.items() if path not in (FAVICON, *PAGES)}
 
 
-class _StreamFirst:
-    """Sends one path to the stream, before all layers: they would double the cost of opening a stream."""
+class _Entrance:
+    """Refuses requests for other sites, and sends one path to the stream: before all layers, to keep joining cheap.
 
-    def __init__(self, path: str, stream: ASGIApp, others: ASGIApp) -> None:
-        self._path, self._stream, self._others = path, stream, others
+    ``layered`` puts the layers of every other response around an application.
+    """
+
+    def __init__(
+        self, site: PublicSite, path: str, stream: ASGIApp, others: ASGIApp, layered: Callable[[ASGIApp], ASGIApp]
+    ) -> None:
+        self._site, self._path, self._stream = site, path, stream
+        self._others, self._layered = layered(others), layered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request to the stream or to the other routes."""
-        streaming = scope["type"] == "http" and scope["path"] == self._path
-        await (self._stream if streaming else self._others)(scope, receive, send)
+        app = self._others
+        if scope["type"] == "http":
+            try:
+                self._site.check_host(scope)
+                if scope["path"] == self._path:
+                    app = self._stream
+            except RequestRefused as exc:
+                app = self._layered(problem_response(Request(scope), exc))
+        await app(scope, receive, send)

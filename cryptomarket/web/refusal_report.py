@@ -17,7 +17,7 @@ LOGIN = "login"
 
 
 class RefusalReport:
-    """Calls ``refused`` for each response of the application that is a refusal."""
+    """Calls ``refused`` for each response of the application that is a refusal, or has a reason in its scope."""
 
     def __init__(self, app: ASGIApp, refused: Refused) -> None:
         self._app = app

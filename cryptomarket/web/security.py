@@ -3,12 +3,13 @@
 Pages have no inline script or style and load nothing from other sites, so the content security policy forbids both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["CrossOrigin", "SecurityHeaders"]
+__all__ = ["HSTS", "CrossOrigin", "SecurityHeaders"]
 
 _STRICT = {
     "default-src": "'none'",
@@ -36,6 +37,9 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=()",
 }
 
+#: For a site that browsers reach over TLS only: they use no other way for a year. Names below it may be others' sites.
+HSTS = {"Strict-Transport-Security": "max-age=31536000"}
+
 #: Another site may read prices, the UDF datafeed, and the scripts that embed them. Persons are same-site only.
 _SHARED = ("/api/v1/", "/udf/", "/static/")
 _PRIVATE = ("/api/v1/persons",)
@@ -45,17 +49,21 @@ def _policy(policy: dict[str, str]) -> str:
     return "; ".join(f"{name} {value}" for name, value in policy.items())
 
 
-def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
 class SecurityHeaders:
-    """Adds the headers to every response, also to those of errors, so it is the outermost layer."""
+    """Adds the headers to every response, also to those of errors, so it is the outermost layer.
 
-    def __init__(self, app: ASGIApp) -> None:
+    ``extra`` are further headers. A redirect keeps its path and query alone: routers build its host from the request.
+    """
+
+    def __init__(self, app: ASGIApp, extra: Mapping[str, str] | None = None) -> None:
         self.app = app
-        self._pages = _raw({**_HEADERS, "Content-Security-Policy": _policy(_PAGES)})
-        self._swagger = _raw({**_HEADERS, "Content-Security-Policy": _policy(_SWAGGER)})
+        headers = {**_HEADERS, **(extra or {})}
+        self._pages = _raw({**headers, "Content-Security-Policy": _policy(_PAGES)})
+        self._swagger = _raw({**headers, "Content-Security-Policy": _policy(_SWAGGER)})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and add the headers that the response does not set itself."""
@@ -66,11 +74,21 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                present = {name for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(h for h in headers if h[0] not in present)]
+                own = message["headers"]
+                if 300 <= message["status"] < 400:
+                    own = [(name, _relative(value) if name == b"location" else value) for name, value in own]
+                present = {name for name, _ in own}
+                message["headers"] = [*own, *(h for h in headers if h[0] not in present)]
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
+
+
+def _relative(location: bytes) -> bytes:
+    """The path and query of an address; one slash begins it, since two would begin a host."""
+    parts = urlsplit(location.decode("latin-1"))
+    path = "/" + parts.path.lstrip("/\\")
+    return (f"{path}?{parts.query}" if parts.query else path).encode("latin-1")
 
 
 class CrossOrigin:

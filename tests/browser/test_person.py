@@ -8,7 +8,6 @@ import pytest
 from playwright.async_api import Page, expect
 
 from cryptomarket.persons import token_renewal
-from cryptomarket.persons.authenticator import COOKIE
 from cryptomarket.simulator.accounts import SimulatedAccount
 from cryptomarket.simulator.switches import Switches
 from tests.persons.crowd import Crowd, accounts
@@ -169,8 +168,8 @@ async def test_d8_a_login_in_a_crowd_shows_its_place(tmp_path: Path) -> None:
     ):
         page, crowd = await window.open(), Crowd(site.url)
         await wait_for_person(page, "Log in")
-        for number, other in enumerate(others):
-            await crowd.post(f"{COOKIE}={number:043}", other.client_id, other.client_secret)
+        for other in others:
+            await crowd.post(None, other.client_id, other.client_secret)
         await log_in(page, ADA)
         await expect(page.locator("#person-status")).to_have_text(
             re.compile(r"Many log in now\. Your place is \d+; it takes about \d+ s\.")

@@ -76,6 +76,13 @@ class Browser:
     dead: str = ""
     epoch: int = 0
     address: str = ""
+    writer: asyncio.StreamWriter | None = None
+
+    def follow(self, cookie: str) -> None:
+        """Reopen the stream with another cookie, as a page does."""
+        self.cookie = cookie
+        if self.writer is not None:
+            self.writer.close()
 
     async def run(self) -> None:
         """Open a stream, read it, wait, and reconnect until cancelled; a status other than 200 ends the browser."""
@@ -138,7 +145,7 @@ class Browser:
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Read to the end of the stream; return whether it was a clean one."""
-        parser = EventSourceParser(last_event_id=self.last_event_id)
+        parser, self.writer = EventSourceParser(last_event_id=self.last_event_id), writer
         try:
             while size := int(await reader.readuntil(b"\r\n"), 16):
                 chunk = await reader.readexactly(size + 2)

@@ -174,4 +174,6 @@ class Walk:
         body = {"client_id": self.account.client_id, "client_secret": self.account.client_secret}
         async with httpx2.AsyncClient(timeout=30) as client:
             url = f"{node.url}/api/v1/persons/login"
-            return (await client.post(url, json=body, headers={"cookie": self.cookie})).status_code
+            answer = await client.post(url, json=body, headers={"cookie": self.cookie})
+        self.cookie = answer.headers.get("set-cookie", self.cookie).partition(";")[0]
+        return answer.status_code

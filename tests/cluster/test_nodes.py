@@ -116,12 +116,12 @@ async def test_a_person_is_the_same_on_every_node(tmp_path: Path) -> None:
         (follower,) = others(cluster, leader)
         async with httpx2.AsyncClient(timeout=30) as client:
             await client.get(f"{follower.url}/")
+            body = {"client_id": ADA.client_id, "client_secret": ADA.client_secret}
+            answer = await client.post(f"{follower.url}/api/v1/persons/login", json=body)
+            assert answer.status_code == 202
             cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+            headers = {"cookie": cookie}
             async with follower.stream(cookie=cookie) as far, leader.stream(cookie=cookie) as near:
-                body = {"client_id": ADA.client_id, "client_secret": ADA.client_secret}
-                headers = {"cookie": cookie}
-                answer = await client.post(f"{follower.url}/api/v1/persons/login", json=body, headers=headers)
-                assert answer.status_code == 202
                 persons = [await connection_event(stream, "person") for stream in (far, near)]
                 assert {one["username"] for one in persons} == {"ada"}
                 for node in cluster.nodes:

@@ -35,9 +35,20 @@ class Tab:
     cookie: str
     places: list[tuple[int, int]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    opened: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     async def run(self) -> None:
-        """Read until cancelled."""
+        """Read until cancelled, again when the cookie changes."""
+        while True:
+            with anyio.CancelScope() as self.opened:
+                await self._read()
+
+    def follow(self, cookie: str) -> None:
+        """Reopen the stream with another cookie, as a page does."""
+        self.cookie = cookie
+        self.opened.cancel()
+
+    async def _read(self) -> None:
         async with self.node.stream("timer=0&channels=btc_usd", cookie=self.cookie) as stream:
             while True:
                 event = await stream.event()
@@ -107,6 +118,8 @@ class WatchedCluster:
             while (answer := await self.post(node)).status_code == 503:
                 await anyio.sleep(0.1)
         assert answer.status_code == 202, answer.text
+        for tab in self.tabs:
+            tab.follow("; ".join(f"{name}={value}" for name, value in self.client.cookies.items()))
         tabs = list(zip(self.tabs, before, strict=True))
         await eventually(lambda: any("person" in tab.kinds(since) for tab, since in tabs), "the event of the person")
         await self.known()

@@ -53,7 +53,12 @@ class User:
             url = f"http://{addresses[(node + offset) % len(addresses)]}{path}"
             try:
                 async with httpx2.AsyncClient(timeout=20) as client:
-                    return await client.request(verb, url, json=body, headers={"cookie": self.cookie})
+                    answer = await client.request(verb, url, json=body, headers={"cookie": self.cookie})
+                if "set-cookie" in answer.headers:
+                    self.cookie = answer.headers["set-cookie"].partition(";")[0]
+                    for tab in self.tabs:
+                        tab.follow(self.cookie)
+                return answer
             except httpx2.ConnectError:
                 continue
             except httpx2.TransportError:

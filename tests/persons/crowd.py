@@ -3,13 +3,13 @@
 import json
 import random
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import anyio
-from anyio.abc import SocketStream
+from anyio.abc import SocketStream, TaskStatus
 
 from cryptomarket.simulator.accounts import SimulatedAccount
 
@@ -19,6 +19,7 @@ __all__ = ["Crowd", "Tab", "accounts"]
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_+/%&~"
 _OUTCOME = re.compile(rb'\{"kind":"(?:person|login_failed)"[^\n]*\}')
 _COOKIE = re.compile(rb"set-cookie: ([^;\r]+)", re.IGNORECASE)
+_JOINED = b'"kind":"upstream"'
 
 
 def _secret(dice: random.Random) -> str:
@@ -36,9 +37,10 @@ def accounts(count: int, seed: int = 5) -> list[SimulatedAccount]:
 
 @dataclass
 class Tab:
-    """A browser session with one open stream; ``received`` has every byte of it."""
+    """A browser with one open stream, which follows its cookie; ``received`` has every byte."""
 
     cookie: str
+    reopen: Callable[[], Awaitable[None]]
     received: bytearray = field(default_factory=bytearray)
     seen: int = 0
 
@@ -80,11 +82,15 @@ class Crowd:
         self.received += answer
         return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/") else 0, answer
 
-    async def post(self, cookie: str, client_id: str, secret: str, **headers: str) -> int:
-        """Post a login; return the status."""
+    async def post(self, tab: Tab | None, client_id: str, secret: str, **headers: str) -> int:
+        """Post a login, and reopen the stream of the tab if it was accepted; return the status."""
         body = json.dumps({"client_id": client_id, "client_secret": secret}).encode()
-        given = {"Content_Type": "application/json", "Cookie": cookie, **headers}
-        return (await self.ask("POST", "/api/v1/persons/login", body, **given))[0]
+        given = {"Content_Type": "application/json", "Cookie": tab.cookie if tab else "", **headers}
+        status, answer = await self.ask("POST", "/api/v1/persons/login", body, **given)
+        if tab and (found := _COOKIE.search(answer)):
+            tab.cookie = found[1].decode()
+            await tab.reopen()
+        return status
 
     @asynccontextmanager
     async def half_a_login(self, cookie: str, account: SimulatedAccount) -> AsyncIterator[None]:
@@ -101,14 +107,28 @@ class Crowd:
         _, page = await self.ask("GET", "/status")
         found = _COOKIE.search(page)
         assert found, page[:500]
-        tab = Tab(found[1].decode())
-        self.tabs.append(tab)
-        async with await anyio.connect_tcp(self.host, self.port) as stream, anyio.create_task_group() as tasks:
-            await stream.send(self._head("GET", "/sse/?timer=3600", {"Cookie": tab.cookie}))
-            tasks.start_soon(_read_into, stream, tab.received)
-            with anyio.fail_after(30):
-                while b'"kind":"upstream"' not in tab.received:
-                    await anyio.sleep(0.01)
+        async with anyio.create_task_group() as tasks:
+            scope = anyio.CancelScope()
+
+            async def read(*, task_status: TaskStatus[None]) -> None:
+                with scope:
+                    async with await anyio.connect_tcp(self.host, self.port) as stream:
+                        await stream.send(self._head("GET", "/sse/?timer=3600", {"Cookie": tab.cookie}))
+                        task_status.started()
+                        await _read_into(stream, tab.received)
+
+            async def reopen() -> None:
+                nonlocal scope
+                scope.cancel()
+                scope, before = anyio.CancelScope(), tab.received.count(_JOINED)
+                await tasks.start(read)
+                with anyio.fail_after(30):
+                    while tab.received.count(_JOINED) == before:
+                        await anyio.sleep(0.01)
+
+            tab = Tab(found[1].decode(), reopen)
+            self.tabs.append(tab)
+            await reopen()
             yield tab
             tasks.cancel_scope.cancel()
 

@@ -22,12 +22,13 @@ from starlette.requests import Request
 from cryptomarket.app.persons import Persons
 from cryptomarket.cluster.single import SingleNode
 from cryptomarket.errors import NotLoggedIn
-from cryptomarket.persons.authenticator import COOKIE
 from cryptomarket.persons.browser_sessions import Claims
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.leader_requests import LoginRequest, LoginsRequest
 from cryptomarket.persons.login_secrets import LoginSecrets
-from cryptomarket.persons.vault import Vault, fingerprint
+from cryptomarket.persons.session_cookies import SessionCookies
+from cryptomarket.persons.vault import Vault
+from cryptomarket.public_site import ANY_SITE
 from cryptomarket.simulator.accounts import SimulatedAccount
 from cryptomarket.stream.manager import ServerSSEManager
 from cryptomarket.stream.subscribers import Stream, Subscription
@@ -100,6 +101,8 @@ class PersonCluster:
         self.nodes = [Node(self.cache, self.vault, self.bus) for _ in range(self.size)]
         self.exchange = SimulatedCalls((), time.time)
         self.leader = self.nodes[0].persons.leader_worker(self.exchange)
+        self.cookies: dict[int, str] = {}  # by browser
+        self.sessions: dict[int, str] = {}
         self.streams: list[tuple[Node, Stream]] = []
         self.person_of: dict[str, str] = {}  # by browser session
         self.allowed: set[tuple[str, str]] = set()  # the ends and failures that a session may receive
@@ -128,9 +131,17 @@ class PersonCluster:
             if (session, kind) not in self.allowed:
                 self.wrong.append(f"{session[:8]} received {kind}")
 
+    def session(self, browser: int) -> str:
+        """The session of a browser, which has its cookie."""
+        if browser not in self.sessions:
+            scope = {"type": "http", "scheme": "http", "headers": []}
+            session, headers = SessionCookies(self.vault, ANY_SITE).new(Request(scope))
+            self.sessions[browser], self.cookies[browser] = session, headers["Set-Cookie"].partition(";")[0]
+        return self.sessions[browser]
+
     async def open(self, browser: int, node: int) -> None:
         """Open a stream of the browser at a node."""
-        place, session = self.nodes[node % self.size], fingerprint(cookie(browser))
+        place, session = self.nodes[node % self.size], self.session(browser)
         self.streams.append((place, place.manager.join(CheckingSink(self, session), Subscription(session=session))))
         await _settle()
 
@@ -142,7 +153,7 @@ class PersonCluster:
 
     async def log_in(self, browser: int, person: int, *, right: bool = True) -> None:
         """Log a person in from a browser; with ``right`` false the exchange does not know the key."""
-        session = fingerprint(cookie(browser))
+        session = self.session(browser)
         client_id = f"key-{person}" if right else "none"
         if client_id not in self.exchange.exchange.state.accounts.known and right:
             account = SimulatedAccount(client_id, "secret", number=person + 1)
@@ -161,9 +172,10 @@ class PersonCluster:
     async def log_out(self, browser: int, node: int) -> None:
         """Log out, at a node, the person of a browser, who is logged out in all browsers."""
         authenticator = self.nodes[node % self.size].persons.services.authenticator
-        headers = [(b"host", b"here.example"), (b"cookie", f"{COOKIE}={cookie(browser)}".encode())]
+        session = self.session(browser)
+        headers = [(b"host", b"here.example"), (b"cookie", self.cookies[browser].encode())]
         scope = {"type": "http", "method": "DELETE", "path": "/", "scheme": "http", "headers": headers}
-        expected = self.person_of.get(fingerprint(cookie(browser)))
+        expected = self.person_of.get(session)
         try:
             person = await authenticator.person(Request(scope))
         except NotLoggedIn:
@@ -200,8 +212,3 @@ async def _settle() -> None:
     for _ in range(40):
         await anyio.lowlevel.checkpoint()
     await anyio.wait_all_tasks_blocked()
-
-
-def cookie(browser: int) -> str:
-    """The cookie of a browser."""
-    return f"{browser:043}"

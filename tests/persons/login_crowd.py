@@ -145,7 +145,7 @@ async def _all_log_in(
         if number in wrong:
             secret = "wrong-" + secret
         async with limit:
-            status = await crowds[number % len(crowds)].post(tabs[number].cookie, person.client_id, secret)
+            status = await crowds[number % len(crowds)].post(tabs[number], person.client_id, secret)
         report.answered += 1
         if status != 202:
             report.refused[status] += 1

@@ -32,12 +32,13 @@ class Page:
     may_end: bool = False
     closed: bool = True
     _requests: SocketStream | None = None
+    _tasks: TaskGroup | None = None
     _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     async def connect(self, url: str, tasks: TaskGroup) -> None:
         """Open the page at a node: a connection for requests, and a stream that is read in the background."""
         self.close()
-        self.url, self._scope = url, anyio.CancelScope()
+        self.url, self._scope, self._tasks = url, anyio.CancelScope(), tasks
         await tasks.start(self._run)
 
     async def _connection(self) -> SocketStream:
@@ -130,6 +131,8 @@ class Page:
                 self.failed = ""
                 status, answer = await self.ask("POST", "/api/v1/persons/login", json.dumps(key).encode())
                 assert status == 202, (status, answer)
+                assert self._tasks
+                await self.connect(self.url, self._tasks)  # with the new cookie
                 while self.person is None and not self.failed:
                     await anyio.sleep(0.005)
                 assert self.person or "try again" in self.failed, self.failed

@@ -12,6 +12,7 @@ import httpx2
 
 from cryptomarket.app.gateway import Gateway
 from cryptomarket.app.uvicorn_protocol import HandoverProtocol
+from cryptomarket.conformance.eventsource import MessageEvent
 from cryptomarket.settings import read_settings
 from cryptomarket.simulator.accounts import SimulatedAccount
 from cryptomarket.simulator.exchange import Exchange, running_exchange
@@ -25,31 +26,64 @@ ADA = SimulatedAccount("ada-key", "kQ3vX9-secret-of-ada_7Zp", "ada@example.com",
 BOB = SimulatedAccount("bob-key", "wW8tY2-secret-of-bob_4Rm", "bob@example.com", "bob")
 
 
+@dataclass(eq=False)
+class Tab:
+    """A page with a stream; another one takes its place when the browser gets a new cookie, as pages do."""
+
+    url: str
+    stack: contextlib.AsyncExitStack
+    reader: Reader | None = None
+
+    async def open(self, cookies: str) -> None:
+        """Close the stream and open another one."""
+        await self.stack.aclose()
+        self.reader = await self.stack.enter_async_context(reading(f"{self.url}/sse/?timer=3600", cookie=cookies))
+
+    async def next(self, name: str) -> MessageEvent:
+        """Return the next event of the channel; skip others."""
+        assert self.reader
+        return await self.reader.next(name)
+
+
 @dataclass
 class Browser:
-    """A browser with its cookies."""
+    """A browser with its cookies and tabs."""
 
     url: str
     client: httpx2.AsyncClient
+    tabs: list[Tab] = field(default_factory=list)
+
+    @property
+    def cookies(self) -> str:
+        """The header with its cookies."""
+        return "; ".join(f"{name}={value}" for name, value in self.client.cookies.items())
 
     async def log_in(self, account: SimulatedAccount, secret: str | None = None, **headers: str) -> httpx2.Response:
-        """Post the credentials of the account, with another secret if one is given."""
+        """Post the credentials of the account, with another secret if one is given; its tabs follow the new cookie."""
         body = {"client_id": account.client_id, "client_secret": secret or account.client_secret}
-        return await self.client.post("/api/v1/persons/login", json=body, headers=headers)
+        before = self.cookies
+        answer = await self.client.post("/api/v1/persons/login", json=body, headers=headers)
+        if self.cookies != before:
+            for tab in self.tabs:
+                await tab.open(self.cookies)
+        return answer
 
     async def me(self, **headers: str) -> httpx2.Response:
         """Request who is logged in."""
         return await self.client.get("/api/v1/persons/me", headers=headers)
 
     @contextlib.asynccontextmanager
-    async def stream(self) -> AsyncIterator[Reader]:
-        """An open stream with the cookies of the browser."""
-        cookies = "; ".join(f"{name}={value}" for name, value in self.client.cookies.items())
-        async with reading(f"{self.url}/sse/?timer=3600", cookie=cookies) as reader:
-            yield reader
+    async def stream(self) -> AsyncIterator[Tab]:
+        """A tab with an open stream."""
+        async with contextlib.AsyncExitStack() as stack:
+            tab = Tab(self.url, stack)
+            await tab.open(self.cookies)
+            self.tabs.append(tab)
+            yield tab
+            self.tabs.remove(tab)
 
 
-async def connection_event(reader: Reader, *kinds: str, seconds: float = 20.0) -> dict[str, Any]:
+async def connection_event(reader: Reader | Tab, *kinds: str, seconds: float = 20.0) -> dict[str, Any]:
     """Return the next event of the channel `connection` that is of one of the kinds."""
     with anyio.fail_after(seconds):
         while True:

@@ -109,7 +109,9 @@ async def test_last_seen_writes_the_persons_table(database_url: str) -> None:
         first = {one.person_id: one for one in await store.database.read(list_seen)}
         now += 86_400
         assert await sessions.log_out("p2")
-        await sessions.record_use(replace(person(1), used=0))
+        used = await sessions.person("p1")
+        assert used
+        await sessions.record_use(used, "s1a")
         await last_seen.write_daily(sessions.logged_in)
         (found,) = await store.database.read(list_seen)
         assert found == replace(first["p1"], last=int(now), logged_in_until=int(now) + LIFE_SECONDS)

@@ -46,8 +46,8 @@ async def test_two_nodes_that_extend_a_login_keep_all_its_fields() -> None:
     person = (await nodes[0].log_in(person, "s1", "l1")).person
     clock.now += USE_SECONDS
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(nodes[1].record_use, person)
-        tasks.start_soon(nodes[2].record_use, person)
+        tasks.start_soon(nodes[1].record_use, person, "s1")
+        tasks.start_soon(nodes[2].record_use, person, "s1")
         tasks.start_soon(nodes[0].renewal_failed, person, "a problem")
     found = await nodes[0].person("7")
     assert found is not None
@@ -123,5 +123,5 @@ async def test_an_extension_is_told_though_the_sessions_were_not_reached(monkeyp
     monkeypatch.setattr(leader.cache, "extend", failing)
     leader.clock.now += USE_SECONDS
     before = await leader.person()
-    assert (await leader.sessions.record_use(before)).expires_at == before.expires_at + USE_SECONDS
+    assert (await leader.sessions.record_use(before, "s1")).expires_at == before.expires_at + USE_SECONDS
     assert [one.kind for one in leader.published] == ["person", "person"]

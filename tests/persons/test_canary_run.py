@@ -95,7 +95,7 @@ async def running(folder: Path, persons: list[SimulatedAccount]) -> AsyncIterato
 
 async def log_in(run: Run, tab: Tab, account: SimulatedAccount, secret: str | None = None) -> str:
     """Log in; return the kind of the outcome, or the status of a login that was refused."""
-    status = await run.crowd.post(tab.cookie, account.client_id, secret or account.client_secret)
+    status = await run.crowd.post(tab, account.client_id, secret or account.client_secret)
     return str((await tab.outcome())["kind"]) if status == 202 else str(status)
 
 
@@ -129,7 +129,7 @@ async def mistake(run: Run, tab: Tab, account: SimulatedAccount) -> None:
         status, _ = await run.crowd.ask("POST", "/api/v1/persons/login", body.encode(), **given)
         assert status in (400, 413, 415, 422), body
     foreign = {"Origin": "https://evil.example", "Sec_Fetch_Site": "cross-site"}
-    assert await run.crowd.post(tab.cookie, account.client_id, secret, **foreign) == 403
+    assert await run.crowd.post(tab, account.client_id, secret, **foreign) == 403
     async with run.crowd.half_a_login(tab.cookie, account):
         pass  # hung up in the middle
 
@@ -198,7 +198,7 @@ async def broken_redis(run: Run, tab: Tab, account: SimulatedAccount) -> None:
             run.line.mend()
         await back(run, tab)
     run.redis.pause()
-    assert await run.crowd.post(tab.cookie, account.client_id, account.client_secret) == 503
+    assert await run.crowd.post(tab, account.client_id, account.client_secret) == 503
     run.redis.resume()
     await back(run, tab)
 

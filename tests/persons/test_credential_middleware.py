@@ -25,6 +25,7 @@ from cryptomarket.persons.credential_middleware import (
 from cryptomarket.persons.limits import LoginLimits
 from cryptomarket.persons.login_secrets import CIPHERTEXT, KEY, LoginSecrets
 from cryptomarket.persons.vault import Vault
+from cryptomarket.public_site import ANY_SITE
 from cryptomarket.web.api.problems import problem_response
 
 from .site import ADA, connection_event, running_persons
@@ -57,6 +58,7 @@ class MiddlewareSetup:
             login_secrets=LoginSecrets(self.cache, self.vault),
             limits=self.limits,
             problem=problem_response,
+            same_site=ANY_SITE.same_site,
             body_seconds=body_seconds,
         )
 

@@ -24,9 +24,11 @@ from cryptomarket.persons.limits import LoginLimits
 from cryptomarket.persons.login_flow import NO_CACHE, LoginFlow
 from cryptomarket.persons.login_secrets import LoginSecrets
 from cryptomarket.persons.notifications import POLL_SECONDS, LoginFailures, Notifier
+from cryptomarket.persons.session_cookies import SessionCookies
 from cryptomarket.persons.token_renewal import TokenRenewal
 from cryptomarket.persons.vault import Vault
 from cryptomarket.persons.waiting_logins import WaitingLogins
+from cryptomarket.public_site import ANY_SITE
 from cryptomarket.simulator.accounts import SimulatedAccount
 from cryptomarket.simulator.scopes import FULL
 
@@ -102,7 +104,7 @@ class Leader:
         end = self.clock.now + seconds
         while self.clock.now < end:
             self.clock.now = min(end, self.clock.now + step)
-            await self.sessions.record_use(await self.person())
+            await self.sessions.record_use(await self.person(), "s1")
             await self.settled()
 
     async def settled(self) -> None:
@@ -160,7 +162,7 @@ async def test_requests_keep_their_bytes() -> None:
     """Nodes of different versions understand each other during an upgrade."""
     logins = LoginsRequest([LoginRequest("l1", "s1", "c1", "192.0.2.1", 1.5)])
     assert msgspec.json.encode(logins) == (
-        b'{"kind":"logins","logins":[{"login":"l1","session":"s1","client":"c1","address":"192.0.2.1","at":1.5}]}'
+        b'{"kind":"logins","logins":[{"login":"l1","session":"s1","client":"c1","address":"192.0.2.1","at":1.5,"browser":""}]}'
     )
     assert msgspec.json.encode(AccountRequest("7")) == b'{"kind":"account","person_id":"7"}'
 
@@ -245,7 +247,8 @@ async def test_a_log_out_that_is_repeated_notifies_nobody() -> None:
     """Two requests of one person at once: the second must not make every node read all of its sessions."""
     leader = Leader()
     await leader.log_in()
-    person, authenticator = await leader.person(), Authenticator(leader.sessions, publish=leader.published.append)
+    cookies, person = SessionCookies(leader.vault, ANY_SITE), await leader.person()
+    authenticator = Authenticator(leader.sessions, cookies, ANY_SITE, publish=leader.published.append)
     for _ in range(2):
         await authenticator.log_out(person)
     assert leader.published[1:] == [SessionChanged(("s1",), "logged_out", "logged out")]

@@ -3,21 +3,23 @@
 import json
 from pathlib import Path
 
+import httpx2
 import pytest
 from cryptography.fernet import Fernet
 
 from cryptomarket.deribit.error_codes import ERROR_CODES
 from cryptomarket.persons import browser_sessions
-from cryptomarket.persons.authenticator import COOKIE
 from cryptomarket.persons.browser_sessions import PERSON, SESSION
 from cryptomarket.persons.login_flow import GONE, NO_ANSWER, NO_CACHE, NO_RIGHT, OUR_FAULT, TOO_WIDE
 from cryptomarket.persons.login_queue import UNANSWERED
 from cryptomarket.persons.notifications import EVICTED, EXPIRED, FORGOTTEN, REPLACED
+from cryptomarket.persons.session_cookies import COOKIE
 from cryptomarket.persons.token_renewal import ENDED, NARROWED, NOT_RENEWED, WIDENED
 from cryptomarket.persons.vault import fingerprint
 from cryptomarket.persons.waiting_logins import RESTARTS, TOO_MANY
 from tests.frontend import FRONTEND
 from tests.processes import run_program
+from tests.reader import reading
 from tests.redis_server import running_redis
 
 from .site import ADA, BOB, Browser, PersonSite, connection_event, running_persons
@@ -48,15 +50,23 @@ async def test_d6_an_evicted_session_hears_why(tmp_path: Path, monkeypatch: pyte
 
 
 async def test_d6_a_replaced_session_hears_why(tmp_path: Path) -> None:
-    """When another person logs in with a browser, its stream hears the end of the first login, then the second."""
+    """Another log-in with a browser ends the first, also if it fails; streams with the old cookie hear that alone."""
     async with running_persons(tmp_path) as site:
         browser = await site.browser()
         async with browser.stream() as tab:
             await browser.log_in(ADA)
             ada = await connection_event(tab, "person")
-            await browser.log_in(BOB)
-            assert "another person" in (await connection_event(tab, "logged_out", "person"))["reason"]
-            assert (await connection_event(tab, "person"))["username"] == "bob"
+            old = {"cookie": browser.cookies}
+            async with reading(f"{site.url}/sse/?timer=3600", **old) as left:
+                await connection_event(left, "person")
+                await browser.log_in(BOB)
+                assert "new log-in" in (await connection_event(left, "logged_out", "person"))["reason"]
+                assert (await connection_event(tab, "person"))["username"] == "bob"
+            async with httpx2.AsyncClient(base_url=site.url, headers=old) as client:
+                assert (await client.get("/api/v1/persons/me")).status_code == 401
+            await browser.log_in(ADA, "wrong")
+            await connection_event(tab, "login_failed")
+            assert (await browser.me()).status_code == 401
         assert await site.gateway.persons.sessions._cache.get(PERSON % ada["person_id"]) == [None]
 
 

@@ -21,12 +21,14 @@ from starlette.requests import Request
 
 from cryptomarket import logs
 from cryptomarket.errors import NotLoggedIn
-from cryptomarket.persons import authenticator, credential_middleware, vault
+from cryptomarket.persons import credential_middleware, session_cookies, vault
 from cryptomarket.persons.accounts import AccountReader
-from cryptomarket.persons.authenticator import COOKIE, Authenticator
+from cryptomarket.persons.authenticator import Authenticator
 from cryptomarket.persons.browser_sessions import LIFE_SECONDS, PERSON, BrowserSessions
 from cryptomarket.persons.limits import LoginLimits
+from cryptomarket.persons.session_cookies import COOKIE, SessionCookies
 from cryptomarket.persons.vault import Vault, fingerprint
+from cryptomarket.public_site import ANY_SITE, PublicSite
 
 from .canary import Canary
 from .test_credential_middleware import SECRET, MiddlewareSetup, body
@@ -46,7 +48,8 @@ def request(**headers: str) -> Request:
 
 def authenticator_of(leader: Leader) -> Authenticator:
     """The authenticator of a node over the same cache."""
-    return Authenticator(leader.sessions, publish=leader.published.append)
+    cookies = SessionCookies(leader.vault, ANY_SITE)
+    return Authenticator(leader.sessions, cookies, ANY_SITE, publish=leader.published.append)
 
 
 def values(cache: Any) -> list[bytes]:
@@ -114,12 +117,12 @@ def _opens(key: bytes, value: bytes) -> bool:
 async def take_a_session_from_the_cache() -> object:
     """5: use the name of a session in the cache as a cookie."""
     leader = Leader()
-    session, _ = authenticator_of(leader).browser_session(request(cookie=f"{COOKIE}={MINE}"))
+    session, _ = authenticator_of(leader).browser_session(request())
     assert session
     await leader.log_in(session)
     names = [name.removeprefix("deribit:session:") async for name in leader.cache.names("deribit:session:")]
     with contextlib.suppress(NotLoggedIn):
-        return await authenticator_of(leader).person(request(cookie=f"{COOKIE}={names[0][:43]}"))
+        return await authenticator_of(leader).person(request(cookie=f"{COOKIE}={names[0]}"))
     return None
 
 
@@ -152,7 +155,13 @@ async def log_in_from_another_site() -> object:
 
 async def listen_from_another_site() -> object:
     """9: open a stream with the person's cookie from a page of another site."""
-    return authenticator_of(Leader()).browser_session(request(cookie=f"{COOKIE}={MINE}", **EVIL))[0]
+    return authenticator_of(Leader()).browser_session(request(**EVIL))[0]
+
+
+async def choose_a_session() -> object:
+    """29: plant a cookie of one's own making, and know the session of a browser."""
+    made = f"{COOKIE}={MINE}{'0' * 64}"
+    return authenticator_of(Leader()).browser_session(request(cookie=made))[0] == fingerprint(made.partition("=")[2])
 
 
 async def flood() -> object:
@@ -226,14 +235,15 @@ THREATS = [
         open_with_what_lies_beside,
         ((Vault, "seal_secret", _beside), (Vault, "seal", lambda self, name, data: data)),
     ),
-    Threat(5, take_a_session_from_the_cache, ((authenticator, "fingerprint", lambda cookie: cookie),)),
+    Threat(5, take_a_session_from_the_cache, ((session_cookies, "fingerprint", lambda cookie: cookie),)),
     Threat(6, act_without_a_token, ((AccountReader, "_read", _without_token),)),
     Threat(7, answer_with_another_person, ((Vault, "open", _open_any),)),
-    Threat(8, log_in_from_another_site, ((credential_middleware, "same_site", lambda headers: True),)),
-    Threat(9, listen_from_another_site, ((authenticator, "same_site", lambda headers: True),)),
+    Threat(8, log_in_from_another_site, ((PublicSite, "same_site", lambda self, scope: True),)),
+    Threat(9, listen_from_another_site, ((PublicSite, "same_site", lambda self, scope: True),)),
     Threat(15, flood, ((LoginLimits, "count_login", _no_delay),)),
     Threat(16, guess_on, ((LoginLimits, "delay", _no_delay),)),
     Threat(19, send_a_form, ((credential_middleware, "_check_head", lambda request: None),)),
+    Threat(29, choose_a_session, ((Vault, "verifies", lambda self, purpose, data, mac: True),)),
     Threat(28, come_back_too_late, ((BrowserSessions, "_confirmed", lambda self, session, person: person),)),
 ]
 

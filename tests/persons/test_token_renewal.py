@@ -189,7 +189,7 @@ async def test_d1_a_login_whose_renewal_fails_ends_with_its_tokens() -> None:
         for _ in range(14):
             leader.clock.now += 60
             await leader.settled()
-            await leader.sessions.record_use(await leader.person())
+            await leader.sessions.record_use(await leader.person(), "s1")
         leader.clock.now = issued + 900
         assert await leader.sessions.person("7") is None
         assert leader.exchange.calls_of("public/auth")[2:]

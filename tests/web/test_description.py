@@ -46,8 +46,9 @@ async def test_every_route_is_described(tmp_path: Path) -> None:
     """What the gateway answers beside its pages is in the document, and nothing else is."""
     async with running_persons(tmp_path) as site:
         client = (await site.browser()).client
-        described = set((await client.get("/openapi.json")).json()["paths"])
-        for path in sorted(described - {"/sse/", "/api/v1/persons/login"}):
+        paths = (await client.get("/openapi.json")).json()["paths"]
+        described = set(paths)
+        for path in sorted(one for one in described - {"/sse/"} if "get" in paths[one]):
             answer = await client.get(path)
             assert "not-found" not in answer.text, path
             assert answer.status_code in (200, 401, 422), (path, answer.text)

@@ -30,6 +30,8 @@ __all__ = [
     "PriceListResponse",
     "PriceResponse",
     "ProblemResponse",
+    "SessionEntry",
+    "SessionListResponse",
     "StatusResponse",
     "SymbolMatch",
     "SymbolResponse",
@@ -200,6 +202,23 @@ class PersonResponse(Struct, frozen=True):
     email: str
     scope: Annotated[str, Meta(description="what the exchange granted: reading the account, and nothing else")]
     expires_at: Annotated[int, Meta(description="UNIX seconds; when access ends as things stand")]
+
+
+class SessionEntry(Struct, frozen=True):
+    """A browser in which a person is logged in."""
+
+    id: Annotated[str, Meta(description="names the login in this list; no secret")]
+    browser: Annotated[str, Meta(description="such as Firefox on Linux, the name of a program, or nothing")]
+    first_seen: Seconds
+    last_seen: Seconds
+    current: Annotated[bool, Meta(description="whether the request comes from there")]
+
+
+class SessionListResponse(Struct, frozen=True):
+    """Where a person is logged in."""
+
+    person_id: str
+    sessions: Sequence[SessionEntry]
 
 
 class Balance(Struct, frozen=True):

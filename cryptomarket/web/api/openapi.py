@@ -54,6 +54,7 @@ _NAMES: dict[str, Any] = {
     "Problem": models.ProblemResponse,
     "Person": models.PersonResponse,
     "Account": models.AccountResponse,
+    "SessionList": models.SessionListResponse,
     "LoginTaken": models.LoginAccepted,
     "Readiness": ReadinessResponse,
     "Bars": models.BarsResponse,
@@ -105,6 +106,9 @@ _EXAMPLES: list[Any] = [
     models.ExpectedParameter("limit", "at most 10000"),
     models.PersonResponse("2801249", "ada", "ada@example.com", _SCOPE, 1763766000),
     models.AccountResponse("2801249", [models.Balance("BTC", 10.0, 10.0, 9.5)]),
+    models.SessionListResponse(
+        "2801249", [models.SessionEntry("5d1f0a9be2c47730", "Firefox on Linux", 1763640000, 1763668800, True)]
+    ),
     models.LoginBody("AbCdEfGh", "the-secret-of-a-key-with-account-read"),
     models.LoginAccepted("TmV4dA"),
     models.DatafeedResponse(

@@ -1,24 +1,39 @@
-"""The routes of persons: log in, who is logged in, balances, log out. The middleware has read a login's body before."""
+"""The routes of persons: log in, who is logged in and where, balances, log out.
+
+The middleware has read a login's body before. A browser gets a new session whenever somebody logs in or out with it, so
+that who knew the cookie before knows nothing after.
+"""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...errors import RequestRefused
 from ...persons.accounts import AccountClient
-from ...persons.authenticator import Authenticator, same_site
+from ...persons.authenticator import Authenticator
+from ...persons.browser_label import browser_label
 from ...persons.credential_middleware import STATE, AcceptedLogin
 from ...persons.limits import LoginLimits
 from ...persons.login_queue import LoginQueue
 from ...persons.login_secrets import LoginSecrets
 from .dependencies import json_response
-from .models import AccountResponse, LoginAccepted, LoginBody, PersonResponse
+from .models import AccountResponse, LoginAccepted, LoginBody, PersonResponse, SessionEntry, SessionListResponse
 from .openapi import problems, request_body, response
 
 __all__ = ["PersonServices", "person_router"]
+
+_NO_STORE = {"Cache-Control": "no-store"}
+#: Browsers drop what they cached of this site. Not the cookies: that would race with the new one. Not the storage: it
+#: holds the choices of the board and nothing of the person.
+CLEAR = {"Clear-Site-Data": '"cache"', **_NO_STORE}
+
+SessionId = Annotated[
+    str, Path(description="The `id` of an entry of `/me/sessions`.", max_length=16, examples=["5d1f0a9be2c47730"])
+]
 
 _ACCEPTED = response("Accepted; the result arrives on the stream.", LoginAccepted, status=202)
 
@@ -48,18 +63,22 @@ def person_router(services: PersonServices) -> APIRouter:
         responses=_ACCEPTED | problems(400, 403, 408, 413, 415, 422, 429, 503),
     )
     async def login(request: Request) -> Response:
-        """Accepted: the result arrives on the channel `connection` of this browser's streams.
+        """Accepted: the result arrives on the channel `connection` of streams opened with the new cookie.
 
-        It takes at most 15 seconds. When many log in it takes up to 120, `place` and `seconds` say how long, and then
+        The response sets it; who was logged in with the cookie before is logged out of this browser. The result takes
+        at most 15 seconds. When many log in it takes up to 120, `place` and `seconds` say how long, and then
         `login_waiting`. When there is no place it is refused with 503.
         """
         accepted: AcceptedLogin = request.scope[STATE]
-        session, headers = authenticator.browser_session(request)
-        if session is None:
-            raise RequestRefused(403, "a log-in from a page of this site")
+        session, headers = authenticator.new_session(request)
         place = await services.login_queue.submit(
-            accepted.login_id, session, client=accepted.client, address=accepted.address
+            accepted.login_id,
+            session,
+            client=accepted.client,
+            address=accepted.address,
+            browser=browser_label(request.headers.get("user-agent", "")),
         )
+        await authenticator.leave_session(request)
         waiting = (place.place, place.seconds) if place else ()
         answer = json_response(LoginAccepted(accepted.login_id, *waiting), 202)
         answer.headers.update(headers)
@@ -90,6 +109,37 @@ def person_router(services: PersonServices) -> APIRouter:
         accounts = await services.accounts.balances(person)
         return json_response(msgspec.json.encode({"person_id": person.person_id, "accounts": accounts}).decode())
 
+    @router.get(
+        "/me/sessions",
+        summary="Where the person is logged in",
+        response_class=Response,
+        responses=response("The browsers, the latest login first.", SessionListResponse) | problems(401, 503),
+    )
+    async def sessions(request: Request) -> Response:
+        """The browsers in which the person is logged in; `last_seen` is at most ten minutes old while one is used."""
+        person, current = await authenticator.login(request)
+        entries = [
+            SessionEntry(login.public_id, login.browser, login.first, login.used, session == current)
+            for session, login in reversed(list(person.sessions.items()))
+        ]
+        return json_response(SessionListResponse(person.person_id, entries))
+
+    @router.delete(
+        "/me/sessions/{login}",
+        status_code=204,
+        summary="Log out one browser",
+        response_class=Response,
+        responses=problems(401, 403, 404, 422, 503),
+    )
+    async def end_session(request: Request, login: SessionId) -> Response:
+        """End the login of one browser, which is told so; one that makes the request gets a new cookie."""
+        _, headers = authenticator.new_session(request)
+        person, current = await authenticator.login(request)
+        ended = await authenticator.end_session(person, login)
+        if ended is None:
+            raise HTTPException(404)
+        return Response(status_code=204, headers={**CLEAR, **headers} if ended == current else _NO_STORE)
+
     @router.delete(
         "/me",
         status_code=204,
@@ -98,10 +148,9 @@ def person_router(services: PersonServices) -> APIRouter:
         responses=problems(401, 403, 503),
     )
     async def log_out(request: Request) -> Response:
-        """Forget the person, its tokens and all its browser sessions, on every node."""
-        if not same_site(request.headers):
-            raise RequestRefused(403, "a request from a page of this site")
+        """Forget the person, its tokens and all its browser sessions, on every node; the browser gets a new cookie."""
+        _, headers = authenticator.new_session(request)
         await authenticator.log_out(await authenticator.person(request))
-        return Response(status_code=204, headers={"Cache-Control": "no-store"})
+        return Response(status_code=204, headers={**CLEAR, **headers})
 
     return router

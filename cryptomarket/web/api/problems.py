@@ -106,7 +106,7 @@ def problem_response(request: Request, error: Exception) -> Response:
     document, headers = _problem(error)
     if isinstance(error, RequestRefused) and error.reason:
         request.scope[REASON] = error.reason
-    body = msgspec.json.encode(replace(document, instance=request.url.path))
+    body = msgspec.json.encode(replace(document, instance=request.scope["path"]))
     return Response(body, document.status, {"Cache-Control": "no-store", **headers}, media_type=MEDIA_TYPE)
 
 

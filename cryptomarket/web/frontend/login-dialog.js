@@ -3,14 +3,20 @@
 // scripts cannot read. The result of a login arrives on the stream, in every tab of this browser.
 
 import { get, send } from "./api.js";
+import { announceSession } from "./browser-session.js";
 import { fillTable, find } from "./dom.js";
 
 /** @typedef {import("./stream.js").CryptoMarketStream} Stream */
 /** @typedef {import("./i18n.js").Messages} Messages */
 /** @typedef {{person_id: string, username: string, email: string, expires_at: number, problem?: string}} Person */
+/** @typedef {{id: string, browser: string, first_seen: number, last_seen: number, current: boolean}} Session */
 
 /** The server sends a result within 15 s, or says every few seconds how long a login waits; after this time it was lost. */
 const RESULT_TIMEOUT_MS = 20_000;
+/** The reasons of the server for a log-out that this browser asked for. */
+const REPLACED = "a new log-in with this browser ended this one";
+const LOGGED_OUT = "logged out";
+const ENDED = "you ended the login of this browser";
 const AMOUNTS = ["equity", "balance", "available_funds"];
 
 class LoginDialog {
@@ -54,7 +60,7 @@ class LoginDialog {
     this.setStatus(this.problem());
     this.render();
     this.dialog.showModal();
-    if (this.person) this.loadAccount();
+    if (this.person) this.loadPerson();
   }
 
   render() {
@@ -67,7 +73,9 @@ class LoginDialog {
     this.fields.disabled = this.pending !== 0;
     find("#person-email", HTMLElement).textContent = person?.email || "—";
     find("#person-until", HTMLElement).textContent = person ? this.timeFormat.format(person.expires_at * 1000) : "";
-    if (!person) fillTable(find("#accounts", HTMLElement), []);
+    if (person) return;
+    fillTable(find("#accounts", HTMLElement), []);
+    this.renderSessions([]);
   }
 
   /** @param {string} text */
@@ -95,7 +103,8 @@ class LoginDialog {
     try {
       const sent = send("POST", "persons/login", body);
       body.client_secret = "";
-      const accepted = await sent; // the result arrives on the stream
+      const accepted = await sent;
+      announceSession(REPLACED); // the result arrives on streams with the new cookie
       if (accepted.place) this.onWaiting(accepted);
     } catch (error) {
       this.onFailed(this.messages.text("login.failed", { reason: this.reason(error instanceof Error ? error.message : "") }));
@@ -149,7 +158,7 @@ class LoginDialog {
     this.render();
     if (!this.dialog.open) return;
     if (changed) find("#log-out", HTMLButtonElement).focus();
-    this.loadAccount();
+    this.loadPerson();
   }
 
   /** @param {string} reason */
@@ -161,6 +170,57 @@ class LoginDialog {
     this.announce(text);
     this.render();
     if (this.dialog.open) this.id.focus();
+  }
+
+  loadPerson() {
+    this.loadAccount();
+    this.loadSessions();
+  }
+
+  async loadSessions() {
+    const { person } = this;
+    try {
+      const { person_id, sessions } = await get("persons/me/sessions", {});
+      if (person_id === this.person?.person_id) this.renderSessions(sessions);
+    } catch (error) {
+      if (this.person === person) this.onError(error, "person.sessions_failed");
+    }
+  }
+
+  /** @param {Session[]} sessions */
+  renderSessions(sessions) {
+    const time = (/** @type {number} */ seconds) => this.timeFormat.format(seconds * 1000);
+    const rows = sessions.map((session) => {
+      const browser = session.browser || this.messages.text("person.unknown_browser");
+      const row = document.createElement("tr");
+      const name = session.current ? this.messages.text("person.this_browser", { browser }) : browser;
+      for (const text of [name, time(session.first_seen), time(session.last_seen)]) row.insertCell().textContent = text;
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = this.messages.text("person.end");
+      button.setAttribute("aria-label", this.messages.text("person.end_browser", { browser }));
+      button.addEventListener("click", () => this.endSession(session));
+      row.insertCell().append(button);
+      return row;
+    });
+    find("#sessions", HTMLElement).replaceChildren(...rows);
+  }
+
+  /** @param {Session} session */
+  async endSession(session) {
+    try {
+      await send("DELETE", `persons/me/sessions/${encodeURIComponent(session.id)}`);
+      if (session.current) this.onSessionEnded(ENDED);
+      else await this.loadSessions();
+    } catch (error) {
+      this.onError(error, "person.logout_failed");
+    }
+  }
+
+  /** The login of this browser ended, and its cookie was replaced. @param {string} reason */
+  onSessionEnded(reason) {
+    announceSession(reason);
+    this.onLoggedOut(this.reason(reason));
   }
 
   async loadAccount() {
@@ -182,7 +242,7 @@ class LoginDialog {
   async logOut() {
     try {
       await send("DELETE", "persons/me");
-      this.onLoggedOut(this.reason("logged out"));
+      this.onSessionEnded(LOGGED_OUT);
     } catch (error) {
       this.onError(error, "person.logout_failed");
     }

@@ -2,6 +2,8 @@
 // An EventSource closes for good on any status but 200, and does not notice a half-open connection; this class handles
 // both. It runs in pages and in workers, so it must not use the document.
 
+import { onNewSession } from "./browser-session.js";
+
 /** @typedef {import("./cryptomarket.d.ts").Price} Price */
 
 /** The gateway sends something at least every 15 s; a silence of more than twice that is a dead connection. */
@@ -29,6 +31,9 @@ export class ReconnectingSource extends EventTarget {
     this.source = null;
     this.retryTimer = 0;
     this.checkTimer = 0;
+    /** @type {BroadcastChannel | null} */
+    this.sessions = null;
+    this.loggedIn = false;
   }
 
   /** Open the stream, or reopen it with the present tickers and timer. */
@@ -45,6 +50,8 @@ export class ReconnectingSource extends EventTarget {
     source.addEventListener("connection", (event) => this.onConnection(event.data));
     for (const ticker of this.tickers) source.addEventListener(ticker, (event) => this.onPrice(event.data));
     this.checkTimer ||= setInterval(() => this.check(SILENCE_MS), CHECK_MS);
+    // Pages of another site have no session here.
+    if (address.origin === location.origin) this.sessions ??= onNewSession((reason) => this.onNewSession(reason));
   }
 
   /** Close the stream until `open` is called. */
@@ -52,6 +59,14 @@ export class ReconnectingSource extends EventTarget {
     this.drop();
     clearInterval(this.checkTimer);
     this.checkTimer = 0;
+    this.sessions?.close();
+    this.sessions = null;
+  }
+
+  /** Follow the new cookie of this browser; the server may not have said on the old stream that the login ended. @param {string} reason */
+  onNewSession(reason) {
+    if (this.loggedIn) this.sendConnection({ kind: "logged_out", reason });
+    this.open();
   }
 
   /** Check the connection after a sleep of the machine or of the page. */
@@ -102,6 +117,13 @@ export class ReconnectingSource extends EventTarget {
     this.onEvent();
     // Pages are identified by their cookie: they must not keep the session token, which is meant for programs.
     const { token: _, ...detail } = JSON.parse(data);
+    this.sendConnection(detail);
+  }
+
+  /** @param {any} detail */
+  sendConnection(detail) {
+    if (detail.kind === "person") this.loggedIn = true;
+    else if (detail.kind === "logged_out") this.loggedIn = false;
     this.dispatchEvent(new CustomEvent("connection", { detail }));
   }
 

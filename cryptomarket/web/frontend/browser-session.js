@@ -1,0 +1,18 @@
+// The session of this browser is a cookie that scripts cannot read. The server sets a new one at each log-in and log-out;
+// streams that were opened with the old one hear nothing of the new, so all tabs and workers open theirs again.
+
+const CHANNEL = "cryptomarket-session";
+
+/** Tell all streams of this browser that it has a new session, and why a login of the old one ended. @param {string} reason */
+export function announceSession(reason) {
+  const channel = new BroadcastChannel(CHANNEL);
+  channel.postMessage(reason);
+  channel.close();
+}
+
+/** Call back with the reason at each new session, until the returned channel is closed. @param {(reason: string) => void} callback */
+export function onNewSession(callback) {
+  const channel = new BroadcastChannel(CHANNEL);
+  channel.addEventListener("message", (event) => callback(String(event.data)));
+  return channel;
+}
