@@ -285,6 +285,6 @@ class StoredHistory(HistoryWriter):
         """Return a page of candles."""
         return await self.database.read(candles_table.page, resolution, PageQuery(ticker, **fields))
 
-    async def candle_text(self, ticker: str, resolution: str, **fields: Unpack[QueryFields]) -> TextPage | None:
+    async def candle_text(self, ticker: str, resolution: str, **fields: Unpack[QueryFields]) -> TextPage:
         """Return a page of candles as JSON."""
         return await self.database.read(candles_table.text_page, resolution, PageQuery(ticker, **fields))

@@ -4,12 +4,13 @@ Bars are what the ticks of one minute did; candles are rolled up from bars and p
 How they are folded is in `candles.py`. What reads comes first, what writes second.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 from sqlalchemy import (
@@ -49,11 +50,16 @@ __all__ = [
     "write_bars",
 ]
 
+T = TypeVar("T")
+
 DAY = 86_400
 #: Minutes further apart than this are read by separate queries.
 APART_SECONDS = 3_600
 #: Candles that one transaction deletes, so that a first pruning neither times out nor holds the writer's lock.
 DELETED_AT_ONCE = 5_000
+
+#: How the JSON of a candle begins, within its braces.
+_BEFORE_TIMESTAMP = '"timestamp":'
 
 _low = bindparam("low", type_=BigInteger)
 _high = bindparam("high", type_=BigInteger)
@@ -72,27 +78,54 @@ def page(connection: Connection, resolution: str, query: PageQuery) -> list[Cand
     if not found:
         return found
     oldest, newest = sorted((found[0].timestamp, found[-1].timestamp))
-    partial = {
-        bucket
-        for interval in _missing(connection, query.ticker, oldest, newest + seconds)
-        for bucket in range(interval.start - interval.start % seconds, interval.end, seconds)
-    }
-    return [replace(candle, partial=True) if candle.timestamp in partial else candle for candle in found]
+    missing = _missing(connection, query.ticker, oldest, newest + seconds)
+    partial = {*_partial(found, _start, missing, seconds)}
+    return [replace(candle, partial=True) if place in partial else candle for place, candle in enumerate(found)]
 
 
-def text_page(connection: Connection, resolution: str, query: PageQuery) -> TextPage | None:
-    """The same candles as JSON that the database writes; None when one of them may be partial.
-
-    The database writes candles without looking into the ledger, so it cannot mark one as partial.
-    """
+def text_page(connection: Connection, resolution: str, query: PageQuery) -> TextPage:
+    """The same candles as JSON, which the database writes; only its marks of partial candles are added here."""
     seconds = RESOLUTIONS[resolution]
     parameters = {**query.parameters(), "resolution": seconds}
     text, count, oldest, newest, more = connection.execute(_text_page_statement(query.order), parameters).one()
     if not count:
         return TextPage("", 0)
-    if _missing(connection, query.ticker, oldest, newest + seconds):
-        return None
+    missing = _missing(connection, query.ticker, oldest, newest + seconds)
+    if missing:
+        text = _marked(text, missing, seconds)
     return TextPage(text, count, (newest if query.order == "asc" else oldest) if more else None)
+
+
+def _marked(text: str, missing: Sequence[Interval], seconds: int) -> str:
+    """The JSON of candles with the partial ones marked."""
+    rows = text[1:-1].split("},{")
+    for place in _partial(rows, _start_in_json, missing, seconds):
+        rows[place] += ',"partial":true'
+    return f"{{{'},{'.join(rows)}}}"
+
+
+def _start_in_json(row: str) -> int:
+    return int(row[len(_BEFORE_TIMESTAMP) : row.index(",")])
+
+
+def _start(candle: CandleText) -> int:
+    return candle.timestamp
+
+
+def _partial(
+    candles: Sequence[T], start: Callable[[T], int], missing: Sequence[Interval], seconds: int
+) -> Iterator[int]:
+    """The places of the candles, which are in either order, with missing time in them.
+
+    The work depends on how many intervals there are, not on how many candles or how long an interval is.
+    """
+    size, descending = len(candles), start(candles[0]) > start(candles[-1])
+    ascending = candles[::-1] if descending else candles
+    after = 0  # a candle may contain several intervals
+    for interval in missing:
+        first = max(after, bisect_right(ascending, interval.start - seconds, lo=after, key=start))
+        after = bisect_left(ascending, interval.end, lo=first, key=start)
+        yield from (size - 1 - place if descending else place for place in range(first, after))
 
 
 def first(connection: Connection, ticker: str, resolution: int) -> int | None:
@@ -129,7 +162,7 @@ def _page_statement(order: Order) -> Select[Any]:
 def _text_page_statement(order: Order) -> Select[Any]:
     """(members of a JSON array, rows, oldest and newest timestamp, whether more follow)."""
     row = _page_statement(order).subquery()
-    pattern = '{"timestamp":%s,"open":%s,"high":%s,"low":%s,"close":%s,"count":%s}'
+    pattern = "{" + _BEFORE_TIMESTAMP + '%s,"open":%s,"high":%s,"low":%s,"close":%s,"count":%s}'
     text = func.aggregate_strings(FormattedText(pattern, *row.c), ",").label("text")
     edges = (func.min(row.c.timestamp).label("oldest"), func.max(row.c.timestamp).label("newest"))
     whole = select(text, func.count().label("count"), *edges).subquery()

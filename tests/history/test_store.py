@@ -194,19 +194,22 @@ async def test_pages_written_by_the_database_are_the_same_pages(store: StoredHis
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 async def test_candles_written_by_the_database_are_the_same_candles(store: StoredHistory, order: Order) -> None:
-    """The text has the candles, the digits and the order of the objects; where one may be partial there is none."""
+    """The text has the candles, the digits, the marks and the order of the objects."""
     await store.insert_missing(price(SLOT + 60 * n, f"{n}.50") for n in range(14) if n != 12)
     after = None
     for _ in range(3):
         page = await store.candles("btc_usd", "1m", end=SLOT + 720, limit=4, after=after, order=order)
         text = await store.candle_text("btc_usd", "1m", end=SLOT + 720, limit=4, after=after, order=order)
-        assert text is not None
         assert text.text == ",".join(candle.json() for candle in page)
         assert text.count == len(page) == 4
         after = text.next
         assert after in (None, page[-1].timestamp)
     assert after is None
-    assert await store.candle_text("btc_usd", "5m", order=order) is None
+    whole, marked = (
+        await store.candles("btc_usd", "5m", order=order),
+        await store.candle_text("btc_usd", "5m", order=order),
+    )
+    assert marked.text == ",".join(candle.json() for candle in whole)
+    assert [candle.partial for candle in whole].count(True) == marked.text.count('"partial":true') == 1
     empty = await store.candle_text("sol_usd", "1m", order=order)
-    assert empty is not None
     assert (empty.text, empty.count, empty.next) == ("", 0, None)

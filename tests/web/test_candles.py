@@ -44,6 +44,32 @@ async def test_candles_come_in_pages(tmp_path: Path, order: str) -> None:
     assert seen == (expected if order == "asc" else expected[::-1])
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("resolution", ["1m", "5m"])
+async def test_pages_with_stored_and_open_minutes_are_one_list(tmp_path: Path, order: str, resolution: str) -> None:
+    """Whatever the limit, the pages have what one page has; gaps and open minutes are marked as partial."""
+    stored = [one for one in prices("btc_usd", NOON, 40) if one.timestamp not in (NOON + 600, NOON + 1200, NOON + 1260)]
+    ticks = [Tick("btc_usd", Decimal(f"7{n}.70"), (NOON + 60 * n) * 1000 + 5) for n in (38, 39, 40, 41)]
+    bars = [MinuteBar.of(tick, 1, 1) for tick in ticks]
+    query = {"ticker": "btc_usd", "order": order, "resolution": resolution}
+    async with running_site(tmp_path, stored, bars=lambda _: bars) as site:
+        site.now = NOON + 42 * 60
+        whole = (await site.get("/api/v1/candles", **query)).json()["data"]
+        partial = [candle["timestamp"] - NOON for candle in whole if candle.get("partial")]
+        expected = [2280, 2340, 2400, 2460] if resolution == "1m" else [600, 1200, 2100, 2400]
+        assert (len(whole), sorted(partial)) == (39 if resolution == "1m" else 9, expected)
+        for limit in (1, 2, 3, 5, 35, 36, 37, 38, 39):
+            seen, cursor = [], None
+            for _ in range(50):
+                page = (await site.get("/api/v1/candles", **query, limit=limit, cursor=cursor)).json()
+                assert len(page["data"]) <= limit
+                seen += page["data"]
+                cursor = page["next"]
+                if cursor is None:
+                    break
+            assert seen == whole, limit
+
+
 async def test_the_open_minute_is_the_last_candle(tmp_path: Path) -> None:
     """What the recorder still holds is shown, marked as partial, and only where the range reaches the present."""
     tick = Tick("btc_usd", Decimal("77.70"), (NOON + 130) * 1000)

@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Annotated
 
+import anyio
 from fastapi import APIRouter, Depends, Query
 from msgspec import UNSET
 from starlette.responses import PlainTextResponse, Response
@@ -135,7 +136,7 @@ def udf_router(
         page = PageQuery(ticker, None if countback else start, end, countback or MOST_CANDLES, order="desc")
         candles, _ = await candle_page(reader, recent, ours, page)
         if candles:
-            return json_response(_columns(candles[::-1]))
+            return json_response(await anyio.to_thread.run_sync(_columns, candles[::-1]))
         # `nextTime` lets a client continue with older candles at once.
         older, _ = await candle_page(reader, recent, ours, PageQuery(ticker, end=end, limit=1, order="desc"))
         return json_response(BarsResponse("no_data", nextTime=older[0].timestamp if older else UNSET))
