@@ -26,41 +26,72 @@ if TYPE_CHECKING:
 __all__ = ["persons", "rotate_keys"]
 
 
-def rotate_keys() -> None:
-    """Encrypt the logins in Redis with a new key, while gateways run; nobody is logged out.
+def rotate_keys(
+    drop_old: Annotated[bool, typer.Option("--drop-old", help="Remove the old keys instead of adding one.")] = False,
+) -> None:
+    """Encrypt and sign with a new key while gateways run; nobody is logged out.
 
-    A key file gets a new first key, which gateways read without a restart. With CRYPTOMARKET_SECRET_KEY first put the
-    new key before the old one and restart the gateways. Keep the old key for 7 days: browsers have tokens of it.
+    The key file gets a new key. Running gateways read it within seconds, first as one that they accept, then as the one
+    that they use. Old keys stay, because browsers have cookies and tokens of them: remove them after 7 days with
+    --drop-old. It wraps all logins in Redis with the newest key, and removes no key while a login needs it.
+
+    CRYPTOMARKET_SECRET_KEY is a variable, which cannot change in running gateways: put a new key after the old one and
+    restart all gateways, put it first and restart them again, then run this command. Remove the old key after 7 days.
 
     Example: cryptomarket rotate-keys
     """
-    from ..persons.admin import rewrap_all
-    from ..persons.cache.redis import RedisCache
-    from ..persons.keys import add_key, file_keys
-    from ..persons.vault import Vault
+    from ..persons.keys import add_key, drop_old_keys, file_keys, use_newest_key
 
     settings = read_settings()
     configure_logs("WARNING", settings.log_format, node=settings.node)
-    keys, redis = _keys(settings), revealed(settings.redis_url)
-    if settings.secret_key is None:
-        file_keys(_key_place(settings))()  # creates the file if it is missing
-        add_key(_key_place(settings))
-    elif len(keys()) < 2:
-        raise StartError("CRYPTOMARKET_SECRET_KEY holds one key: put the new one before it, with a comma")
+    keys, redis, place = _keys(settings), revealed(settings.redis_url), _key_place(settings)
+    in_file = settings.secret_key is None
+    if not in_file and len(keys()) < 2:
+        raise StartError("CRYPTOMARKET_SECRET_KEY holds one key: put the new one after it, with a comma")
+    if drop_old and len(file_keys(place)() if in_file else keys()) < 2:
+        raise StartError("there is one key, and no old one to remove")
+    if in_file and not drop_old:
+        file_keys(place)()  # creates the file if it is missing
+        add_key(place)
+        if redis is not None:
+            _await_gateways()  # each node knows the new key before another one signs with it
+        use_newest_key(place)
+        if redis is not None:
+            _await_gateways()  # until then they wrap logins with the old key
+    if redis is not None:
+        run_async(partial(_rewrap, redis, keys, drop_old))
+    if drop_old and in_file:
+        drop_old_keys(place)
+        print("the old keys are removed; cookies and tokens of them have ended", file=sys.stderr)
+    elif drop_old:
+        print("nothing needs the old keys: now remove them from CRYPTOMARKET_SECRET_KEY and restart", file=sys.stderr)
+    elif not in_file:
+        print("running gateways have the keys of their start: restart those without the new one", file=sys.stderr)
     if redis is None:
-        print(
-            "the new key is used from the next start; without Redis no logins are stored",
-            file=sys.stderr,
-        )
-        return
+        print("without Redis no logins are stored: a gateway that runs keeps its own", file=sys.stderr)
 
-    async def run() -> tuple[int, int]:
-        async with _redis_client(redis) as client:
-            return await rewrap_all(RedisCache(client), Vault(keys))
 
-    wrapped, unreadable = run_async(run)
-    print(f"{wrapped} records sealed with the newest key")
-    if unreadable:
+def _await_gateways() -> None:
+    """Wait until every running gateway has read the key file."""
+    from ..persons.keyring import REREAD_SECONDS
+
+    time.sleep(REREAD_SECONDS + 0.5)
+
+
+async def _rewrap(redis: str, keys: Callable[[], Sequence[str]], drop_old: bool) -> None:
+    """Wrap all logins with the newest key. Raises StartError for those that cannot be, or with ``drop_old`` still."""
+    from ..persons.admin import of_old_keys, rewrap_all
+    from ..persons.cache.redis import RedisCache
+    from ..persons.vault import Vault
+
+    async with _redis_client(redis) as client:
+        cache, every, newest = RedisCache(client), Vault(keys), Vault(lambda: tuple(keys())[:1])
+        wrapped, unreadable = await rewrap_all(cache, every)
+        print(f"{wrapped} records sealed with the newest key")
+        old = await of_old_keys(cache, newest, every) if drop_old else 0
+    if old:
+        raise StartError(f"{old} records need an old key, such as those of log-ins in progress: try again in 3 minutes")
+    if unreadable and not drop_old:
         raise StartError(f"{unreadable} records cannot be opened with any of the keys and were not changed")
 
 

@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 
 from ..errors import StartError
 
-__all__ = ["add_key", "file_keys", "key_file", "operator_keys", "split_keys"]
+__all__ = ["add_key", "drop_old_keys", "file_keys", "key_file", "operator_keys", "split_keys", "use_newest_key"]
 
 log = structlog.get_logger(__name__)
 
@@ -72,8 +72,22 @@ def _make(path: Path) -> None:
 
 
 def add_key(path: Path) -> None:
-    """Put a new key before those of the file: it encrypts from now on, and the others still decrypt."""
-    keys = [Fernet.generate_key().decode(), *_read(path)]
+    """Put a new key after those of the file: it decrypts from now on, and the first still encrypts."""
+    _replace(path, [*_read(path), Fernet.generate_key().decode()])
+
+
+def use_newest_key(path: Path) -> None:
+    """Put the last key of the file, which `add_key` added, before the others: it encrypts from now on."""
+    *others, newest = _read(path)
+    _replace(path, [newest, *others])
+
+
+def drop_old_keys(path: Path) -> None:
+    """Remove all keys but the first from the file: nothing that they encrypted or signed is accepted any more."""
+    _replace(path, _read(path)[:1])
+
+
+def _replace(path: Path, keys: Sequence[str]) -> None:
     _write(path, keys).replace(path)  # atomic: a reader sees the old file or the new one
 
 

@@ -23,7 +23,7 @@ from cryptomarket.cluster.redis.refused import LOG_SECONDS, RefusedMessages
 from cryptomarket.cluster.redis.signer import Signer
 from cryptomarket.model import Message, SessionChanged, Upstream, UpstreamState
 from cryptomarket.persons.keyring import Keyring
-from cryptomarket.persons.keys import add_key, file_keys
+from cryptomarket.persons.keys import add_key, file_keys, use_newest_key
 from tests.processes import eventually
 from tests.redis_server import RedisServer, running_redis
 
@@ -251,6 +251,7 @@ async def test_nodes_that_read_new_keys_one_after_the_other_refuse_nothing(tmp_p
         await eventually(lambda: places(follower.received) == [(1, 1)], "the first tick", 60)
         for number, ahead in enumerate((first, second), start=2):
             add_key(path)
+            use_newest_key(path)
             ahead.load()
             leader.bus.publish(tick(number))
             follower.bus.publish(changed := SessionChanged((f"s{number}",), "person"))

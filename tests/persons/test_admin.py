@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -14,7 +15,9 @@ from cryptomarket.model import SessionChanged
 from cryptomarket.persons.admin import end_logins, rewrap_all
 from cryptomarket.persons.browser_sessions import LIFE_SECONDS, BrowserSessions, Person, Tokens
 from cryptomarket.persons.cache.memory import MemoryCache
+from cryptomarket.persons.keys import file_keys
 from cryptomarket.persons.last_seen import LastSeen
+from cryptomarket.persons.login_secrets import LoginSecrets
 from cryptomarket.persons.seen_repository import SeenPerson, SeenRepository, list_seen
 from cryptomarket.persons.vault import Vault
 from tests.databases import StoredHistory
@@ -79,21 +82,47 @@ async def test_keys_rotate_under_load(tmp_path: Path) -> None:
 
 
 async def test_rotate_keys_from_the_command_line(tmp_path: Path) -> None:
-    """A new key is put first in the file, and every record in Redis opens with it alone."""
+    """A running program changes to the new key by itself, and the old one goes when no login needs it."""
+    path = tmp_path / "cryptomarket.key"
     async with running_redis(tmp_path) as server, redis_cache(server.url) as cache:
-        code, out, log = await run_program(tmp_path, "rotate-keys", redis_url=server.url)
-        assert (code, out) == (0, "0 records sealed with the newest key\n"), log
-        path = tmp_path / "cryptomarket.key"
-        await log_in(BrowserSessions(cache, Vault(lambda: tuple(path.read_text().split()))), 1)
+        code, out, log = await run_program(tmp_path, "rotate-keys")
+        assert (code, out, len(path.read_text().split())) == (0, "", 2), log
+        vault = Vault(file_keys(path))
+        running, secrets, read = BrowserSessions(cache, vault), LoginSecrets(cache, vault), file_keys(path)
+        await log_in(running, 1)
+        used = read()[0]
         code, out, log = await run_program(tmp_path, "rotate-keys", redis_url=server.url)
         assert (code, out) == (0, "3 records sealed with the newest key\n"), log
-        newest = path.read_text().split()[0]
-        assert newest not in out + log
-        assert await BrowserSessions(cache, Vault(lambda: (newest,))).person("p1") is not None
-    code, _, log = await run_program(tmp_path, "rotate-keys", secret_key=newest)
-    assert code == 1
-    assert "CRYPTOMARKET_SECRET_KEY holds one key" in log
-    assert newest not in log
+        newest, *others = path.read_text().split()
+        assert (used in others, newest == used, newest in out + log) == (True, False, False)
+        await log_in(running, 2)  # with the key that it has read meanwhile
+        for number in (1, 2):
+            assert await BrowserSessions(cache, Vault(lambda: (newest,))).person(f"p{number}") is not None
+        await LoginSecrets(cache, Vault(lambda: (used,))).put("ada", bytearray(b"secret"))
+        drop = partial(run_program, tmp_path, "rotate-keys", "--drop-old", redis_url=server.url)
+        code, out, log = await drop()
+        assert (code, "1 records need an old key" in log, len(path.read_text().split())) == (1, True, 3), log
+        await cache.delete(*[name async for name in cache.names("deribit:login:")])
+        await secrets.put("ada", bytearray(b"secret"))
+        code, out, log = await drop()
+        assert (code, path.read_text().split()) == (0, [newest]), log
+        assert await running.person("p1") is not None
+        code, out, log = await drop()
+        assert (code, "there is one key" in log) == (1, True)
+
+
+async def test_rotation_of_a_variable_says_what_it_cannot_do(tmp_path: Path) -> None:
+    """The command cannot change the variable of a running gateway, and no key is shown."""
+    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    for keys, options, expected, words in (
+        (new, (), 1, "CRYPTOMARKET_SECRET_KEY holds one key"),
+        (f"{new},{old}", (), 0, "running gateways have the keys of their start"),
+        (f"{new},{old}", ("--drop-old",), 0, "now remove them from CRYPTOMARKET_SECRET_KEY"),
+    ):
+        code, out, log = await run_program(tmp_path, "rotate-keys", *options, secret_key=keys)
+        assert (code, words in log) == (expected, True), log
+        assert new not in out + log
+        assert old not in out + log
 
 
 async def test_last_seen_writes_the_persons_table(database_url: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptomarket.errors import StartError
-from cryptomarket.persons.keys import add_key, file_keys, key_file, split_keys
+from cryptomarket.persons.keys import add_key, drop_old_keys, file_keys, key_file, split_keys, use_newest_key
 from cryptomarket.persons.vault import CannotOpen, Vault, fingerprint
 
 NOW = 1_763_640_000
@@ -196,8 +196,13 @@ def test_a_key_file_is_created_for_its_owner_only(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert file_keys(path)() == first
     add_key(path)
+    assert (read()[:1], len(read())) == (first, 2)  # known to all before it is used
+    use_newest_key(path)
     newest, *rest = read()
     assert (tuple(rest), newest not in first) == (tuple(first), True)
+    drop_old_keys(path)
+    assert read() == (newest,)
+    assert path.stat().st_mode & 0o777 == 0o600
     assert [one.name for one in tmp_path.iterdir()] == ["cryptomarket.key"]
 
 
