@@ -107,6 +107,7 @@ class Gateway:
             logins_per_minute=settings.logins_per_minute,
             site=site,
             on_change=last_seen.record,
+            refused=self.refusals.refused,
         )
         self.manager.subscribe_sessions(self.persons.notifier.stream_opened)
         recent_slots = RecentSlots(settings.snapshot_interval)

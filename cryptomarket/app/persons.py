@@ -22,6 +22,7 @@ from ..persons.vault import Vault
 from ..persons.waiting_logins import WaitingLogins
 from ..persons.waiting_notices import WaitingNotices
 from ..public_site import ANY_SITE, PublicSite
+from ..refusals import Refused, ignore_refusal
 from ..stream.manager import ServerSSEManager
 from ..web.api.persons import PersonServices
 
@@ -47,10 +48,12 @@ class Persons:
         logins_per_minute: int,
         site: PublicSite = ANY_SITE,
         on_change: Callable[[str, Person | None], None] = lambda _id, _person: None,
+        refused: Refused = ignore_refusal,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._publish = publish
+        self._refused = refused
         self._cache_lasts = cache.lasting
         self._monotonic, self._wall = monotonic, wall
         self.sessions = BrowserSessions(cache, vault, publish=publish, on_change=on_change, wall=wall)
@@ -97,6 +100,7 @@ class Persons:
             self._failures,
             publish=self._publish,
             on_login=(renewal.add, accounts.forget),
+            refused=self._refused,
             wall=self._wall,
         )
         logins = WaitingLogins(

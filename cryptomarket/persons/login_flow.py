@@ -18,7 +18,9 @@ from ..deribit.auth import Grant, signed_params, wipe
 from ..deribit.error_codes import ErrorSource, error_code
 from ..errors import CacheUnavailable, CryptomarketError, ExchangeError, ExchangeRefused, InternalError
 from ..model import SessionChanged
+from ..refusals import Refused, ignore_refusal
 from .browser_sessions import PERSON_CHANGED, BrowserSessions, Login, Person, Tokens
+from .credential_middleware import LOGIN_PATH
 from .grants import Call, MissingRights, WideGrant, exchange_session, person_scope, request_grant
 from .leader_requests import LoginRequest
 from .limits import LoginLimits
@@ -40,6 +42,7 @@ TOO_WIDE = "the exchange granted more than reading, so nothing was kept: use a k
 class FailureCause(Enum):
     """Why a login failed, which decides what is charged to its address."""
 
+    EXPIRED = "expired"  # the secret, before the turn of its login came
     ELSEWHERE = "elsewhere"  # the exchange or a part of ours was away or busy, or the secret expired
     KEY = "key"  # the exchange refused the key: its rights, or its owner's account
     WRONG_KEY = "wrong key"
@@ -83,7 +86,10 @@ def _failed(error: ExchangeError) -> LoginFailed:
 
 
 class LoginFlow:
-    """Logs persons in; calls each of ``on_login`` with a person who logged in, then ``publish``."""
+    """Logs persons in; calls each of ``on_login`` with a person who logged in, then ``publish``.
+
+    ``refused`` is called for each login that the exchange was not asked about.
+    """
 
     def __init__(
         self,
@@ -95,6 +101,7 @@ class LoginFlow:
         *,
         publish: Callable[[SessionChanged], None],
         on_login: Sequence[Callable[[Person], None]] = (),
+        refused: Refused = ignore_refusal,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._call = call
@@ -104,6 +111,7 @@ class LoginFlow:
         self._failures = failures
         self._publish = publish
         self._on_login = on_login
+        self._refused = refused
         self._wall = wall
         self.logged_in = 0
         self.failed = 0
@@ -116,13 +124,11 @@ class LoginFlow:
             if (done := await self._done_before(request)) is not None:
                 self._announce(done, request.session)
                 return
-            if isinstance(exc, LoginFailed):
-                await self._charge(request, exc.cause)
-            await self.refuse(request, str(exc) if isinstance(exc, LoginFailed) else NO_CACHE)
+            await self._fail(request, exc if isinstance(exc, LoginFailed) else LoginFailed(NO_CACHE))
             return
         except InternalError:
             log.exception("login failed, internal error")
-            await self.refuse(request, OUR_FAULT)
+            await self._fail(request, LoginFailed(OUR_FAULT))
             return
         self.logged_in += 1
         log.info("person logged in", person=login.person.person_id, address=request.address)
@@ -145,10 +151,23 @@ class LoginFlow:
             return None
         return person if person is not None and person.sessions[request.session].login_id == request.login_id else None
 
-    async def refuse(self, request: LoginRequest, reason: str) -> None:
-        """Notify the browser session that the login failed; ``reason`` is the sentence that the person reads."""
+    async def _fail(self, request: LoginRequest, failure: LoginFailed) -> None:
+        """Notify the browser session that the login failed, charge its address and log it."""
+        if failure.cause is FailureCause.EXPIRED:
+            await self.refuse(request, str(failure))
+            return
         self.failed += 1
-        log.info("login failed", reason=reason, address=request.address, client=request.client)
+        await self._charge(request, failure.cause)
+        log.info("login failed", reason=str(failure), address=request.address, client=request.client)
+        await self._failures.notify(request.session, str(failure))
+
+    async def refuse(self, request: LoginRequest, reason: str) -> None:
+        """Notify the browser session of a login that the exchange was not asked about.
+
+        ``reason`` is the sentence that the person reads. There may be many at once: the lines about them are limited.
+        """
+        self.failed += 1
+        self._refused("login_not_served", address=request.address, route=LOGIN_PATH, client=request.client, why=reason)
         await self._failures.notify(request.session, reason)
 
     async def _stored(self, request: LoginRequest) -> Login:
@@ -189,7 +208,7 @@ class LoginFlow:
         """Take the secret, return the signed parameters of the call, and overwrite the secret."""
         taken = await self._login_secrets.take(request.login_id)
         if taken is None:
-            raise LoginFailed(GONE)
+            raise LoginFailed(GONE, FailureCause.EXPIRED)
         client_id, secret = taken
         scope = person_scope(exchange_session(request.session))
         timestamp, nonce = int(self._wall() * 1000), secrets.token_hex(8)

@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.credential_middleware import (
+    BODIES_PER_ADDRESS,
     BODY_BYTES,
     LOGIN_PATH,
     STATE,
@@ -62,7 +63,9 @@ class MiddlewareSetup:
             body_seconds=body_seconds,
         )
 
-    async def post(self, *chunks: bytes, path: str = LOGIN_PATH, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+    async def post(
+        self, *chunks: bytes, path: str = LOGIN_PATH, address: str = "192.0.2.1", **headers: str
+    ) -> tuple[int, bytes, dict[str, str]]:
         """Post a body in chunks; return status, body and headers of the response."""
         given = {"host": "here.example", "content-type": "application/json", **headers}
         scope = {
@@ -73,7 +76,7 @@ class MiddlewareSetup:
             "query_string": b"",
             "scheme": "http",
             "server": ("here.example", 80),
-            "client": ("192.0.2.1", 1),
+            "client": (address, 1),
             "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in given.items()],
         }
         waiting = list(chunks)
@@ -208,6 +211,25 @@ async def test_a_dripped_body_is_cut_in_time() -> None:
     assert status == 408
     assert headers["connection"] == "close"
     assert b"client" not in document
+
+
+async def test_slow_bodies_keep_places_of_their_own_address_only() -> None:
+    """While four of one address trickle in, a fifth gets 429; another address logs in, and so does this one later."""
+    setup, statuses = MiddlewareSetup(body_seconds=0.5), list[int]()
+
+    async def trickle() -> None:
+        statuses.append((await setup.post(b'{"client_id":', b""))[0])
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(BODIES_PER_ADDRESS):
+            tasks.start_soon(trickle)
+        await anyio.wait_all_tasks_blocked()
+        status, _, headers = await setup.post(body())
+        assert (status, headers["retry-after"]) == (429, "1")
+        assert (await setup.post(body(), address="192.0.2.2"))[0] == 202
+    assert statuses == [408] * BODIES_PER_ADDRESS
+    assert (await setup.post(body()))[0] == 202
+    assert not setup.app._reading
 
 
 async def test_the_chunks_of_the_body_are_overwritten() -> None:
