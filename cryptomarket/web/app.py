@@ -32,6 +32,7 @@ from .health import Health, health_routes
 from .known_parameters import KnownParameters
 from .operators import Operators
 from .pages.routes import FAVICON, PAGES, page_routes
+from .plain_cookies import PlainCookies
 from .rate_limit import RateLimit
 from .refusal_report import RefusalReport
 from .security import HSTS, CrossOrigin, SecurityHeaders
@@ -115,6 +116,7 @@ def web_app(
             same_site=site.same_site,
         )
     inner = KnownParameters(inner, lambda: _known_parameters(app))
+    inner = PlainCookies(inner)
     if units_per_second is not None:
         inner = RateLimit(inner, units_per_second)
 
