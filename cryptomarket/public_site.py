@@ -56,6 +56,12 @@ class PublicSite:
         """Whether the setting says that browsers come over TLS only."""
         return self._scheme == "https"
 
+    @property
+    def loopback(self) -> bool:
+        """Whether the setting names this machine alone."""
+        name = urlsplit(self.origin).hostname or ""
+        return name == "localhost" or (_is_address(name) and ipaddress.ip_address(name).is_loopback)
+
     def is_https(self, scope: Mapping[str, Any]) -> bool:
         """Whether the browser of this request came over TLS, whatever a proxy speaks to us."""
         return (self._scheme or scope["scheme"]) == "https"

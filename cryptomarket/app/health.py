@@ -31,10 +31,20 @@ from ..market.catalogue import Catalogue, with_nearest
 from ..market.latest import LatestValues
 from ..market.ticker_index import TickerIndex
 from ..model import Message, Upstream, UpstreamState
+from ..public_site import PublicSite
 from ..web.health import Check
 from .server import bound_socket
 
-__all__ = ["Doctor", "database_check", "keys_check", "login_check", "redis_check", "tickers_check", "upstream_check"]
+__all__ = [
+    "Doctor",
+    "database_check",
+    "keys_check",
+    "login_check",
+    "public_url_check",
+    "redis_check",
+    "tickers_check",
+    "upstream_check",
+]
 
 #: The deadline of the database behind /readyz, which orchestrators ask for every few seconds.
 DATABASE_SECONDS = 2.0
@@ -109,6 +119,22 @@ def keys_check(found: ClusterStatistics) -> Check:
     """Whether the nodes sign with the same keys; where they do not, each goes on alone."""
     detail = "messages of other nodes do not verify: give every node the same CRYPTOMARKET_SECRET_KEY or key file"
     return Check(False, detail, needed=False) if found.keys_differ else Check(True, "no other key was seen")
+
+
+def public_url_check(url: str, trusted_proxies: Sequence[str]) -> Check:
+    """Whether the setting PUBLIC_URL protects the persons of this site; a gateway works without it."""
+    site = PublicSite(url)
+    if site.secure or site.loopback:
+        return Check(True, f"{url}; other hosts are refused")
+    if url:
+        detail = f"{url} is not encrypted: cookies and secrets of persons can be read on the way; use https"
+        return Check(False, detail, needed=False)
+    detail = "CRYPTOMARKET_PUBLIC_URL is not set: any host is served"
+    if trusted_proxies:
+        return Check(
+            False, f"{detail}, though there is a proxy in front; set it to the address in browsers", needed=False
+        )
+    return Check(True, detail)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

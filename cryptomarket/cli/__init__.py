@@ -212,13 +212,13 @@ app.add_typer(persons.persons, name="persons")
 def doctor(as_json: Json = False) -> None:
     """Check the port, database, disk, exchange, API key and Redis of the settings by using each of them.
 
-    A variable that looks like a setting and is none is named as well.
+    A variable that looks like a setting and is none is named as well, and so is a public address that protects nobody.
 
     The exit code is 1 when one of them fails. Nothing is changed, and no secret is printed.
 
     Example: cryptomarket doctor --json
     """
-    from ..app.health import Doctor
+    from ..app.health import Doctor, public_url_check
     from ..deribit.auth import Credentials, Secret
     from ..persons.keys import key_file
     from ..web.health import Check
@@ -240,12 +240,13 @@ def doctor(as_json: Json = False) -> None:
         redis_url=revealed(settings.redis_url),
     )
     checks = run_async(configured.examine)
+    checks["public"] = public_url_check(settings.public_url, settings.trusted_proxies)
     if unknown := unknown_settings():
         checks["settings"] = Check(False, f"no settings, so they change nothing: {', '.join(unknown)}")
     for name, check in checks.items():
         if as_json:
             print(json.dumps({"name": name, "ok": check.ok, "says": check.detail}))
         else:
-            mark = "[green]ok[/]  " if check.ok else "[red]FAIL[/]"
+            mark = "[green]ok[/]  " if check.ok else "[red]FAIL[/]" if check.needed else "[yellow]warn[/]"
             Console(highlight=False, soft_wrap=True).print(f"{mark} {name:9} {escape(check.detail)}")
-    raise typer.Exit(0 if all(check.ok for check in checks.values()) else 1)
+    raise typer.Exit(0 if all(check.ok or not check.needed for check in checks.values()) else 1)

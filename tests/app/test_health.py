@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import inspect
 
 from cryptomarket.app import health
-from cryptomarket.app.health import Doctor, database_check
+from cryptomarket.app.health import Doctor, database_check, public_url_check
 from cryptomarket.database.engine import Database
 from cryptomarket.database.schema import prices
 from cryptomarket.deribit.auth import Credentials, Secret
@@ -159,3 +159,22 @@ async def test_the_public_answer_does_not_show_the_database() -> None:
     for hidden in ("prices_account", "127.0.0.1", "prices_name", "hunter2"):
         assert hidden not in public
     assert "hunter2" not in str(check.cause)
+
+
+@pytest.mark.parametrize(
+    ("url", "proxies", "ok", "words"),
+    [
+        ("https://prices.example.com", ("10.0.0.1",), True, "https://prices.example.com"),
+        ("http://127.0.0.1:8000", (), True, "http://127.0.0.1:8000"),
+        ("http://prices.example.com", (), False, "use https"),
+        ("", ("10.0.0.1",), False, "CRYPTOMARKET_PUBLIC_URL is not set"),
+        ("", (), True, "any host is served"),
+    ],
+)
+def test_a_public_address_without_protection_is_a_warning(
+    url: str, proxies: tuple[str, ...], ok: bool, words: str
+) -> None:
+    """It says the address, and what is wrong; the doctor does not fail for it."""
+    check = public_url_check(url, proxies)
+    assert (check.ok, check.needed and not ok) == (ok, False)
+    assert words in check.detail
