@@ -128,6 +128,36 @@ async def test_two_persons_in_two_browsers_never_see_each_other(tmp_path: Path) 
         await wait_for_person(other, "bob")
 
 
+async def test_a_person_sees_its_browsers_and_ends_one(tmp_path: Path) -> None:
+    """The dialog lists them; the one that is ended says so, and the other stays logged in until it ends itself."""
+    async with (
+        running_persons(tmp_path) as site,
+        chromium(site.url) as window,
+        chromium(site.url) as elsewhere,
+    ):
+        far = await elsewhere.open("/status")
+        await log_in(far, ADA)
+        await wait_for_person(far, "ada")
+        near = await window.open()
+        await log_in(near, ADA)
+        rows = near.locator("#sessions tr")
+        await expect(rows).to_have_count(2)
+        await expect(rows.nth(0)).to_contain_text(re.compile(r"Chrome on Linux \(here\)"))
+        assert await elsewhere.context.cookies() != await window.context.cookies()
+        await rows.nth(1).get_by_role("button", name="End the login of Chrome on Linux").click()
+        await expect(rows).to_have_count(1)
+        await wait_for_person(far, "Log in")
+        await expect(far.locator("#person-status")).to_have_text("Logged out: you ended the login of this browser.")
+        await wait_for_person(near, "ada")
+        before = await window.context.cookies()
+        await rows.nth(0).get_by_role("button", name="End").click()
+        await wait_for_person(near, "Log in")
+        assert await window.context.cookies() != before
+        await far.keyboard.press("Escape")
+        await log_in(far, ADA)
+        await wait_for_person(far, "ada")
+
+
 async def test_all_tabs_of_a_browser_share_the_login(tmp_path: Path) -> None:
     """A login and a logout in one tab show in all tabs, whatever their timer."""
     async with running_persons(tmp_path) as site, chromium(site.url) as window:
