@@ -57,7 +57,7 @@ class Persons:
         self._cache_lasts = cache.lasting
         self._monotonic, self._wall = monotonic, wall
         self.sessions = BrowserSessions(cache, vault, publish=publish, on_change=on_change, wall=wall)
-        self._failures = LoginFailures(cache, publish=publish)
+        self._failures = LoginFailures(cache, vault, publish=publish)
         self._login_secrets = LoginSecrets(cache, vault)
         self._most_per_address = logins_per_minute
         self._limits = LoginLimits(cache, vault.sign, per_minute=logins_per_minute, wall=wall)

@@ -38,12 +38,12 @@ class AccountClient:
     def __init__(self, request_leader: RequestLeader) -> None:
         self._request_leader = request_leader
 
-    async def balances(self, person: Person) -> list[AccountBalance]:
-        """Return the balances by currency, a few seconds old at most.
+    async def balances(self, person: Person, session: str) -> list[AccountBalance]:
+        """Return the balances by currency, a few seconds old at most; the person is logged in at ``session``.
 
         Raises NotLoggedIn when the exchange ended the login, NoLeader, and RequestRefused when the exchange failed.
         """
-        body = msgspec.json.encode(AccountRequest(person.person_id))
+        body = msgspec.json.encode(AccountRequest(person.person_id, session))
         reply = msgspec.json.decode(await self._request_leader(body, seconds=REPLY_SECONDS), type=LeaderReply)
         if reply.gone:
             raise NotLoggedIn("the exchange ended this login")
@@ -85,16 +85,16 @@ class AccountReader:
     async def reply(self, request: AccountRequest) -> LeaderReply:
         """Return the balances, or why there are none; never raises."""
         try:
-            return await self._reply(request.person_id)
+            return await self._reply(request.person_id, request.session)
         except CacheUnavailable:
             return LeaderReply(failed=NO_CACHE)
         except InternalError:
             log.exception("account request failed, internal error", person=request.person_id)
             return LeaderReply(failed=OUR_FAULT)
 
-    async def _reply(self, person_id: str) -> LeaderReply:
-        person = await self._sessions.person(person_id)
-        if person is None:
+    async def _reply(self, person_id: str, session: str) -> LeaderReply:
+        (person,) = await self._sessions.persons_of([session])
+        if person is None or person.person_id != person_id:  # a node is not believed without the records
             return LeaderReply(gone=True)
         read_at, balances = self._recent.get(person_id, (float("-inf"), []))
         if self._monotonic() - read_at < REUSE_SECONDS:

@@ -51,9 +51,10 @@ class LoginsRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="logins")
 
 
 class AccountRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="account"):
-    """Return the balances of the person."""
+    """Return the balances of the person, for the browser session that a node found logged in as that person."""
 
     person_id: str
+    session: str
 
 
 LeaderRequest = LoginsRequest | AccountRequest

@@ -19,6 +19,7 @@ from ..model import Message, SessionChanged
 from .browser_sessions import PERSON_CHANGED, BrowserSessions, Person
 from .cache import Cache
 from .events import LoggedOutEvent, LoginFailedEvent, PersonEvent
+from .vault import CannotOpen, Vault
 
 __all__ = [
     "ENDED_BY_PERSON",
@@ -56,25 +57,37 @@ RECHECK_SECONDS = 30.0
 class LoginFailures:
     """Tells a browser session why its login failed, now or when its next stream opens."""
 
-    def __init__(self, cache: Cache, *, publish: Callable[[SessionChanged], None]) -> None:
+    def __init__(self, cache: Cache, vault: Vault, *, publish: Callable[[SessionChanged], None]) -> None:
         self._cache = cache
+        self._vault = vault
         self._publish = publish
 
     async def notify(self, session: str, reason: str) -> None:
         """Publish the failure and keep it for a minute; ``reason`` is the sentence that the person reads."""
         self._publish(SessionChanged((session,), LOGIN_FAILED, reason))
         with contextlib.suppress(CacheUnavailable):  # open streams receive it all the same
-            await self._cache.put(FAILURE % session, reason.encode(), FAILURE_SECONDS)
+            await self._keep(session, reason, FAILURE_SECONDS)
 
     async def kept(self, sessions: list[str]) -> list[str | None]:
         """Return the reason kept for each session. Raises CacheUnavailable."""
-        reasons = await self._cache.get(*(FAILURE % session for session in sessions))
-        return [reason.decode() if reason else None for reason in reasons]
+        records = await self._cache.get(*(FAILURE % session for session in sessions))
+        return [self._reason(session, record) for session, record in zip(sessions, records, strict=True)]
 
     async def sent(self, session: str, reason: str) -> None:
         """Keep the reason for some seconds more: tabs of a browser open the streams of a new session one by one."""
         with contextlib.suppress(CacheUnavailable):  # it expires
-            await self._cache.put(FAILURE % session, reason.encode(), FAILURE_REPEATED_SECONDS)
+            await self._keep(session, reason, FAILURE_REPEATED_SECONDS)
+
+    async def _keep(self, session: str, reason: str, seconds: float) -> None:
+        name = FAILURE % session
+        await self._cache.put(name, self._vault.seal(name, reason.encode()), seconds)
+
+    def _reason(self, session: str, record: bytes | None) -> str | None:
+        """The sentence of a record; None for one that no node made, which a person must not read as ours."""
+        try:
+            return None if record is None else self._vault.open(FAILURE % session, record).decode()
+        except CannotOpen:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The bus over a real Redis: what the leader publishes reaches every node once and in order, and losses are made up."""
 
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -335,6 +336,17 @@ async def test_d4_what_streams_want_is_in_redis_while_a_leader_lives(tmp_path: P
         with anyio.fail_after(60):
             while await read_wanted(server.url) != ["ada_usd"]:
                 await anyio.sleep(0.05)
+        for junk in (
+            b"{",
+            b"[1]",
+            b'["a b"]',
+            b'["%s"]' % (b"x" * 65),
+            json.dumps(["x"] * 1_001),
+            b"[" + b" " * 2**17 + b"]",
+        ):
+            await leader.redis.set(WANTED, junk)
+            with pytest.raises(CacheUnavailable, match="cannot be read"):
+                await read_wanted(server.url)
         leader.bus.stop_leading()
         await leader.bus.flush()
         await leader.redis.delete(WANTED)  # as if it had expired

@@ -23,7 +23,7 @@ from cryptomarket.persons.leader_worker import LeaderWorker
 from cryptomarket.persons.limits import LoginLimits
 from cryptomarket.persons.login_flow import NO_CACHE, LoginFlow
 from cryptomarket.persons.login_secrets import LoginSecrets
-from cryptomarket.persons.notifications import POLL_SECONDS, LoginFailures, Notifier
+from cryptomarket.persons.notifications import FAILURE, POLL_SECONDS, LoginFailures, Notifier
 from cryptomarket.persons.session_cookies import SessionCookies
 from cryptomarket.persons.token_renewal import TokenRenewal
 from cryptomarket.persons.vault import Vault
@@ -68,7 +68,7 @@ class Leader:
             login_secrets,
             self.sessions,
             self.limits,
-            LoginFailures(self.cache, publish=self.published.append),
+            LoginFailures(self.cache, self.vault, publish=self.published.append),
             publish=self.published.append,
             on_login=(self.renewal.add, accounts.forget),
             wall=self.clock,
@@ -95,9 +95,9 @@ class Leader:
         await self.login_flow.log_in(request)
         return request
 
-    async def account(self) -> Any:
-        """The leader's reply about the balances of person 7."""
-        return json.loads(await self.worker.handle(msgspec.json.encode(AccountRequest("7"))))
+    async def account(self, person_id: str = "7", session: str = "s1") -> Any:
+        """The leader's reply about the balances of a person."""
+        return json.loads(await self.worker.handle(msgspec.json.encode(AccountRequest(person_id, session))))
 
     async def advance(self, seconds: float, step: float = 60.0) -> None:
         """Move the clock in steps, the person 7 being here, while `run_until` runs the worker."""
@@ -164,7 +164,7 @@ async def test_requests_keep_their_bytes() -> None:
     assert msgspec.json.encode(logins) == (
         b'{"kind":"logins","logins":[{"login":"l1","session":"s1","client":"c1","address":"192.0.2.1","at":1.5,"browser":""}]}'
     )
-    assert msgspec.json.encode(AccountRequest("7")) == b'{"kind":"account","person_id":"7"}'
+    assert msgspec.json.encode(AccountRequest("7", "s1")) == b'{"kind":"account","person_id":"7","session":"s1"}'
 
 
 @pytest.mark.parametrize(
@@ -226,6 +226,28 @@ async def test_balances_are_read_once_for_many_tabs() -> None:
     assert len(leader.exchange.calls_of("private/get_account_summaries")) == 2
 
 
+async def test_balances_are_for_the_session_that_is_logged_in_as_the_person() -> None:
+    """A node that names another session or another person gets nothing, and nothing is asked of the exchange."""
+    leader = Leader()
+    await leader.log_in()
+    for person_id, session in (("7", "s2"), ("8", "s1"), ("7", "")):
+        assert await leader.account(person_id, session) == {"gone": True}
+    assert leader.exchange.calls_of("private/get_account_summaries") == []
+    assert "accounts" in await leader.account()
+
+
+async def test_the_kept_failure_of_a_login_is_what_a_node_wrote() -> None:
+    """Neither another sentence in Redis nor the record of another session reaches the person."""
+    leader = Leader()
+    failures = LoginFailures(leader.cache, leader.vault, publish=leader.published.append)
+    await failures.notify("s1", "the key is wrong")
+    (record,) = await leader.cache.get(FAILURE % "s1")
+    assert record is not None
+    await leader.cache.put(FAILURE % "s2", record, 60)
+    await leader.cache.put(FAILURE % "s3", b"visit https://evil.example", 60)
+    assert await failures.kept(["s1", "s2", "s3", "s4"]) == ["the key is wrong", None, None, None]
+
+
 async def test_d11_balances_are_plain_decimals_and_null_where_there_is_no_number() -> None:
     """The exchange's exponents are written out, digit by digit; what is no number ends nothing."""
     leader = Leader()
@@ -235,7 +257,7 @@ async def test_d11_balances_are_plain_decimals_and_null_where_there_is_no_number
         '{"currency":"BTC","equity":"1.5","balance":null},'
         '{"currency":"ETH","equity":[1],"balance":1e999,"available_funds":0.10}]}'
     )
-    reply = await leader.worker.handle(msgspec.json.encode(AccountRequest("7")))
+    reply = await leader.worker.handle(msgspec.json.encode(AccountRequest("7", "s1")))
     assert reply.decode() == (
         '{"accounts":[{"currency":"USDC","equity":100000,"balance":0.000000250,"available_funds":-12.5},'
         '{"currency":"BTC","equity":null,"balance":null,"available_funds":null},'
@@ -318,7 +340,7 @@ async def test_an_expiry_is_sent_within_a_second() -> None:
 
     notifier = Notifier(
         leader.sessions,
-        LoginFailures(leader.cache, publish=leader.published.append),
+        LoginFailures(leader.cache, leader.vault, publish=leader.published.append),
         send=send,
         has_streams=lambda _: True,
         open_sessions=list,

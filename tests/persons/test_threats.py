@@ -315,7 +315,8 @@ async def test_threat_21_no_request_chooses_the_call_upstream() -> None:
     before = len(leader.exchange.calls)
     for kind in ("private/logout", "private/buy", "public/auth", "", "account"):
         for person_id in ("7", "8", "*", "7?x=1"):
-            request = {"kind": kind, "person_id": person_id, "method": "private/buy", "access_token": "mine"}
+            whose = {"person_id": person_id, "session": "s1"}
+            request = {"kind": kind, **whose, "method": "private/buy", "access_token": "mine"}
             await leader.worker.handle(msgspec.json.encode(request))
     called = {method for method, _ in leader.exchange.calls[before:]}
     assert called == {"private/get_account_summaries"}

@@ -4,6 +4,7 @@ The key expires soon after the last leader has gone: without a gateway no stream
 """
 
 from collections.abc import Collection
+from typing import Annotated
 
 import anyio
 import msgspec
@@ -18,6 +19,11 @@ __all__ = ["EXPIRE_SECONDS", "WANTED", "read_wanted", "store_wanted"]
 WANTED = "cryptomarket:wanted"
 #: Longer than it takes to replace a leader.
 EXPIRE_SECONDS = 15
+#: More was not stored by a gateway. The readers have no key of the nodes: they check the form.
+MAX_BYTES, MAX_TICKERS = 2**16, 1_000
+
+_Ticker = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+$", max_length=64)]
+_decoder = msgspec.json.Decoder(Annotated[list[_Ticker], msgspec.Meta(max_length=MAX_TICKERS)])
 
 
 def store_wanted(pipe: Pipeline, tickers: Collection[str]) -> None:
@@ -31,6 +37,6 @@ async def read_wanted(url: str) -> list[str]:
         try:
             with anyio.fail_after(COMMAND_SECONDS):
                 stored = await redis.get(WANTED)
-            return msgspec.json.decode(stored, type=list[str]) if stored else []
+            return _decoder.decode(stored[: MAX_BYTES + 1]) if stored else []
         except (RedisError, OSError, TimeoutError, msgspec.DecodeError) as exc:
             raise CacheUnavailable(f"the wanted tickers cannot be read from Redis ({type(exc).__name__})") from None

@@ -105,8 +105,8 @@ def person_router(services: PersonServices) -> APIRouter:
     )
     async def account(request: Request) -> Response:
         """Balances by currency, read from the exchange with the person's own token; at most a few seconds old."""
-        person = await authenticator.person(request)
-        accounts = await services.accounts.balances(person)
+        person, session = await authenticator.login(request)
+        accounts = await services.accounts.balances(person, session)
         return json_response(msgspec.json.encode({"person_id": person.person_id, "accounts": accounts}).decode())
 
     @router.get(
