@@ -8,10 +8,11 @@ import subprocess
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import anyio
 import pytest
 from redis.asyncio import Redis
 
-from .processes import Program, free_port, running_command
+from .processes import Program, eventually, free_port, running_command
 from .redis_server import RedisServer, running_redis
 from .service_secrets import written_secrets
 
@@ -66,8 +67,11 @@ def certificate(folder: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running_nginx(folder: Path, gateways: Sequence[str]) -> AsyncIterator[tuple[str, Program]]:
-    """Run nginx with the shipped configuration before two gateways (host:port); return its URL and process."""
+async def running_nginx(folder: Path, gateways: Sequence[str], *, also: str = "") -> AsyncIterator[tuple[str, Program]]:
+    """Run nginx with the shipped configuration before two gateways (host:port); return its URL and process.
+
+    ``also`` is added to the block `http`.
+    """
     nginx, openssl = shutil.which("nginx"), shutil.which("openssl")
     if nginx is None or openssl is None:
         pytest.skip("no nginx or no openssl here")
@@ -80,9 +84,16 @@ async def running_nginx(folder: Path, gateways: Sequence[str]) -> AsyncIterator[
     text = text.replace("127.0.0.1:8081", f"127.0.0.1:{free_port()}")
     if version_of(nginx, "-v") < (1, 25, 1):  # older versions have another syntax
         text = re.sub(r"listen 8443 ssl;\s+http2 on;", "listen 8443 ssl http2;", text)
+    text = text.replace("\nhttp {\n", f"\nhttp {{\n{also}\n")
     place = folder / "nginx.conf"
     place.write_text(text.replace("listen 8443", f"listen 127.0.0.1:{port}"))
-    also = "user root;" if os.geteuid() == 0 else ""
-    command = [nginx, "-e", "stderr", "-p", str(folder), "-c", str(place), "-g", f"daemon off; {also}"]
+    user = "user root;" if os.geteuid() == 0 else ""
+    command = [nginx, "-e", "stderr", "-p", str(folder), "-c", str(place), "-g", f"daemon off; {user}"]
     async with running_command(folder, command, dict(os.environ)) as program:
-        yield f"https://127.0.0.1:{port}", program
+        await eventually(lambda: program.process.returncode is not None or (folder / "nginx.pid").exists(), "nginx", 60)
+        assert program.process.returncode is None, program.log
+        try:
+            yield f"https://127.0.0.1:{port}", program
+        finally:
+            with anyio.CancelScope(shield=True):
+                await program.stop()  # killed, it would leave its worker behind
