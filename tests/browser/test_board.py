@@ -2,10 +2,11 @@ import contextlib
 import re
 from pathlib import Path
 
+import anyio
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from cryptomarket.model import UpstreamState
+from cryptomarket.model import Gap, UpstreamState
 
 from .chromium import chromium
 from .live_site import live_site
@@ -53,6 +54,31 @@ async def seconds_for_changes(page: Page, count: int) -> float:
         count,
     )
     return seconds
+
+
+@pytest.mark.system
+async def test_a_ticker_that_is_not_delivered_says_why(tmp_path: Path) -> None:
+    """An ended instrument, and one for which there is no room until a price of it comes; also in a second tab."""
+    async with live_site(tmp_path) as site, chromium(site.address) as window:
+        window.expected_errors = ("status of 404",)  # an unknown ticker has no history
+        site.demand._most = 0
+        page = await window.open("/?tickers=BTC-26JUN20,sol_usd")
+        for shown in (page, await window.open("/?tickers=BTC-26JUN20,sol_usd")):
+            for ticker, reason in (("BTC-26JUN20", "refused by the exchange"), ("sol_usd", "no room at present")):
+                await expect(shown.locator(f"[data-ticker={ticker}] .age-text")).to_have_text(reason)
+            await expect(shown.locator("[data-ticker=btc_usd] .whole")).not_to_have_text("—")
+        site.demand._most = 1
+        await expect(page.locator("[data-ticker=sol_usd] .age-text")).to_have_text("no room at present")
+        site.tick("sol_usd", "150.25")
+        with anyio.fail_after(10):
+            while not site.demand.tickers:
+                await anyio.sleep(0.05)
+        site.tick("sol_usd", "150.25")
+        await expect(page.locator("[data-ticker=sol_usd] .whole")).to_have_text("150")
+        site.bus.publish(Gap("sol_usd"))
+        await expect(page.locator("[data-ticker=sol_usd] .age-text")).to_have_text("refused by the exchange")
+        await anyio.sleep(1.1)  # twice the period of a refresh
+        await expect(page.locator("[data-ticker=sol_usd] .age-text")).to_have_text("refused by the exchange")
 
 
 @pytest.mark.system

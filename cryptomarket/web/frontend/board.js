@@ -130,7 +130,7 @@ stream.addEventListener("link", () => {
 
 stream.addEventListener("connection", (event) => {
   const { detail } = /** @type {CustomEvent} */ (event);
-  if (detail.kind === "gap" && detail.ticker) tiles.get(detail.ticker)?.showRefused();
+  if (detail.kind === "gap" && detail.ticker) tiles.get(detail.ticker)?.showGap(detail.reason);
   for (const [ticker, age] of Object.entries(detail.ages ?? {})) tiles.get(ticker)?.setTickAge(age);
 });
 

@@ -19,7 +19,8 @@ export interface Price {
 export type Connection =
   | { kind: "upstream"; state: "live" | "connecting" | "stale" | "down"; since: number; ages: Record<string, number> }
   | { kind: "heartbeat"; time: number; ages: Record<string, number> }
-  | { kind: "gap"; from?: string; reason: "too_old" | "unknown" | "epoch" | "refused"; ticker?: string };
+  /** With `ticker`: it is not delivered, because the exchange does not have it (`refused`) or there is no room (`full`). */
+  | { kind: "gap"; from?: string | null; reason: "too_old" | "unknown" | "epoch" | "refused" | "full"; ticker?: string };
 
 /** `open` while the stream is connected; `lost` while it reconnects, which it never gives up. */
 export type Link = "opening" | "open" | "lost";
@@ -60,7 +61,10 @@ export class CryptoMarketStream extends EventTarget {
   addEventListener(kind: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
 }
 
-/** `<crypto-price ticker timer>`: a live price and its direction; it has the attribute `stale` while the price is stale. */
+/**
+ * `<crypto-price ticker timer>`: a live price and its direction; it has the attribute `stale` while the price is stale,
+ * and `gap` with the reason while the ticker is not delivered.
+ */
 export class CryptoPriceElement extends HTMLElement {
   ticker: string;
   timer: number;

@@ -42,11 +42,18 @@ class Group {
     this.followed = "";
     this.stream.addEventListener("price", (event) => {
       const { detail } = /** @type {CustomEvent} */ (event);
-      for (const member of this.members) if (member.ticker === detail.ticker) member.show(detail);
+      for (const member of this.members) {
+        if (member.ticker !== detail.ticker) continue;
+        member.removeAttribute("gap");
+        member.show(detail);
+      }
     });
     this.stream.addEventListener("connection", (event) => {
       const { detail } = /** @type {CustomEvent} */ (event);
       if (detail.kind === "upstream") this.upstream = detail.state;
+      if (detail.kind === "gap" && detail.ticker) {
+        for (const member of this.members) if (member.ticker === detail.ticker) member.setAttribute("gap", detail.reason);
+      }
       for (const member of this.members) member.updateStale(detail.ages?.[member.ticker]);
     });
     this.stream.addEventListener("link", () => this.members.forEach((member) => member.updateStale()));
@@ -108,6 +115,7 @@ class PriceElement extends HTMLElement {
     group.members.add(this);
     group.update();
     this.group = group;
+    this.removeAttribute("gap");
     this.render();
   }
 

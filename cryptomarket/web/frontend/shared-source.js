@@ -13,6 +13,8 @@ export class SharedSource {
     this.subscribers = new Map();
     /** The latest price of each ticker. @type {Map<string, any>} */
     this.latest = new Map();
+    /** The gap of each ticker that is not delivered. @type {Map<string, any>} */
+    this.gaps = new Map();
     /** The latest "upstream" event. @type {any} */
     this.upstream = null;
     /** The "person" event while this browser is logged in. @type {any} */
@@ -30,8 +32,11 @@ export class SharedSource {
     if (this.person) subscriber.send({ kind: "connection", detail: this.person });
     if (this.upstream) subscriber.send({ kind: "connection", detail: this.upstream });
     for (const ticker of subscriber.tickers) {
+      if (before.includes(ticker)) continue;
       const price = this.latest.get(ticker);
-      if (price && !before.includes(ticker)) subscriber.send({ kind: "price", detail: price });
+      if (price) subscriber.send({ kind: "price", detail: price });
+      const gap = this.gaps.get(ticker);
+      if (gap) subscriber.send({ kind: "connection", detail: gap });
     }
     this.update();
   }
@@ -48,6 +53,7 @@ export class SharedSource {
     const tickers = [...new Set([...this.subscribers.values()].flatMap((subscriber) => subscriber.tickers))].sort();
     if (this.source.source && tickers.join() === this.source.tickers.join()) return;
     for (const ticker of this.latest.keys()) if (!tickers.includes(ticker)) this.latest.delete(ticker);
+    this.gaps.clear(); // the next stream sends them again
     this.source.tickers = tickers;
     this.source.open();
   }
@@ -55,6 +61,7 @@ export class SharedSource {
   /** @param {any} price */
   onPrice(price) {
     this.latest.set(price.ticker, price);
+    this.gaps.delete(price.ticker);
     for (const subscriber of this.subscribers.values()) {
       if (subscriber.tickers.includes(price.ticker)) subscriber.send({ kind: "price", detail: price });
     }
@@ -63,6 +70,7 @@ export class SharedSource {
   /** @param {any} event */
   onConnection(event) {
     if (event.kind === "upstream") this.upstream = event;
+    if (event.kind === "gap" && event.ticker) this.gaps.set(event.ticker, event);
     if (event.kind === "person") this.person = event;
     else if (event.kind === "logged_out") this.person = null;
     this.broadcast({ kind: "connection", detail: event });

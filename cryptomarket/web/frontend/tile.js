@@ -36,6 +36,8 @@ export class Tile {
     this.shownAt = 0;
     /** When the gateway last received a tick of this ticker. */
     this.lastTickAt = 0;
+    /** Why the ticker is not delivered, or empty. */
+    this.gap = "";
     /** @type {Point[]} */
     this.stored = [];
     /** @type {Point[]} */
@@ -57,6 +59,7 @@ export class Tile {
     this.price = price;
     this.shownAt = performance.now();
     this.setTickAge(0);
+    this.gap = "";
     const { whole, fraction } = this.messages.price(price.price);
     this.whole.textContent = whole;
     this.fraction.textContent = fraction;
@@ -77,10 +80,11 @@ export class Tile {
     this.move.setAttribute("role", "img");
   }
 
-  /** The exchange refuses this ticker. */
-  showRefused() {
-    this.ageText.textContent = this.messages.text("age.refused");
+  /** The ticker is not delivered until its next price. @param {string} reason "refused" by the exchange, or "full" */
+  showGap(reason) {
+    this.gap = reason;
     this.article.dataset.fresh = "no";
+    this.ageText.textContent = this.messages.text(`age.${reason}`);
   }
 
   /** @param {number} age milliseconds since the gateway received the last tick of this ticker */
@@ -90,7 +94,7 @@ export class Tile {
 
   /** Update the age of the price. @param {boolean} connected @param {boolean} stale whether the upstream state is "stale" */
   refresh(connected, stale) {
-    if (!this.price) return;
+    if (!this.price || this.gap) return;
     const now = performance.now();
     const fresh = connected && !(stale && now - this.lastTickAt > FRESH_MS);
     this.article.dataset.fresh = fresh ? "yes" : "no";
@@ -107,7 +111,8 @@ export class Tile {
 
   /** The price for screen readers. */
   announcement() {
-    const price = this.price ? this.messages.wholePrice(this.price.price) : this.messages.text("age.waiting");
+    const missing = this.messages.text(`age.${this.gap || "waiting"}`);
+    const price = this.price && !this.gap ? this.messages.wholePrice(this.price.price) : missing;
     return this.messages.text("announce.price", { ticker: this.ticker.replace("_", " "), price });
   }
 
