@@ -3,8 +3,10 @@
 A row names what must hold. It is skipped where the stream has nothing to judge it by.
 """
 
+import contextlib
 import functools
 import itertools
+import json
 import random
 import re
 from collections import Counter
@@ -14,7 +16,17 @@ from dataclasses import dataclass
 from .eventsource import LINE_END, MILLISECONDS, EventSourceParser, MessageEvent
 from .reading import StreamReading
 
-__all__ = ["Finding", "StreamText", "body_rows", "equal_rows", "head_rows", "origin_rows", "resume_rows", "skipped"]
+__all__ = [
+    "Finding",
+    "StreamText",
+    "body_rows",
+    "equal_rows",
+    "head_rows",
+    "origin_rows",
+    "resume_rows",
+    "skipped",
+    "unknown_channel_rows",
+]
 
 #: The longest wait for the head, and for the first bytes after it, in seconds.
 SOON_SECONDS = 2.0
@@ -85,6 +97,21 @@ class StreamText:
         """The ids of the events after which another one of their type came."""
         newest = {kind: one for one, kind, _ in self.identified}
         return [one for one, kind, _ in self.identified if newest[kind] != one]
+
+    def connection_events(self, kind: str) -> list[dict[str, object]]:
+        """The data of the events of the channel `connection` of that kind."""
+        found = []
+        for event in self.events:
+            if event.event == "connection" and event.data.startswith("{"):
+                with contextlib.suppress(ValueError, RecursionError):
+                    found.append(json.loads(event.data))
+        return [data for data in found if data.get("kind") == kind]
+
+    @property
+    def gateway_channels(self) -> list[str]:
+        """The tickers that came, if this is a stream of a gateway like ours; else none."""
+        kinds = {event.event for event in self.events} - {"connection", "message"}
+        return sorted(kinds) if self.connection_events("upstream") else []
 
     @property
     def resume_id(self) -> str:
@@ -231,6 +258,16 @@ def resume_rows(first: StreamReading, again: StreamReading) -> Iterator[Finding]
     sent = set(received)
     missing = [one for one in due if one not in sent]
     yield Finding(row, not missing, f"without {missing[0]!r}" if missing else f"{len(due)} events")
+
+
+def unknown_channel_rows(row: str, first: StreamReading, found: StreamReading, unknown: str) -> Iterator[Finding]:
+    """Check that a stream with an unknown channel beside a known one opens, and has a gap event that refuses it."""
+    if not found.is_like(first):
+        yield Finding(row, False, str(found.status))
+        return
+    gaps = StreamText(found.body).connection_events("gap")
+    refused = any(gap.get("ticker") == unknown and gap.get("reason") == "refused" for gap in gaps)
+    yield Finding(row, refused, "a gap refuses it" if refused else "no gap refuses it")
 
 
 def equal_rows(first: StreamReading, readings: list[StreamReading]) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from .checks import (
     origin_rows,
     resume_rows,
     skipped,
+    unknown_channel_rows,
 )
 from .reading import HEAD_SECONDS, StreamReading, new_client, read
 
@@ -50,7 +51,7 @@ async def examine(
         for row in (*head_rows(reading), *body_rows(reading, silence_seconds)):
             yield row
         short = min(seconds, SHORT_SECONDS)
-        for rows in (_origin, _resume, _readers, _other_methods, _wrong_parameter):
+        for rows in (_origin, _resume, _readers, _other_methods, _wrong_parameter, _unknown_channels):
             for row in await rows(client, address, reading, short):
                 yield row
 
@@ -121,6 +122,34 @@ async def _wrong_parameter(
     if found.status == 200 and name != "timer":
         return [skipped(row, f"the server took {name}={WRONG}")]
     return [Finding(row, 400 <= found.status < 500, f"{name}={WRONG}: {found.status}")]
+
+
+async def _unknown_channels(
+    client: httpx2.AsyncClient, address: str, first: StreamReading, short: float
+) -> Iterable[Finding]:
+    """Check what a gateway of ours answers to a channel that it does not know."""
+    beside, alone = "an unknown channel leaves the known ones", "unknown channels alone are refused"
+    known = StreamText(first.body).gateway_channels
+    if not known:
+        why = "no stream of tickers with the channel connection"
+        return [skipped(beside, why), skipped(alone, why)]
+    both = await _try(client, _with_channels(address, f"{known[0]},{WRONG}"), seconds=short)
+    none = await _try(client, _with_channels(address, WRONG))
+    refused = isinstance(none, StreamReading) and none.status == 422
+    return [
+        *(
+            [Finding(beside, False, both)]
+            if isinstance(both, str)
+            else unknown_channel_rows(beside, first, both, WRONG)
+        ),
+        Finding(alone, refused, none if isinstance(none, str) else str(none.status)),
+    ]
+
+
+def _with_channels(address: str, channels: str) -> str:
+    parts = urlsplit(address)
+    query = [(key, value) for key, value in parse_qsl(parts.query, keep_blank_values=True) if key != "channels"]
+    return urlunsplit(parts._replace(query=urlencode([*query, ("channels", channels)])))
 
 
 async def _try(

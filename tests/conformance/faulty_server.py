@@ -23,6 +23,9 @@ HEADERS = {
 }
 
 
+CONNECTION = b"event: connection\n"
+
+
 def frame(number: int) -> bytes:
     """Return an event."""
     return f"id: 1-{number}\nevent: price\ndata: {number}\n\n".encode()
@@ -39,7 +42,7 @@ class StreamServer:
     headers: Mapping[str, str] = field(default_factory=lambda: dict(HEADERS))
     head_seconds: float = 0.0
     opening_seconds: float = 0.0
-    opening: bytes = b"retry: 1000\n\n"
+    opening: bytes = b"retry: 1000\n" + CONNECTION + b'data: {"kind":"upstream"}\n\n'
     frame: Callable[[int], bytes] = frame
     #: The text sent to a reader: the event, made for the reader of this number.
     for_reader: Callable[[bytes, int], bytes] = lambda sent, _: sent
@@ -51,6 +54,10 @@ class StreamServer:
     most_readers: int = 100
     methods: Mapping[str, int | None] = field(default_factory=lambda: {"HEAD": 200, "OPTIONS": 204})
     wrong_parameter: int = 422
+    #: The statuses for channels of which one is known, and of which none is; and what refuses the unknown one.
+    some_known: int = 200
+    none_known: int = 422
+    refusal: bytes = CONNECTION + b'data: {"kind":"gap","reason":"refused","ticker":"wrong~value"}\n\n'
     resume_status: int = 200
 
     def __post_init__(self) -> None:
@@ -78,8 +85,12 @@ class StreamServer:
     ) -> None:
         last = headers.get("last-event-id")
         status: int | None = self.status
+        refusal = b""
         if method != "GET":
             status = self.methods[method]
+        elif channels := query.pop("channels", []):
+            some = channels == ["price,wrong~value"]
+            status, refusal = (self.some_known, self.refusal) if some else (self.none_known, b"")
         elif query != {"timer": ["0"]}:
             status = self.wrong_parameter
         elif last:
@@ -95,14 +106,14 @@ class StreamServer:
             lines = lines.replace("Transfer-Encoding: chunked\r\n", "" if method == "HEAD" else "Content-Length: 0\r\n")
         await connection.send(f"HTTP/1.1 {status} Said\r\n{lines}Connection: close\r\n\r\n".encode())
         if body:
-            await self._stream(connection, int(last.rpartition("-")[2]) if last else None)
+            await self._stream(connection, int(last.rpartition("-")[2]) if last else None, refusal)
 
-    async def _stream(self, connection: ByteStream, last: int | None) -> None:
+    async def _stream(self, connection: ByteStream, last: int | None, refusal: bytes) -> None:
         reader, self._readers, self._open = self._readers, self._readers + 1, self._open + 1
         began, number = time.monotonic(), self._newest - 1 if last is None else self.resume_from(last)
         try:
             await anyio.sleep(self.opening_seconds)
-            await self._send(connection, self.opening)
+            await self._send(connection, self.opening + refusal)
             while (passed := time.monotonic() - began) < self.broken_after:
                 while number <= self._newest and passed < self.silent_after:
                     if last is None or not self.left_out(last, number):

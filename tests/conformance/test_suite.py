@@ -117,6 +117,12 @@ FAULTS: dict[str, tuple[Callable[[], StreamServer], str]] = {
         lambda: StreamServer(wrong_parameter=500),
         "a wrong parameter is refused before the stream",
     ),
+    "unknown channel ends all": (
+        lambda: StreamServer(some_known=422),
+        "an unknown channel leaves the known ones",
+    ),
+    "unknown channel ignored": (lambda: StreamServer(refusal=b""), "an unknown channel leaves the known ones"),
+    "unknown channels taken": (lambda: StreamServer(none_known=200), "unknown channels alone are refused"),
 }  # fmt: skip
 
 
@@ -216,7 +222,11 @@ async def test_the_body_of_a_redirect_is_not_read() -> None:
         old = f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}/?timer=0"
         found = [row async for row in examine(old, SECONDS)]
         tasks.cancel_scope.cancel()
-    unequal = {"a wrong parameter is refused before the stream"}  # the redirect has a query of its own
+    unequal = {  # the redirect has a query of its own
+        "a wrong parameter is refused before the stream",
+        "an unknown channel leaves the known ones",
+        "unknown channels alone are refused",
+    }
     assert {row.row for row in failed(found)} <= unequal
     assert len(found) > 30
 
