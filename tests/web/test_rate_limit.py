@@ -187,3 +187,17 @@ async def test_other_servers_that_do_not_tell_the_address_are_not_limited() -> N
 
     scope = {"type": "http", "path": "/", "query_string": b"", "headers": [], "method": "GET", "client": None}
     assert {await answer(Request(scope)) for _ in range(2_000)} == {200}
+
+
+async def test_refused_streams_cost_little_however_many(tmp_path: Path) -> None:
+    """Streams are outside of the rate limit: after some refusals they are not told the nearest names."""
+    async with full_gateway(tmp_path, minutes=10) as gateway:
+        answers = [await ask(gateway.app, "/sse/", b"channels=BTC-PERPETUA") for _ in range(400)]
+        assert {answer.status for answer in answers} == {422}
+        hinted = [b"did you mean BTC-PERPETUAL" in answer.body for answer in answers]
+        assert hinted[:50] == [True] * 50
+        later = sorted(answer.loop_seconds for answer, hint in zip(answers, hinted, strict=True) if not hint)
+        assert len(later) > 100
+        assert later[len(later) // 2] < 0.005
+        heads = [await ask(gateway.app, "/sse/", method="HEAD") for _ in range(50)]
+        assert sorted(answer.loop_seconds for answer in heads)[25] < 0.005
