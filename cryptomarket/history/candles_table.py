@@ -74,7 +74,7 @@ def page(connection: Connection, resolution: str, query: PageQuery) -> list[Cand
     """The candles that begin in the query's range; a candle with missing time in it is partial."""
     seconds = RESOLUTIONS[resolution]
     parameters = {**query.parameters(), "resolution": seconds}
-    found = [CandleText(*row) for row in connection.execute(_page_statement(query.order), parameters)]
+    found = [CandleText(*row) for row in connection.execute(_page_statement(query.order), parameters).all()]
     if not found:
         return found
     oldest, newest = sorted((found[0].timestamp, found[-1].timestamp))

@@ -28,6 +28,7 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    size: int
     loop_seconds: float
     process_seconds: float
 
@@ -42,10 +43,11 @@ async def ask(
     address: str = "127.0.0.1",
     body: bytes = b"",
     disconnects: bool = True,
+    keep_body: bool = True,
 ) -> Answer:
     """Send one request; the client goes when its request has been read, unless it must see a streamed answer."""
     status, answered, chunks = 0, {}, [b""]
-    requested = False
+    size, requested = 0, False
 
     async def receive() -> Message:
         nonlocal requested
@@ -56,12 +58,14 @@ async def ask(
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Message) -> None:
-        nonlocal status
+        nonlocal status, size
         if message["type"] == "http.response.start":
             status = message["status"]
             answered.update({name.decode(): value.decode("latin-1") for name, value in message["headers"]})
         else:
-            chunks.append(message.get("body", b""))
+            size += len(message.get("body", b""))
+            if keep_body:
+                chunks.append(message.get("body", b""))
 
     scope: dict[str, Any] = {
         "type": "http",
@@ -80,7 +84,7 @@ async def ask(
     loop, process = time.thread_time(), time.process_time()
     await app(scope, receive, send)
     loop, process = time.thread_time() - loop, time.process_time() - process
-    return Answer(status, answered, b"".join(chunks), loop, process)
+    return Answer(status, answered, b"".join(chunks), size, loop, process)
 
 
 @contextlib.asynccontextmanager

@@ -67,8 +67,7 @@ class Export:
     async def parquet(self, writer: ParquetPages) -> AsyncIterator[bytes]:
         """The export as one Parquet file with a row group per page."""
         async for page in self.pages("csv"):
-            rows = list(csv.reader(io.StringIO(page.text)))
-            if chunk := await anyio.to_thread.run_sync(writer.add, rows):
+            if chunk := await anyio.to_thread.run_sync(_row_group, writer, page.text):
                 yield chunk
         yield await anyio.to_thread.run_sync(writer.finish)
 
@@ -91,6 +90,10 @@ class Export:
                 yield chunk
 
         return StreamingResponse(all_chunks(), headers=headers, media_type=media_type)
+
+
+def _row_group(writer: ParquetPages, text: str) -> bytes:
+    return writer.add(list(csv.reader(io.StringIO(text))))
 
 
 def export_router(database: HistoryDatabase, names: TickerNames, completeness: Completeness) -> APIRouter:
