@@ -6,6 +6,7 @@ from pathlib import Path
 import anyio
 import httpx2
 import pytest
+from cryptography.fernet import Fernet
 
 from tests.persons.site import ADA, connection_event
 
@@ -133,3 +134,28 @@ async def test_a_person_is_the_same_on_every_node(tmp_path: Path) -> None:
                 assert (await client.get(f"{follower.url}/api/v1/persons/me", headers=headers)).status_code == 401
         logs = "".join(node.program.log for node in cluster.nodes)
         assert ADA.client_secret not in logs
+
+
+@pytest.mark.system
+async def test_a_node_with_another_key_is_told_apart(tmp_path: Path) -> None:
+    """Both gateways go on: each refuses the other, /readyz says what to do, and nothing crashes."""
+    async with running_cluster(tmp_path, sqlite(tmp_path), 1) as cluster:
+        (leader,) = cluster.nodes
+        cluster.settings["secret_key"] = Fernet.generate_key().decode()
+        other = await cluster.start("n1")
+        hint = "messages of other nodes do not verify: give every node the same CRYPTOMARKET_SECRET_KEY or key file"
+        with anyio.fail_after(60):
+            for node in (leader, other):
+                while (await node.ready())["checks"]["keys"]["detail"] != hint:
+                    await anyio.sleep(0.2)
+            while (await other.ready())["checks"]["upstream"]["ok"]:
+                await anyio.sleep(0.2)
+        async with leader.stream() as stream:
+            await tick(stream)
+        assert (await leader.ready())["status"] == "degraded"
+        for node in (leader, other):
+            refused = (await node.status())["statistics"]["cluster"]["refused_by_reason"]
+            assert set(refused) == {"signature"}
+            lines = node.program.log.splitlines()
+            assert sum("message of another node refused" in line for line in lines) in (1, 2)
+            assert "Traceback" not in node.program.log
