@@ -41,6 +41,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "backoff": frozenset(),
     "cookies": frozenset(),
     "query": frozenset({"errors"}),
+    "hardening": frozenset(),
     "addresses": frozenset(),
     "public_site": frozenset({"errors"}),
     "token_buckets": frozenset(),
@@ -56,9 +57,9 @@ ARROWS: dict[str, frozenset[str]] = {
     "web": VALUES | {"market", "stream", "persons", "history"},
     "simulator": frozenset({"model"}),
     "conformance": frozenset({"errors"}),
-    "tasks": VALUES | FEATURES | {"logs", "database"},
-    "app": VALUES | FEATURES | {"web", "logs", "simulator", "database"},
-    "cli": VALUES | FEATURES | {"web", "logs", "app", "simulator", "database", "conformance"},
+    "tasks": VALUES | FEATURES | {"logs", "database", "hardening"},
+    "app": VALUES | FEATURES | {"web", "logs", "simulator", "database", "hardening"},
+    "cli": VALUES | FEATURES | {"web", "logs", "app", "simulator", "database", "hardening", "conformance"},
     "__main__": frozenset({"cli"}),
 }
 

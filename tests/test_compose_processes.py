@@ -166,6 +166,9 @@ async def test_celery_stores_prices_beside_a_gateway(tmp_path: Path) -> None:
                     await anyio.sleep(0.2)
         assert {row.source for row in rows} == {Source.SNAPSHOT}
         assert (tmp_path / "cryptomarket.celery").exists()
+        schedules = [path.stat().st_mode & 0o777 for path in tmp_path.glob("beat*")]
+        assert schedules
+        assert set(schedules) == {0o600}
         assert await refusals(redis) == []
 
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from ..errors import CryptomarketError, SettingsError
+from ..hardening import forbid_core_dumps
 from ..logs import configure_logs
 from ..settings import Settings, read_settings
 from ..stream.server_stop import ServerStop
@@ -38,6 +39,7 @@ class Application:
     """
 
     def __init__(self) -> None:
+        forbid_core_dumps()
         self._settings = _settings()
         self._app: ASGIApp = _Unavailable("the gateway does not run: its server must use the lifespan protocol")
         self._started = False

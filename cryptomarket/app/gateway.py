@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 import structlog
 
+from ..database.address import is_readable_by_others
 from ..database.engine import Database
 from ..database.lease import DatabaseLease
 from ..deribit.http_client import HttpClient
@@ -214,6 +215,8 @@ class Gateway:
             log.warning("unknown settings ignored", names=unknown)
         async with self._backend.running(), self.database, self._http_client:
             await self.history.migrate()
+            if is_readable_by_others(self.database.url):
+                log.warning("database can be read by every user of the machine", file=self.database.place)
             self.vault.load()
             async with anyio.create_task_group() as group:
                 own: list[BackgroundTask] = [

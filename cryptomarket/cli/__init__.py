@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..errors import CryptomarketError, SettingsError, StartError
+from ..hardening import forbid_core_dumps, keep_files_private
 from ..logs import configure_logs
 from ..settings import Settings, read_settings, unknown_settings
 from . import history, persons, snapshot
@@ -65,6 +66,8 @@ def serve(
     # Commands import what they use: the libraries of a server take a second, which `--help` and `tail` do not need.
     settings = read_settings(host=host, port=port)
     configure_logs(settings.log_level, settings.log_format, node=settings.node)
+    forbid_core_dumps()
+    keep_files_private()
     if workers > 1:
         _serve_by_workers(settings, workers)
     from ..app.gateway import serve as serve_gateway

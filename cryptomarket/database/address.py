@@ -1,5 +1,6 @@
 """The address of a database: parsed, checked, and printed without its password. It opens no connection."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ..errors import StartError
 
-__all__ = ["check_place", "display_url", "parse_url"]
+__all__ = ["check_place", "create_file", "display_url", "is_readable_by_others", "parse_url"]
 
 
 def parse_url(text: str) -> URL:
@@ -50,3 +51,18 @@ def check_place(url: URL, *, must_exist: bool = False) -> None:
         raise StartError(f"there is no database {path}; start the gateway on it first")
     if not os.access(path if exists else path.parent, os.R_OK | os.W_OK):
         raise StartError(f"the database {path} cannot be {'read and written' if exists else 'made'}: permission denied")
+
+
+def create_file(url: URL) -> None:
+    """Create the SQLite file, if there is none, for its owner alone; SQLite gives its other files the same mode.
+
+    An existing file keeps its mode, because others may read it on purpose; see `is_readable_by_others`.
+    """
+    if url.get_backend_name() == "sqlite":
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(display_url(url), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def is_readable_by_others(url: URL) -> bool:
+    """Whether every user of the machine can read or write the SQLite file."""
+    return url.get_backend_name() == "sqlite" and bool(Path(display_url(url)).stat().st_mode & 0o007)

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from ..errors import DatabaseUnavailable, StartError
-from .address import check_place, display_url, parse_url
+from .address import check_place, create_file, display_url, parse_url
 from .migrate import upgrade
 from .tls import tls_arguments, tls_problem
 
@@ -163,6 +163,8 @@ class Database:
 
     async def __aenter__(self) -> Self:
         check_place(self.url)
+        with translate_errors(self.place):
+            create_file(self.url)
         return self
 
     async def __aexit__(

@@ -17,6 +17,7 @@ from click.core import ParameterSource
 from kombu import Exchange, Queue
 
 from ...errors import SettingsError
+from ...hardening import forbid_core_dumps, keep_files_private
 from ...logs import configure_logs
 from ...settings import Settings, read_settings
 
@@ -81,6 +82,13 @@ app.conf.update(configuration(settings))
 def _touch_heartbeat_file(**_: object) -> None:
     """Show that a worker has done something or that beat has sent something; the file of a hanging process ages."""
     HEARTBEAT_FILE.touch()
+
+
+@signals.setup_logging.connect  # type: ignore[untyped-decorator]
+def _harden(**_: object) -> None:
+    """Harden a worker or beat at the first signal of both: `beat_init` comes after beat has written its schedule."""
+    forbid_core_dumps()
+    keep_files_private()
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
