@@ -112,6 +112,7 @@ def _settings(streams: int, ws_url: str, http_url: str, database: Path) -> dict[
         "DATABASE_URL": f"sqlite+aiosqlite:///{database}",
         "MAX_STREAMS": str(streams + 100),
         "MAX_STREAMS_PER_ADDRESS": str(streams + 100),
+        "REST_UNITS_PER_SECOND": "100000",
         "DRAIN_SECONDS": "0",
         "LOG_FORMAT": "json",
     }

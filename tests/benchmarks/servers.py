@@ -7,7 +7,7 @@ import asyncio
 import http.client
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -68,8 +68,8 @@ async def ours(port: int, http: Any, max_streams: int = 100_000) -> None:
         def nearest(self, _: str) -> list[str]:
             return []
 
-        def names(self) -> list[str]:
-            return []
+        def search(self, _: str) -> Iterator[str]:
+            return iter(())
 
     async def health() -> Health:
         return Health({})

@@ -124,6 +124,7 @@ async def running_nodes(
         "deribit_http_url": exchange.http_url,
         "drain_seconds": 0.2,
         "logins_per_minute": 1_000,
+        "rest_units_per_second": 100_000,
     }
     async with contextlib.AsyncExitStack() as stack:
         cluster = Cluster(folder, exchange, redis, {**shared, **settings}, stack=stack)

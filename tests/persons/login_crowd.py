@@ -25,6 +25,7 @@ __all__ = ["CROWD_SETTINGS", "CrowdReport", "crowd_logs_in", "log_in_at_once"]
 #: A crowd comes from one address here.
 CROWD_SETTINGS: dict[str, Any] = {
     "logins_per_minute": 100_000,
+    "rest_units_per_second": 100_000,
     "max_streams": 10_000,
     "max_streams_per_address": 10_000,
 }

@@ -98,6 +98,7 @@ class Day:
             redis_url=self.redis.url,
             node=f"n{self._started_nodes}",
             logins_per_minute=10_000,
+            rest_units_per_second=100_000,
             drain_seconds=0,
             recorder=False,
             tickers=("btc_usd",),

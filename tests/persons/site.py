@@ -124,6 +124,7 @@ async def running_persons(
             "deribit_ws_url": upstream.ws_url,
             "deribit_http_url": upstream.http_url,
             "logins_per_minute": 1_000,
+            "rest_units_per_second": 100_000,  # all browsers have one address
             "drain_seconds": 0,
         }
         gateway = Gateway(read_settings(**{**values, **settings}))

@@ -81,6 +81,7 @@ async def running(folder: Path, persons: list[SimulatedAccount]) -> AsyncIterato
             redis_url=f"redis://127.0.0.1:{line.port}/0",
             log_level="debug",
             logins_per_minute=100_000,
+            rest_units_per_second=100_000,
             max_streams_per_address=10_000,
         ) as program,
     ):
