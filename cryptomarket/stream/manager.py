@@ -32,6 +32,8 @@ __all__ = ["ServerSSEManager"]
 
 #: Writes before the event loop may run something else: about 10 ms.
 SLICE = 2_000
+#: Writes that take as long as a cohort does beside them: thousands may have one stream each, or nothing to write.
+COHORT_WRITES = 2
 #: How often upstream, heartbeats, blocked streams and the demand are checked.
 CHECK_SECONDS = 0.25
 
@@ -247,7 +249,7 @@ class ServerSSEManager:
         writes = 0
         for serve in (self._serve_gaps, self._serve_state, self._serve_prices, self._serve_checks):
             for written in serve():
-                writes += max(1, written)  # cohorts to which nothing is written take time as well
+                writes += written + COHORT_WRITES
                 if writes >= SLICE:
                     writes = 0
                     yield
