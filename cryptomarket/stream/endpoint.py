@@ -159,7 +159,8 @@ class StreamEndpoint:
 
     def _come_back_later(self, scope: Scope, reason: str) -> Response:
         self._manager.count_shed(reason)
-        self._report(reason, scope, 200)
+        if reason != "draining":  # of which nobody is guilty
+            self._report(reason, scope, 200)
         body = self._manager.draw_retry(*RETURN_SECONDS) + b"\n"
         return Response(body, headers={**_STREAM_HEADERS, "connection": "close"})
 
