@@ -79,7 +79,8 @@ bench-login-attack: $(VENV)/test.stamp ## Wrong log-ins of a thousand addresses 
 bench-costs: $(VENV)/test.stamp ## What the dearest anonymous request of each route costs, ten seconds
 	@$(BIN)/python -m tests.benchmarks.costs
 
-fuzz: $(VENV)/test.stamp ## A million broken frames through the reader of the exchange (ARGS="--count N" for more)
+fuzz: $(VENV)/test.stamp ## Broken bytes at the HTTP socket, and a million broken frames of the exchange (ARGS="--count N" for more)
+	@RAW_EXAMPLES=5000 $(BIN)/python -m pytest --quiet tests/app/test_raw_requests.py
 	@$(BIN)/python -m tests.deribit.fuzz $(ARGS)
 
 chaos: $(VENV)/test.stamp ## Everything that can befall a cluster, for an hour (ARGS="--only storms --minutes 1")

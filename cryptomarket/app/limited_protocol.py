@@ -31,6 +31,10 @@ HEADERS = 100
 #: The only bodies are log-ins, of a few hundred bytes.
 BODY_BYTES = 65_536
 
+#: What a client may send after its last request. It is read: closing a connection with unread bytes resets it, and then
+#: the client loses answers.
+SURPLUS_BYTES = 65_536
+
 #: The limits where nobody passes others, such as under `uvicorn --http`; they know no addresses.
 _LIMITS: "ConnectionLimits[LimitedProtocol]" = ConnectionLimits()
 
@@ -140,11 +144,12 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count and parse a part of a request, or of several."""
+        self._received += len(data)
         if self._finished:
-            self.flow.pause_reading()
+            if self._received > SURPLUS_BYTES:
+                self.flow.pause_reading()
             return
         self._unset_keepalive_if_required()
-        self._received += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -298,8 +303,9 @@ class LimitedProtocol(HttpToolsProtocol):
         """Accept no more requests; close after the answers, and after ``response``."""
         if self._finished:
             return
-        self._finished = True
+        self._finished, self._received = True, 0
         self._stop_timer()
+        self.flow.resume_reading()  # a request that waits has paused it
         last = self.pipeline[0][0] if self.pipeline else self._answering
         if last is None:
             self._close(response)

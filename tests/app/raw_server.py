@@ -2,26 +2,33 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import functools
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from cryptomarket.app.connection_limits import ConnectionLimits
-from cryptomarket.app.server import http_protocol
+from cryptomarket.app.uvicorn_protocol import HandoverProtocol
 from tests.web.site import running_server
 
-__all__ = ["Raw", "RawServer", "echo_application", "raw_server"]
+__all__ = ["Raw", "RawServer", "echo_application", "raw_server", "serving_raw"]
 
 
 async def echo(request: Request) -> Response:
-    """What arrived of a request."""
-    body = await request.body()
+    """What arrived of a request; below /slow after a moment."""
+    if request.url.path.startswith("/slow"):
+        await asyncio.sleep(0.002)
+    try:
+        body = await request.body()
+    except ClientDisconnect:
+        return Response()
     headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.headers.raw]
     return JSONResponse([request.method, request.url.path, headers, body.decode("latin-1")])
 
@@ -52,9 +59,10 @@ class Raw:
 
     async def send(self, data: str | bytes) -> None:
         """Send the data unchanged; a connection that was closed meanwhile is not an error."""
-        self.writer.write(data.encode("latin-1") if isinstance(data, str) else data)
-        with contextlib.suppress(ConnectionError):
-            await self.writer.drain()
+        if not self.writer.transport.is_closing():
+            self.writer.write(data.encode("latin-1") if isinstance(data, str) else data)
+            with contextlib.suppress(ConnectionError):
+                await self.writer.drain()
 
     async def status(self) -> int:
         """The status of the next response, whose head is read."""
@@ -110,18 +118,29 @@ class RawServer:
 
 
 @contextlib.asynccontextmanager
-async def raw_server(app: Any = None, **limits: Any) -> AsyncIterator[RawServer]:
-    """Run the application on our protocol, with limits."""
+async def serving_raw(
+    site: Callable[[Any], AbstractAsyncContextManager[Any]],
+    address: Callable[[Any], str],
+    protocol: type[HandoverProtocol] = HandoverProtocol,
+    **limits: Any,
+) -> AsyncIterator[RawServer]:
+    """Run ``site``, called with uvicorn's ``http``; ``address`` returns the address of what it yields."""
     connection_limits: ConnectionLimits[Any] = ConnectionLimits(**limits)
     refusals: list[tuple[str, dict[str, Any]]] = []
 
     def refused(reason: str, **details: Any) -> None:
         refusals.append((reason, details))
 
-    http = http_protocol(connection_limits, refused)
-    async with running_server(app or echo_application(), http=http) as url:
-        server = RawServer(connection_limits, refusals, int(url.rpartition(":")[2]))
+    async with site(functools.partial(protocol, limits=connection_limits, refused=refused)) as found:
+        server = RawServer(connection_limits, refusals, int(address(found).rpartition(":")[2]))
         try:
             yield server
         finally:
             server.hang_up()
+
+
+def raw_server(app: Any = None, **options: Any) -> AbstractAsyncContextManager[RawServer]:
+    """Run the application on our protocol; ``options`` are its limits, and ``protocol`` a class of its own."""
+    return serving_raw(
+        lambda http: running_server(app or echo_application(), http=http), lambda url: str(url), **options
+    )
