@@ -23,6 +23,7 @@ READS_SETTINGS = frozenset(
     {
         "cli",
         "cli.history",
+        "cli.init",
         "cli.persons",
         "cli.snapshot",
         "app.asgi",

@@ -20,6 +20,7 @@ from ..settings import Settings, read_settings, unknown_settings
 from . import history, persons, snapshot
 from .bench import bench
 from .conformance import conformance
+from .init import init
 from .shared import Host, Json, OrderedCommand, Port, revealed, run_async
 
 __all__ = ["app", "main"]
@@ -205,6 +206,7 @@ def migrate() -> None:
     print(f"{run_async(run)} is up to date")
 
 
+app.command()(init)
 app.command()(bench)
 app.command()(conformance)
 app.command("rotate-keys")(persons.rotate_keys)
