@@ -66,6 +66,8 @@ class Campaign:
             outcome = type(exc).__name__
         except asyncio.IncompleteReadError:
             outcome = "closed"
+        except asyncio.CancelledError:
+            outcome = "held to the end"
         self.outcomes[outcome] += 1
 
 

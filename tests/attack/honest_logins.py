@@ -19,7 +19,7 @@ __all__ = ["LoginReport", "log_in_each_second"]
 
 #: A log-in must have ended by then, or have been told at once that log-in is overloaded.
 IN_TIME_SECONDS = 5.0
-AT_ONCE_SECONDS = 1.0
+AT_ONCE_SECONDS = 2.0
 #: Waited for an outcome, to tell a late one from none.
 MOST_SECONDS = 40.0
 NETWORK = "127.4"
