@@ -114,7 +114,7 @@ class ManyRanges(Attack):
 
 
 class ParquetExports(Attack):
-    """Exports that are built in memory, some not read: the first one loads a library of tens of megabytes."""
+    """Exports that are built in memory, where the extra for them is installed; else they are refused with 501."""
 
     per_second = 0.5
     at_once = 20
