@@ -37,7 +37,7 @@ READY_SECONDS = 1.0
 #: How long the gateway may take to release what the attackers held.
 RELEASED_SECONDS = 90.0
 LATENESS_SECONDS = 0.05
-BUFFERS_SECONDS = 2.0
+BUFFERS_SECONDS = 0.5
 
 Start = Callable[[Coroutine[Any, Any, None]], None]
 
