@@ -18,8 +18,10 @@ __all__ = ["ConnectionLimits", "Stage"]
 MOST_CONNECTIONS = 4_096
 #: What incomplete requests have sent, in all.
 MOST_INCOMPLETE_BYTES = 16 * 2**20
-#: An answer that its client does not read takes some 100 KB here, and the send buffer in the kernel.
+#: Answers that their clients do not read, beside what the kernel's send buffers hold of them.
 MOST_UNREAD = 128
+#: What they had left to send when their clients stopped reading, in all. Their makers hold as much again.
+MOST_UNREAD_BYTES = 16 * 2**20
 #: The wider network of an IPv6 address may have so many times the connections of the narrower one.
 WIDE_FACTOR = 8
 NO_LIMIT = 1_000_000
@@ -51,21 +53,24 @@ class ConnectionLimits(Generic[C]):
         most_per_address: int = NO_LIMIT,
         most_incomplete_bytes: int = MOST_INCOMPLETE_BYTES,
         most_unread: int = MOST_UNREAD,
+        most_unread_bytes: int = MOST_UNREAD_BYTES,
         streams: Callable[[], int] = lambda: 0,
         exempt: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._most, self._most_with_streams = most, most_with_streams
         self._most_per_address = most_per_address
-        self._most_incomplete_bytes, self._most_unread = most_incomplete_bytes, most_unread
+        self._most_incomplete_bytes = most_incomplete_bytes
+        self._most_unread, self._most_unread_bytes = most_unread, most_unread_bytes
         self._streams, self._exempt = streams, exempt
         #: The groups each connection is counted by, and how many connections each group has.
         self._groups: dict[C, tuple[str, ...]] = {}
         self._counts: dict[str, int] = {}
-        #: Each in the order in which they came to this stage; an incomplete one with the bytes it has sent.
+        #: Each in the order in which they came to this stage; an incomplete one with the bytes it has sent, an unread
+        #: one with those it had left to send.
         self._incomplete: dict[C, int] = {}
-        self._unread: dict[C, None] = {}
+        self._unread: dict[C, int] = {}
         self._idle: dict[C, None] = {}
-        self._incomplete_bytes = 0
+        self._incomplete_bytes = self._unread_bytes = 0
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -88,15 +93,16 @@ class ConnectionLimits(Generic[C]):
         self._incomplete[connection] = 0
         return True
 
-    def moved(self, connection: C, stage: Stage) -> None:
-        """Note that the connection does something else now."""
+    def moved(self, connection: C, stage: Stage, unsent: int = 0) -> None:
+        """Note that the connection does something else now; an unread one has ``unsent`` bytes left to send."""
         if connection not in self._groups:
             return
         self._leave_stage(connection)
         if stage is Stage.INCOMPLETE:
             self._incomplete[connection] = 0
         elif stage is Stage.UNREAD:
-            self._unread[connection] = None
+            self._unread[connection] = unsent
+            self._unread_bytes += unsent
         elif stage is Stage.IDLE:
             self._idle[connection] = None
 
@@ -116,7 +122,7 @@ class ConnectionLimits(Generic[C]):
 
     def excess(self) -> tuple[C, str | None] | None:
         """The connection to close now with the reason for the log (None for an idle one), or None."""
-        if len(self._unread) > self._most_unread:
+        if len(self._unread) > self._most_unread or self._unread_bytes > self._most_unread_bytes:
             return next(iter(self._unread)), "unread_answer"
         if self._incomplete_bytes > self._most_incomplete_bytes:
             return next(iter(self._incomplete)), "incomplete_request"
@@ -137,5 +143,5 @@ class ConnectionLimits(Generic[C]):
 
     def _leave_stage(self, connection: C) -> None:
         self._incomplete_bytes -= self._incomplete.pop(connection, 0)
-        self._unread.pop(connection, None)
+        self._unread_bytes -= self._unread.pop(connection, 0)
         self._idle.pop(connection, None)

@@ -254,8 +254,9 @@ class LimitedProtocol(HttpToolsProtocol):
             self._unset_keepalive_if_required()
         if stage is not self._stage:
             self._stage = stage
-            self._limits.moved(self, stage)
-            if stage is Stage.UNREAD:
+            unread = stage is Stage.UNREAD
+            self._limits.moved(self, stage, self.transport.get_write_buffer_size() if unread else 0)
+            if unread:
                 self._close_excess()
 
     def _start_timer(self) -> None:

@@ -45,10 +45,10 @@ def test_nothing_is_remembered_of_closed_connections() -> None:
     found = limits(most_per_address=1)
     for i in range(100):
         assert found.opened(str(i), f"2001:db8:{i:x}::1")
-        found.moved(str(i), list(Stage)[i % 4])
+        found.moved(str(i), list(Stage)[i % 4], 7)
         found.received(str(i), 10)
         found.closed(str(i))
-    assert (len(found), found._counts, found._incomplete_bytes) == (0, {}, 0)
+    assert (len(found), found._counts, found._incomplete_bytes, found._unread_bytes) == (0, {}, 0, 0)
     assert not found._idle
     assert not found._incomplete
     assert not found._unread
@@ -120,3 +120,18 @@ def test_unread_answers_are_bounded() -> None:
     assert found.excess() is None
     found.moved("c", Stage.UNREAD)
     assert found.excess() == ("b", "unread_answer")
+
+
+def test_bytes_of_unread_answers_are_bounded_in_all() -> None:
+    """Few large answers are given up as well; what is read again does not count."""
+    found = limits(most_unread_bytes=100)
+    for name in "abc":
+        found.opened(name, "192.0.2.1")
+        found.moved(name, Stage.UNREAD, 50)
+        if name == "a":
+            found.moved("a", Stage.ANSWERING)
+    assert found.excess() is None
+    found.moved("a", Stage.UNREAD, 1)
+    assert found.excess() == ("b", "unread_answer")
+    found.closed("b")
+    assert found.excess() is None
