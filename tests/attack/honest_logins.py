@@ -84,6 +84,10 @@ async def _log_in(address: str, port: int, account: SimulatedAccount, report: Lo
             report.outcomes[f"answered {status}"] += 1
             report.overloaded += status in OVERLOADED and taken < AT_ONCE_SECONDS
             return
+        if b'"place":' in accepted and taken < AT_ONCE_SECONDS:
+            report.outcomes["told its place"] += 1
+            report.overloaded += 1
+            return
         fresh = _COOKIE.search(accepted) or cookie
         event = await _outcome(address, port, fresh[1].decode(), began)
     except (OSError, TimeoutError) as exc:
