@@ -33,6 +33,8 @@ RETURN_SECONDS = (15.0, 45.0)
 
 #: What one address may ask for, as multiples of its streams: so many joins at once, and then so many a second.
 JOINS_AT_ONCE, JOINS_PER_SECOND = 2.0, 0.1
+#: And at least so many, for pages that are loaded again and again.
+LEAST_AT_ONCE, LEAST_PER_SECOND = 20.0, 2.0
 #: A stream that resumes counts as one more join for so many missed events, which cost as much.
 EVENTS_OF_A_JOIN = 250
 #: Different addresses whose joins are counted.
@@ -81,7 +83,9 @@ class StreamEndpoint:
         self._manager = manager
         self._refused, self._monotonic = refused, monotonic
         self._joins = TokenBuckets(
-            max_streams_per_address * JOINS_PER_SECOND, max_streams_per_address * JOINS_AT_ONCE, most=MOST_ADDRESSES
+            max(LEAST_PER_SECOND, max_streams_per_address * JOINS_PER_SECOND),
+            max(LEAST_AT_ONCE, max_streams_per_address * JOINS_AT_ONCE),
+            most=MOST_ADDRESSES,
         )
         self._known, self._nearest, self._problem = known, nearest, problem
         self._origins = frozenset(allowed_origins)

@@ -206,9 +206,9 @@ async def test_resumes_of_one_address_have_a_rate(serving: Serving) -> None:
     report = Report()
     options = {"max_streams_per_address": 2, "monotonic": lambda: now[0], "refused": report}
     async with serving(**options) as site:
-        site.publish(*range(1, 2001))
+        site.publish(*range(1, 6001))
         first = await site.get("/sse/?timer=0&channels=btc_usd", Last_Event_ID="7-1")
-        await first.until(2000)  # which counts as nine joins, of four at once
+        await first.until(6000)  # which counts as 25 joins, of 20 at once
         await first.socket.aclose()
         await site.streams(0)
         second = await site.get("/sse/?timer=0&channels=btc_usd")
@@ -216,9 +216,9 @@ async def test_resumes_of_one_address_have_a_rate(serving: Serving) -> None:
         assert (second.status, second.events, (second.parser.retry or 0) >= 15_000) == (200, [], True)
         assert [reason for reason, _, _ in report.seen] == ["max_joins_per_address"]
         now[0] += 60
-        again = await site.get("/sse/?timer=0&channels=btc_usd", Last_Event_ID="7-1999")
+        again = await site.get("/sse/?timer=0&channels=btc_usd", Last_Event_ID="7-5999")
         await again.until(2)
-        assert again.prices() == [2000]
+        assert again.prices() == [6000]
 
 
 async def test_last_event_id_resumes_an_immediate_stream(serving: Serving) -> None:
