@@ -10,7 +10,7 @@ from pathlib import Path
 from .composition import composition
 from .databases import Postgres, running_postgres
 
-__all__ = ["command_in", "postgres_with_accounts", "written_secrets"]
+__all__ = ["command_in", "postgres_with_accounts", "prepare_accounts", "written_secrets"]
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,7 +47,12 @@ def postgres_with_accounts(folder: Path) -> Iterator[Postgres]:
     with running_postgres() as server:
         for sql in ("CREATE ROLE cryptomarket SUPERUSER LOGIN", "CREATE DATABASE cryptomarket OWNER cryptomarket"):
             server.execute(sql)
-        script = (ROOT / "deploy" / "postgres" / "accounts.sh").read_text().replace("/secrets", str(folder / "secrets"))
-        server.run_script(script)
+        prepare_accounts(server, folder)
         server.require_passwords("gateway", "celery")
         yield server
+
+
+def prepare_accounts(server: Postgres, folder: Path) -> None:
+    """Run the script of the accounts, as the image does on a new database."""
+    script = (ROOT / "deploy" / "postgres" / "accounts.sh").read_text()
+    server.run_script(script.replace("/secrets", str(folder / "secrets")))

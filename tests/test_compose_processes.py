@@ -218,6 +218,24 @@ async def answered(url: str) -> bytes:
     return reply
 
 
+async def test_the_health_check_of_redis(tmp_path: Path) -> None:
+    """It answers by an account that may do nothing else, and fails without the right password."""
+    async with redis_with_accounts(tmp_path) as server:
+        check = composition().services["redis"].healthcheck
+        assert check is not None
+        command = check.test[1].replace("$$", "$").replace("redis-cli", f"redis-cli -p {server.port}")
+        command = command.replace("/secrets", str(tmp_path / "secrets"))
+        assert (await anyio.run_process(command)).returncode == 0
+        async with Redis.from_url(account_url(server, "health")) as redis:
+            for forbidden in ("GET cryptomarket:x", "SET cryptomarket:x 1", "ACL LIST", "PUBLISH cryptomarket:bus:0 x"):
+                with pytest.raises(NoPermissionError):
+                    await redis.execute_command(*forbidden.split())
+        password = tmp_path / "secrets" / "redis" / "health_password"
+        password.chmod(0o600)
+        password.write_text("wrong")
+        assert (await anyio.run_process(command, check=False)).returncode != 0
+
+
 @pytest.mark.parametrize("account", ["cryptomarket", "celery"])
 async def test_an_account_may_do_nothing_else(tmp_path: Path, account: str) -> None:
     """Redis refuses administration, scripts and other keys to the account, and clients without an account."""
