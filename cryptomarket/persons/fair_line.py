@@ -18,7 +18,7 @@ from ..token_buckets import WIDER
 __all__ = ["TURNS", "FairLine"]
 
 #: Of so many logins served one is of an address with failures, if one waits.
-TURNS = 4
+TURNS = 8
 #: The most failures that count: a queue stays within so many rounds of the others.
 MOST_FAILURES = 30
 
@@ -110,15 +110,22 @@ class FairLine:
                 self._lay(queue, logins)
         self._forget(changed)
 
-    def pop(self) -> str:
-        """Remove the login whose turn it is and return its id; raises IndexError when nobody waits."""
+    def pop(self) -> tuple[str, bool]:
+        """Remove the login whose turn it is; return its id, and whether its address has failures.
+
+        Raises IndexError when nobody waits.
+        """
         clean, failing = self._lines
         serves_failing = not clean or (bool(failing) and self._since_failing >= TURNS - 1)
         self._since_failing = 0 if serves_failing else min(TURNS - 1, self._since_failing + 1)
         round_, _, login_id = self._lines[serves_failing][0]
         self._rounds[serves_failing] = round_
         self.remove(login_id)
-        return login_id
+        return login_id, serves_failing
+
+    def refund(self, failing: bool) -> None:
+        """A turn was not used: the next login of an address with or without failures, like that one, has it."""
+        self._since_failing = TURNS - 1 if failing else max(0, self._since_failing - 1)
 
     def remove(self, login_id: str) -> None:
         """Remove a login that no longer waits; the others of its address keep their rounds."""

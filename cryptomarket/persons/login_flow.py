@@ -27,7 +27,7 @@ from .limits import LoginLimits
 from .login_secrets import LoginSecrets
 from .notifications import EVICTED, LOGGED_OUT, LoginFailures
 
-__all__ = ["NO_ANSWER", "NO_CACHE", "OUR_FAULT", "LoginFailed", "LoginFlow", "login_ended", "reason_of"]
+__all__ = ["GONE", "NO_ANSWER", "NO_CACHE", "OUR_FAULT", "LoginFailed", "LoginFlow", "login_ended", "reason_of"]
 
 log = structlog.get_logger(__name__)
 
@@ -116,25 +116,30 @@ class LoginFlow:
         self.logged_in = 0
         self.failed = 0
 
-    async def log_in(self, request: LoginRequest) -> None:
-        """Log the person in, or notify the browser session why not; never raises an expected error."""
+    async def log_in(self, request: LoginRequest) -> bool:
+        """Log the person in, or notify the browser session why not; never raises an expected error.
+
+        Returns whether the exchange was asked.
+        """
         try:
             login = await self._stored(request)
         except (LoginFailed, CacheUnavailable) as exc:
+            failure = exc if isinstance(exc, LoginFailed) else LoginFailed(NO_CACHE)
             if (done := await self._done_before(request)) is not None:
                 self._announce(done, request.session)
-                return
-            await self._fail(request, exc if isinstance(exc, LoginFailed) else LoginFailed(NO_CACHE))
-            return
+            else:
+                await self._fail(request, failure)
+            return failure.cause is not FailureCause.EXPIRED
         except InternalError:
             log.exception("login failed, internal error")
             await self._fail(request, LoginFailed(OUR_FAULT))
-            return
+            return True
         self.logged_in += 1
         log.info("person logged in", person=login.person.person_id, address=request.address)
         if login.evicted:
             self._publish(SessionChanged(login.evicted, LOGGED_OUT, EVICTED))
         self._announce(login.person, request.session)
+        return True
 
     def _announce(self, person: Person, session: str) -> None:
         for notify in self._on_login:

@@ -2,7 +2,7 @@
 
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 
@@ -62,6 +62,11 @@ class LoginSecrets:
             lives[CIPHERTEXT % login_id] = lives[KEY % login_id] = life
             lives[REQUEST % login_id] = life + REQUEST_SECONDS
         await self._cache.extend(lives)
+
+    async def expired(self, login_ids: Sequence[str]) -> set[str]:
+        """Return those of the login ids whose secret is gone."""
+        records = await self._cache.get(*(KEY % login_id for login_id in login_ids))
+        return {login_id for login_id, record in zip(login_ids, records, strict=True) if record is None}
 
     async def discard(self, login_id: str) -> None:
         """Delete all that is stored of a login that ended."""

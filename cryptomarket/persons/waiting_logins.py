@@ -20,7 +20,7 @@ from ..errors import CacheUnavailable
 from ..model import LoginsWaiting, WaitingLogin
 from .fair_line import FairLine
 from .leader_requests import LeaderReply, LoginRequest, Place
-from .login_flow import NO_ANSWER
+from .login_flow import GONE, NO_ANSWER
 from .login_secrets import MAX_SECRET_SECONDS, SECRET_SECONDS, LoginSecrets
 
 __all__ = ["RESTARTS", "TOO_MANY", "WaitingLogins"]
@@ -59,7 +59,7 @@ class _Entry:
 
 
 class WaitingLogins:
-    """Serves logins in their order, each by a call of ``log_in``.
+    """Serves logins in their order, each by a call of ``log_in``, which returns whether the exchange was asked.
 
     ``refuse`` tells the person of a login why it failed; ``failures`` returns the recent ones of groups of addresses;
     ``publish`` tells all nodes who waits. One address has at most ``most_per_address`` places. With ``lasting`` false
@@ -68,7 +68,7 @@ class WaitingLogins:
 
     def __init__(
         self,
-        log_in: Callable[[LoginRequest], Awaitable[None]],
+        log_in: Callable[[LoginRequest], Awaitable[bool]],
         refuse: Callable[[LoginRequest, str], Awaitable[None]],
         login_secrets: LoginSecrets,
         *,
@@ -91,6 +91,8 @@ class WaitingLogins:
         self._waiting: dict[str, _Entry] = {}
         self._in_progress: set[str] = set()
         self._ended: dict[str, None] = {}
+        #: Logins without a place that are to be ended, each with its reason.
+        self._lost: deque[tuple[LoginRequest, str]] = deque()
         self._ends: deque[float] = deque(maxlen=MEASURED)
         self._arrived, self._untold, self._idle = anyio.Event(), anyio.Event(), anyio.Event()
         self._finishing = False
@@ -104,12 +106,16 @@ class WaitingLogins:
         lost = [one for request in requests if self._is_new(request) for one in self._enter(request, failures)]
         if self._finishing and not self._lasting:
             await self._end_waiting()
-        named = [request.login_id for request in requests]
+        named = dict.fromkeys(request.login_id for request in requests)
         waiting = {one: self._told_place(one) for one in named if one in self._waiting or one in self._in_progress}
-        refused = [request.login_id for request in lost if request.login_id in set(named)]
-        for request in lost:
-            await self._end(request, "" if request.login_id in refused else TOO_MANY)  # nodes tell of what they asked
-        return LeaderReply(waiting=waiting, refused=refused)
+        for request in lost:  # nodes tell of what they asked
+            self._lost.append((request, "" if request.login_id in named else TOO_MANY))
+        self._wake()
+        return LeaderReply(waiting=waiting, refused=[one.login_id for one in lost if one.login_id in named])
+
+    def _wake(self) -> None:
+        self._arrived.set()
+        self._arrived = anyio.Event()
 
     def _is_new(self, request: LoginRequest) -> bool:
         login_id = request.login_id
@@ -133,8 +139,6 @@ class WaitingLogins:
                 lost.append(request.login_id)
             elif seconds > TOLD_SECONDS:
                 self._untold.set()
-            self._arrived.set()
-            self._arrived = anyio.Event()
         return [self._take_out(login_id) for login_id in lost]
 
     def _take_out(self, login_id: str) -> LoginRequest:
@@ -171,6 +175,7 @@ class WaitingLogins:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._load)
             tasks.start_soon(self._tell_places)
+            tasks.start_soon(self._end_lost)
             for _ in range(WORKERS):
                 tasks.start_soon(self._work)
             task_status.started()
@@ -206,16 +211,26 @@ class WaitingLogins:
     async def _work(self) -> None:
         while True:
             while self._waiting and not self._finishing:
-                request = self._waiting.pop(self._line.pop()).request
-                self._in_progress.add(request.login_id)
+                login_id, failing = self._line.pop()
+                request, asked = self._waiting.pop(login_id).request, True
+                self._in_progress.add(login_id)
                 with anyio.move_on_after(LOGIN_SECONDS) as scope:
-                    await self._log_in(request)
+                    asked = await self._log_in(request)
                 await self._end(request, NO_ANSWER if scope.cancelled_caught else "")
-                if self._waiting:
+                if not asked:
+                    self._line.refund(failing)
+                elif self._waiting:
                     self._ends.append(self._monotonic())
                     self._line.charge(await self._recent_failures([request]))
-                else:
+                if not self._waiting:
                     self._ends.clear()  # later ends would be those of another crowd
+            await self._arrived.wait()
+
+    async def _end_lost(self) -> None:
+        """End logins that lost their place, in the background: nobody who asked waits for it."""
+        while True:
+            while self._lost:
+                await self._end(*self._lost.popleft())
             await self._arrived.wait()
 
     async def _end(self, request: LoginRequest, reason: str) -> None:
@@ -235,7 +250,8 @@ class WaitingLogins:
                     await anyio.sleep(GATHER_SECONDS)
                     self._untold = anyio.Event()
                     self._tell([place for place in self._places() if not place[0].told])
-            await self._refuse_late()
+            await self._end_expired()
+            self._refuse_late()
             self._tell(self._places())
 
     def _places(self) -> list[tuple[_Entry, int, float]]:
@@ -252,9 +268,18 @@ class WaitingLogins:
         if waiting:
             self._publish(LoginsWaiting(tuple(waiting)))
 
-    async def _refuse_late(self) -> None:
+    async def _end_expired(self) -> None:
+        """End logins whose secret expired, because no stream of theirs is open: they must not hold places of others."""
+        old = [login_id for login_id, entry in self._waiting.items() if self._age(entry) > SECRET_SECONDS]
+        with contextlib.suppress(CacheUnavailable):  # looked at again
+            for login_id in await self._login_secrets.expired(old):
+                if login_id in self._waiting:
+                    self._lost.append((self._take_out(login_id), GONE))
+            self._wake()
+
+    def _refuse_late(self) -> None:
         """Refuse logins whose turn would come after the end of their secret: the line or the exchange became slower."""
         places = self._places()
         late = [entry for entry, _, seconds in places if self._age(entry) + seconds > MAX_SECRET_SECONDS]
-        for request in [self._take_out(entry.request.login_id) for entry in late]:
-            await self._end(request, TOO_MANY)
+        self._lost += [(self._take_out(entry.request.login_id), TOO_MANY) for entry in late]
+        self._wake()

@@ -4,6 +4,7 @@ Run as a program it attacks a gateway process with Redis and prints what the hon
 """
 
 import json
+import os
 import re
 import sys
 import tempfile
@@ -156,6 +157,12 @@ async def attack(url: str, addresses: int, every_seconds: float, statuses: Count
             await anyio.sleep(max(0.0, started + number * every_seconds / addresses - time.monotonic()))
 
 
+def _cpu_seconds(pid: int) -> float:
+    """The time that a process has used of a core."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def attacked(
     folder: Path, addresses: int, honest: int, every_seconds: float, warm_up_seconds: float, say: Callable[[str], None]
 ) -> None:
@@ -187,6 +194,7 @@ async def attacked(
                         logins.start_soon(honest_login, Client(url, address(number, 2)), person, report)
                         await anyio.sleep(1.0)
                 say(f"{phase}, {time.monotonic() - started:.0f} s after its begin:\n{report.text()}")
+            say(f"CPU of the gateway: {_cpu_seconds(program.process.pid):.0f} s")
             say(f"wrong logins answered: {dict(statuses)} in {time.monotonic() - started:.0f} s")
             tasks.cancel_scope.cancel()
         say(f"log: {len(program.log) / 1e6:.2f} MB")

@@ -34,7 +34,7 @@ class Names:
 
     def served(self, times: int | None = None) -> list[str]:
         """The names of the next logins that are served, of all without ``times``."""
-        return [self.line.pop() for _ in range(len(self.line) if times is None else times)]
+        return [self.line.pop()[0] for _ in range(len(self.line) if times is None else times)]
 
 
 def test_addresses_take_turns() -> None:
@@ -58,17 +58,21 @@ def test_many_from_one_address_each_are_served_by_acceptance() -> None:
 
 
 def test_failures_put_an_address_after_the_others() -> None:
-    """Logins that wait already are moved; one of four turns is left to them."""
+    """Logins that wait already are moved; one turn in so many is left to them, and another if it was not used."""
     names = Names(new_line())
     names.add("192.0.2.1", 3)
-    for number in range(6):
+    for number in range(4 * TURNS):
         names.add(f"198.51.100.{number}")
     names.line.charge({"192.0.2.1": 1})
-    assert [login[:9] for login in names.served()] == [
-        *("198.51.10", "198.51.10", "198.51.10", "192.0.2.1"),
-        *("198.51.10", "198.51.10", "198.51.10", "192.0.2.1"),
-        "192.0.2.1",
-    ]
+    failing = [login.startswith("192.0.2.1-") for login in names.served(2 * TURNS)]
+    assert failing == 2 * [*([False] * (TURNS - 1)), True]
+    names.line.refund(failing=True)
+    assert names.line.place("192.0.2.1-3") == 1
+    names.served(1)
+    names.add("192.0.2.1", 1, failed=1)
+    names.served(1)
+    names.line.refund(failing=False)
+    assert names.line.place("192.0.2.1-4") == TURNS
 
 
 def test_one_mistake_is_no_attack() -> None:
@@ -125,7 +129,7 @@ def test_the_order_holds_whatever_happens(data: st.DataObject) -> None:
             case "charge":
                 line.charge({group: data.draw(st.integers(0, 50)) for group in address_groups(address)})
             case "pop" if waiting:
-                served = line.pop()
+                served, _ = line.pop()
                 of_address = [one for one in waiting if waiting[one][0] == waiting[served][0]]
                 assert served == min(of_address, key=lambda one: waiting[one][1])
                 del waiting[served]
@@ -141,7 +145,7 @@ def test_the_order_holds_whatever_happens(data: st.DataObject) -> None:
     places = list(line.places())
     assert sorted(place for _, place in places) == list(range(1, len(waiting) + 1))
     assert all(line.place(login) == place for login, place in places)
-    assert [line.pop() for _ in places] == [login for login, _ in places]
+    assert [line.pop()[0] for _ in places] == [login for login, _ in places]
 
 
 @given(st.integers(0, 2 * MOST_FAILURES), st.integers(1, 12), st.integers(0, 3))

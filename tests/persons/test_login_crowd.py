@@ -15,8 +15,9 @@ from cryptomarket.model import LoginsWaiting, SessionChanged
 from cryptomarket.persons import login_queue
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.leader_requests import LeaderReply, LoginRequest, Place
+from cryptomarket.persons.login_flow import GONE
 from cryptomarket.persons.login_queue import LoginQueue
-from cryptomarket.persons.login_secrets import MAX_SECRET_SECONDS, SECRET_SECONDS, LoginSecrets
+from cryptomarket.persons.login_secrets import KEY, MAX_SECRET_SECONDS, SECRET_SECONDS, LoginSecrets
 from cryptomarket.persons.notifications import LoginFailures
 from cryptomarket.persons.vault import Vault
 from cryptomarket.persons.waiting_logins import RESTARTS, TOO_MANY, WaitingLogins
@@ -41,10 +42,11 @@ class Flow:
         self.refused: dict[str, str] = {}
         self.going = anyio.Event()
 
-    async def log_in(self, request: LoginRequest) -> None:
+    async def log_in(self, request: LoginRequest) -> bool:
         """Serve a login when the test lets it."""
         await self.going.wait()
         self.served.append(request.login_id)
+        return True
 
     async def refuse(self, request: LoginRequest, reason: str) -> None:
         """Note the reason."""
@@ -161,6 +163,8 @@ async def test_d8_places_are_told_while_logins_wait() -> None:
     """All that wait for more than some seconds hear their place, and their secrets may live 120 seconds in all."""
     line = Line()
     requests = line.requests(100)
+    for request in requests[:-1]:
+        await line.secrets._cache.put(KEY % request.login_id, b"extended as long as it may", MAX_SECRET_SECONDS)
     async with anyio.create_task_group() as tasks:
         await tasks.start(line.logins.run)
         await line.logins.add(requests)
@@ -179,6 +183,7 @@ async def test_d8_places_are_told_while_logins_wait() -> None:
     second = line.published[1].logins
     assert [login.place for login in second][:2] == [1, 2]
     assert {login.life_seconds for login in second} == {MAX_SECRET_SECONDS - 110}
+    assert line.flow.refused.pop(requests[-1].login_id) == GONE  # its browser has no stream
     assert set(line.flow.refused.values()) == {TOO_MANY}  # those at the end of the line
 
 
