@@ -82,16 +82,13 @@ def test_a_misspelt_name_finds_its_own_or_one_that_is_as_near(index: TickerIndex
 @pytest.mark.parametrize(
     "text",
     [
-        "-" * 500,
-        "0" * 64,
-        "BTC-25DEC26-" * 5,
-        "?" * 500,
-        "",
+        "BTC-25DEC26-99999-X",  # thousands of names resemble these two
+        "SOL_USDC-25DEC26-1-",
+        *("-" * 500, "0" * 64, "BTC-25DEC26-" * 5, "?" * 500, "", "\U0001f600"),
         "abcdefghijklmnopqrstuvwxyz0123456789-_" * 2,
-        "\U0001f600",
     ],
 )
-def test_nonsense_costs_a_few_milliseconds(index: TickerIndex, text: str) -> None:
+def test_any_name_costs_a_few_milliseconds(index: TickerIndex, text: str) -> None:
     assert len(NAMES) > 5_576
     index.nearest(text)
     before = time.thread_time()
