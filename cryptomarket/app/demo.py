@@ -33,6 +33,7 @@ async def demo_world() -> AsyncIterator[dict[str, str]]:
                 "deribit_client_id": "",
                 "deribit_proxy": "",
                 "redis_url": "",
+                "public_url": "",
                 "database_url": f"sqlite+aiosqlite:///{folder}/demo.db",
             }
 

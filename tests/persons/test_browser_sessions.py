@@ -9,6 +9,7 @@ import pytest
 from cryptomarket.errors import CacheUnavailable
 from cryptomarket.persons.browser_sessions import (
     PERSON,
+    SESSION,
     USE_SECONDS,
     BrowserSessions,
     Person,
@@ -88,7 +89,7 @@ async def test_a_change_without_a_message_reaches_the_page() -> None:
 
     notifier = Notifier(
         leader.sessions,
-        LoginFailures(leader.cache, publish=leader.published.append),
+        LoginFailures(leader.cache, leader.vault, publish=leader.published.append),
         send=send,
         has_streams=lambda _: True,
         open_sessions=list,
@@ -125,3 +126,33 @@ async def test_an_extension_is_told_though_the_sessions_were_not_reached(monkeyp
     before = await leader.person()
     assert (await leader.sessions.record_use(before, "s1")).expires_at == before.expires_at + USE_SECONDS
     assert [one.kind for one in leader.published] == ["person", "person"]
+
+
+async def test_each_browser_has_its_own_last_use() -> None:
+    """A use is noted for its browser within ten minutes, and told to the others only when it extends the login."""
+    leader = Leader()
+    await leader.log_in("s1")
+    await leader.log_in("s2")
+    began, told = leader.clock.now, len(leader.published)
+    leader.clock.now += USE_SECONDS
+    await leader.sessions.record_use(await leader.person(), "s1")
+    leader.clock.now += 10
+    person = await leader.sessions.record_use(await leader.person(), "s2")
+    assert [login.used - began for login in person.sessions.values()] == [USE_SECONDS, USE_SECONDS + 10]
+    assert person.used == began + USE_SECONDS
+    assert len(leader.published) == told + 1
+    leader.clock.now += USE_SECONDS - 1
+    assert await leader.sessions.record_use(person, "s2") == person
+
+
+async def test_a_person_without_browsers_is_deleted() -> None:
+    """When the last login is ended one by one, nothing of the person remains."""
+    leader = Leader()
+    await leader.log_in("s1")
+    await leader.log_in("s2")
+    assert await leader.sessions.end("s1")
+    assert [one is None for one in await leader.sessions.persons_of(["s1", "s2"])] == [True, False]
+    assert await leader.sessions.end("s2")
+    assert not await leader.sessions.end("s2")
+    names = [PERSON % "7", *(SESSION % session for session in ("s1", "s2"))]
+    assert await leader.cache.get(*names) == [None, None, None]

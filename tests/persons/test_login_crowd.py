@@ -61,7 +61,8 @@ class Line:
         self.clock = Clock()
         self.flow = Flow()
         self.published: list[LoginsWaiting] = []
-        self.secrets = LoginSecrets(MemoryCache(), Vault(lambda: (key,), wall=self.clock))
+        self.vault = Vault(lambda: (key,), wall=self.clock)
+        self.secrets = LoginSecrets(MemoryCache(), self.vault)
         self.logins = WaitingLogins(
             self.flow.log_in,
             self.flow.refuse,
@@ -130,7 +131,8 @@ async def test_an_unreadable_reply_of_the_leader_is_no_reply() -> None:
         requests.append(body)
         return b'{"waiting":1}' if len(requests) == 1 else b'{"waiting":{}}'
 
-    queue = LoginQueue(request_leader, line.secrets, LoginFailures(MemoryCache(), publish=sent.append))
+    failures = LoginFailures(MemoryCache(), line.vault, publish=sent.append)
+    queue = LoginQueue(request_leader, line.secrets, failures)
     async with anyio.create_task_group() as tasks:
         await tasks.start(queue.run)
         await queue.submit("l1", "s1", client="client", address="192.0.2.1")

@@ -79,6 +79,8 @@ async def test_a_failure_is_kept_for_a_stream(tmp_path: Path) -> None:
                 await anyio.sleep(0.02)
         async with browser.stream() as tab:
             assert "check the client id" in (await connection_event(tab, "login_failed"))["reason"]
+            async with browser.stream() as later:  # another tab, which opened its stream a little later
+                assert "check the client id" in (await connection_event(later, "login_failed"))["reason"]
 
 
 async def test_a_log_out_ends_all_logins_of_the_person(tmp_path: Path) -> None:
