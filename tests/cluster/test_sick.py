@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from cryptomarket.cluster.redis.catch_up import LATEST
 from cryptomarket.cluster.redis.codec import decode_tick
+from cryptomarket.cluster.redis.signer import MAC_BYTES
 from tests.persons.site import ADA
 from tests.processes import eventually
 
@@ -171,8 +172,8 @@ async def leader_and_follower(watched: WatchedCluster) -> tuple[Tab, Tab]:
 
 async def latest_in_redis(redis: Redis) -> tuple[int, int]:
     """Return the place of the newest tick in Redis."""
-    data = (await redis.hgetall(LATEST)).get(b"btc_usd")
-    tick = decode_tick(data) if data else None
+    message = (await redis.hgetall(LATEST)).get(b"btc_usd")
+    tick = decode_tick(message[MAC_BYTES:]) if message else None
     return (tick.epoch, tick.sequence) if tick else (0, 0)
 
 
@@ -188,9 +189,9 @@ async def refuse_writes(watched: WatchedCluster, redis: Redis, *sick: object, we
     for node in watched.cluster.nodes:
         refused(await watched.post(node))
     await redis.execute_command(*well)
-    await watched.log_in(watched.cluster.nodes[1])
     new = [tab.events[since:] for tab, since in zip(watched.tabs, before, strict=True)]
     assert not {"logged_out", "login_failed"} & {one["kind"] for of_tab in new for one in of_tab}, new
+    await watched.log_in(watched.cluster.nodes[1])  # which ends the login of the cookie before
     with anyio.fail_after(60):
         while await latest_in_redis(redis) <= place:
             await anyio.sleep(0.05)

@@ -2,7 +2,7 @@
 
 from ..node_keys import NodeKeys
 
-__all__ = ["Signer"]
+__all__ = ["MAC_BYTES", "Signer"]
 
 MAC_BYTES = 32
 #: The largest batch of a node has about a megabyte. A longer message is not even hashed.
