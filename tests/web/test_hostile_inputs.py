@@ -145,6 +145,14 @@ async def test_every_body_and_path_is_cheap(tmp_path: Path) -> None:
                     await _judged(gateway.app, folder + (unit * size)[:size], b"")
 
 
+async def test_a_length_of_many_digits_is_refused(tmp_path: Path) -> None:
+    async with full_gateway(tmp_path, minutes=1) as gateway:
+        for length in (b"9" * 32_000, b"0" * 4_500, "²".encode("latin-1"), b"-1"):
+            head = [(b"content-type", b"application/json"), (b"content-length", length)]
+            answer = await _judged(gateway.app, "/api/v1/persons/login", b"", method="POST", headers=head, body=b"{}")
+            assert answer.status == 413
+
+
 def test_no_header_is_read_that_is_not_tried() -> None:
     """The names of headers in the source of what answers requests."""
     rooms = ("web", "persons", "stream", "app")
