@@ -55,8 +55,8 @@ class Lines:
     def _line(self, event: Event) -> str:
         data = event.data
         if event.name == "connection":
-            detail = data.get("state") or data.get("reason") or ""
-            return f"[dim]{'':8}  {escape(str(data.get('kind')))} {escape(str(detail))}[/]"
+            words = (data.get("kind"), data.get("state") or data.get("reason"), data.get("ticker"))
+            return f"[dim]{'':8}  {escape(' '.join(str(word) for word in words if word))}[/]"
         price, before = Decimal(data["price"]), self._last.get(event.name)
         self._last[event.name] = price
         colour, arrow = ("dim", " ") if before in (None, price) else ("green", "▲") if price > before else ("red", "▼")

@@ -44,7 +44,9 @@ async def test_lines_for_people_show_price_and_direction() -> None:
     lines.show(Event("btc_usd", "7-1", TICK))
     lines.show(Event("btc_usd", "7-2", TICK.replace("64250.10", "64251")))
     lines.show(Event("connection", "", '{"kind":"upstream","state":"stale","since":1,"ages":{}}'))
-    first, second, third = out.getvalue().splitlines()
+    lines.show(Event("connection", "", '{"kind":"gap","from":null,"reason":"full","ticker":"sol_usd"}'))
+    first, second, third, fourth = out.getvalue().splitlines()
     assert "64250.10" in first
     assert "64251 ▲" in second
     assert "upstream stale" in third
+    assert "gap full sol_usd" in fourth

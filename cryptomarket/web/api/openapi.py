@@ -297,7 +297,7 @@ _STREAM_PARAMETERS: list[dict[str, Any]] = [
         "name": "channels",
         "in": "query",
         "description": f"Tickers, separated by commas, at most {MAX_TICKERS}; by default the configured ones. "
-        "`connection` is always delivered.",
+        "`connection` is always delivered. Of unknown names beside known ones each is refused by a gap event.",
         "schema": {"type": "array", "items": {"type": "string"}, "maxItems": MAX_TICKERS + 1},
         "style": "form",
         "explode": False,
