@@ -31,10 +31,6 @@ HEADERS = 100
 #: The only bodies are log-ins, of a few hundred bytes.
 BODY_BYTES = 65_536
 
-#: What a client may send after its last request. It is read: closing a connection with unread bytes resets it, and then
-#: the client loses answers.
-SURPLUS_BYTES = 65_536
-
 #: The limits where nobody passes others, such as under `uvicorn --http`; they know no addresses.
 _LIMITS: "ConnectionLimits[LimitedProtocol]" = ConnectionLimits()
 
@@ -58,8 +54,7 @@ class LimitedProtocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     #: Received in whole reads since the head or the body of the current request began.
     _received = 0
-    #: Of the head, then of the body.
-    _counted = 0
+    _body_bytes = 0
     _in_request = _in_body = False
     #: The request whose answer is made; uvicorn's ``cycle`` is the newest, which may wait.
     _answering: RequestResponseCycle | None = None
@@ -144,12 +139,11 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count and parse a part of a request, or of several."""
-        self._received += len(data)
         if self._finished:
-            if self._received > SURPLUS_BYTES:
-                self.flow.pause_reading()
+            self.flow.pause_reading()
             return
         self._unset_keepalive_if_required()
+        self._received += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -175,33 +169,39 @@ class LimitedProtocol(HttpToolsProtocol):
             self._finish()
         if self._finished:
             raise _StopParsing
-        self._in_request, self._counted = True, 0
+        self._in_request = True
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header, but not a field of the trailer after a body."""
         if self._in_body:
             return
-        self._counted += len(name) + len(value)
-        if len(self.headers) >= HEADERS:
+        # As uvicorn does, whose method costs as much again to call.
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+        if len(self.headers) > HEADERS:
             self._refuse_head()
-        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Refuse a wrong head; else run the application."""
-        if self._counted + len(self.url) > HEAD_BYTES:
+        size, hosts = len(self.url), 0
+        for name, value in self.headers:
+            size += len(name) + len(value)
+            hosts += name == b"host"
+        if size > HEAD_BYTES:
             self._refuse_head()
-        hosts = [name for name, _ in self.headers if name == b"host"]
-        if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):  # RFC 9112, section 3.2
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):  # RFC 9112, section 3.2
             self._refuse(HTTPStatus.BAD_REQUEST, "malformed_request")
             raise _StopParsing
         super().on_headers_complete()
-        self._in_body, self._received, self._counted = True, 0, 0
+        self._in_body, self._received, self._body_bytes = True, 0, 0
 
     def on_body(self, body: bytes) -> None:
         """Append a part of the body, then wipe it."""
-        self._counted += len(body)
-        if self._counted > BODY_BYTES:
+        self._body_bytes += len(body)
+        if self._body_bytes > BODY_BYTES:
             wipe(body)
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
             raise _StopParsing
@@ -304,9 +304,8 @@ class LimitedProtocol(HttpToolsProtocol):
         """Accept no more requests; close after the answers, and after ``response``."""
         if self._finished:
             return
-        self._finished, self._received = True, 0
+        self._finished = True
         self._stop_timer()
-        self.flow.resume_reading()  # a request that waits has paused it
         last = self.pipeline[0][0] if self.pipeline else self._answering
         if last is None:
             self._close(response)

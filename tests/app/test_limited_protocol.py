@@ -87,18 +87,6 @@ async def test_a_third_request_is_refused_after_the_answers() -> None:
         assert server.reasons == ["pipelining"]
 
 
-async def test_what_follows_a_refused_request_does_not_cost_the_answers() -> None:
-    """Bytes after the last request are read, so that closing the connection does not reset it."""
-    async with raw_server() as server:
-        slow = "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
-        raw = await server.connect(slow * 2 + "G")
-        while not server.reasons:  # the first two are not answered yet
-            await asyncio.sleep(0)
-        await raw.send("ET / HTTP/1.1\r\n\r\n" * 100)
-        await eventually(lambda: not len(server.limits), "it is closed", seconds=10)
-        assert len(bodies(await raw.rest())) == 2
-
-
 async def test_requests_one_after_the_other_are_not_a_pipeline() -> None:
     """A kept connection answers as many requests as its client sends, each after the answer before."""
     async with raw_server() as server:
