@@ -32,25 +32,25 @@ def run(connection: Connection, sql: str) -> None:
     connection.execute(text(sql))
 
 
-@pytest.mark.parametrize("account", ["gateway", "celery"])
-async def test_an_account_reads_and_writes_rows_only(tmp_path: Path, account: str) -> None:
+async def test_an_account_reads_and_writes_rows_only(tmp_path: Path) -> None:
     """It uses all tables of the owner, creates and drops none, reads no file of the server, and needs its password."""
     written_secrets(tmp_path)
     with postgres_with_accounts(tmp_path) as server:
         async with StoredHistory(server.url("cryptomarket").replace("postgres@", "cryptomarket@", 1)) as owner:
             await owner.migrate()
-        async with Database(address(server, tmp_path, account), pooled=False) as database:
-            await database.migrate()  # nothing to do
-            for table in ("prices", "candles", "ledger", "jobs"):
-                await database.write(run, f"DELETE FROM {table}")
-            for sql in ("CREATE TABLE x (n int)", "DROP TABLE prices", "ALTER TABLE prices ADD n int"):
-                with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
-                    await database.write(run, sql)
-            with pytest.raises(DBAPIError, match="permission denied"):
-                await database.write(run, "SELECT pg_read_file('/etc/passwd')")
-        async with Database(address(server, tmp_path, account, "cryptomarket"), pooled=False) as database:
-            with pytest.raises(DatabaseUnavailable, match="password authentication failed"):
-                await database.ping()
+        for account in ("gateway", "celery"):
+            async with Database(address(server, tmp_path, account), pooled=False) as database:
+                await database.migrate()  # nothing to do
+                for table in ("prices", "candles", "ledger", "jobs"):
+                    await database.write(run, f"DELETE FROM {table}")
+                for sql in ("CREATE TABLE x (n int)", "DROP TABLE prices", "ALTER TABLE prices ADD n int"):
+                    with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
+                        await database.write(run, sql)
+                with pytest.raises(DBAPIError, match="permission denied"):
+                    await database.write(run, "SELECT pg_read_file('/etc/passwd')")
+            async with Database(address(server, tmp_path, account, "cryptomarket"), pooled=False) as database:
+                with pytest.raises(DatabaseUnavailable, match="password authentication failed"):
+                    await database.ping()
 
 
 async def test_a_database_of_an_earlier_version_gets_the_accounts(tmp_path: Path) -> None:
