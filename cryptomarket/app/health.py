@@ -19,6 +19,8 @@ from redis.asyncio import Redis
 from sqlalchemy import Connection, inspect, text
 
 from ..cluster.cluster import ClusterStatistics
+from ..cluster.node_keys import NodeKeys
+from ..cluster.redis.catch_up import keys_fit
 from ..cluster.redis.client import COMMAND_SECONDS, redis_client, with_fresh_connection
 from ..cluster.redis.tls import check_tls
 from ..database.engine import Database, translate_errors
@@ -54,6 +56,7 @@ DOCTOR_SECONDS = 10.0
 LEAST_FREE_BYTES = 256 * 2**20
 #: The key written to Redis to see whether it takes writes.
 WRITE_TEST = "cryptomarket:ready"
+OTHER_KEYS = "messages of other nodes do not verify: give every node the same CRYPTOMARKET_SECRET_KEY or key file"
 
 
 def upstream_check(latest: LatestValues, catalogue: Catalogue) -> Check:
@@ -117,8 +120,7 @@ async def redis_check(redis: Redis, *, seconds: float = COMMAND_SECONDS) -> Chec
 
 def keys_check(found: ClusterStatistics) -> Check:
     """Whether the nodes sign with the same keys; where they do not, each goes on alone."""
-    detail = "messages of other nodes do not verify: give every node the same CRYPTOMARKET_SECRET_KEY or key file"
-    return Check(False, detail, needed=False) if found.keys_differ else Check(True, "no other key was seen")
+    return Check(False, OTHER_KEYS, needed=False) if found.keys_differ else Check(True, "no other key was seen")
 
 
 def public_url_check(url: str, trusted_proxies: Sequence[str]) -> Check:
@@ -141,8 +143,8 @@ def public_url_check(url: str, trusted_proxies: Sequence[str]) -> Check:
 class Doctor:
     """Tries everything that a gateway with these settings would use.
 
-    ``key_file`` is None when the key is a setting; without ``credentials`` only public prices are configured; without
-    ``redis_url`` one process is.
+    ``key_file`` is None when the key is a setting, ``keys`` when there is no key yet; without ``credentials`` only
+    public prices are configured; without ``redis_url`` one process is.
     """
 
     address: tuple[str, int]
@@ -155,6 +157,7 @@ class Doctor:
     ca_file: str | None = None
     credentials: Credentials | None = None
     redis_url: str | None = None
+    keys: NodeKeys | None = None
     deadline_seconds: float = DOCTOR_SECONDS
 
     async def examine(self) -> dict[str, Check]:
@@ -251,8 +254,10 @@ class Doctor:
         async with redis_client(self.redis_url, command_seconds=self.deadline_seconds) as redis:
             await check_tls(redis)
             check = await redis_check(redis, seconds=self.deadline_seconds)
-        if not check.ok:
-            raise CryptomarketError(check.detail)
+            if not check.ok:
+                raise CryptomarketError(check.detail)
+            if self.keys is not None and not await keys_fit(redis, self.keys):
+                raise CryptomarketError(OTHER_KEYS)
         return "answers and takes writes"
 
 

@@ -225,18 +225,23 @@ def doctor(as_json: Json = False) -> None:
     """
     from ..app.health import Doctor, public_url_check
     from ..deribit.auth import Credentials, Secret
-    from ..persons.keys import key_file
+    from ..persons.keyring import Keyring
+    from ..persons.keys import key_file, operator_keys
     from ..web.health import Check
 
     settings = read_settings()
     configure_logs(settings.log_level, settings.log_format, node=settings.node)
     database_url = revealed(settings.database_url) or ""
     secret = revealed(settings.deribit_client_secret)
+    place = Path(settings.secret_key_file or key_file(database_url))
+    # Without a key none is made: the gateway makes it.
+    has_key = settings.secret_key is not None or place.exists()
     configured = Doctor(
         address=(settings.host, settings.port),
         tickers=settings.tickers,
         database_url=database_url,
-        key_file=None if settings.secret_key else Path(settings.secret_key_file or key_file(database_url)),
+        key_file=None if settings.secret_key else place,
+        keys=Keyring(operator_keys(revealed(settings.secret_key), place)) if has_key else None,
         http_url=settings.deribit_http_url,
         ws_url=settings.deribit_ws_url,
         proxy=revealed(settings.deribit_proxy),

@@ -1,6 +1,7 @@
 """The checks of `cryptomarket doctor`, against a simulated exchange, real databases and a real Redis."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ from sqlalchemy import inspect
 
 from cryptomarket.app import health
 from cryptomarket.app.health import Doctor, database_check, public_url_check
+from cryptomarket.cluster.redis.bus import RedisBus
+from cryptomarket.cluster.redis.client import redis_client
 from cryptomarket.database.engine import Database
 from cryptomarket.database.schema import prices
 from cryptomarket.deribit.auth import Credentials, Secret
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.web.health import Check, Health
+from tests.cluster.messages import KEYS, new_keys, tick
 from tests.redis_server import running_redis
 
 SECRET = "not-to-be-printed"
@@ -96,6 +100,20 @@ async def test_a_file_that_is_no_database_fails(tmp_path: Path) -> None:
         checks = await examined(tmp_path, exchange.http_url)
     assert failures(checks) == ["database"]
     assert "not a database" in checks["database"].detail
+
+
+async def test_a_redis_of_nodes_with_another_key_is_named(tmp_path: Path) -> None:
+    """The doctor tells it before the gateway starts; without messages or without a key there is nothing to compare."""
+    async with running_redis(tmp_path) as redis, running_exchange() as exchange, redis_client(redis.url) as client:
+        ask = partial(examined, tmp_path, exchange.http_url, redis_url=redis.url)
+        assert (await ask(keys=new_keys()))["redis"].ok
+        leader = RedisBus(client, "n", KEYS)
+        leader.lead(1)
+        leader.publish(tick(1))
+        await leader.flush()
+        for keys, expected in ((KEYS, True), (None, True), (new_keys(), False)):
+            check = (await ask(keys=keys))["redis"]
+            assert (check.ok, "do not verify" in check.detail) == (expected, not expected)
 
 
 @pytest.mark.parametrize(("options", "ok"), [((), True), (("--min-replicas-to-write", "1"), False)])

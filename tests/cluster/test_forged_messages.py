@@ -117,7 +117,7 @@ async def test_forged_messages_reach_nobody(tmp_path: Path) -> None:
     """Neither a tick that would freeze the price, nor a state, nor the end of a login, whoever signed them."""
     async with two_nodes(tmp_path) as (_, leader, follower):
         channel, sent = own_channel(leader.redis, CHANNEL), await now_us(leader.redis)
-        forged = [
+        forged: list[Message] = [
             tick(666).at(1, LEAP, (0, 0)),
             Upstream(UpstreamState.DOWN, 1, "forged"),
             SessionChanged(("s",), "logged_out", "forged"),
@@ -147,7 +147,8 @@ async def test_a_message_of_a_node_counts_once_and_only_where_it_was_sent(tmp_pa
         await eventually(lambda: ended in follower.received, "the notification", 60)
         await eventually(lambda: bool(beats), "a beat of the follower", 60)
         copies = list(batches)
-        ((_, fields),) = await leader.redis.xrevrange(BATCHES, count=1)
+        stored: Any = await leader.redis.xrevrange(BATCHES, count=1)
+        ((_, fields),) = stored
         for message in copies:
             await leader.redis.publish(own_channel(leader.redis, CHANNEL), message)
         for message in (beats[0], fields[b"b"]):
@@ -204,7 +205,7 @@ async def test_what_is_stored_is_believed_only_where_a_node_stored_it(tmp_path: 
     async with two_nodes(tmp_path) as (server, leader, follower):
         leader.bus.publish(tick(2, "eth_usd"))
         await eventually(lambda: len(places(follower.received)) == 2, "both ticks", 60)
-        true = await leader.redis.hgetall(LATEST)
+        true: Any = await leader.redis.hgetall(LATEST)
         forged = tick(666).at(1, LEAP, (0, 0))
         stored: dict[Any, Any] = {
             "btc_usd": true[b"eth_usd"],
@@ -224,7 +225,8 @@ async def test_what_is_stored_is_believed_only_where_a_node_stored_it(tmp_path: 
             await eventually(lambda: places(late.received)[-1] == (1, 3), "the next tick", 60)
             tasks.cancel_scope.cancel()
         signer = Signer(KEYS, own_channel(leader.redis, LATEST))
-        assert signer.verified((await leader.redis.hgetall(LATEST))[b"btc_usd"]) is not None
+        mended: Any = await leader.redis.hgetall(LATEST)
+        assert signer.verified(mended[b"btc_usd"]) is not None
 
 
 async def test_nodes_with_different_keys_refuse_each_other_and_say_why(tmp_path: Path) -> None:

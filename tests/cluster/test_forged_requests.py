@@ -47,7 +47,8 @@ class Site:
 
     async def requests(self) -> list[dict[bytes, bytes]]:
         """Return the fields of every request in Redis."""
-        return [fields for _, fields in await self.intruder.xrevrange(REQUESTS)]
+        found: Any = await self.intruder.xrevrange(REQUESTS)
+        return [fields for _, fields in found]
 
     async def replies(self, node: str) -> list[bytes]:
         """Return the replies that wait for a node."""

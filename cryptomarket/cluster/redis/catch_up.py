@@ -18,7 +18,7 @@ from .codec import UnreadableBatch, decode_batch, decode_tick, encode_tick
 from .refused import RefusedMessages
 from .signer import Signer
 
-__all__ = ["BATCHES", "LATEST", "CatchUp"]
+__all__ = ["BATCHES", "LATEST", "CatchUp", "keys_fit"]
 
 LATEST, BATCHES = "cryptomarket:board", "cryptomarket:kept"
 EXPIRE_SECONDS = 86_400
@@ -30,6 +30,17 @@ PAGE = 128
 
 def _place(tick: Tick) -> tuple[int, int]:
     return tick.epoch, tick.sequence
+
+
+async def keys_fit(redis: Redis, keys: NodeKeys) -> bool:
+    """Whether the last batch that a leader stored verifies, if there is one.
+
+    Raises RedisError, OSError or TimeoutError.
+    """
+    with anyio.fail_after(COMMAND_SECONDS):
+        found: Any = await redis.xrevrange(BATCHES, count=1)
+    signer = Signer(keys, own_channel(redis, BATCHES))
+    return all(signer.verified(fields.get(b"b", b"")) is not None for _, fields in found)
 
 
 class CatchUp:
