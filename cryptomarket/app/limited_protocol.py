@@ -246,7 +246,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if incomplete and self._deadline is None:
             self._start_timer()
         stage = Stage.INCOMPLETE if incomplete else Stage.IDLE
-        if self._answering is not None and self.flow.write_paused:
+        if self.flow.write_paused:  # also of an answer that is made, of which the transport keeps the rest
             stage = Stage.UNREAD
         elif self._answering is not None and not incomplete:
             stage = Stage.ANSWERING

@@ -44,10 +44,17 @@ async def endless(_: Request) -> Response:
     return StreamingResponse(parts())
 
 
+async def large(_: Request) -> Response:
+    """An answer that is made at once and takes long to send."""
+    return Response(b"x" * 8_000_000)
+
+
 def echo_application(*more: Route) -> Starlette:
     """An application that echoes requests."""
     methods = ["GET", "POST", "PUT", "OPTIONS"]
-    return Starlette(routes=[*more, Route("/endless", endless), Route("/{path:path}", echo, methods=methods)])
+    return Starlette(
+        routes=[*more, Route("/endless", endless), Route("/large", large), Route("/{path:path}", echo, methods=methods)]
+    )
 
 
 @dataclass

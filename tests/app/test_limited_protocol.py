@@ -20,6 +20,7 @@ from .raw_server import RawServer, raw_server
 
 GET = "GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 ENDLESS = "GET /endless HTTP/1.1\r\nHost: test\r\n\r\n"
+HOST = "Host: test\r\n"
 CLOSE = "Host: test\r\nConnection: close\r\n"
 
 
@@ -200,6 +201,17 @@ async def test_idle_connections_give_way_first() -> None:
             await raw.send("GET / HTTP/1.1\r\n"[len("GET / HTTP/1.1\r\n") * (raw is arriving) :] + CLOSE + "\r\n")
             assert await raw.status() == 200
         assert server.reasons == []
+
+
+@pytest.mark.parametrize("close", [False, True])
+async def test_an_answer_that_is_made_is_unread_until_it_is_sent(close: bool) -> None:
+    """The rest of a whole answer that waits in the transport counts, whether or not the connection closes after it."""
+    async with raw_server(most_unread=2) as server:
+        for count in (1, 2, 3):
+            await server.connect(f"GET /large HTTP/1.1\r\n{CLOSE if close else HOST}\r\n")
+            await settled(server, count)
+        assert server.reasons == ["unread_answer"]
+        await eventually(lambda: len(server.limits) == 2, "the connection is gone", seconds=10)
 
 
 async def test_unread_answers_give_way_to_another() -> None:
