@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from cryptomarket.cluster.redis.bus import RedisBus
 from cryptomarket.cluster.redis.catch_up import BATCHES, LATEST
 from cryptomarket.cluster.redis.client import redis_client
-from cryptomarket.cluster.redis.membership import ANNOUNCE_SECONDS
+from cryptomarket.cluster.redis.membership import ANNOUNCE_SECONDS, MAX_WANTED
 from cryptomarket.cluster.redis.publisher import BEAT_SECONDS, publish_notification
 from cryptomarket.cluster.redis.wanted import EXPIRE_SECONDS, WANTED, read_wanted
 from cryptomarket.errors import CacheUnavailable
@@ -41,10 +41,10 @@ class Node:
 
 
 @contextlib.asynccontextmanager
-async def new_node(server: RedisServer, name: str, **options: int) -> AsyncIterator[Node]:
+async def new_node(server: RedisServer, name: str, max_wanted: int = MAX_WANTED) -> AsyncIterator[Node]:
     """A node that does not run yet."""
     async with redis_client(server.url) as redis:
-        node = Node(redis, RedisBus(redis, name, KEYS, may_lead=lambda: node.may_lead, **options))
+        node = Node(redis, RedisBus(redis, name, KEYS, may_lead=lambda: node.may_lead, max_wanted=max_wanted))
         node.bus.subscribe(node.received.append)
         yield node
 
