@@ -145,7 +145,7 @@ async def test_no_history_is_a_sentence(tmp_path: Path) -> None:
 
 
 COMMANDS = [
-    *("serve", "demo", "simulate", "tail", "history", "export", "gaps", "backfill", "snapshot"),
+    *("serve", "demo", "simulate", "tail", "history", "export", "gaps", "backfill", "snapshot", "init"),
     *("migrate", "rotate-keys", "doctor", "conformance", "bench"),
     *("persons list", "persons forget"),
 ]
