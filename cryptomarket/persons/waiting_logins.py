@@ -30,8 +30,8 @@ WORKERS = 8
 #: Logins a second until a pace was measured: 15 requests, of which one is kept for heartbeats, and two for each login.
 FIRST_PACE = 7.0
 #: Ends of logins from which the pace is measured, and the least time between them: the first second of a crowd is
-#: faster, since no request was sent just before it.
-MEASURED, LEAST_MEASURED_SECONDS = 100, 5.0
+#: faster, since no request was sent just before it, and the next ones are slower, while the crowd still arrives.
+MEASURED, LEAST_MEASURED_SECONDS = 300, 15.0
 #: A login takes at most this long once its turn has come; then the exchange did not answer.
 LOGIN_SECONDS = 15.0
 #: A login that is expected to wait longer is told its place, at once and then at this interval.
@@ -91,6 +91,8 @@ class WaitingLogins:
         self._waiting: dict[str, _Entry] = {}
         self._in_progress: set[str] = set()
         self._ended: dict[str, None] = {}
+        #: Logins that the exchange was asked about, whose addresses may have failures more.
+        self._asked: list[LoginRequest] = []
         #: Logins without a place that are to be ended, each with its reason.
         self._lost: deque[tuple[LoginRequest, str]] = deque()
         self._ends: deque[float] = deque(maxlen=MEASURED)
@@ -176,6 +178,8 @@ class WaitingLogins:
             tasks.start_soon(self._load)
             tasks.start_soon(self._tell_places)
             tasks.start_soon(self._end_lost)
+            tasks.start_soon(self._end_expired)
+            tasks.start_soon(self._charge)
             for _ in range(WORKERS):
                 tasks.start_soon(self._work)
             task_status.started()
@@ -221,7 +225,8 @@ class WaitingLogins:
                     self._line.refund(failing)
                 elif self._waiting:
                     self._ends.append(self._monotonic())
-                    self._line.charge(await self._recent_failures([request]))
+                    self._asked.append(request)
+                    self._wake()
                 if not self._waiting:
                     self._ends.clear()  # later ends would be those of another crowd
             await self._arrived.wait()
@@ -250,7 +255,6 @@ class WaitingLogins:
                     await anyio.sleep(GATHER_SECONDS)
                     self._untold = anyio.Event()
                     self._tell([place for place in self._places() if not place[0].told])
-            await self._end_expired()
             self._refuse_late()
             self._tell(self._places())
 
@@ -270,12 +274,22 @@ class WaitingLogins:
 
     async def _end_expired(self) -> None:
         """End logins whose secret expired, because no stream of theirs is open: they must not hold places of others."""
-        old = [login_id for login_id, entry in self._waiting.items() if self._age(entry) > SECRET_SECONDS]
-        with contextlib.suppress(CacheUnavailable):  # looked at again
-            for login_id in await self._login_secrets.expired(old):
-                if login_id in self._waiting:
-                    self._lost.append((self._take_out(login_id), GONE))
-            self._wake()
+        while True:
+            await anyio.sleep(NOTICE_SECONDS)
+            old = [login_id for login_id, entry in self._waiting.items() if self._age(entry) > SECRET_SECONDS]
+            with contextlib.suppress(CacheUnavailable):  # looked at again
+                expired = await self._login_secrets.expired(old)
+                self._lost += [(self._take_out(one), GONE) for one in expired if one in self._waiting]
+                self._wake()
+
+    async def _charge(self) -> None:
+        """Move the waiting logins of addresses that failed, in the background: the next login does not wait for it."""
+        while True:
+            requests, self._asked = self._asked, []
+            if requests:
+                self._line.charge(await self._recent_failures(requests))
+            if not self._asked:
+                await self._arrived.wait()
 
     def _refuse_late(self) -> None:
         """Refuse logins whose turn would come after the end of their secret: the line or the exchange became slower."""

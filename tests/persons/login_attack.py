@@ -202,7 +202,7 @@ async def attacked(
 
 async def _main(addresses: int, honest: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        await attacked(Path(folder), addresses, honest, 10.0, 90.0, print)
+        await attacked(Path(folder), addresses, honest, 20.0, 110.0, print)
 
 
 if __name__ == "__main__":
