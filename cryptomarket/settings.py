@@ -172,7 +172,7 @@ class Settings(BaseSettings):
         None, description="Redis, for several nodes and for logins that survive a restart; empty: one process"
     )
     secret_key: Annotated[SecretStr | None, AfterValidator(_keys)] = Field(
-        None, description="the Fernet key that encrypts logins, or several separated by commas, newest first"
+        None, description="the Fernet key that encrypts logins and signs messages of nodes, or several, newest first"
     )
     secret_key_file: Annotated[str | None, BeforeValidator(_or_none)] = Field(
         None, description="the file of the key when none is set; empty: cryptomarket.key beside the database"
