@@ -109,10 +109,10 @@ class Postgres:
                 cwd=self.folder,
                 **self._as_user(),
             )
-        ready = self._programs / "pg_isready"
+        ready = str(self._programs / "pg_isready")
         deadline = time.monotonic() + 120  # after a kill it recovers first, on a machine that may be busy
         while time.monotonic() < deadline:
-            command = [ready, "-q", "-t", "1", "-h", str(self.folder), "-p", self._options.get("port", "5432")]
+            command = [ready, "-q", "-t", "1", "-h", str(self.folder), "-p", str(self._options.get("port", "5432"))]
             done = subprocess.run(command, cwd=self.folder, timeout=10)
             if done.returncode == 0:
                 return

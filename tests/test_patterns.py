@@ -1,6 +1,7 @@
 """No regular expression of the package takes more than linear time, whatever text it meets."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -31,6 +32,7 @@ def test_each_pattern_is_quick_on_hostile_texts(found: Found) -> None:
 def _slowest(found: Found, size: int = SIZE) -> float:
     """The CPU seconds for the slowest of the texts; stops at the first that is too slow."""
     compiled, slowest = found.compiled(), 0.0
+    calls: list[Callable[[str | bytes], object]]
     calls = [compiled.findall, compiled.search] if found.searched else [compiled.match, compiled.fullmatch]
     for text in hostile_texts(found, size):
         subject = text.encode("latin-1", "replace") if isinstance(found.pattern, bytes) else text

@@ -10,7 +10,7 @@ from cryptomarket.persons.session_cookies import COOKIE, SECURE_COOKIE
 from tests.persons.site import ADA, running_persons
 
 HOST = {"host": "prices.example.com"}
-PUBLIC = {"public_url": "https://prices.example.com"}
+PUBLIC = "https://prices.example.com"
 LOGIN = {"client_id": ADA.client_id, "client_secret": ADA.client_secret}
 PATHS = ("/", "/sse/?channels=btc_usd", "/api/v1/tickers", "/static/site.css", "/no-such", "/api/v1/prices")
 YEAR = "max-age=31536000"
@@ -30,7 +30,7 @@ async def head(url: str, *lines: str) -> bytes:
 
 async def test_the_public_address_decides(tmp_path: Path) -> None:
     """Its host alone is served; each response has HSTS, the cookie is secure though the proxy speaks HTTP to us."""
-    async with running_persons(tmp_path, **PUBLIC) as site, httpx2.AsyncClient(base_url=site.url) as client:
+    async with running_persons(tmp_path, public_url=PUBLIC) as site, httpx2.AsyncClient(base_url=site.url) as client:
         for path in PATHS:
             async with client.stream("GET", path, headers=HOST) as answer:
                 assert answer.headers["strict-transport-security"] == YEAR
@@ -61,7 +61,7 @@ async def test_the_public_address_decides(tmp_path: Path) -> None:
 )
 async def test_a_log_in_comes_from_the_public_origin(tmp_path: Path, origin: str, status: int) -> None:
     """Scheme and port are part of it; a refusal is counted."""
-    async with running_persons(tmp_path, **PUBLIC) as site, httpx2.AsyncClient(base_url=site.url) as client:
+    async with running_persons(tmp_path, public_url=PUBLIC) as site, httpx2.AsyncClient(base_url=site.url) as client:
         given = {**HOST, "origin": origin}
         assert (await client.post("/api/v1/persons/login", json=LOGIN, headers=given)).status_code == status
         assert (await client.delete("/api/v1/persons/me", headers=given)).status_code == (401 if status == 202 else 403)

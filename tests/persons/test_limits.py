@@ -127,9 +127,14 @@ async def test_a_full_minute_asks_the_cache_no_more(monkeypatch: pytest.MonkeyPa
     """The logins of an attacker beyond the limit cost the cache nothing, and others are counted all the same."""
     counters = Counters(per_minute=3)
     await counters.allowed(HERE)
-    calls = []
+    calls: list[str] = []
     count = counters.cache.count
-    monkeypatch.setattr(counters.cache, "count", lambda *given: calls.append(given) or count(*given))
+
+    async def counted(name: str, seconds: float) -> int:
+        calls.append(name)
+        return await count(name, seconds)
+
+    monkeypatch.setattr(counters.cache, "count", counted)
     assert [await counters.limits.count_login(HERE) > 0 for _ in range(10)] == [True] * 10
     assert not calls
     assert await counters.limits.count_login(ELSEWHERE) == 0

@@ -16,8 +16,8 @@ ENTRY_BYTES = 200
 def tick(ticker: str, sequence: int) -> Tick:
     """A tick with numbers as long as those of an option."""
     price = Decimal(f"0.{sequence:08}")
-    beside = (price, price, price) if ticker.isupper() else (None, None, None)
-    return Tick(ticker, price, 1_763_668_800_000 + sequence, *beside, epoch=7, sequence=sequence)
+    last, bid, ask = (price, price, price) if ticker.isupper() else (None, None, None)
+    return Tick(ticker, price, 1_763_668_800_000 + sequence, last, bid, ask, epoch=7, sequence=sequence)
 
 
 def counted(log: EventLog) -> int:

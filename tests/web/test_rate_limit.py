@@ -185,7 +185,14 @@ async def test_other_servers_that_do_not_tell_the_address_are_not_limited() -> N
         await limited.app(request.scope, request.receive, send)
         return status
 
-    scope = {"type": "http", "path": "/", "query_string": b"", "headers": [], "method": "GET", "client": None}
+    scope: dict[str, object] = {
+        "type": "http",
+        "path": "/",
+        "query_string": b"",
+        "headers": [],
+        "method": "GET",
+        "client": None,
+    }
     assert {await answer(Request(scope)) for _ in range(2_000)} == {200}
 
 
