@@ -67,8 +67,13 @@ class PublicSite:
         return (self._scheme or scope["scheme"]) == "https"
 
     def check_host(self, scope: Mapping[str, Any]) -> None:
-        """Raise RequestRefused unless the request has one `Host` header and it names this site."""
+        """Raise RequestRefused unless the request has one `Host` header and it names this site.
+
+        HTTP/1.0 needs none (RFC 9112, section 3.2), and load balancers probe with it. No page can send such a request.
+        """
         hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if not hosts and scope["http_version"] == "1.0" and scope["path"] in PROBES:
+            return
         if len(hosts) != 1 or not hosts[0] or hosts[0].translate(None, _HOST_BYTES):
             raise RequestRefused(400, "one Host header with the name or address of this site", reason="host")
         if self._host and hosts[0] != self._host and not self._accepts(hosts[0].decode(), scope["path"]):

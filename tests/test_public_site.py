@@ -8,16 +8,16 @@ from cryptomarket.errors import RequestRefused
 from cryptomarket.public_site import PublicSite, public_origin
 
 
-def scope(*headers: tuple[str, str], path: str = "/", scheme: str = "http") -> dict[str, Any]:
+def scope(*headers: tuple[str, str], path: str = "/", scheme: str = "http", version: str = "1.1") -> dict[str, Any]:
     """A request with the headers, as a server makes it."""
     listed = [(name.encode(), value.encode("latin-1")) for name, value in headers]
-    return {"type": "http", "path": path, "scheme": scheme, "headers": listed}
+    return {"type": "http", "http_version": version, "path": path, "scheme": scheme, "headers": listed}
 
 
-def status(site: PublicSite, *hosts: str, path: str = "/") -> int:
+def status(site: PublicSite, *hosts: str, path: str = "/", version: str = "1.1") -> int:
     """The status of a refused request, 200 for one that is served."""
     try:
-        site.check_host(scope(*(("host", host) for host in hosts), path=path))
+        site.check_host(scope(*(("host", host) for host in hosts), path=path, version=version))
     except RequestRefused as exc:
         return exc.status
     return 200
@@ -75,6 +75,17 @@ def test_probes_come_by_an_address(path: str) -> None:
         assert status(site, host, path=path) == 200
         assert status(site, host) == 421
     assert status(site, "evil.example", path=path) == 421
+
+
+@pytest.mark.parametrize("site", [PublicSite(), PublicSite("https://prices.example.com")])
+def test_probes_of_http_1_0_need_no_host(site: PublicSite) -> None:
+    """As load balancers send them; nothing else is served so, nor a host that is broken or another one."""
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert status(site, path=path, version="1.0") == 200
+        assert status(site, path=path) == 400
+        assert status(site, "", path=path, version="1.0") == 400
+    assert status(site, version="1.0") == 400
+    assert status(PublicSite("https://a.example"), "evil.example", path="/readyz", version="1.0") == 421
 
 
 @pytest.mark.parametrize("site", [PublicSite(), PublicSite("http://a.example")])

@@ -96,3 +96,12 @@ async def test_a_request_has_one_host(tmp_path: Path, path: str) -> None:
             answer = await head(site.url, f"GET {path} HTTP/1.1", *hosts)
             assert answer.startswith(b"HTTP/1.1 400 "), (hosts, answer)
         assert (await head(site.url, f"GET {path} HTTP/1.1", "Host: a.example")).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("public_url", ["", PUBLIC])
+async def test_load_balancers_probe_without_a_host(tmp_path: Path, public_url: str) -> None:
+    """HTTP/1.0 has no `Host`; a page is refused without one."""
+    async with running_persons(tmp_path, public_url=public_url) as site:
+        for path in ("/healthz", "/readyz"):
+            assert (await head(site.url, f"GET {path} HTTP/1.0")).startswith(b"HTTP/1.1 200 ")
+        assert (await head(site.url, "GET / HTTP/1.0")).startswith(b"HTTP/1.1 400 ")
