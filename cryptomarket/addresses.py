@@ -2,8 +2,9 @@
 
 import functools
 import ipaddress
+from collections.abc import Iterable
 
-__all__ = ["address_groups"]
+__all__ = ["address_groups", "with_mapped_networks"]
 
 #: One household or server has at least the /64 network of an IPv6 address, and often all /64 networks of a /48.
 IPV6_PREFIXES = (64, 48)
@@ -33,3 +34,17 @@ def _groups(host: str) -> tuple[str, ...]:
         return (str(address.ipv4_mapped),)
     address = ipaddress.IPv6Address(address.packed)  # without a zone, of which there may be many
     return tuple(str(ipaddress.ip_network((address, prefix), strict=False)) for prefix in IPV6_PREFIXES)
+
+
+def with_mapped_networks(networks: Iterable[str]) -> list[str]:
+    """The networks, and after each of IPv4 the IPv6 network of the same addresses, such as `::ffff:192.0.2.0/120`.
+
+    A socket that listens on `::` reports the addresses of IPv4 clients so (RFC 4291, section 2.5.5.2).
+    """
+    found = []
+    for text in networks:
+        found.append(text)
+        network = ipaddress.ip_network(text)
+        if network.version == 4:
+            found.append(f"::ffff:{network.network_address}/{96 + network.prefixlen}")
+    return found

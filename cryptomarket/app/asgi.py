@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from ..addresses import with_mapped_networks
 from ..errors import CryptomarketError, SettingsError
 from ..hardening import forbid_core_dumps
 from ..logs import configure_logs
@@ -99,7 +100,7 @@ def _settings() -> Settings | SettingsError:
 
 def _with_proxies(app: ASGIApp, trusted: tuple[str, ...]) -> ASGIApp:
     """The application, believing the forwarded addresses of the setting; the server has options of its own for it."""
-    return ProxyHeadersMiddleware(app, list(trusted)) if trusted else app  # type: ignore[arg-type, return-value]
+    return ProxyHeadersMiddleware(app, with_mapped_networks(trusted)) if trusted else app  # type: ignore[arg-type, return-value]
 
 
 class _Unavailable:

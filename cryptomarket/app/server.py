@@ -19,6 +19,7 @@ import anyio
 import structlog
 import uvicorn
 
+from ..addresses import with_mapped_networks
 from ..errors import StartError
 from ..refusals import Refused, ignore_refusal
 from .connection_limits import ConnectionLimits
@@ -92,7 +93,7 @@ def connection_limits(
 
     Who may open many streams opens as many connections at once when it reconnects.
     """
-    networks = [ipaddress.ip_network(network) for network in trusted_proxies]
+    networks = [ipaddress.ip_network(network) for network in with_mapped_networks(trusted_proxies)]
 
     @functools.lru_cache(maxsize=4096)
     def trusted(host: str) -> bool:
@@ -141,7 +142,7 @@ def uvicorn_config(app: Any, trusted_proxies: Sequence[str], http: Any = None) -
         lifespan="off",
         server_header=False,
         proxy_headers=bool(trusted_proxies),
-        forwarded_allow_ips=list(trusted_proxies),
+        forwarded_allow_ips=with_mapped_networks(trusted_proxies),
         timeout_keep_alive=5,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )

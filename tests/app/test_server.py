@@ -13,6 +13,7 @@ from cryptomarket.app.server import (
     SEND_BUFFER_BYTES,
     UNACKNOWLEDGED_MS,
     bound_socket,
+    connection_limits,
     http_protocol,
 )
 from cryptomarket.app.uvicorn_protocol import HandoverProtocol
@@ -89,3 +90,12 @@ def test_a_server_that_cannot_hand_over_says_why(monkeypatch: pytest.MonkeyPatch
     assert line["log_level"] == "warning"
     assert line["reason"]
     assert line["uvicorn"]
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "::ffff:192.0.2.7"])
+def test_connections_of_a_trusted_proxy_are_not_counted_for_it(host: str) -> None:
+    """However its address is written; another address has a limit."""
+    limits = connection_limits(lambda: 0, 100, ["192.0.2.0/24"])
+    assert all(limits.opened(i, host) for i in range(200))
+    others = [limits.opened(1_000 + i, host.replace("192.0.2", "192.0.3")) for i in range(200)]
+    assert sum(others) == 100

@@ -40,6 +40,17 @@ async def test_only_a_trusted_proxy_may_forward_addresses(
         assert found == second_is_accepted
 
 
+async def test_a_proxy_is_trusted_on_a_socket_of_both_versions_of_ip(tmp_path: Path) -> None:
+    """A listener on `::` sees 127.0.0.1 as ::ffff:127.0.0.1."""
+    settings = {"max_streams_per_address": 1, "trusted_proxies": "127.0.0.1", "host": "::"}
+    async with running_program(tmp_path, "demo", **settings) as program:
+        url = f"{await program.url()}/sse/".replace("[::]", "127.0.0.1")
+        async with reading(url, **{"X-Forwarded-For": "203.0.113.1"}) as first:
+            await first.event()
+            assert await accepted(url, "203.0.113.9")
+            assert not await accepted(url, "203.0.113.1")
+
+
 async def accepted(url: str, forwarded: str) -> bool:
     """Return whether a stream is accepted; a refused one has a long reconnection time."""
     async with reading(url, **{"X-Forwarded-For": forwarded}) as stream:
