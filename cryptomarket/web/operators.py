@@ -4,6 +4,7 @@ import hmac
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from ..errors import RequestRefused
@@ -58,9 +59,11 @@ class Operators:
         return any((mapped or address) in network for network in self._networks)
 
 
-def _forwarded_for(headers: Mapping[str, str]) -> Iterable[str]:
-    """Each address that the request was forwarded for; text that is no plain address is returned as it is."""
+def _forwarded_for(headers: Headers) -> Iterable[str]:
+    """Each address that the request was forwarded for; text that is no plain address is returned as it is.
+
+    A header may be there twice: some proxies add their own after that of the client.
+    """
     for name in FORWARDED:
-        value = headers.get(name)
-        if value is not None:
+        for value in headers.getlist(name):
             yield from (part.strip() for part in value[:MOST_CHARACTERS].split(","))

@@ -50,6 +50,13 @@ def test_operators(host: str | None, headers: dict[str, str], included: bool) ->
     assert operators.include(request(host, headers)) is included
 
 
+def test_each_line_of_a_repeated_header_counts() -> None:
+    """HAProxy adds a line of its own after that of the client, who must not become local by the first."""
+    forged = request("127.0.0.1", {"X-Forwarded-For": "127.0.0.1"})
+    forged.scope["headers"].append((b"x-forwarded-for", b"203.0.113.9"))
+    assert not Operators().include(forged)
+
+
 def test_without_a_token_none_is_accepted() -> None:
     """An empty token is no token."""
     for token in (None, ""):
