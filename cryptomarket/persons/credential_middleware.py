@@ -33,6 +33,7 @@ BODY_BYTES = 4_096
 BODY_SECONDS = 10.0
 #: Bodies of one address that are read at once: who sends them slowly keeps places of their own address only.
 BODIES_PER_ADDRESS = 4
+TOO_MANY = "fewer log-ins; wait before the next"
 
 _MAX_LENGTH = 256
 _SECRET_BYTES = frozenset(range(0x21, 0x7F)) - {ord('"'), ord("\\")}
@@ -196,7 +197,7 @@ def _parse(body: bytearray) -> tuple[str, bytearray]:
 
 def _check_delay(seconds: float) -> None:
     if seconds > 0:
-        raise RequestRefused(429, "fewer log-ins; wait before the next", retry_after=math.ceil(seconds))
+        raise RequestRefused(429, TOO_MANY, retry_after=math.ceil(seconds))
 
 
 async def _empty_body() -> Message:

@@ -24,6 +24,7 @@ __all__ = ["RateLimit"]
 BURST_SECONDS = 5.0
 #: The longest pause between two parts of a streamed response.
 MOST_PAUSE_SECONDS = 5.0
+TOO_MANY = "fewer requests from this address; wait before the next"
 
 
 class RateLimit:
@@ -90,7 +91,7 @@ class _ChargedResponse:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, seconds: int) -> None:
-    problem = RequestRefused(429, "fewer requests from this address; wait before the next", retry_after=seconds)
+    problem = RequestRefused(429, TOO_MANY, retry_after=seconds)
     response = problem_response(Request(scope), problem)
     if scope["method"] not in ("GET", "HEAD"):
         response.headers["Connection"] = "close"  # the unread body must not become the next request

@@ -8,15 +8,18 @@ import pytest
 from cryptography.fernet import Fernet
 
 from cryptomarket.deribit.error_codes import ERROR_CODES
-from cryptomarket.persons import browser_sessions
+from cryptomarket.errors import RequestRefused
+from cryptomarket.persons import browser_sessions, credential_middleware
 from cryptomarket.persons.browser_sessions import PERSON, SESSION
 from cryptomarket.persons.login_flow import GONE, NO_ANSWER, NO_CACHE, NO_RIGHT, OUR_FAULT, TOO_WIDE
-from cryptomarket.persons.login_queue import UNANSWERED
-from cryptomarket.persons.notifications import EVICTED, EXPIRED, FORGOTTEN, REPLACED
+from cryptomarket.persons.login_queue import UNANSWERED, _overloaded
+from cryptomarket.persons.notifications import ENDED_BY_PERSON, EVICTED, EXPIRED, FORGOTTEN, REPLACED
 from cryptomarket.persons.session_cookies import COOKIE
 from cryptomarket.persons.token_renewal import ENDED, NARROWED, NOT_RENEWED, WIDENED
 from cryptomarket.persons.vault import fingerprint
 from cryptomarket.persons.waiting_logins import RESTARTS, TOO_MANY
+from cryptomarket.web import rate_limit
+from cryptomarket.web.api.problems import NO_LOGINS
 from tests.frontend import FRONTEND
 from tests.processes import run_program
 from tests.reader import reading
@@ -93,13 +96,25 @@ async def test_d6_a_forgotten_person_hears_it_at_once(tmp_path: Path) -> None:
 
 
 FAILURES = {GONE, NO_ANSWER, NO_CACHE, NO_RIGHT, OUR_FAULT, RESTARTS, TOO_MANY, TOO_WIDE, UNANSWERED}
-ENDS = {ENDED, EVICTED, EXPIRED, FORGOTTEN, NARROWED, NOT_RENEWED, REPLACED, WIDENED}
+#: What an answer to the POST of a log-in may say that was made as it should be.
+REFUSALS = {
+    NO_LOGINS,
+    str(_overloaded()),
+    *(str(RequestRefused(429, expected)) for expected in (credential_middleware.TOO_MANY, rate_limit.TOO_MANY)),
+}
+ENDS = {ENDED, ENDED_BY_PERSON, EVICTED, EXPIRED, FORGOTTEN, NARROWED, NOT_RENEWED, REPLACED, WIDENED}
 
 
 @pytest.mark.parametrize(
-    "reason", sorted(FAILURES | ENDS | {code.advice for code in ERROR_CODES.values() if code.advice})
+    "reason", sorted(FAILURES | REFUSALS | ENDS | {code.advice for code in ERROR_CODES.values() if code.advice})
 )
 def test_d6_every_reason_is_translated(reason: str) -> None:
     """The page shows why a login failed, is not renewed or ended in each of its languages."""
     for path in (FRONTEND / "messages").glob("*.json"):
         assert f"login.reason.{reason}" in json.loads(path.read_text()), path.name
+
+
+@pytest.mark.parametrize("reason", [ENDED_BY_PERSON, REPLACED])
+def test_the_page_knows_the_reasons_that_it_tells_its_other_tabs(reason: str) -> None:
+    """The tab that asked for the end says it with the server's words, whose translation the others look up."""
+    assert f'"{reason}"' in (FRONTEND / "login-dialog.js").read_text()

@@ -36,6 +36,7 @@ _TYPE = "urn:cryptomarket:problem:"
 #: A database usually restarts within this time, and clients still wait.
 RETRY_AFTER_SECONDS = 5
 _RETRY = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+NO_LOGINS = "logins do not work now, prices do; try again later"
 
 
 class NoPriceYet(RequestError):
@@ -96,8 +97,7 @@ def _problem(error: Exception) -> _Problem:
         case DatabaseUnavailable():
             return _Problem(replace(document, detail="stored prices cannot be read now; try again later"), _RETRY)
         case CacheUnavailable() | NoLeader():
-            detail = "logins do not work now, prices do; try again later"
-            return _Problem(replace(document, detail=detail), _RETRY)
+            return _Problem(replace(document, detail=NO_LOGINS), _RETRY)
     return _Problem(replace(document, detail="the request was correct; the log of the server has the cause"))
 
 
