@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from .chromium import chromium
 from .live_site import live_site
@@ -55,3 +55,23 @@ async def test_a_wrong_filter_shows_the_problem(tmp_path: Path) -> None:
         await expect(page.locator("#problem")).to_contain_text("did you mean btc_usd")
         await page.goto(f"{site.address}/history?ticker=btc_usd&start=2025-11-20&end=2025-11-01")
         await expect(page.locator("#problem")).to_have_text("start: expected a time that is not after end")
+
+
+async def test_a_page_that_the_rate_limit_refuses_is_read_again(tmp_path: Path) -> None:
+    """A long range takes many requests: after 429 the page waits as the answer says, and shows everything."""
+    refused: list[str] = []
+
+    async def refuse_twice(route: Route) -> None:
+        if len(refused) < 2:
+            refused.append(route.request.url)
+            await route.fulfill(status=429, headers={"retry-after": "1"}, json={"detail": "expected fewer requests"})
+        else:
+            await route.continue_()
+
+    async with live_site(tmp_path) as site, chromium(site.address) as window:
+        window.expected_errors = ("status of 429",)
+        await window.context.route("**/api/v1/prices?*", refuse_twice)
+        page = await window.open("/history?ticker=eth_usd&resolution=")
+        await expect(page.locator("#summary")).to_have_text(re.compile(r"^eth_usd: \d{3,4} rows"))
+        await expect(page.locator("#problem")).to_be_hidden()
+        assert len(refused) == 2

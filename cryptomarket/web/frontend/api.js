@@ -5,13 +5,29 @@
 
 const DECIMAL = /("(?:price|open|high|low|close|equity|balance|available_funds)":)(-?\d+(?:\.\d+)?)(?![\d.eE])/g;
 
+/** How often a request that the rate limit refused is repeated, and the longest wait before one. */
+const MAX_REPEATS = 3;
+const MAX_WAIT_MS = 10_000;
+/** The wait where the answer tells none: a page of another origin cannot read `Retry-After`. */
+const WAIT_SECONDS = 2;
+
 /**
  * The JSON of a GET request, prices as text; throws an error with the detail of the problem document and its `status`.
+ * A long range takes many requests, which the rate limit slows down: one that it refuses is repeated after the wait.
  * @param {string} path below /api/v1/ @param {Query} query @param {AbortSignal} [signal]
  */
 export async function get(path, query, signal) {
   // Relative to this script: it may be embedded in a page of another origin.
-  const response = await fetch(new URL(apiPath(path, query), import.meta.url), signal ? { signal } : {});
+  const address = new URL(apiPath(path, query), import.meta.url);
+  let response = await fetch(address, signal ? { signal } : {});
+  for (let repeat = 0; response.status === 429 && repeat < MAX_REPEATS; repeat++) {
+    const seconds = Number(response.headers.get("retry-after")) || WAIT_SECONDS;
+    // Jitter, so that the pages behind one address do not return at the same time.
+    const wait = Math.min(seconds * 1000 * (1 + Math.random()), MAX_WAIT_MS);
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    signal?.throwIfAborted();
+    response = await fetch(address, signal ? { signal } : {});
+  }
   if (!response.ok) throw await problem(response);
   const text = await response.text();
   return JSON.parse(text.replace(DECIMAL, '$1"$2"'));
