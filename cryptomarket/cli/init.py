@@ -13,6 +13,7 @@ from dotenv import dotenv_values
 
 from ..errors import StartError
 from ..settings import PREFIX, read_settings
+from .persons import key_place
 
 __all__ = ["init"]
 
@@ -29,9 +30,9 @@ def init(
 ) -> None:
     """Write a file `.env` with fresh secrets into the working directory; an existing one is not changed.
 
-    It has a key for logins, a token for operators, and the given settings; all others keep their defaults. The file is
-    for its owner alone, and no secret is printed. Other users of the machine may see the arguments of a command: add an
-    address with a password to the file instead.
+    It has a key for logins, unless a gateway has made a key file already, a token for operators, and the given
+    settings; all others keep their defaults. The file is for its owner alone, and no secret is printed. Other users of
+    the machine may see the arguments of a command: add an address with a password to the file instead.
 
     Example: cryptomarket init --public-url https://prices.example.com
     """
@@ -40,13 +41,17 @@ def init(
         "database_url": database_url,
         "redis_url": redis_url,
         "deribit_proxy": proxy,
-        "secret_key": Fernet.generate_key().decode(),
         "operators_token": secrets.token_urlsafe(32),
     }
     values = {name: value for name, value in given.items() if value is not None}
     if FILE.exists() or FILE.is_symlink():
         raise StartError(f"{FILE} exists and is not changed: move it away, or add the settings of .env.example to it")
-    read_settings(**values)  # raises for a value that a start would refuse
+    settings = read_settings(**values)  # raises for a value that a start would refuse
+    place = key_place(settings)
+    if place.exists():  # another key would end every login
+        print(f"The key stays that of {place}.")
+    elif settings.secret_key is None:
+        values["secret_key"] = Fernet.generate_key().decode()
     _write({PREFIX + name.upper(): value for name, value in values.items()})
     names = ", ".join(PREFIX + name.upper() for name in values)
     print(f"{FILE.absolute()} written, for you alone: {names}")

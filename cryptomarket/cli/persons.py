@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ..persons.browser_sessions import Person
 
-__all__ = ["persons", "rotate_keys"]
+__all__ = ["key_place", "persons", "rotate_keys"]
 
 
 def rotate_keys(
@@ -44,7 +44,7 @@ def rotate_keys(
 
     settings = read_settings()
     configure_logs("WARNING", settings.log_format, node=settings.node)
-    keys, redis, place = _keys(settings), revealed(settings.redis_url), _key_place(settings)
+    keys, redis, place = _keys(settings), revealed(settings.redis_url), key_place(settings)
     in_file = settings.secret_key is None
     if not in_file and len(keys()) < 2:
         raise StartError("CRYPTOMARKET_SECRET_KEY holds one key: put the new one after it, with a comma")
@@ -184,7 +184,8 @@ async def _redis_client(url: str) -> AsyncIterator["Redis"]:
         yield client
 
 
-def _key_place(settings: Settings) -> Path:
+def key_place(settings: Settings) -> Path:
+    """The place of the key file, whether it exists or not."""
     from ..persons.keys import key_file
 
     return Path(settings.secret_key_file or key_file(revealed(settings.database_url) or ""))
@@ -193,4 +194,4 @@ def _key_place(settings: Settings) -> Path:
 def _keys(settings: Settings) -> Callable[[], Sequence[str]]:
     from ..persons.keys import operator_keys
 
-    return operator_keys(revealed(settings.secret_key), _key_place(settings))
+    return operator_keys(revealed(settings.secret_key), key_place(settings))

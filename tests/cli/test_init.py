@@ -77,3 +77,11 @@ def test_a_value_that_cannot_be_used_leaves_no_file(
         init(database_url=database)
     assert "hunter2" not in str(caught.value)
     assert list(folder.iterdir()) == []
+
+
+def test_a_key_file_stays_in_use(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A key in `.env` would come before that of the file and end every login."""
+    (folder / "cryptomarket.key").write_text("the key of logins")
+    init()
+    assert set(dotenv_values(".env")) == {"CRYPTOMARKET_OPERATORS_TOKEN"}
+    assert "The key stays that of cryptomarket.key" in capsys.readouterr().out
