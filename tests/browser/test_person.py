@@ -64,6 +64,9 @@ async def test_a_person_logs_in_sees_the_account_and_logs_out(tmp_path: Path) ->
         await page.get_by_role("button", name="Log out").click()
         await wait_for_person(page, "Log in")
         await expect(page.locator("#person-status")).to_have_text("Logged out: at your request.")
+        shown = await page.evaluate("document.body.textContent")
+        assert "ada@example.com" not in shown
+        await expect(page.locator("#accounts, #sessions")).to_have_text(["", ""])
         assert await page.evaluate("fetch('/api/v1/tickers').then(answer => answer.status)") == 200
 
 
