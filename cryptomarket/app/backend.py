@@ -20,7 +20,7 @@ from ..persons.cache.memory import MemoryCache
 from ..persons.cache.redis import RedisCache
 from ..settings import Settings
 from ..web.health import Check
-from .health import keys_check, redis_check
+from .health import clocks_check, keys_check, redis_check
 from .worker_metrics import OwnMetrics, SharedMetrics, WorkerMetrics
 
 __all__ = ["Backend", "new_backend"]
@@ -96,8 +96,9 @@ class RedisBackend:
         return {"cluster": self.cluster.statistics()}
 
     async def checks(self) -> Mapping[str, Check]:
-        """Whether Redis works, and whether the nodes have the same keys."""
-        return {"redis": await redis_check(self._redis), "keys": keys_check(self.cluster.statistics())}
+        """Whether Redis works, and whether the nodes have the same keys and the same time."""
+        found = self.cluster.statistics()
+        return {"redis": await redis_check(self._redis), "keys": keys_check(found), "clocks": clocks_check(found)}
 
     async def close(self) -> None:
         """Close the connection pool."""

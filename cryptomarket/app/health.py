@@ -39,6 +39,7 @@ from .server import bound_socket
 
 __all__ = [
     "Doctor",
+    "clocks_check",
     "database_check",
     "keys_check",
     "login_check",
@@ -57,6 +58,7 @@ LEAST_FREE_BYTES = 256 * 2**20
 #: The key written to Redis to see whether it takes writes.
 WRITE_TEST = "cryptomarket:ready"
 OTHER_KEYS = "messages of other nodes do not verify: give every node the same CRYPTOMARKET_SECRET_KEY or key file"
+OTHER_TIME = "messages of other nodes seem to be of another time: set the clocks, which must agree within 15 seconds"
 
 
 def upstream_check(latest: LatestValues, catalogue: Catalogue) -> Check:
@@ -121,6 +123,11 @@ async def redis_check(redis: Redis, *, seconds: float = COMMAND_SECONDS) -> Chec
 def keys_check(found: ClusterStatistics) -> Check:
     """Whether the nodes sign with the same keys; where they do not, each goes on alone."""
     return Check(False, OTHER_KEYS, needed=False) if found.keys_differ else Check(True, "no other key was seen")
+
+
+def clocks_check(found: ClusterStatistics) -> Check:
+    """Whether the clocks of the nodes agree; where they do not, each goes on alone."""
+    return Check(False, OTHER_TIME, needed=False) if found.clocks_differ else Check(True, "no other time was seen")
 
 
 def public_url_check(url: str, trusted_proxies: Sequence[str]) -> Check:

@@ -41,6 +41,8 @@ class ClusterStatistics:
     refused_by_reason: Mapping[str, int] = field(default_factory=dict)
     #: Whether messages arrive and none of another node verifies: its key is another one.
     keys_differ: bool = False
+    #: Whether messages of other nodes verify, and all seem to be of another time: one clock is wrong.
+    clocks_differ: bool = False
     #: Messages that were not published because this node did not lead.
     unsaid: int = 0
     connected: bool = True

@@ -4,7 +4,8 @@ The intruder of these tests reads and writes everything in Redis. What it takes 
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,14 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from cryptomarket.cluster.redis.acceptance import MAX_AGE_SECONDS, MAX_EPOCH, Freshness, LeapLimit, is_next_epoch
+from cryptomarket.cluster.redis.acceptance import (
+    MAX_AGE_SECONDS,
+    MAX_EPOCH,
+    Freshness,
+    LeapLimit,
+    is_next_epoch,
+    sending_time,
+)
 from cryptomarket.cluster.redis.bus import RedisBus
 from cryptomarket.cluster.redis.catch_up import BATCHES, LATEST
 from cryptomarket.cluster.redis.client import own_channel, redis_client
@@ -56,10 +64,12 @@ class Clock:
 
 
 @contextlib.asynccontextmanager
-async def new_node(server: RedisServer, name: str, keys: Keyring = KEYS) -> AsyncIterator[Node]:
+async def new_node(
+    server: RedisServer, name: str, keys: Keyring = KEYS, wall: Callable[[], float] = time.time
+) -> AsyncIterator[Node]:
     """A node that does not run yet."""
     async with redis_client(server.url) as redis:
-        node = Node(redis, RedisBus(redis, name, keys))
+        node = Node(redis, RedisBus(redis, name, keys, wall=wall))
         node.bus.subscribe(node.received.append)
         yield node
 
@@ -245,6 +255,34 @@ async def test_nodes_with_different_keys_refuse_each_other_and_say_why(tmp_path:
             tasks.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("wrong_seconds", [3_600.0, -3_600.0])
+async def test_nodes_whose_clocks_differ_say_so_until_they_agree(tmp_path: Path, wrong_seconds: float) -> None:
+    """Each goes on alone. Once the clock is set, the node takes part at once, though it had sent from the future."""
+    offset = [wrong_seconds]
+    async with (
+        two_nodes(tmp_path) as (server, leader, right),
+        new_node(server, "n2", wall=lambda: time.time() + offset[0]) as wrong,
+        anyio.create_task_group() as tasks,
+    ):
+        await tasks.start(wrong.bus.run)
+        await eventually(lambda: wrong.bus.statistics().clocks_differ, "the node with the wrong clock knows", 60)
+        await eventually(lambda: not wrong.bus.has_leader(), "it says stale", 60)
+        await eventually(lambda: leader.refused("time"), "the leader refuses it", 60)
+        found = [node.bus.statistics() for node in (leader, right, wrong)]
+        assert [(one.clocks_differ, one.keys_differ) for one in found] == [
+            (False, False),
+            (False, False),
+            (True, False),
+        ]
+        offset[0] = 0.0
+        leader.bus.publish(tick(2))
+        wrong.bus.publish(changed := SessionChanged(("s",), "person"))
+        await eventually(lambda: (1, 2) in places(wrong.received), "the tick", 60)
+        await eventually(lambda: changed in leader.received, "the notification", 5)
+        assert not wrong.bus.statistics().clocks_differ
+        tasks.cancel_scope.cancel()
+
+
 async def test_nodes_that_read_new_keys_one_after_the_other_refuse_nothing(tmp_path: Path) -> None:
     """A message of a key that a node does not know makes it read the file at once."""
     path = tmp_path / "cryptomarket.key"
@@ -275,6 +313,18 @@ def test_a_message_is_accepted_once_and_only_while_it_is_new() -> None:
         clock.now += 1
         assert freshness.refusal("", int(clock.now * 1e6)) == ""
     assert len(freshness._last) < 4 * MAX_AGE_SECONDS
+
+
+@pytest.mark.parametrize("step", [-3_600.0, -10.0, 0.0, 10.0, 3_600.0])
+def test_a_clock_that_is_set_silences_no_node(step: float) -> None:
+    """Neither that of the sender, nor that of the receiver with it."""
+    clock = Clock(1e9)
+    freshness, sent = Freshness(clock), 0
+    for change in (0.0, 1.0, step, 0.0, 1.0):
+        clock.now += change
+        sent = sending_time(sent, clock.now)
+        assert freshness.refusal("a", sent) == ""
+        assert freshness.refusal("a", sent) == "repeated"
 
 
 def test_a_sequence_may_grow_with_the_time_only() -> None:

@@ -7,7 +7,7 @@ sign any number.
 import time
 from collections.abc import Callable
 
-__all__ = ["MAX_AGE_SECONDS", "Freshness", "LeapLimit", "is_next_epoch"]
+__all__ = ["MAX_AGE_SECONDS", "Freshness", "LeapLimit", "is_next_epoch", "sending_time"]
 
 #: A message is refused this long after it was sent. The clocks of the nodes must agree by less.
 MAX_AGE_SECONDS = 15.0
@@ -38,7 +38,10 @@ class Freshness:
         if abs(now - sent / 1e6) > MAX_AGE_SECONDS:
             return "time"
         sender = node or f"command {sent}"
-        if sent <= self._last.get(sender, 0):
+        last = self._last.get(sender, 0)
+        if last / 1e6 - now > MAX_AGE_SECONDS:
+            last = 0  # from before the clocks were set back; the node numbers anew, see `sending_time`
+        if sent <= last:
             return "repeated"
         self._last[sender] = sent
         if now >= self._forget_at:
@@ -46,6 +49,15 @@ class Freshness:
             oldest = (now - 2 * MAX_AGE_SECONDS) * 1e6
             self._last = {name: last for name, last in self._last.items() if last > oldest}
         return ""
+
+
+def sending_time(last: int, wall: float) -> int:
+    """The time of a node's next message, after one of ``last``, both in UNIX µs: rising, even if the clock is set back.
+
+    After a large step back it is the clock's, as nobody would accept more from the future.
+    """
+    now = int(wall * 1e6)
+    return now if last / 1e6 - wall > MAX_AGE_SECONDS else max(last + 1, now)
 
 
 class LeapLimit:

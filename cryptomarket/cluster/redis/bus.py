@@ -156,6 +156,7 @@ class RedisBus:
             refused=sum(self._refused.counts.values()),
             refused_by_reason=dict(self._refused.counts),
             keys_differ=self._refused.keys_differ(),
+            clocks_differ=self._refused.clocks_differ(),
             unsaid=self._publisher.dropped,
             connected=self._publisher.connected,
             board_written=self._publisher.latest_stored,

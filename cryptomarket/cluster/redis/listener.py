@@ -104,9 +104,9 @@ class Listener:
             return None
         if batch.node == self._node:
             return None
-        if batch.node:
-            self._refused.verified()
         refusal = self._freshness.refusal(batch.node, batch.sent)
+        if batch.node:
+            self._refused.verified(timely=refusal != "time")
         if not refusal and not self._sequencer.is_plausible(batch.epoch):
             refusal = "epoch"
         if refusal:

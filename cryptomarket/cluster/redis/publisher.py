@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from ...errors import CacheUnavailable
 from ...model import Message, SessionChanged, Tick, Upstream
 from ..node_keys import NodeKeys
+from .acceptance import sending_time
 from .catch_up import CatchUp
 from .client import COMMAND_SECONDS, own_channel
 from .codec import Batch, encode_batch
@@ -144,7 +145,7 @@ class Publisher:
             self.dropped += len(messages)
             messages, latest = [*_notifications(messages)], {}
         nodes = self._membership.announcement() if epoch else ()
-        self._sent = max(self._sent + 1, int(self._wall() * 1e6))  # rising, even if the clock is set back
+        self._sent = sending_time(self._sent, self._wall())
         batch = encode_batch(Batch(self._node, self._sent, epoch, number, self._membership.own, messages, nodes))
         name = CHANNEL if epoch or messages else BEATS
         async with self._redis.pipeline(transaction=False) as pipe:

@@ -24,6 +24,7 @@ class RefusedMessages:
         self.counts: Counter[str] = Counter()
         self._logged: dict[str, tuple[float, int]] = {}
         self._verified = self._unverified = float("-inf")
+        self._timely = self._untimely = float("-inf")
 
     def add(self, reason: str) -> None:
         """Count one message, and log it unless one of the same reason was logged lately."""
@@ -39,11 +40,20 @@ class RefusedMessages:
         hint = {"hint": "the nodes may have different keys"} if reason == "signature" and self.keys_differ() else {}
         log.warning("message of another node refused", reason=reason, count=total - count, **hint)
 
-    def verified(self) -> None:
-        """Another node's message verified: it has the same key."""
-        self._verified = self._monotonic()
+    def verified(self, *, timely: bool) -> None:
+        """Another node's message verified: it has the same key. ``timely``: it was sent lately by this node's clock."""
+        self._verified = now = self._monotonic()
+        if timely:
+            self._timely = now
+        else:
+            self._untimely = now
 
     def keys_differ(self) -> bool:
         """Whether messages came lately, and none of another node verified."""
         now = self._monotonic()
         return now - self._unverified < RECENT_SECONDS <= now - self._verified
+
+    def clocks_differ(self) -> bool:
+        """Whether messages of other nodes came lately, and all seemed to be of another time."""
+        now = self._monotonic()
+        return now - self._untimely < RECENT_SECONDS <= now - self._timely
