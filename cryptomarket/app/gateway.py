@@ -191,6 +191,8 @@ class Gateway:
             self.manager,
             known=self._catalogue.known,
             nearest=self._nearest_for_streams,
+            fetched=lambda: self._catalogue.fetched,
+            fetching=lambda: self._catalogue.fetching,
             problem=problem_response,
             allowed_origins=settings.allowed_origins,
             max_streams=settings.max_streams or streams_allowed(),

@@ -89,6 +89,11 @@ class Catalogue:
         """Whether the catalogue was fetched since the start."""
         return self._fetched_at is not None
 
+    @property
+    def fetching(self) -> bool:
+        """Whether the first fetch since the start has neither succeeded nor failed yet."""
+        return self._fetched_at is None and self._failure is None
+
     def unlisted(self) -> Mapping[str, Sequence[str]]:
         """The configured tickers that the exchange does not offer, with the nearest names; none before a fetch."""
         return self._unlisted

@@ -2,7 +2,8 @@
 
 An EventSource does not reconnect after any status but 200, so overload is answered with 200, a long pause and the end.
 A wrong value is answered with 422, because reconnecting with it would not help. Unknown names beside known ones are no
-wrong value: an instrument ends while pages ask for it. The stream opens, with a gap event for each of them.
+wrong value: an instrument ends while pages ask for it. The stream opens, with a gap event for each of them. After a
+start no name is wrong before the catalogue was read: browsers return to a restarted gateway within seconds.
 """
 
 import asyncio
@@ -30,6 +31,10 @@ __all__ = ["StreamEndpoint", "anonymous"]
 
 #: The range of the pause after a refusal for lack of room: all return within a minute, and not at once.
 RETURN_SECONDS = (15.0, 45.0)
+#: The same until the catalogue is read, which takes seconds after most starts.
+CATALOGUE_SECONDS = (5.0, 15.0)
+#: Why a stream is sent away through nobody's fault: not to be reported.
+DRAINING, CATALOGUE = "draining", "catalogue"
 
 #: What one address may ask for, as multiples of its streams: so many joins at once, and then so many a second.
 JOINS_AT_ONCE, JOINS_PER_SECOND = 2.0, 0.1
@@ -59,10 +64,10 @@ def anonymous(_: Request) -> tuple[str | None, Mapping[str, str]]:
 class StreamEndpoint:
     """The ASGI application of ``/sse/``.
 
-    ``known`` and ``nearest`` query the catalogue; ``problem`` makes the response to a wrong request; ``identify``
-    returns the browser session of a request and headers for its response; pages of ``allowed_origins`` may read;
-    ``refused`` is told of streams and names that are refused;
-    ``headers`` are further headers of every response.
+    ``known`` and ``nearest`` query the catalogue, ``fetched`` and ``fetching`` whether it was read since the start, and
+    whether the first attempt lasts; ``problem`` makes the response to a wrong request; ``identify`` returns the browser
+    session of a request and headers for its response; pages of ``allowed_origins`` may read; ``refused`` is told of
+    streams and names that are refused; ``headers`` are further headers of every response.
     """
 
     def __init__(
@@ -72,6 +77,8 @@ class StreamEndpoint:
         known: Callable[[str], bool],
         nearest: Callable[[str], list[str]],
         problem: Callable[[Request, RequestError], Response],
+        fetched: Callable[[], bool] = lambda: True,
+        fetching: Callable[[], bool] = lambda: False,
         allowed_origins: Iterable[str] = (),
         max_streams: int = 10_000,
         max_streams_per_address: int = 100,
@@ -88,6 +95,7 @@ class StreamEndpoint:
             most=MOST_ADDRESSES,
         )
         self._known, self._nearest, self._problem = known, nearest, problem
+        self._fetched, self._fetching = fetched, fetching
         self._origins = frozenset(allowed_origins)
         self._max_streams, self._max_per_address = max_streams, max_streams_per_address
         self._identify = identify
@@ -130,7 +138,7 @@ class StreamEndpoint:
         if tickers is None:
             tickers = self._manager.tickers
         elif unknown := [name for name in tickers - self._manager.tickers if not self._known(name)]:
-            tickers = self._without(unknown, tickers, scope)
+            tickers = self._without(unknown, tickers, scope) if self._fetched() else tickers.difference(unknown)
         session, headers = self._identify(request)
         groups = address_groups(scope["client"][0]) if scope.get("client") else ()
         return Subscription(parameters.tenths, tickers, session, groups, tuple(sorted(unknown))), headers
@@ -150,7 +158,9 @@ class StreamEndpoint:
         """Why no further stream can be opened now, or None."""
         manager, groups = self._manager, subscription.groups
         if manager.draining:
-            return "draining"
+            return DRAINING
+        if subscription.unknown and not self._fetched() and (self._fetching() or not subscription.tickers):
+            return CATALOGUE
         if len(manager) >= self._max_streams:
             return "max_streams"
         for place, group in enumerate(groups):
@@ -163,9 +173,9 @@ class StreamEndpoint:
 
     def _come_back_later(self, scope: Scope, reason: str) -> Response:
         self._manager.count_shed(reason)
-        if reason != "draining":  # of which nobody is guilty
+        if reason not in (DRAINING, CATALOGUE):
             self._report(reason, scope, 200)
-        body = self._manager.draw_retry(*RETURN_SECONDS) + b"\n"
+        body = self._manager.draw_retry(*(CATALOGUE_SECONDS if reason == CATALOGUE else RETURN_SECONDS)) + b"\n"
         return Response(body, headers={**_STREAM_HEADERS, "connection": "close"})
 
     def _report(self, reason: str, scope: Scope, status: int, **details: object) -> None:

@@ -64,6 +64,15 @@ async def test_configured_tickers_are_known_before_anything_is_fetched() -> None
     assert catalogue.known("my_index")
     assert not catalogue.known("sol_usdc")
     assert script.fetches == 1
+    assert (catalogue.fetched, catalogue.fetching) == (False, False)
+
+
+async def test_the_first_fetch_lasts_until_it_succeeds_or_fails() -> None:
+    """A repeated one counts no more: it may last for as long as the exchange is away."""
+    assert Script(0, 1).catalogue().fetching
+    for failures in (0, 1):
+        _, catalogue = await played(failures=failures, sleeps=1)
+        assert (catalogue.fetched, catalogue.fetching) == (not failures, False)
 
 
 async def test_a_refresh_is_tried_again_with_growing_pauses() -> None:

@@ -182,6 +182,31 @@ async def test_only_unknown_names_are_a_problem(serving: Serving, channels: str)
     assert [(reason, status) for reason, status, _ in report.seen] == [("unknown_ticker", 422)]
 
 
+@pytest.mark.parametrize("fetching", [True, False])
+@pytest.mark.parametrize("channels", ["BTC-26JUN20", "BTC-26JUN20,connection", "BTC-26JUN20,btc_usd"])
+async def test_no_name_is_wrong_before_the_catalogue_was_read(
+    serving: Serving, channels: str, *, fetching: bool
+) -> None:
+    """A browser that returns after a restart is told to return once more; when the fetch failed, known names flow."""
+    report, fetched = Report(), False
+    options = {"refused": report, "fetched": lambda: fetched, "fetching": lambda: fetching}
+    async with serving(**options) as site:
+        early = await site.get(f"/sse/?channels={channels}")
+        assert early.status == 200
+        if fetching or "btc_usd" not in channels:
+            await early.to_end()
+            assert (early.events, report.seen) == ([], [])
+            assert 5_000 <= (early.parser.retry or 0) <= 15_000
+            assert site.manager.statistics().shed == {"catalogue": 1}
+        else:
+            site.publish(1)
+            await early.until(2)
+            assert early.events[0].json["reason"] == "refused"
+        await (await site.get("/sse/?channels=btc_usd")).until(1)
+        fetched = True
+        assert (await site.get(f"/sse/?channels={channels}")).status == (200 if "btc_usd" in channels else 422)
+
+
 async def test_a_name_longer_than_any_ticker_is_a_problem(serving: Serving) -> None:
     """It is not repeated, even beside a known one."""
     async with serving() as site:
