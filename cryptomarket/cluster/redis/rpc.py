@@ -244,7 +244,7 @@ class RedisRpc:
                 await self._reply(REPLIES % request.node, self._keys.seal(self._sealed_reply, reply))
         finally:
             if not handled:  # this node stopped leading: if it leads again, it handles the request then
-                del self._numbers[request.number]
+                self._numbers.pop(request.number, None)  # unless it is forgotten already, its time being over
 
     async def _reply(self, name: str, reply: bytes) -> None:
         try:
