@@ -131,6 +131,8 @@ class ServerSSEManager:
 
     def _follow(self, added: frozenset[str], released: frozenset[str]) -> None:
         self._event_log.follow(added, released)
+        for ticker in added:
+            self._new_refusals.pop(ticker, None)  # it was not told yet, and is not true any more
         for ticker in released:
             self._refused.pop(ticker, None)
             # Streams that still want it received it at the charge of an address that left.

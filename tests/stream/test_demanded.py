@@ -42,6 +42,22 @@ def test_a_stream_is_told_when_a_ticker_ends_that_another_address_had() -> None:
     assert reader.channel_events("gap") == [{**full("B"), "from": None}]
 
 
+def test_a_ticker_that_returns_before_its_end_was_told_is_no_gap() -> None:
+    """It ended and was asked for again between two turns."""
+    harness = Harness(per_address=1)
+    harness.join(5, "A", address=ALICE)
+    _, bob = harness.join(0, "B", address=BOB)
+    reader, _ = harness.join(0, "B", address=ALICE)
+    harness.manager.leave(bob)
+    while harness.manager.statistics().tickers_wanted == 2:
+        harness.advance(0.25, 0.25)
+    again, _ = harness.join(0, "B", address=BOB)
+    harness.publish(1, ticker="B")
+    harness.turn()
+    for one in (reader, again):
+        assert (one.prices(), one.channel_events("gap")) == ([1], [])
+
+
 def test_a_resume_is_not_spoiled_by_a_ticker_that_is_not_followed() -> None:
     """What was missed of the others arrives."""
     harness = Harness(max_tickers=2)
