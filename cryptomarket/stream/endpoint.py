@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 import anyio
 from sse_starlette.sse import AppStatus, EventSourceResponse
@@ -40,7 +41,8 @@ DRAINING, CATALOGUE = "draining", "catalogue"
 JOINS_AT_ONCE, JOINS_PER_SECOND = 2.0, 0.1
 #: And at least so many, for pages that are loaded again and again.
 LEAST_AT_ONCE, LEAST_PER_SECOND = 20.0, 2.0
-#: A stream that resumes counts as one more join for so many missed events, which cost as much.
+#: A stream that resumes counts as one more join for so many missed events, which cost as much. An address that has not
+#: so many left gets the newest prices and a gap, not a refusal: an office that was offline would wait for minutes.
 EVENTS_OF_A_JOIN = 250
 #: Different addresses whose joins are counted.
 MOST_ADDRESSES = 8_192
@@ -120,11 +122,11 @@ class StreamEndpoint:
                 if scope["method"] == "HEAD":
                     response = Response(headers={**_STREAM_HEADERS, **headers})
                     del response.headers["content-length"]
-                elif reason := self._full(subscription, last_event_id):
-                    response = self._come_back_later(scope, reason)
+                elif isinstance(admitted := self._admit(subscription, last_event_id), str):
+                    response = self._come_back_later(scope, admitted)
                 else:
                     raw = [*_RAW_HEADERS, *_raw(headers), *_raw(cors)]
-                    await self._stream(subscription, last_event_id, raw, scope, receive, send)
+                    await self._stream(admitted, last_event_id, raw, scope, receive, send)
                     return
             except RequestError as exc:
                 response = self._problem(request, exc)
@@ -154,8 +156,8 @@ class StreamEndpoint:
         hint = f"; did you mean {names}?" if names else ""
         raise InvalidParameter("channels", f"names of tickers, but {ticker!r} is none{hint}")
 
-    def _full(self, subscription: Subscription, last_event_id: str | None) -> str | None:
-        """Why no further stream can be opened now, or None."""
+    def _admit(self, subscription: Subscription, last_event_id: str | None) -> Subscription | str:
+        """The subscription of the stream to open, or why none can be opened now."""
         manager, groups = self._manager, subscription.groups
         if manager.draining:
             return DRAINING
@@ -166,10 +168,12 @@ class StreamEndpoint:
         for place, group in enumerate(groups):
             if manager.streams_of(group) >= self._max_per_address * (WIDER if place else 1):
                 return "max_streams_per_address"
-        missed = manager.missed(subscription, last_event_id) if last_event_id else 0
-        if groups and self._joins.take(groups, 1 + missed / EVENTS_OF_A_JOIN, self._monotonic()):
-            return "max_joins_per_address"
-        return None
+        missed, now = manager.missed(subscription, last_event_id) if last_event_id else 0, self._monotonic()
+        if not groups or not self._joins.take(groups, 1 + missed / EVENTS_OF_A_JOIN, now):
+            return subscription
+        if missed and not self._joins.take(groups, 1, now):
+            return replace(subscription, replays=False)
+        return "max_joins_per_address"
 
     def _come_back_later(self, scope: Scope, reason: str) -> Response:
         self._manager.count_shed(reason)

@@ -158,7 +158,7 @@ class ServerSSEManager:
             cohort.position, cohort.version, cohort.last_sent = self._event_log.position, self._channel.version, now
         self._counters.joined += 1
         gaps = [Gap(ticker) for ticker in subscription.unknown] + [Gap(ticker, GapReason.FULL) for ticker in full]
-        self._welcome(stream, cohort, last_event_id, gaps)
+        self._welcome(stream, cohort, last_event_id, gaps, replays=subscription.replays)
         for reason in set(full.values()):
             tickers = [ticker for ticker, why in full.items() if why == reason][:3]
             address = next(iter(subscription.groups), None)
@@ -173,10 +173,14 @@ class ServerSSEManager:
         since = self._event_log.resume(subscription.tickers, last_event_id) if subscription.tenths == 0 else None
         return self._event_log.count(subscription.tickers, since) if isinstance(since, int) else 0
 
-    def _welcome(self, stream: Stream, cohort: Cohort, last_event_id: str | None, gaps: list[Gap]) -> None:
+    def _welcome(
+        self, stream: Stream, cohort: Cohort, last_event_id: str | None, gaps: list[Gap], *, replays: bool
+    ) -> None:
         head, since = self.draw_retry(), None
         if last_event_id:
             resumed = self._event_log.resume(cohort.tickers, last_event_id)
+            if not replays:
+                resumed = GapReason.TOO_OLD
             if isinstance(resumed, GapReason):
                 head += connection_event(gap_data(resumed, since=last_event_id[:128]))
             else:

@@ -21,7 +21,8 @@ class Subscription:
     """What a reader subscribes to: the timer in tenths of a second and the tickers; and who the reader is.
 
     ``session`` is the browser session that receives personal events, ``groups`` what its streams are counted by, the
-    narrowest first. ``unknown``: the names it asked for that are no tickers.
+    narrowest first. ``unknown``: the names it asked for that are no tickers. Without ``replays`` it is told that missed
+    events are too old, instead of receiving them.
     """
 
     tenths: int = 600
@@ -29,6 +30,7 @@ class Subscription:
     session: str | None = None
     groups: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    replays: bool = True
 
 
 class Stream:
