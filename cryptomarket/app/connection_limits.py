@@ -3,7 +3,7 @@
 A connection is counted from its acceptance until it ends or becomes a stream, which has limits of its own. Above a
 limit of the process the connection that is missed least is closed: an idle one, else the oldest whose request is
 incomplete, else the one whose client has not read its answer for the longest. A newcomer is refused only if its address
-has too many, or if all others are being answered.
+has too many and none of them is idle, or if all others are being answered.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import Generic, TypeVar
 
 from ..addresses import address_groups
+from ..token_buckets import WIDER
 
 __all__ = ["ConnectionLimits", "Stage"]
 
@@ -22,8 +23,6 @@ MOST_INCOMPLETE_BYTES = 16 * 2**20
 MOST_UNREAD = 128
 #: What they had left to send when their clients stopped reading, in all. Their makers hold as much again.
 MOST_UNREAD_BYTES = 16 * 2**20
-#: The wider network of an IPv6 address may have so many times the connections of the narrower one.
-WIDE_FACTOR = 8
 NO_LIMIT = 1_000_000
 
 C = TypeVar("C")
@@ -70,6 +69,8 @@ class ConnectionLimits(Generic[C]):
         self._incomplete: dict[C, int] = {}
         self._unread: dict[C, int] = {}
         self._idle: dict[C, None] = {}
+        #: The idle ones of each group.
+        self._idle_of: dict[str, dict[C, None]] = {}
         self._incomplete_bytes = self._unread_bytes = 0
 
     def __len__(self) -> int:
@@ -79,19 +80,24 @@ class ConnectionLimits(Generic[C]):
         stages = f"{len(self._incomplete)} incomplete, {len(self._unread)} unread, {len(self._idle)} idle"
         return f"<ConnectionLimits {len(self)}: {stages}>"
 
-    def opened(self, connection: C, host: str) -> bool:
-        """Count a new connection, which is incomplete. Returns False, and does not, if its address has too many."""
-        groups = () if self._exempt(host) else address_groups(host)
-        most = self._most_per_address
-        for group in groups:
-            if self._counts.get(group, 0) >= most:
-                return False
-            most *= WIDE_FACTOR
+    def opened(self, connection: C, host: str) -> C | None:
+        """Count a new connection, which is incomplete; return the one to close because its address has too many.
+
+        That is an idle one of the address, as a crowd of browsers behind one address leaves many for some seconds; else
+        the new one, which is not counted then.
+        """
+        groups, found = () if self._exempt(host) else address_groups(host), None
+        for place, group in enumerate(groups):
+            if self._counts.get(group, 0) >= self._most_per_address * (WIDER if place else 1):
+                found = next(iter(self._idle_of.get(group, ())), connection)
+                break
+        if found is connection:
+            return connection
         for group in groups:
             self._counts[group] = self._counts.get(group, 0) + 1
         self._groups[connection] = groups
         self._incomplete[connection] = 0
-        return True
+        return found
 
     def moved(self, connection: C, stage: Stage, unsent: int = 0) -> None:
         """Note that the connection does something else now; an unread one has ``unsent`` bytes left to send."""
@@ -105,6 +111,8 @@ class ConnectionLimits(Generic[C]):
             self._unread_bytes += unsent
         elif stage is Stage.IDLE:
             self._idle[connection] = None
+            for group in self._groups[connection]:
+                self._idle_of.setdefault(group, {})[connection] = None
 
     def received(self, connection: C, count: int) -> None:
         """Count bytes of an incomplete request."""
@@ -114,11 +122,11 @@ class ConnectionLimits(Generic[C]):
 
     def closed(self, connection: C) -> None:
         """Forget a connection that ended or became a stream, if it is known."""
+        self._leave_stage(connection)
         for group in self._groups.pop(connection, ()):
             self._counts[group] -= 1
             if not self._counts[group]:
                 del self._counts[group]
-        self._leave_stage(connection)
 
     def excess(self) -> tuple[C, str | None] | None:
         """The connection to close now with the reason for the log (None for an idle one), or None."""
@@ -144,4 +152,9 @@ class ConnectionLimits(Generic[C]):
     def _leave_stage(self, connection: C) -> None:
         self._incomplete_bytes -= self._incomplete.pop(connection, 0)
         self._unread_bytes -= self._unread.pop(connection, 0)
-        self._idle.pop(connection, None)
+        if connection in self._idle:
+            del self._idle[connection]
+            for group in self._groups[connection]:
+                del self._idle_of[group][connection]
+                if not self._idle_of[group]:
+                    del self._idle_of[group]

@@ -81,10 +81,13 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._reading = WipingReader(self)
         transport.set_protocol(self._reading)
-        if not self._limits.opened(self, self.client[0] if self.client else ""):
+        superfluous = self._limits.opened(self, self.client[0] if self.client else "")
+        if superfluous is self:
             # No status: an EventSource reconnects after a lost connection, and never after a status of an error.
             self.give_way("connections_per_address")
             return
+        if superfluous is not None:
+            superfluous.give_way(None)
         self._start_timer()
         self._close_excess()
 

@@ -176,6 +176,19 @@ async def test_connections_of_an_address_are_bounded() -> None:
         ]
 
 
+async def test_a_crowd_behind_one_address_is_answered() -> None:
+    """Browsers keep their connections for some seconds; an idle one is closed for a newcomer, and nothing reported."""
+    async with raw_server(most_per_address=3) as server:
+        crowd = []
+        for i in range(12):
+            crowd.append(await server.connect(GET, source="127.0.0.2"))
+            assert await crowd[-1].status() == 200
+            idle = min(i + 1, 3)
+            await eventually(lambda idle=idle: len(server.limits._idle) == idle, "idle", seconds=10)  # type: ignore[misc]
+        assert (await crowd[0].rest()).endswith(b"]")
+        assert (len(server.limits), server.reasons) == (3, [])
+
+
 async def test_half_requests_give_way_to_honest_ones() -> None:
     """Many more half requests than there are files: every honest request is answered, and their number is bounded."""
     async with raw_server(most_with_streams=60, streams=lambda: 10) as server:
