@@ -26,6 +26,15 @@ async def test_both_prices_move(tmp_path: Path) -> None:
         await expect(page).to_have_title(re.compile(r"[\d,]+\.\d\d BTC/USD · cryptomarket"))
 
 
+async def test_prices_are_shown_where_the_site_may_store_nothing(tmp_path: Path) -> None:
+    """Browsers then refuse to open a channel between tabs; the stream does not depend on it."""
+    refuse = "globalThis.BroadcastChannel = class { constructor() { throw new DOMException('', 'SecurityError'); } };"
+    async with live_site(tmp_path) as site, chromium(site.address) as window:
+        await window.context.add_init_script(f"{refuse} delete globalThis.SharedWorker;")
+        page = await window.open()
+        await expect(page.locator("[data-ticker=eth_usd] .number")).to_contain_text(re.compile(r"^[\d,]+\.\d\d$"))
+
+
 @pytest.mark.system
 async def test_the_timer_changes_how_often_prices_are_shown(tmp_path: Path) -> None:
     """Every tick shows many prices a second, 1 s at most one; the choice is in the address and survives a reload."""
