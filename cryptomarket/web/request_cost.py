@@ -24,6 +24,8 @@ BYTES = {
 OTHER_BYTES = 60_000
 #: What an export costs at least, as its first page is made before the response begins.
 EXPORT = 15.0
+#: Bars of TradingView's datafeed in a request that does not say how many it wants, such as one of a range.
+BARS = 10_000
 #: Characters of a candle or a price in a response, to expect the cost of the `limit` that a client asks for.
 ROW_BYTES = 95
 
@@ -38,8 +40,9 @@ def expected_cost(path: str, query: str) -> float:
         return FILE
     if path.startswith("/api/v1/export."):
         return EXPORT
-    rows = _ROWS.search(query)
-    return ROUTE + (min(int(rows[1]), 10_000) * ROW_BYTES / _bytes(path) if rows else 0.0)
+    found = _ROWS.search(query)
+    rows = min(int(found[1]), 10_000) if found else BARS if path == "/udf/history" else 0
+    return ROUTE + rows * ROW_BYTES / _bytes(path)
 
 
 def produced_cost(path: str, status: int, size: int) -> float:

@@ -131,6 +131,8 @@ def test_the_cost_follows_from_the_address_and_the_answer() -> None:
     assert expected_cost("/api/v1/prices", "ticker=btc_usd") == 1
     assert expected_cost("/api/v1/candles", "limit=10000&ticker=x") > 30
     assert expected_cost("/udf/history", "countback=0010000") > 40
+    assert expected_cost("/udf/history", "from=0&to=1999999999") > 40
+    assert expected_cost("/udf/history", "from=0&to=1999999999&countback=300") < 3
     assert expected_cost("/api/v1/candles", "xlimit=10000&limit=99999999999") == 1
     assert expected_cost("/static/site.css", "v=3") == produced_cost("/static/site.css", 200, 0) == 0.25
     assert expected_cost("/api/v1/export.csv", "") == 15
