@@ -99,6 +99,7 @@ async def full_gateway(folder: Path, *, minutes: int = MINUTES, **settings: obje
     gateway = Gateway(read_settings(**{**values, **settings}))
     for name in NAMES:
         gateway._catalogue.changed(name, "created")
+    gateway._catalogue._fetched_at = time.time()
     async with gateway.running():
         newest = int(time.time()) // 60 * 60 - 120
         rows = prices("btc_usd", newest - 60 * minutes, minutes)
