@@ -121,7 +121,7 @@ class CredentialMiddleware:
         groups = address_groups(address)
         most = [BODIES_PER_ADDRESS * (WIDER if place else 1) for place in range(len(groups))]
         if any(self._reading[group] >= allowed for group, allowed in zip(groups, most, strict=True)):
-            raise RequestRefused(429, "the bodies of earlier log-ins first", retry_after=1)
+            raise RequestRefused(429, TOO_MANY, retry_after=1)
         self._reading.update(groups)
         try:
             yield
