@@ -1,13 +1,17 @@
 import csv
+import gc
 import io
 import json
 from decimal import Decimal
 from pathlib import Path
 
+import anyio
 import pytest
 
+from cryptomarket.history.pages import PageQuery
 from cryptomarket.model import Price
 from cryptomarket.web.api import exports
+from tests.databases import StoredHistory
 
 from .site import NOON, prices, running_site
 
@@ -146,3 +150,26 @@ async def test_a_page_links_to_the_next(tmp_path: Path) -> None:
             seen += [price["timestamp"] for price in json.loads(answer.text)["data"]]
             address = answer.links.get("next", {}).get("url")
     assert seen == [NOON + 60 * n for n in range(10)]
+
+
+async def test_an_aborted_export_leaves_its_read_to_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Clients that leave within an export break no connection of the pool, which the log would tell."""
+    stored = [Price("btc_usd", 60 * n, Decimal(1), 60_000 * n, epoch=1) for n in range(20_000)]
+    sizes: list[int] = []
+    async with StoredHistory(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as store:
+        await store.migrate()
+        await store.insert_missing(stored)
+        export = exports.Export(store.database, PageQuery("btc_usd", limit=5_000), complete=True)
+
+        async def download() -> None:
+            async for page in export.text("csv"):
+                sizes.append(len(page))  # noqa: PERF401 - a cancelled comprehension would lose them
+
+        for number in range(40):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(download)
+                await anyio.sleep(number / 2_000)
+                tasks.cancel_scope.cancel()
+    gc.collect()
+    assert sizes
+    assert [record.getMessage() for record in caplog.records] == []

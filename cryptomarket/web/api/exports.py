@@ -49,12 +49,18 @@ class Export:
         """The pages, written by the database; no connection is held between two of them."""
         query = self.query
         while True:
-            async with self.database.reading() as reader:
-                page = await reader.read(price_table.text_page, form, query)
+            page = await self._page(form, query)
             yield page
             if page.next is None:
                 return
             query = replace(query, after=page.next)
+
+    async def _page(self, form: Form, query: PageQuery) -> TextPage:
+        # A client that leaves cancels its export. A read that is cancelled costs the pool its connection.
+        with anyio.CancelScope(shield=True):
+            async with self.database.reading() as reader:
+                page = await reader.read(price_table.text_page, form, query)
+        return page
 
     async def text(self, form: Form, header: str = "") -> AsyncIterator[bytes]:
         """The export as lines of text."""
