@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 import psutil
 
 from cryptomarket.database.engine import Database
@@ -144,7 +145,8 @@ async def running_target(folder: Path, accounts: Sequence[SimulatedAccount], row
         }
         command = [sys.executable, "-c", _AS_IN_IMAGE, "serve"]
         async with running_command(gateway_folder, command, environment(gateway_folder, **settings)) as gateway:
-            await gateway.url()
+            url = await gateway.url()
+            await eventually(lambda: httpx2.get(f"{url}/readyz").json().get("degraded") == [], "prices flow")
             yield Target(gateway, exchange, port)
 
 
