@@ -14,8 +14,9 @@ __all__ = ["Plan", "Result"]
 class Plan:
     """How much of everything.
 
-    ``rate`` multiplies the rate of every attack; ``chosen`` names some of them. ``rows`` is the length of the history
-    in minutes. The bound of honest REST is at least ``least_seconds``, that of `/healthz` is ``health_seconds``.
+    ``rate`` multiplies the rate of every attack, 1 being 400 attempts a second; ``chosen`` names some of them. ``rows``
+    is the length of the history in minutes. The bound of honest REST is at least ``least_seconds``, that of `/healthz`
+    is ``health_seconds``.
     """
 
     quiet_seconds: float = 30.0
@@ -23,7 +24,7 @@ class Plan:
     streams: int = 500
     readers: int = 20
     addresses: int = 250
-    rate: float = 1.0
+    rate: float = 0.25
     rows: int = 300_000
     least_seconds: float = 0.0
     health_seconds: float = 0.1
