@@ -39,11 +39,36 @@ class Bucket:
         return moment if moment > now else moment + interval
 
 
+class _Timer:
+    """The buckets of one timer by their phase, and their phases by load, each set of phases as the bits of a number."""
+
+    __slots__ = ("buckets", "count", "phases")
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.buckets: dict[int, Bucket] = {}
+        self.phases = {0: (1 << count) - 1}
+
+    def emptiest(self, passed: int) -> int:
+        """Of the phases with the least load the last one up to ``passed``, else the last one."""
+        least = self.phases[min(self.phases)]
+        return ((least & ((2 << passed) - 1) if passed >= 0 else 0) or least).bit_length() - 1
+
+    def move(self, phase: int, load: int, new_load: int) -> None:
+        """Note another load of a phase."""
+        rest = self.phases[load] & ~(1 << phase)
+        if rest:
+            self.phases[load] = rest
+        else:
+            del self.phases[load]
+        self.phases[new_load] = self.phases.get(new_load, 0) | 1 << phase
+
+
 class PhaseSchedule:
     """Places streams in the buckets of their timer, and returns the buckets that are due. The queue is a heap."""
 
     def __init__(self) -> None:
-        self._timers: dict[int, dict[int, Bucket]] = {}
+        self._timers: dict[int, _Timer] = {}
         self._queue: list[tuple[float, int, Bucket]] = []
         self._pushed = 0
         self._idle = 0
@@ -58,7 +83,7 @@ class PhaseSchedule:
         arrive in the same second are spread over the timer.
         """
         bucket = self._emptiest(tenths, now)
-        bucket.load += 1
+        self._change_load(bucket, 1)
         if bucket.load == 1 and not bucket.immediate:
             if bucket.queued:
                 self._idle -= 1
@@ -68,26 +93,24 @@ class PhaseSchedule:
         return bucket
 
     def _emptiest(self, tenths: int, now: float) -> Bucket:
-        buckets = self._timers.setdefault(tenths, {})
-        count = _phases(tenths)
+        timer = self._timers.get(tenths)
+        if timer is None:
+            timer = self._timers[tenths] = _Timer(_phases(tenths))
         # The last phase that has certainly passed; rounding decides whether the next one is due just now.
-        passed = int(now * 10 / tenths % 1 * count) - 1 if tenths else 0
-        best: Bucket | None = None
-        for step in range(count):
-            phase = (passed - step) % count
-            bucket = buckets.get(phase)
-            if bucket is None:
-                bucket = buckets[phase] = Bucket(tenths, phase)
-            if not bucket.load:
-                return bucket
-            if best is None or bucket.load < best.load:
-                best = bucket
-        assert best is not None  # noqa: S101  a timer has at least one phase
-        return best
+        passed = int(now * 10 / tenths % 1 * timer.count) - 1 if tenths else 0
+        phase = timer.emptiest(passed)
+        bucket = timer.buckets.get(phase)
+        if bucket is None:
+            bucket = timer.buckets[phase] = Bucket(tenths, phase)
+        return bucket
+
+    def _change_load(self, bucket: Bucket, change: int) -> None:
+        self._timers[bucket.tenths].move(bucket.phase, bucket.load, bucket.load + change)
+        bucket.load += change
 
     def remove(self, bucket: Bucket) -> None:
         """Count one stream less in the bucket."""
-        bucket.load -= 1
+        self._change_load(bucket, -1)
         if bucket.load:
             return
         if not bucket.queued:
@@ -130,9 +153,9 @@ class PhaseSchedule:
         heapq.heappush(self._queue, (bucket.due, self._pushed, bucket))
 
     def _drop(self, bucket: Bucket) -> None:
-        buckets = self._timers[bucket.tenths]
-        del buckets[bucket.phase]
-        if not buckets:
+        timer = self._timers[bucket.tenths]
+        del timer.buckets[bucket.phase]
+        if not timer.buckets:
             del self._timers[bucket.tenths]
 
 
