@@ -34,28 +34,29 @@ class TokenBuckets:
         The wait is in seconds, after which the same call would succeed if nothing else were taken. A cost above the
         burst needs a full bucket.
         """
-        wait = 0.0
-        for place, group in enumerate(groups):
-            needed = min(cost / self._scale(place), self._burst)
-            wait = max(wait, (needed - self._level(group, now)) / self._rate)
-        if wait > 0.0:
-            return wait
-        self.charge(groups, cost, now)
-        return 0.0
+        wait, levels = 0.0, self._current(groups, now)
+        for place, level in enumerate(levels):
+            needed = min(cost / WIDER if place else cost, self._burst)
+            if level < needed:
+                wait = max(wait, (needed - level) / self._rate)
+        if wait == 0.0:
+            self._lower(groups, levels, cost, now)
+        return wait
 
     def charge(self, groups: Sequence[str], cost: float, now: float) -> None:
         """Take ``cost`` tokens for what was done already; the buckets may then hold less than nothing."""
+        self._lower(groups, self._current(groups, now), cost, now)
+
+    def _current(self, groups: Sequence[str], now: float) -> list[float]:
+        levels = []
+        for group in groups:
+            level, since = self._levels.get(group, (self._burst, now))
+            levels.append(min(self._burst, level + (now - since) * self._rate))
+        return levels
+
+    def _lower(self, groups: Sequence[str], levels: Sequence[float], cost: float, now: float) -> None:
         for place, group in enumerate(groups):
-            level = self._level(group, now) - cost / self._scale(place)
-            self._levels.pop(group, None)
-            self._levels[group] = level, now
+            self._levels.pop(group, None)  # to the end of the order of use
+            self._levels[group] = levels[place] - (cost / WIDER if place else cost), now
         while len(self._levels) > self._most:
             del self._levels[next(iter(self._levels))]
-
-    def _level(self, group: str, now: float) -> float:
-        level, since = self._levels.get(group, (self._burst, now))
-        return min(self._burst, level + (now - since) * self._rate)
-
-    @staticmethod
-    def _scale(place: int) -> float:
-        return WIDER if place else 1.0

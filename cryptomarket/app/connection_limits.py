@@ -134,7 +134,8 @@ class ConnectionLimits(Generic[C]):
             return next(iter(self._unread)), "unread_answer"
         if self._incomplete_bytes > self._most_incomplete_bytes:
             return next(iter(self._incomplete)), "incomplete_request"
-        if len(self) > self._most or len(self) + self._streams() > self._most_with_streams:
+        count = len(self._groups)
+        if count > self._most or count + self._streams() > self._most_with_streams:
             return self._least_missed()
         return None
 
@@ -150,9 +151,11 @@ class ConnectionLimits(Generic[C]):
         return None
 
     def _leave_stage(self, connection: C) -> None:
-        self._incomplete_bytes -= self._incomplete.pop(connection, 0)
-        self._unread_bytes -= self._unread.pop(connection, 0)
-        if connection in self._idle:
+        if connection in self._incomplete:
+            self._incomplete_bytes -= self._incomplete.pop(connection)
+        elif connection in self._unread:
+            self._unread_bytes -= self._unread.pop(connection)
+        elif connection in self._idle:
             del self._idle[connection]
             for group in self._groups[connection]:
                 del self._idle_of[group][connection]

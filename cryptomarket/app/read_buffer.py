@@ -7,8 +7,6 @@ read buffer, so connections read into the one of this module; the bytes passed o
 import asyncio
 from typing import Protocol
 
-from ..deribit.auth import wipe
-
 __all__ = ["WipedBody", "WipingReader"]
 
 #: The size of the one read buffer, which all connections share because it is wiped after each read.
@@ -23,7 +21,7 @@ class WipedBody(bytearray):
 
 
 class _Receiver(Protocol):
-    def data_received(self, data: bytes, /) -> None: ...
+    def data_received(self, data: memoryview, /) -> None: ...
     def eof_received(self) -> None: ...
     def pause_writing(self) -> None: ...
     def resume_writing(self) -> None: ...
@@ -46,14 +44,12 @@ class WipingReader(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Pass the received bytes on, then wipe them."""
-        with memoryview(self._buffer) as view:
-            data = bytes(view[:nbytes])
-            view[:nbytes] = bytes(nbytes)
-        try:
-            if self.http is not None:
-                self.http.data_received(data)
-        finally:
-            wipe(data)
+        with memoryview(self._buffer)[:nbytes] as data:
+            try:
+                if self.http is not None:
+                    self.http.data_received(data)
+            finally:
+                data[:] = bytes(nbytes)
 
     def eof_received(self) -> None:
         """Pass the end of input on."""

@@ -102,6 +102,7 @@ class StreamEndpoint:
         self._max_streams, self._max_per_address = max_streams, max_streams_per_address
         self._identify = identify
         self._headers = {**_NO_CORS, **(headers or {})}
+        self._raw_headers = [*_RAW_HEADERS, *_raw(self._headers)]
         # The library would end all streams at once at a stop; the manager ends them evenly.
         AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
 
@@ -125,7 +126,10 @@ class StreamEndpoint:
                 elif isinstance(admitted := self._admit(subscription, last_event_id), str):
                     response = self._come_back_later(scope, admitted)
                 else:
-                    raw = [*_RAW_HEADERS, *_raw(headers), *_raw(cors)]
+                    # Nearly all streams have the same headers, so those are made once.
+                    usual = cors is self._headers
+                    raw = self._raw_headers if usual else [*_RAW_HEADERS, *_raw(cors)]
+                    raw = [*raw, *_raw(headers)] if headers else raw
                     await self._stream(admitted, last_event_id, raw, scope, receive, send)
                     return
             except RequestError as exc:
