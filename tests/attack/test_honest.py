@@ -84,7 +84,7 @@ def good() -> Result:
         attacked={"rest": Requests([0.049]), "health": Requests([0.09]), "ready": Requests([0.1])},
         memory=MEMORY_BYTES - 1,
         log_bytes=999_999,
-        files=(10, 99, 20),
+        files=(10, 99, 30),
     )
 
 
