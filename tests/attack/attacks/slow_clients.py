@@ -78,12 +78,12 @@ class StalledStreams(Attack):
 
     per_second = 3
     at_once = 200
-    seconds = 90
+    seconds = 120
 
     async def attempt(self, attacker: Attacker) -> str:
         async with attacker.connected(receive_buffer=2_048) as connection:
             connection.send(request("/sse/?timer=0&channels=btc_usd,eth_usd,BTC-PERPETUAL,ETH-PERPETUAL"))
-            return await connection.until_closed(80)
+            return await connection.until_closed(110)
 
 
 class TrickledReads(Attack):
