@@ -3,6 +3,7 @@
 CRYPTOMARKET_PUBLIC_URL decides where it is set. Without it each request says its own scheme and host. Pure.
 """
 
+import functools
 import ipaddress
 import string
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ __all__ = ["ANY_SITE", "PROBES", "PublicSite", "public_origin"]
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _HOST_BYTES = f"{string.ascii_letters}{string.digits}.-_:[]".encode()
+#: A name of DNS has 253 letters at most.
+MOST_HOST_BYTES = 262
 _HOST_LETTERS = frozenset(string.ascii_letters + string.digits + ".-")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -74,7 +77,7 @@ class PublicSite:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if not hosts and scope["http_version"] == "1.0" and scope["path"] in PROBES:
             return
-        if len(hosts) != 1 or not hosts[0] or hosts[0].translate(None, _HOST_BYTES):
+        if len(hosts) != 1 or not _is_host(hosts[0]):
             raise RequestRefused(400, "one Host header with the name or address of this site", reason="host")
         if self._host and hosts[0] != self._host and not self._accepts(hosts[0].decode(), scope["path"]):
             expected = f"the address {self.origin} of this site; its operator sets it in CRYPTOMARKET_PUBLIC_URL"
@@ -105,6 +108,18 @@ class PublicSite:
 
 #: A site without a public address: each request says its own.
 ANY_SITE = PublicSite()
+
+
+@functools.lru_cache(maxsize=256)
+def _is_host(text: bytes) -> bool:
+    """Whether the text is a name or an address, perhaps with a port; cached, since each stream's join asks."""
+    if len(text) > MOST_HOST_BYTES or text.translate(None, _HOST_BYTES):
+        return False
+    try:
+        parts = urlsplit(f"//{text.decode()}")
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets around no address, or a port that is none
+        return False
 
 
 def _own_origin(scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> str:
