@@ -20,4 +20,4 @@ def forbid_core_dumps() -> None:
     # A file of one byte is never written.
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     limit = 1 if hard == resource.RLIM_INFINITY else min(hard, 1)
-    resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (limit, hard))

@@ -1,6 +1,7 @@
 """What the process leaves to other users of the machine: no readable file, no core dump."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ async def test_a_gateway_writes_files_for_its_owner_alone(tmp_path: Path) -> Non
                 await eventually(lambda: names <= modes(folder).keys(), "the files of the gateway exist")
                 assert set(modes(folder).values()) == {"0o600"}
                 limit = psutil.Process(program.process.pid).rlimit(psutil.RLIMIT_CORE)
-                assert max(limit) <= 1
+                assert limit[0] in (0, 1)
                 assert await program.stop() == 0
                 assert program.logged("database can be read by every user of the machine") is None
             (folder / "history.db").chmod(0o644)
@@ -78,7 +79,7 @@ os.kill(os.getpid(), signal.SIGABRT)
 def crash(folder: Path, forbid: str) -> tuple[str, list[str]]:
     """Run the program; return the limits that it printed and the names of the files that it left."""
     environment = {**os.environ, "FORBID": forbid}
-    program = f"import resource; resource.setrlimit(resource.RLIMIT_CORE, (1 << 20,) * 2)\n{CRASH}"
+    program = f"import resource; resource.setrlimit(resource.RLIMIT_CORE, (4096, 4096))\n{CRASH}"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
     )
@@ -88,7 +89,9 @@ def crash(folder: Path, forbid: str) -> tuple[str, list[str]]:
 
 def test_a_crash_leaves_no_core(tmp_path: Path) -> None:
     """The limit is 1, which Linux respects for programs that receive dumps as well."""
-    assert crash(tmp_path, "")[0] == "(1048576, 1048576)"
+    if 0 <= resource.getrlimit(resource.RLIMIT_CORE)[1] < 4096:
+        pytest.skip("no core dumps here")
+    assert crash(tmp_path, "")[0] == "(4096, 4096)"
     for path in tmp_path.iterdir():
         path.unlink()
-    assert crash(tmp_path, "yes") == ("(1, 1)", [])
+    assert crash(tmp_path, "yes") == ("(1, 4096)", [])

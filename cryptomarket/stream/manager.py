@@ -227,7 +227,7 @@ class ServerSSEManager:
 
     def has_session(self, session: str) -> bool:
         """Whether the browser session has an open stream."""
-        return bool(self._subscribers.of_session(session))
+        return self._subscribers.has_session(session)
 
     # Serving
 

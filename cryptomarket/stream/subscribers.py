@@ -112,7 +112,8 @@ class Subscribers:
         self._cohorts: dict[_Key, list[Cohort]] = {}
         self._in_bucket: dict[tuple[int, int], dict[_Key, None]] = {}
         self._groups: dict[str, int] = {}
-        self._sessions: dict[str, tuple[Stream, ...]] = {}
+        #: A session with one stream has that, so that most need no container; one with more has them in order.
+        self._sessions: dict[str, Stream | dict[Stream, None]] = {}
         self._timers: dict[int, int] = {}
         self._size = 0
 
@@ -139,7 +140,11 @@ class Subscribers:
         stream = Stream(sink, cohort, subscription.session, subscription.groups)
         self._count(stream, cohort, 1)
         if stream.session is not None:
-            self._sessions[stream.session] = (*self._sessions.get(stream.session, ()), stream)
+            known = self._sessions.get(stream.session)
+            if isinstance(known, dict):
+                known[stream] = None
+            else:
+                self._sessions[stream.session] = stream if known is None else {known: None, stream: None}
         return stream, cohort, is_new
 
     def leave(self, stream: Stream, cohort: Cohort) -> None:
@@ -151,10 +156,10 @@ class Subscribers:
         if not cohort.size:
             self._close(cohort)
         if stream.session is not None:
-            rest = tuple(other for other in self._sessions[stream.session] if other is not stream)
-            if rest:
-                self._sessions[stream.session] = rest
-            else:
+            known = self._sessions[stream.session]
+            if isinstance(known, dict):
+                del known[stream]
+            if not isinstance(known, dict) or not known:
                 del self._sessions[stream.session]
 
     def _count(self, stream: Stream, cohort: Cohort, change: int) -> None:
@@ -195,7 +200,14 @@ class Subscribers:
 
     def of_session(self, session: str) -> tuple[Stream, ...]:
         """The streams of one browser session."""
-        return self._sessions.get(session, ())
+        known = self._sessions.get(session)
+        if known is None:
+            return ()
+        return tuple(known) if isinstance(known, dict) else (known,)
+
+    def has_session(self, session: str) -> bool:
+        """Whether a browser session has a stream."""
+        return session in self._sessions
 
     def of_group(self, group: str) -> int:
         """The number of streams of a group of addresses."""

@@ -5,7 +5,7 @@ docs/security.md has the measured costs of each route.
 
 import re
 
-__all__ = ["expected_cost", "produced_cost"]
+__all__ = ["expected_cost", "is_streamed", "produced_cost"]
 
 #: Requests that cost nothing: load balancers and orchestrators must get an answer while an address is limited.
 FREE = ("/healthz", "/readyz")
@@ -38,11 +38,16 @@ def expected_cost(path: str, query: str) -> float:
         return 0.0
     if path.startswith("/static/"):
         return FILE
-    if path.startswith("/api/v1/export."):
+    if is_streamed(path):
         return EXPORT
     found = _ROWS.search(query)
     rows = min(int(found[1]), 10_000) if found else BARS if path == "/udf/history" else 0
     return ROUTE + rows * ROW_BYTES / _bytes(path)
+
+
+def is_streamed(path: str) -> bool:
+    """Whether the response is made page by page."""
+    return path.startswith("/api/v1/export.")
 
 
 def produced_cost(path: str, status: int, size: int) -> float:

@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from cryptomarket.web.rate_limit import BURST_SECONDS, RateLimit
+from cryptomarket.web import rate_limit
+from cryptomarket.web.rate_limit import BURST_SECONDS, COSTLY_AT_ONCE, RateLimit
 from cryptomarket.web.request_cost import BYTES, expected_cost, produced_cost
 
 from .in_process import Answer, ask, full_gateway
@@ -56,6 +57,42 @@ async def test_other_addresses_are_not_concerned_and_a_large_network_is_counted_
     assert sum(of_one_network) < 5 * RATE * BURST_SECONDS
 
 
+async def test_few_costly_requests_are_answered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others take turns, small ones and exports do not wait for them; one whose turn does not come is told."""
+    running: list[str] = []
+    most = 0
+    free = anyio.Event()
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal most
+        running.append(scope["path"])
+        most = max(most, running.count("/api/v1/candles"))
+        if scope["query_string"]:
+            await free.wait()
+        running.remove(scope["path"])
+        await PlainTextResponse("x")(scope, receive, send)
+
+    limited = RateLimit(answer, 1e6)
+    statuses: list[int] = []
+
+    async def costly() -> None:
+        statuses.append((await ask(limited, "/api/v1/candles", b"limit=10000")).status)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(6):
+            tasks.start_soon(costly)
+        await anyio.wait_all_tasks_blocked()
+        assert running == ["/api/v1/candles"] * COSTLY_AT_ONCE
+        for path in ("/api/v1/prices", "/api/v1/export.csv"):
+            assert (await ask(limited, path)).status == 200
+        monkeypatch.setattr(rate_limit, "MOST_WAIT_SECONDS", 0.01)
+        late = await ask(limited, "/api/v1/candles", b"limit=10000")
+        assert (late.status, late.headers["retry-after"]) == (503, "1")
+        free.set()
+    assert statuses == [200] * 6
+    assert most == COSTLY_AT_ONCE
+
+
 async def test_health_is_answered_however_deep_an_address_is_in_debt() -> None:
     limited = Limited(size=60_000 * 15, rate=2)
     assert (await limited.ask()).status == 200
@@ -74,7 +111,9 @@ async def test_a_large_answer_is_paid_for_after_it_was_sent() -> None:
     assert (await limited.ask()).status == 200
 
 
-async def test_rows_that_are_asked_for_are_paid_for_before_and_given_back_when_there_are_fewer() -> None:
+async def test_rows_that_are_asked_for_are_paid_for_before_and_given_back_when_there_are_fewer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Many large requests at once must not all pass because none of them has ended."""
     gate, ran = anyio.Event(), 0
 
@@ -84,6 +123,7 @@ async def test_rows_that_are_asked_for_are_paid_for_before_and_given_back_when_t
         await gate.wait()
         await PlainTextResponse("few rows")(scope, receive, send)
 
+    monkeypatch.setattr(rate_limit, "COSTLY_AT_ONCE", 100)
     app = RateLimit(slow, RATE, monotonic=lambda: 0.0)
     statuses: list[int] = []
 
