@@ -39,7 +39,7 @@ async def test_a_short_run_prints_sane_figures(tmp_path: Path) -> None:
         "deliveries_per_second": (60, 220),  # 20 streams, 10 ticks a second, on a machine that may be busy
         # 0 where most readers were not later than the subscriber of the exchange in the bench itself.
         "tick_to_bytes_p50_ms": (0, 1000),
-        "tick_to_bytes_p99_ms": (0.001, 5000),
+        "tick_to_bytes_p99_ms": (0, 5000),
         "page_p50_ms": (0.1, 1000),
         "page_p99_ms": (0.1, 5000),
     }
