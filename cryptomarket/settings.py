@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from .deribit.doors import DERIBIT, DOORS, Door
 from .errors import SettingsError
 from .public_site import public_origin
 
@@ -90,6 +92,12 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
         raise ValueError("addresses or networks such as 10.0.0.7,172.16.0.0/12, separated by commas") from None
 
 
+def _door(value: str) -> str:
+    if value not in DOORS:
+        raise ValueError(f"one of {', '.join(DOORS)}")
+    return value
+
+
 def _url(*schemes: str) -> AfterValidator:
     def check(value: str | None) -> str | None:
         if value and not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
@@ -142,12 +150,14 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
-    deribit_ws_url: Annotated[str, _url("wss", "ws")] = Field(
-        "wss://www.deribit.com/ws/api/v2", description="the WebSocket address of the exchange"
+    exchange: Annotated[str, AfterValidator(_door)] = Field(
+        DERIBIT.name, description="the door of the exchange: deribit, deribit-test or coinbase"
     )
-    deribit_http_url: Annotated[str, _url("https", "http")] = Field(
-        "https://www.deribit.com/api/v2",
-        description="the HTTP address of the exchange, for catalogue and history",
+    deribit_ws_url: Annotated[str | None, _url("wss", "ws")] = Field(
+        None, description="the WebSocket address of prices; empty: that of the door"
+    )
+    deribit_http_url: Annotated[str | None, _url("https", "http")] = Field(
+        None, description="the HTTP address of the exchange, for catalogue and history; empty: that of the door"
     )
     deribit_client_id: str = Field("", description="the application's own API key; empty: public prices only")
     deribit_client_secret: Annotated[SecretStr | None, AfterValidator(_not_empty)] = Field(
@@ -236,6 +246,16 @@ class Settings(BaseSettings):
         "INFO", pattern="(?i)^(debug|info|warning|error)$", description="debug, info, warning or error"
     )
     log_format: str = Field("text", pattern="^(text|json)$", description="text for people, json for machines")
+
+    @property
+    def door(self) -> Door:
+        """The door of the exchange, with the addresses that are set in place of its own."""
+        door = DOORS[self.exchange]
+        return replace(
+            door,
+            prices_url=self.deribit_ws_url or door.prices_url,
+            http_url=self.deribit_http_url or door.http_url,
+        )
 
 
 def secrets_in_files() -> dict[str, str]:

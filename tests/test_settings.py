@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cryptomarket.deribit.doors import DOORS
 from cryptomarket.errors import SettingsError
 from cryptomarket.history.candles import RESOLUTIONS
 from cryptomarket.settings import OF_COMPOSE, PREFIX, Settings, read_settings, secrets_in_files, unknown_settings
@@ -53,6 +54,17 @@ def test_the_environment_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> 
     assert (read_settings().port, read_settings().host, read_settings(port=3).port) == (2, "0.0.0.0", 3)
 
 
+def test_the_door_has_the_addresses_that_are_set() -> None:
+    """Each address replaces that of the door; an empty one does not."""
+    door = read_settings(exchange="coinbase", deribit_ws_url="ws://127.0.0.1:1/ws", deribit_http_url="").door
+    assert (door.name, door.prices_url, door.http_url) == (
+        "coinbase",
+        "ws://127.0.0.1:1/ws",
+        DOORS["coinbase"].http_url,
+    )
+    assert read_settings().door == DOORS["deribit"]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
@@ -63,6 +75,7 @@ def test_the_environment_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> 
         ("TICKERS", "connection", "always there"),
         ("SNAPSHOT_INTERVAL", "0", "greater than or equal to 1"),
         ("DERIBIT_WS_URL", "http://example.com", "wss://"),
+        ("EXCHANGE", "binance", "deribit, deribit-test, coinbase"),
         ("ALLOWED_ORIGINS", "*", "https://example.com"),
         ("PUBLIC_URL", "prices.example.com", "https://prices.example.com"),
         ("PUBLIC_URL", "https://prices.example.com/board", "no path"),

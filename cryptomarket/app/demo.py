@@ -28,6 +28,7 @@ async def demo_world() -> AsyncIterator[dict[str, str]]:
     with tempfile.TemporaryDirectory(prefix="cryptomarket-demo-") as folder:
         async with running_exchange(seed=SEED) as exchange:
             yield {
+                "exchange": "deribit",
                 "deribit_ws_url": exchange.ws_url,
                 "deribit_http_url": exchange.http_url,
                 "deribit_client_id": "",

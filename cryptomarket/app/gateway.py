@@ -71,7 +71,7 @@ class Gateway:
         self._cluster = cluster = backend.cluster
         rate_limiter = RateLimiter()  # the exchange counts the calls of both clients together
         self._http_client = HttpClient(
-            settings.deribit_http_url,
+            settings.door.http_url,
             proxy=settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None,
             ca_file=settings.deribit_ca_file,
             budget=rate_limiter,

@@ -149,7 +149,7 @@ class Leader:
             catalogue.changed(change.ticker, change.state)
 
         self._client = DeribitClient(
-            settings.deribit_ws_url,
+            settings.door.prices_url,
             tickers=settings.tickers,
             publish=cluster.publish,
             credentials=credentials,

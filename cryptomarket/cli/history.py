@@ -150,7 +150,7 @@ def backfill(ticker: Ticker, start: From, end: To = None, as_json: Json = False)
         proxy = revealed(settings.deribit_proxy)
         async with (
             Database(url) as database,
-            HttpClient(settings.deribit_http_url, proxy=proxy, ca_file=settings.deribit_ca_file) as exchange,
+            HttpClient(settings.door.http_url, proxy=proxy, ca_file=settings.deribit_ca_file) as exchange,
         ):
             writer = HistoryWriter(database, settings.snapshot_interval)
             await writer.migrate()

@@ -40,7 +40,7 @@ def snapshot(
         async with (
             Database(revealed(settings.database_url) or "", pooled=False) as database,
             HttpClient(
-                settings.deribit_http_url,
+                settings.door.http_url,
                 proxy=proxy,
                 ca_file=settings.deribit_ca_file,
                 timeout_seconds=TRY_SECONDS,

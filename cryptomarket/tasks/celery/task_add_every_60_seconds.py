@@ -44,7 +44,7 @@ async def _store_snapshot(tickers: Sequence[str] | None) -> int:
     async with (
         Database(settings.database_url.get_secret_value(), pooled=False) as database,
         HttpClient(
-            settings.deribit_http_url,
+            settings.door.http_url,
             proxy=proxy,
             ca_file=settings.deribit_ca_file,
             timeout_seconds=TRY_SECONDS,

@@ -1,0 +1,66 @@
+"""The doors of the exchange: the hosts by which it is reached, and what each of them understands.
+
+Plain values that import nothing of the package, so any feature may import them. Sources:
+https://docs.deribit.com/articles/json-rpc-overview.md and, for Coinbase,
+https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-endpoints
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+__all__ = ["DOORS", "Door", "OAuth"]
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth:
+    """A server of OAuth 2: where people consent, and where codes and refresh tokens become access tokens."""
+
+    authorize_url: str
+    token_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """One way into the exchange; times are in seconds."""
+
+    name: str
+    #: The WebSocket addresses of market data and of private calls, and the HTTP address of both.
+    prices_url: str
+    private_url: str
+    http_url: str
+    #: Whether the host of market data answers `public/hello` and `public/auth`, and has channels of every change.
+    authenticates: bool = True
+    #: The interval of heartbeats. The exchange asks for a sign of life at each one.
+    heartbeat_seconds: int = 30
+    #: After so long without a request of our own, `public/test` is sent.
+    silence_seconds: float = 15.0
+    #: Where people log in without a key of the exchange; None where they cannot.
+    oauth: OAuth | None = None
+
+
+DERIBIT = Door(
+    name="deribit",
+    prices_url="wss://www.deribit.com/ws/api/v2",
+    private_url="wss://www.deribit.com/ws/api/v2",
+    http_url="https://www.deribit.com/api/v2",
+)
+DERIBIT_TEST = Door(
+    name="deribit-test",
+    prices_url="wss://test.deribit.com/ws/api/v2",
+    private_url="wss://test.deribit.com/ws/api/v2",
+    http_url="https://test.deribit.com/api/v2",
+)
+#: A socket of ours that sends nothing for 30 s is closed there with 1011, so heartbeats are shorter.
+COINBASE = Door(
+    name="coinbase",
+    prices_url="wss://streams.drb.coinbase.com/ws/api/v2",
+    private_url="wss://drb.coinbase.com/ws/api/v2",
+    http_url="https://drb.coinbase.com/api/v2",
+    authenticates=False,
+    heartbeat_seconds=15,
+    oauth=OAuth("https://login.coinbase.com/oauth2/auth", "https://login.coinbase.com/oauth2/token"),
+)
+
+#: Every door by its name.
+DOORS: Mapping[str, Door] = MappingProxyType({door.name: door for door in (DERIBIT, DERIBIT_TEST, COINBASE)})
