@@ -5,18 +5,16 @@ https://en.wikipedia.org/wiki/Token_bucket
 
 from collections.abc import Sequence
 
-__all__ = ["WIDER", "TokenBuckets"]
+from .addresses import MULTIPLES
 
-#: A wider group of addresses may ask for so many times what the narrowest may.
-WIDER = 4.0
+__all__ = ["TokenBuckets"]
 
 
 class TokenBuckets:
     """Buckets that hold ``burst`` tokens and receive ``rate`` tokens a second.
 
-    A client is one or more groups, as `address_groups` returns them: the first has one bucket, each further one a
-    bucket that is `WIDER` times as large. At most ``most`` buckets are remembered; the one unused for longest is
-    forgotten first.
+    A client is one or more groups, as `address_groups` returns them: each has a bucket, that of a wider group
+    `WIDER` times as large. At most ``most`` buckets are remembered; the one unused for longest is forgotten first.
     """
 
     def __init__(self, rate: float, burst: float, *, most: int = 65_536) -> None:
@@ -35,8 +33,8 @@ class TokenBuckets:
         burst needs a full bucket.
         """
         wait, levels = 0.0, self._current(groups, now)
-        for place, level in enumerate(levels):
-            needed = min(cost / WIDER if place else cost, self._burst)
+        for level, multiple in zip(levels, MULTIPLES, strict=False):
+            needed = min(cost / multiple, self._burst)
             if level < needed:
                 wait = max(wait, (needed - level) / self._rate)
         if wait == 0.0:
@@ -55,8 +53,8 @@ class TokenBuckets:
         return levels
 
     def _lower(self, groups: Sequence[str], levels: Sequence[float], cost: float, now: float) -> None:
-        for place, group in enumerate(groups):
+        for group, level, multiple in zip(groups, levels, MULTIPLES, strict=False):
             self._levels.pop(group, None)  # to the end of the order of use
-            self._levels[group] = levels[place] - (cost / WIDER if place else cost), now
+            self._levels[group] = level - cost / multiple, now
         while len(self._levels) > self._most:
             del self._levels[next(iter(self._levels))]

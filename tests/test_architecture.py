@@ -45,7 +45,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "hardening": frozenset(),
     "addresses": frozenset(),
     "public_site": frozenset({"errors"}),
-    "token_buckets": frozenset(),
+    "token_buckets": frozenset({"addresses"}),
     "refusals": frozenset({"addresses", "token_buckets"}),
     "model": frozenset({"errors"}),  # invalid values raise our errors
     "settings": VALUES | {"deribit.doors"},

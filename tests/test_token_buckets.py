@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryptomarket.token_buckets import WIDER, TokenBuckets
+from cryptomarket.addresses import WIDER
+from cryptomarket.token_buckets import TokenBuckets
 
 
 def test_the_wait_is_exact() -> None:

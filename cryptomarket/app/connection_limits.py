@@ -10,8 +10,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Generic, TypeVar
 
-from ..addresses import address_groups
-from ..token_buckets import WIDER
+from ..addresses import AddressCounts, address_groups
 
 __all__ = ["ConnectionLimits", "Stage"]
 
@@ -63,7 +62,7 @@ class ConnectionLimits(Generic[C]):
         self._streams, self._exempt = streams, exempt
         #: The groups each connection is counted by, and how many connections each group has.
         self._groups: dict[C, tuple[str, ...]] = {}
-        self._counts: dict[str, int] = {}
+        self._counts = AddressCounts()
         #: Each in the order in which they came to this stage; an incomplete one with the bytes it has sent, an unread
         #: one with those it had left to send.
         self._incomplete: dict[C, int] = {}
@@ -87,14 +86,11 @@ class ConnectionLimits(Generic[C]):
         the new one, which is not counted then.
         """
         groups, found = () if self._exempt(host) else address_groups(host), None
-        for place, group in enumerate(groups):
-            if self._counts.get(group, 0) >= self._most_per_address * (WIDER if place else 1):
-                found = next(iter(self._idle_of.get(group, ())), connection)
-                break
+        if (full := self._counts.full(groups, self._most_per_address)) is not None:
+            found = next(iter(self._idle_of.get(full, ())), connection)
         if found is connection:
             return connection
-        for group in groups:
-            self._counts[group] = self._counts.get(group, 0) + 1
+        self._counts.add(groups)
         self._groups[connection] = groups
         self._incomplete[connection] = 0
         return found
@@ -123,10 +119,7 @@ class ConnectionLimits(Generic[C]):
     def closed(self, connection: C) -> None:
         """Forget a connection that ended or became a stream, if it is known."""
         self._leave_stage(connection)
-        for group in self._groups.pop(connection, ()):
-            self._counts[group] -= 1
-            if not self._counts[group]:
-                del self._counts[group]
+        self._counts.remove(self._groups.pop(connection, ()))
 
     def excess(self) -> tuple[C, str | None] | None:
         """The connection to close now with the reason for the log (None for an idle one), or None."""

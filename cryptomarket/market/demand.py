@@ -10,7 +10,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
 
-from ..token_buckets import WIDER
+from ..addresses import AddressCounts
 
 __all__ = ["ADDRESS_FULL", "ALL_FULL", "GRACE_SECONDS", "NOBODY", "Demand"]
 
@@ -50,7 +50,7 @@ class Demand:
         self._wanted: dict[str, dict[Groups, int]] = {}
         #: The address that each ticker is charged to, and the tickers charged to each group of addresses.
         self._charged: dict[str, Groups] = {}
-        self._shares: Counter[str] = Counter()
+        self._shares = AddressCounts()
         #: The tickers that are followed and charged to nobody, since when.
         self._uncharged_since: dict[str, float] = {}
         #: The tickers that streams want and nobody is charged for.
@@ -104,9 +104,8 @@ class Demand:
 
     def _charge(self, ticker: str, groups: Groups, added: list[str], released: list[str]) -> str:
         """Charge the address for the ticker, which is charged to nobody; return why not, or nothing."""
-        for place, group in enumerate(groups):
-            if self._shares[group] >= self._most_per_address * (WIDER if place else 1):
-                return ADDRESS_FULL
+        if self._shares.full(groups, self._most_per_address) is not None:
+            return ADDRESS_FULL
         if self._uncharged_since.pop(ticker, None) is None:
             if len(self._charged) + len(self._uncharged_since) >= self._most:
                 if not self._uncharged_since:
@@ -116,7 +115,7 @@ class Demand:
                 released.append(oldest)
             added.append(ticker)
         self._charged[ticker] = groups
-        self._shares.update(groups)
+        self._shares.add(groups)
         self._waiting.pop(ticker, None)
         return ""
 
@@ -136,10 +135,7 @@ class Demand:
 
     def _uncharge(self, ticker: str, now: float) -> None:
         """The address that the ticker is charged to does not want it any more: charge another, or nobody."""
-        for group in self._charged.pop(ticker):
-            self._shares[group] -= 1
-            if not self._shares[group]:
-                del self._shares[group]
+        self._shares.remove(self._charged.pop(ticker))
         self._uncharged_since[ticker] = now
         if ticker in self._wanted:
             self._waiting[ticker] = None

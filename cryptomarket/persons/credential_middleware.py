@@ -6,7 +6,6 @@ encrypted; no part of it appears in a response, a log line or an exception.
 
 import contextlib
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -16,10 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..addresses import address_groups
+from ..addresses import AddressCounts, address_groups
 from ..deribit.auth import wipe
 from ..errors import CacheUnavailable, RequestRefused
-from ..token_buckets import WIDER
 from .limits import LoginLimits
 from .login_secrets import LoginSecrets
 
@@ -79,7 +77,7 @@ class CredentialMiddleware:
         self._same_site = same_site
         self._body_seconds = body_seconds
         #: How many bodies of each group of addresses are being read.
-        self._reading: Counter[str] = Counter()
+        self._reading = AddressCounts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Store the credentials of a login and call the route with an empty body."""
@@ -119,17 +117,13 @@ class CredentialMiddleware:
     def _one_more_body(self, address: str) -> Iterator[None]:
         """Count a body that is being read. Raises RequestRefused when its address has too many."""
         groups = address_groups(address)
-        most = [BODIES_PER_ADDRESS * (WIDER if place else 1) for place in range(len(groups))]
-        if any(self._reading[group] >= allowed for group, allowed in zip(groups, most, strict=True)):
+        if self._reading.full(groups, BODIES_PER_ADDRESS) is not None:
             raise RequestRefused(429, TOO_MANY, retry_after=1)
-        self._reading.update(groups)
+        self._reading.add(groups)
         try:
             yield
         finally:
-            self._reading.subtract(groups)
-            for group in groups:
-                if not self._reading[group]:
-                    del self._reading[group]
+            self._reading.remove(groups)
 
     async def _read(self, receive: Receive) -> bytearray:
         """Return the whole body; the server's chunks of it are overwritten."""

@@ -9,11 +9,10 @@ when nobody else waits, and otherwise once in `TURNS`: the more failures, the la
 """
 
 from bisect import bisect_left, insort
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..token_buckets import WIDER
+from ..addresses import MULTIPLES, AddressCounts
 
 __all__ = ["TURNS", "FairLine"]
 
@@ -56,7 +55,7 @@ class FairLine:
         self._queues: dict[str, _Queue] = {}
         self._found: dict[str, tuple[_Queue, _Position]] = {}
         #: How many places each group has, and its recent failures.
-        self._places: Counter[str] = Counter()
+        self._places = AddressCounts()
         self._failures: dict[str, int] = {}
         #: The lines of addresses without and with failures, in order; the round served last in each.
         self._lines: tuple[list[_Position], list[_Position]] = ([], [])
@@ -75,10 +74,9 @@ class FairLine:
 
         ``failures`` are the recent ones of its groups.
         """
-        most = [self._most_per_address * (int(WIDER) if place else 1) for place in range(len(groups))]
-        if any(self._places[group] >= allowed for group, allowed in zip(groups, most, strict=True)):
+        if self._places.full(groups, self._most_per_address) is not None:
             return [login_id]
-        self._places.update(groups)
+        self._places.add(groups)
         self.charge({group: failures[group] for group in groups if group in failures})
         queue = self._queues.get(groups[0])
         if queue is None:
@@ -133,7 +131,7 @@ class FairLine:
         queue.positions.remove(position)
         line = self._lines[queue.failing]
         del line[bisect_left(line, position)]
-        self._places.subtract(queue.groups)
+        self._places.remove(queue.groups)
         if not queue.positions:
             del self._queues[queue.groups[0]]
         self._forget(queue.groups)
@@ -163,8 +161,8 @@ class FairLine:
 
     def _cost(self, groups: Sequence[str]) -> int:
         """Of the group with the most failures; those of a wider group are of many clients, and count less."""
-        counts = [self._failures.get(group, 0) // (int(WIDER) if place else 1) for place, group in enumerate(groups)]
-        return 1 + min(MOST_FAILURES, max(counts))
+        known = zip(groups, MULTIPLES, strict=False)
+        return 1 + min(MOST_FAILURES, max(self._failures.get(group, 0) // multiple for group, multiple in known))
 
     def _lay(self, queue: _Queue, logins: Sequence[tuple[float, str]]) -> None:
         """Give each login a round after those of the queue, and put it into its line."""
@@ -185,8 +183,7 @@ class FairLine:
         del queue.positions[start:]
 
     def _forget(self, groups: Sequence[str] | set[str]) -> None:
-        """Forget what is counted of groups without a place."""
+        """Forget the failures of groups without a place."""
         for group in groups:
             if not self._places[group]:
-                del self._places[group]
                 self._failures.pop(group, None)

@@ -7,9 +7,8 @@ hashes: who reads the cache can neither compute nor guess client ids and address
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from ..addresses import address_groups
+from ..addresses import MULTIPLES, address_groups
 from ..backoff import doubled
-from ..token_buckets import WIDER
 from .cache import Cache
 
 __all__ = ["LoginLimits"]
@@ -64,17 +63,17 @@ class LoginLimits:
         if not self._full.isdisjoint(groups):
             return wait
         failures = await self.failures(groups)
-        for place, group in enumerate(groups):
+        for group, multiple in zip(groups, MULTIPLES, strict=False):
             name = f"deribit:limit:{self._hash('address', group)}:{int(minute)}"
-            if await self._cache.count(name, 2 * MINUTE) > self._allowed(failures[group], WIDER if place else 1.0):
+            if await self._cache.count(name, 2 * MINUTE) > self._allowed(failures[group], multiple):
                 if len(self._full) < MOST_FULL:
                     self._full.add(group)
                 return wait
         return 0.0
 
-    def _allowed(self, failures: int, scale: float) -> float:
+    def _allowed(self, failures: int, multiple: int) -> float:
         least = min(LEAST_PER_MINUTE, self._per_minute)
-        return scale * max(least, self._per_minute - LOST_PER_FAILURE * failures / scale)
+        return multiple * max(least, self._per_minute - LOST_PER_FAILURE * failures / multiple)
 
     async def failures(self, groups: Iterable[str]) -> Mapping[str, int]:
         """Return the recent failures of each group: those of this window and, by and by less, of the one before."""

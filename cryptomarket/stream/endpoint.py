@@ -18,10 +18,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from ..addresses import address_groups
+from ..addresses import MULTIPLES, address_groups
 from ..errors import InvalidParameter, RequestError
 from ..refusals import Refused, ignore_refusal
-from ..token_buckets import WIDER, TokenBuckets
+from ..token_buckets import TokenBuckets
 from .manager import ServerSSEManager
 from .parameters import StreamParameters, parse_parameters
 from .sinks.asgi import AsgiSink
@@ -169,8 +169,8 @@ class StreamEndpoint:
             return CATALOGUE
         if len(manager) >= self._max_streams:
             return "max_streams"
-        for place, group in enumerate(groups):
-            if manager.streams_of(group) >= self._max_per_address * (WIDER if place else 1):
+        for group, multiple in zip(groups, MULTIPLES, strict=False):
+            if manager.streams_of(group) >= self._max_per_address * multiple:
                 return "max_streams_per_address"
         missed, now = manager.missed(subscription, last_event_id) if last_event_id else 0, self._monotonic()
         if not groups or not self._joins.take(groups, 1 + missed / EVENTS_OF_A_JOIN, now):

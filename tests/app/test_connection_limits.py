@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from cryptomarket.addresses import WIDER
 from cryptomarket.app.connection_limits import ConnectionLimits, Stage
-from cryptomarket.token_buckets import WIDER
 
 
 def limits(**values: Any) -> ConnectionLimits[str]:
@@ -63,7 +63,7 @@ def test_nothing_is_remembered_of_closed_connections() -> None:
         found.moved(str(i), list(Stage)[i % 4], 7)
         found.received(str(i), 10)
         found.closed(str(i))
-    assert (len(found), found._counts, found._incomplete_bytes, found._unread_bytes) == (0, {}, 0, 0)
+    assert (len(found), len(found._counts), found._incomplete_bytes, found._unread_bytes) == (0, 0, 0, 0)
     assert not found._idle
     assert not found._idle_of
     assert not found._incomplete

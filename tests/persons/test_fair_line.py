@@ -114,7 +114,7 @@ def test_an_address_without_a_place_is_forgotten() -> None:
         names.add(address, 3, failed=2)
     names.served()
     line = names.line
-    assert (len(line), line._failures, line._queues, +line._places, line._found) == (0, {}, {}, Counter(), {})
+    assert (len(line), line._failures, line._queues, len(line._places), line._found) == (0, {}, {}, 0, {})
     with pytest.raises(IndexError):
         line.pop()
 
