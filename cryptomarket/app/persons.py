@@ -60,7 +60,7 @@ class Persons:
         self._failures = LoginFailures(cache, vault, publish=publish)
         self._login_secrets = LoginSecrets(cache, vault)
         self._most_per_address = logins_per_minute
-        self._limits = LoginLimits(cache, vault.sign, per_minute=logins_per_minute, wall=wall)
+        self._limits = LoginLimits(cache, vault.keyring.sign, per_minute=logins_per_minute, wall=wall)
         self.login_queue = LoginQueue(
             request_leader, self._login_secrets, self._failures, has_leader=has_leader, monotonic=monotonic, wall=wall
         )
@@ -75,7 +75,7 @@ class Persons:
             wall=wall,
         )
         self.services = PersonServices(
-            Authenticator(self.sessions, SessionCookies(vault, site), site, publish=publish),
+            Authenticator(self.sessions, SessionCookies(vault.keyring, site), site, publish=publish),
             self.login_queue,
             AccountClient(request_leader),
             self._login_secrets,

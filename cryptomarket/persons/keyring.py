@@ -30,7 +30,7 @@ MAC_BYTES = 32
 class Keyring:
     """The operator's keys, which ``keys`` returns, the newest first.
 
-    A purpose is a text in the code, never input: its derived keys are kept.
+    A purpose is a text in the code, never input: what is derived for it is kept.
     """
 
     def __init__(self, keys: Callable[[], Sequence[str]], *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -40,9 +40,9 @@ class Keyring:
         self._read_at = self._again_at = float("-inf")
         self._unreadable = False
         self._fernet: MultiFernet | None = None
-        self._derived: dict[str, tuple[bytes, ...]] = {}
         self._fernets: dict[str, MultiFernet] = {}
-        #: Begun with their keys; a copy costs less than to begin anew, and every join of a stream verifies a cookie.
+        #: HMACs that have a key and no data yet. A copy costs less than a new one, and every join of a stream verifies
+        #: a cookie.
         self._macs: dict[str, tuple[hmac.HMAC, ...]] = {}
 
     def __repr__(self) -> str:
@@ -57,7 +57,7 @@ class Keyring:
         if self._loaded:
             log.info("operator keys changed", keys=len(keys))
         self._loaded, self._fernet = keys, MultiFernet([Fernet(key) for key in keys])
-        self._derived, self._fernets, self._macs = {}, {}, {}
+        self._fernets, self._macs = {}, {}
 
     def refresh(self) -> bool:
         """Read the keys now, unless that was done a moment ago; returns whether they changed."""
@@ -92,14 +92,7 @@ class Keyring:
         assert self._fernet is not None  # noqa: S101 (loaded just now at the latest)
         return self._fernet
 
-    def _keys_for(self, purpose: str) -> tuple[bytes, ...]:
-        self._keep_fresh()
-        found = self._derived.get(purpose)
-        if found is None:
-            self._derived[purpose] = found = tuple(_derived(key, purpose) for key in self._loaded)
-        return found
-
-    # Messages that everybody may read
+    # Signatures: the data stays readable
 
     def sign(self, purpose: str, data: bytes) -> bytes:
         """The MAC of the data for the purpose, MAC_BYTES long, by the newest key."""
@@ -113,13 +106,14 @@ class Keyring:
         return any(hmac.compare_digest(_mac(begun, data), bytes(mac)) for begun in self._macs_for(purpose))
 
     def _macs_for(self, purpose: str) -> tuple[hmac.HMAC, ...]:
-        keys = self._keys_for(purpose)
+        self._keep_fresh()
         found = self._macs.get(purpose)
         if found is None:
+            keys = [_derived(key, purpose) for key in self._loaded]
             self._macs[purpose] = found = tuple(hmac.new(key, digestmod="sha256") for key in keys)
         return found
 
-    # Messages that only holders of the keys may read
+    # Encryption: only holders of the keys can read the data
 
     def seal(self, purpose: str, data: bytes) -> bytes:
         """The data, encrypted and authenticated for the purpose by the newest key."""
@@ -137,9 +131,10 @@ class Keyring:
         return None
 
     def _fernet_for(self, purpose: str) -> MultiFernet:
-        keys = self._keys_for(purpose)
+        self._keep_fresh()
         found = self._fernets.get(purpose)
         if found is None:
+            keys = [_derived(key, purpose) for key in self._loaded]
             self._fernets[purpose] = found = MultiFernet([Fernet(urlsafe_b64encode(key)) for key in keys])
         return found
 

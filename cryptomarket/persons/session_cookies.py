@@ -10,7 +10,8 @@ from starlette.requests import Request
 
 from ..cookies import cookie_value
 from ..public_site import PublicSite
-from .vault import Vault, fingerprint
+from .keyring import Keyring
+from .vault import fingerprint
 
 __all__ = ["COOKIE", "SECURE_COOKIE", "SessionCookies"]
 
@@ -25,8 +26,8 @@ _LETTERS = _ID_LETTERS + 64
 class SessionCookies:
     """Reads and makes the cookies of a site; sessions are named by `fingerprint`."""
 
-    def __init__(self, vault: Vault, site: PublicSite) -> None:
-        self._vault = vault
+    def __init__(self, keyring: Keyring, site: PublicSite) -> None:
+        self._keyring = keyring
         self._site = site
 
     def session(self, request: Request) -> str | None:
@@ -39,13 +40,13 @@ class SessionCookies:
             mac = bytes.fromhex(value[_ID_LETTERS:])
         except ValueError:
             return None
-        ours = self._vault.verifies(_PURPOSE, value[:_ID_LETTERS].encode(), mac)
+        ours = self._keyring.verifies(_PURPOSE, value[:_ID_LETTERS].encode(), mac)
         return fingerprint(value) if ours else None
 
     def new(self, request: Request) -> tuple[str, Mapping[str, str]]:
         """Return a new session and the header that makes it the browser's."""
         random = secrets.token_urlsafe(32)
-        value = random + self._vault.sign(_PURPOSE, random.encode()).hex()
+        value = random + self._keyring.sign(_PURPOSE, random.encode()).hex()
         https = self._site.is_https(request.scope)
         name, secure = (SECURE_COOKIE, "; Secure") if https else (COOKIE, "")
         return fingerprint(value), {"Set-Cookie": f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}"}

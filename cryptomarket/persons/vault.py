@@ -1,6 +1,6 @@
 """Encryption of everything kept of a person: each record under a key of its own, wrapped by the operator's keys.
 
-It also signs what only its purpose must recognise, such as cookies. Pure but for the clock and the operator's keys.
+Pure but for the clock and the operator's keys.
 """
 
 import hashlib
@@ -71,16 +71,6 @@ class Vault:
             except InvalidToken:
                 continue
         raise CannotOpen("encrypted with an unknown key, expired or damaged")
-
-    # Signatures
-
-    def sign(self, purpose: str, data: bytes) -> bytes:
-        """Return the MAC of the data for the purpose; see Keyring."""
-        return self.keyring.sign(purpose, data)
-
-    def verifies(self, purpose: str, data: bytes, mac: bytes) -> bool:
-        """Whether the MAC was made by `sign`, with any of the keys."""
-        return self.keyring.verifies(purpose, data, mac)
 
     # The secret of a login
 

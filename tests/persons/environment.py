@@ -135,7 +135,7 @@ class PersonCluster:
         """The session of a browser, which has its cookie."""
         if browser not in self.sessions:
             scope = {"type": "http", "scheme": "http", "headers": []}
-            session, headers = SessionCookies(self.vault, ANY_SITE).new(Request(scope))
+            session, headers = SessionCookies(self.vault.keyring, ANY_SITE).new(Request(scope))
             self.sessions[browser], self.cookies[browser] = session, headers["Set-Cookie"].partition(";")[0]
         return self.sessions[browser]
 

@@ -53,7 +53,7 @@ class MiddlewareSetup:
         self.inner, self.cache = RecordingApp(), MemoryCache()
         keys = (Fernet.generate_key().decode(),)
         self.vault = Vault(lambda: keys)
-        self.limits = LoginLimits(self.cache, self.vault.sign, per_minute=per_minute)
+        self.limits = LoginLimits(self.cache, self.vault.keyring.sign, per_minute=per_minute)
         self.app = CredentialMiddleware(
             self.inner,
             login_secrets=LoginSecrets(self.cache, self.vault),

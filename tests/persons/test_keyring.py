@@ -68,6 +68,18 @@ def test_a_new_key_is_used_within_seconds() -> None:
     assert keyring.sign("one", b"data") != before
 
 
+def test_a_dropped_key_is_refused_at_once() -> None:
+    """After a rotation a keyring that has used the old key neither verifies nor decrypts with it."""
+    held = [new_key()]
+    keyring = Keyring(lambda: tuple(held))
+    mac, sealed = keyring.sign("one", b"data"), keyring.seal("two", b"data")
+    held[:] = [new_key()]
+    keyring.load()
+    assert (keyring.verifies("one", b"data", mac), keyring.open("two", sealed)) == (False, None)
+    assert keyring.verifies("one", b"data", keyring.sign("one", b"data"))
+    assert keyring.open("two", keyring.seal("two", b"data")) == b"data"
+
+
 def test_a_message_of_an_unknown_key_makes_the_keys_be_read_at_once() -> None:
     """But junk does not make them be read again and again."""
     clock, held, reads = Clock(), [new_key()], 0

@@ -62,7 +62,7 @@ class Leader:
             self.exchange, self.sessions, renew=self.renewal.renew, end=self.renewal.end, monotonic=self.clock
         )
         login_secrets = LoginSecrets(self.cache, self.vault)
-        self.limits = LoginLimits(self.cache, self.vault.sign, per_minute=1_000, wall=self.clock)
+        self.limits = LoginLimits(self.cache, self.vault.keyring.sign, per_minute=1_000, wall=self.clock)
         self.login_flow = LoginFlow(
             self.exchange,
             login_secrets,
@@ -269,7 +269,7 @@ async def test_a_log_out_that_is_repeated_notifies_nobody() -> None:
     """Two requests of one person at once: the second must not make every node read all of its sessions."""
     leader = Leader()
     await leader.log_in()
-    cookies, person = SessionCookies(leader.vault, ANY_SITE), await leader.person()
+    cookies, person = SessionCookies(leader.vault.keyring, ANY_SITE), await leader.person()
     authenticator = Authenticator(leader.sessions, cookies, ANY_SITE, publish=leader.published.append)
     for _ in range(2):
         await authenticator.log_out(person)

@@ -7,10 +7,10 @@ import structlog.testing
 
 from cryptomarket.errors import ExchangeUnreachable
 from cryptomarket.persons.cache.memory import MemoryCache
+from cryptomarket.persons.keyring import Keyring
 from cryptomarket.persons.leader_requests import LoginRequest
 from cryptomarket.persons.limits import COUNTED_SECONDS, LEAST_PER_MINUTE, MINUTE, MOST_LOGINS_OF_PERSON, LoginLimits
 from cryptomarket.persons.login_secrets import LoginSecrets
-from cryptomarket.persons.vault import Vault
 from cryptomarket.refusals import Refusals
 
 from .test_leader_worker import Leader
@@ -26,8 +26,8 @@ class Counters:
         self.clock, key = Clock(), new_key()
         self.clock.now -= self.clock.now % COUNTED_SECONDS  # the begin of a minute and of a window
         self.cache = MemoryCache(monotonic=self.clock)
-        vault = Vault(lambda: (key,), wall=self.clock)
-        self.limits = LoginLimits(self.cache, vault.sign, per_minute=per_minute, wall=self.clock)
+        sign = Keyring(lambda: (key,)).sign
+        self.limits = LoginLimits(self.cache, sign, per_minute=per_minute, wall=self.clock)
 
     async def allowed(self, address: str) -> int:
         """How many logins of the address the next minute allows."""

@@ -25,6 +25,7 @@ from cryptomarket.persons import credential_middleware, session_cookies, vault
 from cryptomarket.persons.accounts import AccountReader
 from cryptomarket.persons.authenticator import Authenticator
 from cryptomarket.persons.browser_sessions import LIFE_SECONDS, PERSON, BrowserSessions
+from cryptomarket.persons.keyring import Keyring
 from cryptomarket.persons.limits import LoginLimits
 from cryptomarket.persons.session_cookies import COOKIE, SessionCookies
 from cryptomarket.persons.vault import Vault, fingerprint
@@ -48,7 +49,7 @@ def request(**headers: str) -> Request:
 
 def authenticator_of(leader: Leader) -> Authenticator:
     """The authenticator of a node over the same cache."""
-    cookies = SessionCookies(leader.vault, ANY_SITE)
+    cookies = SessionCookies(leader.vault.keyring, ANY_SITE)
     return Authenticator(leader.sessions, cookies, ANY_SITE, publish=leader.published.append)
 
 
@@ -243,7 +244,7 @@ THREATS = [
     Threat(15, flood, ((LoginLimits, "count_login", _no_delay),)),
     Threat(16, guess_on, ((LoginLimits, "delay", _no_delay),)),
     Threat(19, send_a_form, ((credential_middleware, "_check_head", lambda request: None),)),
-    Threat(29, choose_a_session, ((Vault, "verifies", lambda self, purpose, data, mac: True),)),
+    Threat(29, choose_a_session, ((Keyring, "verifies", lambda self, purpose, data, mac: True),)),
     Threat(28, come_back_too_late, ((BrowserSessions, "_confirmed", lambda self, session, person: person),)),
 ]
 
