@@ -15,7 +15,7 @@
         ├── LoginFailed               a person's login ended without a session; carries the sentence shown (persons)
         ├── LoginEnded                a person's tokens cannot be renewed; carries the sentence shown (persons)
         ├── MissingRights             a key may not read the account (persons)
-        ├── WideGrant                 the exchange granted more than was requested (persons)
+        ├── WideGrant                 the exchange granted more than reading (persons)
         ├── ExchangeError             the exchange's
         │   ├── ExchangeRefused       it answered with an error code
         │   └── ExchangeUnreachable   it did not answer, or the connection broke

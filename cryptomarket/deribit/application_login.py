@@ -10,17 +10,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backoff import doubled
+from ..errors import ExchangeRefused
 from .auth import (
-    READ_ONLY_SCOPE,
     Credentials,
     Grant,
     GrantType,
     Secret,
-    excess_rights,
+    documented_scope,
     missing_rights,
+    refuses_scope,
     session_scope,
     signed_params,
+    write_rights,
 )
+from .error_codes import Action, error_code
 
 __all__ = ["ApplicationLogin", "LoginStatistics"]
 
@@ -49,15 +52,14 @@ class ApplicationLogin:
         wall: Callable[[], float],
         random: Callable[[], float] = random_module.random,
         grant_type: GrantType = GrantType.SIGNATURE,
-        scope: str = READ_ONLY_SCOPE,
         nonce: Callable[[], str] = lambda: secrets.token_hex(8),
         retry_seconds: float = 10.0,
         longest_retry_seconds: float = 600.0,
     ) -> None:
         self.credentials = credentials
         self.grant_type = grant_type
-        self.scope = scope
         self.exchange_session = f"cryptomarket-{nonce()}"
+        self.scope = session_scope(self.exchange_session)
         self.authenticated = False
         self.granted_scope = ""
         #: Why the key cannot be used as intended, empty when it can.
@@ -93,7 +95,7 @@ class ApplicationLogin:
     def params(self) -> dict[str, Any]:
         """The parameters of ``public/auth``; call it at the moment of sending, since a signature is valid for 60 s."""
         assert self.credentials is not None  # noqa: S101 (due() returned True)
-        scope = session_scope(self.exchange_session, self.scope)
+        scope = self.scope
         if self.authenticated and self._refresh_token:
             refresh_token = self._refresh_token.reveal()
             return {"grant_type": "refresh_token", "refresh_token": refresh_token, "scope": scope}
@@ -111,13 +113,14 @@ class ApplicationLogin:
     def granted(self, grant: Grant, now: float) -> list[str]:
         """Take a grant, to be renewed after 70 to 80 % of its life; returns a sentence if its rights are not as asked.
 
-        A grant of more rights is refreshed at once with the scope; if it comes back wide again, the login is dropped.
+        A grant of rights to write is refreshed at once with the scope; if it comes back wide again, the login is
+        dropped.
         """
         self.authenticated, self.granted_scope, self._in_flight = True, grant.scope, False
-        excess = excess_rights(grant.scope, self.scope)
+        excess = write_rights(grant.scope)
         if excess:
             return self._too_wide(grant, excess, now)
-        missing = missing_rights(grant.scope, self.scope)
+        missing = missing_rights(grant.scope)
         self.problem = f"the key may not {', '.join(missing)}" if missing else ""
         self._failures = self._wide_grants = 0
         self._refresh_token = Secret(grant.refresh_token)
@@ -127,7 +130,7 @@ class ApplicationLogin:
 
     def _too_wide(self, grant: Grant, excess: list[str], now: float) -> list[str]:
         self._wide_grants += 1
-        self.problem = f"the exchange granted more than requested: {', '.join(excess)}"
+        self.problem = f"the exchange granted more than reading: {', '.join(excess)}"
         if self._wide_grants == 1:
             self._refresh_token, self._due = Secret(grant.refresh_token), now
             return [self.problem]
@@ -135,7 +138,14 @@ class ApplicationLogin:
         self._due = now + self._longest_retry_seconds
         return [f"{self.problem}; its login is not used"]
 
-    def failed(self, reason: str, now: float, *, hopeless: bool) -> None:
+    def refused(self, error: ExchangeRefused, now: float) -> None:
+        """The exchange refused the login. A scope that it cannot read is replaced at once by its documented words."""
+        if refuses_scope(error.code, error.reason) and self.scope != (scope := documented_scope(self.scope)):
+            self.scope, self._due, self._in_flight = scope, now, False
+        else:
+            self.failed(str(error), now, hopeless=error_code(error.code).action is Action.STOP)
+
+    def failed(self, reason: str, now: float, *, hopeless: bool = False) -> None:
         """A failed refresh makes a full login due at once; a failed login makes the next one due after a pause.
 
         ``hopeless``: the exchange does not accept the key, so the pause is the longest: too many failed logins lock

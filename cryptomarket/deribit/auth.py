@@ -6,7 +6,6 @@ no error of this module contains a secret or a token.
 
 import ctypes
 import hmac
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -14,23 +13,37 @@ from typing import Any
 import msgspec
 
 __all__ = [
+    "LEVELS",
     "READ_ONLY_SCOPE",
     "Credentials",
     "Grant",
     "GrantType",
     "Secret",
-    "excess_rights",
+    "documented_scope",
     "missing_rights",
+    "refuses_scope",
     "session_scope",
     "signature",
     "signed_params",
     "wipe",
+    "write_rights",
 ]
 
+#: Every kind of right of the exchange, and the level of it that is requested. A kind that a request does not name is
+#: granted up to the limit of the key. ``none`` is documented for `_DOCUMENTED`; ``custody`` was seen in grants only.
+LEVELS = {
+    "account": "read",
+    "wallet": "none",
+    "trade": "none",
+    "block_trade": "none",
+    "block_rfq": "none",
+    "custody": "none",
+}
 #: What is requested for the application and for every person: nothing that a thief of a token could trade with.
-READ_ONLY_SCOPE = "account:read wallet:none trade:none block_trade:none"
-#: Words the exchange adds to a scope that are not rights.
-_BOOKKEEPING = frozenset({"connection", "mainaccount", "session", "expires", "ip"})
+READ_ONLY_SCOPE = " ".join(f"{kind}:{level}" for kind, level in LEVELS.items())
+_DOCUMENTED = ("account:read", "wallet:none", "trade:none")
+#: Words the exchange adds to a scope that are not rights; ``name`` is that of the key.
+_BOOKKEEPING = frozenset({"connection", "mainaccount", "session", "expires", "ip", "name"})
 _RANKS = {"none": 0, "read": 1, "read_write": 2}
 
 
@@ -100,28 +113,34 @@ def signed_params(
     }
 
 
-def session_scope(session: str, rights: str = READ_ONLY_SCOPE, *, life_seconds: int | None = None) -> str:
-    """The scope of a login and of each of its renewals: a kind of right that it does not name is granted in full.
+def session_scope(session: str, *, life_seconds: int | None = None) -> str:
+    """The scope of a login and of each of its renewals.
 
     The tokens belong to the exchange session of that name, and live at most ``life_seconds``.
     """
-    return f"session:{session} {rights}" + (f" expires:{life_seconds}" if life_seconds is not None else "")
+    return f"session:{session} {READ_ONLY_SCOPE}" + (f" expires:{life_seconds}" if life_seconds is not None else "")
 
 
-def missing_rights(granted: str, wanted: str) -> list[str]:
-    """The rights in ``wanted`` that ``granted`` lacks: the exchange narrows a scope to the key's without an error."""
-    return _beyond(_rights(wanted), _rights(granted))
+def documented_scope(scope: str) -> str:
+    """The scope without the words that are not documented, for an exchange that refuses the scope because of them."""
+    rights = READ_ONLY_SCOPE.split()
+    return " ".join(word for word in scope.split() if word not in rights or word in _DOCUMENTED)
 
 
-def excess_rights(granted: str, wanted: str) -> list[str]:
-    """The rights in ``granted`` beyond ``wanted``; a kind that ``wanted`` does not name must not be granted."""
-    return _beyond(_rights(granted), _rights(wanted))
+def refuses_scope(code: int, reason: str) -> bool:
+    """Whether an error says that the scope cannot be read: invalid params, with ``scope`` as the parameter."""
+    return code == -32602 and reason.startswith("scope")
 
 
-def _beyond(rights: Mapping[str, str], limits: Mapping[str, str]) -> list[str]:
-    return sorted(
-        f"{kind}:{level}" for kind, level in rights.items() if _RANKS[level] > _RANKS[limits.get(kind, "none")]
-    )
+def missing_rights(granted: str) -> list[str]:
+    """The requested rights that ``granted`` lacks: the exchange narrows a scope to the key's without an error."""
+    rights = _rights(granted)
+    return [f"{kind}:{level}" for kind, level in LEVELS.items() if _RANKS[level] > _RANKS[rights.get(kind, "none")]]
+
+
+def write_rights(granted: str) -> list[str]:
+    """The rights in ``granted`` beyond reading. Rights to read are accepted: a new kind must lock nobody out."""
+    return sorted(f"{kind}:{level}" for kind, level in _rights(granted).items() if _RANKS[level] > _RANKS["read"])
 
 
 def _rights(scope: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from ..errors import ExchangeRefused, ExchangeUnreachable
 from .application_login import ApplicationLogin
 from .auth import Grant
 from .effects import Effect, Outbox, ProtocolWarning
-from .error_codes import Action, error_code
+from .error_codes import error_code
 from .messages import UnreadableMessage, decode_as
 from .outcomes import Outcomes, no_answer, refusal
 from .protocol import ConnectionState, Protocol, Purpose, Request, Result, Step
@@ -98,16 +98,20 @@ class Handshake:
         return [ProtocolWarning(warning) for warning in warnings]
 
     def _login_refused(self, _request: Request, error: ExchangeRefused, now: float) -> list[Effect]:
-        return self._login_failed(str(error), now, hopeless=error_code(error.code).action is Action.STOP)
+        return self._login_ended_with(lambda: self._login.refused(error, now))
 
     def _login_expired(self, _request: Request, now: float) -> list[Effect]:
         return self._login_failed("no answer in time", now)
 
-    def _login_failed(self, reason: str, now: float, *, hopeless: bool = False) -> list[Effect]:
+    def _login_failed(self, reason: str, now: float) -> list[Effect]:
+        return self._login_ended_with(lambda: self._login.failed(reason, now))
+
+    def _login_ended_with(self, failure: Callable[[], None]) -> list[Effect]:
         known = self._login.problem
-        self._login.failed(reason, now, hopeless=hopeless)
+        failure()
         self._login_ended()
-        return [ProtocolWarning(f"login failed: {reason}")] if self._login.problem != known else []
+        problem = self._login.problem
+        return [ProtocolWarning(f"login failed: {problem}")] if problem != known else []
 
     def _login_ended(self) -> None:
         self._subscriptions.login_changed(self._login.authenticated)

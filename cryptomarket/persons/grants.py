@@ -1,6 +1,6 @@
 """Requests a person's tokens of the exchange, with the same scope at the log-in and at each renewal.
 
-A grant whose rights are not exactly the requested ones is never returned.
+A grant that may not read the account, or may do more than read, is never returned.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from ..deribit.auth import READ_ONLY_SCOPE, Grant, excess_rights, missing_rights, session_scope
-from ..errors import CryptomarketError, ExchangeUnreachable
+from ..deribit.auth import Grant, documented_scope, missing_rights, refuses_scope, session_scope, write_rights
+from ..errors import CryptomarketError, ExchangeRefused, ExchangeUnreachable
 from .browser_sessions import LIFE_SECONDS
 
 __all__ = ["Call", "MissingRights", "WideGrant", "exchange_session", "person_scope", "renewed_grant", "request_grant"]
@@ -23,7 +23,7 @@ class MissingRights(CryptomarketError):
 
 
 class WideGrant(CryptomarketError):
-    """The exchange granted more than requested; ``str()`` names the rights.
+    """The exchange granted more than reading; ``str()`` names the rights.
 
     ``refresh_token`` is only for another renewal with the scope.
     """
@@ -48,15 +48,23 @@ def person_scope(name: str) -> str:
 
 
 async def request_grant(call: Call, params: Mapping[str, Any]) -> Grant:
-    """Return the grant. Raises ExchangeError, WideGrant and MissingRights."""
-    raw = await call("public/auth", params)
+    """Return the grant. Raises ExchangeError, WideGrant and MissingRights.
+
+    A scope that the exchange cannot read is replaced by its documented words: the signature does not cover the scope.
+    """
+    try:
+        raw = await call("public/auth", params)
+    except ExchangeRefused as exc:
+        if not refuses_scope(exc.code, exc.reason):
+            raise
+        raw = await call("public/auth", {**params, "scope": documented_scope(str(params["scope"]))})
     try:
         grant = msgspec.json.decode(raw, type=Grant)
     except msgspec.DecodeError:
         raise ExchangeUnreachable("an unreadable reply to public/auth") from None
-    if excess := excess_rights(grant.scope, READ_ONLY_SCOPE):
+    if excess := write_rights(grant.scope):
         raise WideGrant(", ".join(excess), grant.refresh_token)
-    if missing := missing_rights(grant.scope, READ_ONLY_SCOPE):
+    if missing := missing_rights(grant.scope):
         raise MissingRights(", ".join(missing))
     return grant
 

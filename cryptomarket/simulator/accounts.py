@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .rpc_errors import RpcError, invalid, unauthorized
-from .scopes import FULL, granted, kept, session_name
+from .scopes import FULL, check_documented, granted, kept, session_name
 from .switches import Switches
 
 __all__ = ["DEFAULT_ACCOUNT", "Accounts", "IssuedGrant", "SimulatedAccount"]
@@ -249,6 +249,8 @@ class Accounts:
         return grant
 
     def _grant(self, account: SimulatedAccount, requested: str, connection: object) -> IssuedGrant:
+        if not self._switches.any_kind_none:
+            check_documented(requested)
         scope, expires = granted(account.scope, requested)
         session = session_name(scope)
         life = CONNECTION_EXPIRES_IN if session is None else self._switches.session_expires_in

@@ -2,12 +2,20 @@
 
 from .rpc_errors import invalid
 
-__all__ = ["FULL", "granted", "kept", "session_name"]
-
-FULL = "account:read_write trade:read_write wallet:read_write block_trade:read_write"
+__all__ = ["FULL", "check_documented", "granted", "kept", "session_name"]
 
 _LEVELS = ("none", "read", "read_write")
 _KINDS = ("block_trade", "block_rfq", "trade", "account", "wallet", "custody")
+
+FULL = " ".join(f"{kind}:read_write" for kind in _KINDS)
+
+
+def check_documented(requested: str) -> None:
+    """Raises invalid params for a ``none`` of a kind of which the documentation shows none."""
+    for word in requested.split():
+        kind, _, level = word.partition(":")
+        if level == "none" and kind not in ("account", "trade", "wallet"):
+            raise invalid("scope", "invalid value")
 
 
 def granted(most: str, requested: str) -> tuple[frozenset[str], int | None]:

@@ -24,6 +24,8 @@ class Switches:
     session_expires_in: int = 31_536_000
     #: Whether a refresh without a scope keeps the old one, or is granted all rights of the key.
     refresh_keeps_scope: bool = True
+    #: Whether ``none`` may be requested for every kind of right, or only for those documented with it.
+    any_kind_none: bool = True
     #: Whether an answer to a login with session scope has ``sid``.
     sid: bool = False
     #: The code of a call that the token's scope does not cover: 13021 or 13403.

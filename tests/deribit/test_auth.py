@@ -3,7 +3,20 @@
 import pytest
 
 from cryptomarket.deribit.application_login import ApplicationLogin
-from cryptomarket.deribit.auth import Credentials, Grant, GrantType, Secret, excess_rights, missing_rights, signature
+from cryptomarket.deribit.auth import (
+    LEVELS,
+    READ_ONLY_SCOPE,
+    Credentials,
+    Grant,
+    GrantType,
+    Secret,
+    documented_scope,
+    missing_rights,
+    signature,
+    write_rights,
+)
+from cryptomarket.errors import ExchangeRefused
+from cryptomarket.simulator.scopes import FULL, granted
 
 KEY = Credentials("AMANDA", Secret("AMANDASECRECT"))
 
@@ -48,13 +61,41 @@ def test_the_secret_is_in_no_representation() -> None:
 
 def test_a_smaller_grant_is_seen() -> None:
     """The exchange narrows a scope without an error; read_write includes read."""
-    assert missing_rights("connection mainaccount account:read_write", "account:read trade:read") == ["trade:read"]
+    assert missing_rights("connection mainaccount account:read_write") == []
+    assert missing_rights("connection mainaccount trade:read") == ["account:read"]
 
 
-def test_a_wider_grant_is_seen() -> None:
-    """A right that was not requested counts, an unknown level as the widest; bookkeeping words do not."""
-    granted = "session:x mainaccount expires:5 account:read trade:read_write block_rfq:everything"
-    assert excess_rights(granted, "account:read trade:none") == ["block_rfq:read_write", "trade:read_write"]
+def test_every_kind_of_right_is_named_in_the_request() -> None:
+    """A kind that is not named is granted up to the key's limit: a full key is granted no right to write."""
+    words, _ = granted(FULL, READ_ONLY_SCOPE)
+    assert {word.partition(":")[0] for word in FULL.split()} == set(LEVELS)
+    assert words == {"account:read", "mainaccount", "connection"}
+
+
+@pytest.mark.parametrize("kind", LEVELS)
+def test_a_right_to_write_is_seen(kind: str) -> None:
+    """Of each kind of right, whatever was requested of it."""
+    assert write_rights(f"session:x mainaccount expires:5 name:mine {kind}:read_write") == [f"{kind}:read_write"]
+
+
+def test_a_kind_of_right_that_is_new_locks_nobody_out() -> None:
+    """Rights to read are accepted; an unknown level counts as the widest."""
+    assert write_rights("account:read trade:read staking:read") == []
+    assert write_rights("account:read staking:everything") == ["staking:read_write"]
+
+
+def test_a_scope_that_the_exchange_cannot_read_is_replaced_by_its_documented_words() -> None:
+    """Once and at once; a second refusal is followed by a pause."""
+    one = login()
+    refusal = ExchangeRefused("public/auth", -32602, "Invalid params", "scope invalid value")
+    one.sent()
+    one.refused(refusal, 0.0)
+    assert one.due(0.0)
+    assert one.params()["scope"] == f"session:{one.exchange_session} account:read wallet:none trade:none"
+    one.sent()
+    one.refused(refusal, 0.0)
+    assert not one.due(1.0)
+    assert documented_scope(f"session:x {READ_ONLY_SCOPE} expires:5").endswith("trade:none expires:5")
 
 
 def test_refreshes_at_eighty_percent_of_the_life_or_a_little_before() -> None:
@@ -64,7 +105,7 @@ def test_refreshes_at_eighty_percent_of_the_life_or_a_little_before() -> None:
     one.granted(Grant("a", "r", 1000.0, "session:x account:read"), 0.0)
     assert not one.due(699.0)
     assert one.due(800.0)
-    scope = f"session:{one.exchange_session} account:read wallet:none trade:none block_trade:none"
+    scope = f"session:{one.exchange_session} {READ_ONLY_SCOPE}"
     assert one.params() == {"grant_type": "refresh_token", "refresh_token": "r", "scope": scope}
 
 

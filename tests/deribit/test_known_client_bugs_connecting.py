@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from cryptomarket.deribit.auth import Credentials, Secret
+from cryptomarket.deribit.auth import READ_ONLY_SCOPE, Credentials, Secret
 from cryptomarket.deribit.client import DeribitClient
 from cryptomarket.model import UpstreamState
 from cryptomarket.simulator.exchange import Switches, running_exchange
@@ -249,7 +249,7 @@ async def test_thread_22_the_login_names_its_scope() -> None:
         await follower.tick_of("btc_usd")
         (params,) = exchange.requests_of("public/auth")
         assert params["scope"].startswith("session:cryptomarket-")
-        assert params["scope"].endswith(" account:read wallet:none trade:none block_trade:none")
+        assert params["scope"].endswith(f" {READ_ONLY_SCOPE}")
 
 
 async def test_thread_25_an_outage_is_said_and_not_hidden() -> None:

@@ -22,6 +22,7 @@ OTHERWISE = (
     "connection_logins_count=true",
     "session_expires_in=900",
     "refresh_keeps_scope=false",
+    "any_kind_none=false",
     "sid=true",
     "missing_scope_code=13403",
     "stale_signature_code=13009",
@@ -175,4 +176,4 @@ async def test_d1_the_login_of_the_application_keeps_its_rights_over_renewals() 
         assert (client.authenticated, client.statistics().degraded) == (True, False)
         exchange.inject("widen", "100")
         await follower.until(lambda: not client.authenticated)
-        assert "granted more than requested: account:read_write" in client.statistics().login.trouble
+        assert "granted more than reading: account:read_write" in client.statistics().login.trouble

@@ -21,7 +21,7 @@ from anyio.abc import TaskGroup
 from cryptomarket.app import backend, gateway
 from cryptomarket.app.gateway import Gateway
 from cryptomarket.app.persons import Persons
-from cryptomarket.deribit.auth import READ_ONLY_SCOPE, excess_rights
+from cryptomarket.deribit.auth import READ_ONLY_SCOPE, write_rights
 from cryptomarket.deribit.rate_limit import RateLimiter
 from cryptomarket.persons.browser_sessions import LIFE_SECONDS
 from cryptomarket.persons.vault import Vault
@@ -259,7 +259,7 @@ class Day:
                     findings.without_scope += READ_ONLY_SCOPE not in str(request.params.get("scope"))
             session.requests.clear()
         for grant in self.exchange.state.accounts._by_access.values():
-            findings.wide += bool(excess_rights(" ".join(grant.scope), READ_ONLY_SCOPE))
+            findings.wide += bool(write_rights(" ".join(grant.scope)))
 
     def _hour(self) -> float:
         return (self.clock() - self.clock.started) / HOUR

@@ -6,6 +6,7 @@ from typing import Any
 import anyio.lowlevel
 import msgspec
 
+from cryptomarket.deribit.messages import ErrorBody
 from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
 from cryptomarket.simulator.accounts import SimulatedAccount
 from cryptomarket.simulator.credits import CreditLimit
@@ -18,14 +19,9 @@ __all__ = ["SimulatedCalls"]
 UNLIMITED = {"other": CreditLimit(0, 1, 1)}
 
 
-class _Error(msgspec.Struct):
-    code: int
-    message: str
-
-
 class _Reply(msgspec.Struct):
     result: msgspec.Raw = msgspec.Raw(b"")
-    error: _Error | None = None
+    error: ErrorBody | None = None
 
 
 class SimulatedCalls:
@@ -58,7 +54,7 @@ class SimulatedCalls:
             raise ExchangeUnreachable("cut after the request was sent")
         reply = msgspec.json.decode(response.body, type=_Reply)
         if reply.error is not None:
-            raise ExchangeRefused(method, reply.error.code, reply.error.message)
+            raise ExchangeRefused(method, reply.error.code, reply.error.message, reply.error.reason)
         return reply.result
 
     def calls_of(self, method: str) -> list[dict[str, Any]]:

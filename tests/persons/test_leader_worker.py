@@ -12,6 +12,7 @@ import anyio.lowlevel
 import msgspec
 import pytest
 
+from cryptomarket.deribit.auth import READ_ONLY_SCOPE, write_rights
 from cryptomarket.errors import CacheUnavailable
 from cryptomarket.model import LoginsWaiting, SessionChanged
 from cryptomarket.persons.accounts import AccountReader
@@ -136,9 +137,22 @@ async def test_a_secret_is_taken_once_and_never_sent() -> None:
     (auth,) = leader.exchange.calls_of("public/auth")
     assert auth["grant_type"] == "client_signature"
     assert "secret" not in str(auth)
-    assert "account:read wallet:none trade:none block_trade:none expires:97200" in auth["scope"]
+    assert f"{READ_ONLY_SCOPE} expires:97200" in auth["scope"]
     assert [name async for name in leader.cache.names("deribit:login:")] == []
     assert leader.published == [SessionChanged(("s1",), "person")]
+
+
+@pytest.mark.parametrize("any_kind_none", [True, False])
+async def test_a_key_with_every_right_logs_in_for_reading(any_kind_none: bool) -> None:
+    """A person's key has all kinds of rights, as at the exchange, and only reading is granted and kept.
+
+    An exchange that does not know all the words of the scope is asked for the documented ones.
+    """
+    rights = FULL if any_kind_none else "account:read_write trade:read_write wallet:read_write"
+    leader = Leader(rights, any_kind_none=any_kind_none)
+    await leader.log_in()
+    assert leader.published == [SessionChanged(("s1",), "person")]
+    assert write_rights((await leader.person()).scope) == []
 
 
 async def test_a_repeated_request_publishes_its_outcome_again() -> None:

@@ -1,5 +1,6 @@
 """Tokens are renewed as long as a login lives, never with more rights than requested, and failures are said."""
 
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from cryptomarket.deribit.auth import READ_ONLY_SCOPE
 from cryptomarket.errors import CacheUnavailable, ExchangeUnreachable
 from cryptomarket.model import SessionChanged
 from cryptomarket.persons.browser_sessions import (
@@ -27,7 +29,7 @@ from cryptomarket.simulator.switches import Switches
 from .site import ADA, Browser, connection_event, running_persons
 from .test_leader_worker import Leader
 
-SCOPE = "session:cryptomarket-s1 account:read wallet:none trade:none block_trade:none expires:97200"
+SCOPE = f"session:cryptomarket-s1 {READ_ONLY_SCOPE} expires:97200"
 RIGHTS = {"account:read", "mainaccount", "session:cryptomarket-s1", "expires:97200"}
 
 
@@ -47,15 +49,26 @@ async def leading(scope: str = "", life_seconds: int = 900) -> AsyncIterator[Lea
     [
         ("account:read", True),
         ("account:read_write trade:read_write wallet:read", True),
-        ("account:read block_rfq:read", False),
-        ("account:read_write custody:read_write", False),
+        ("account:read block_rfq:read", True),
+        ("account:read_write custody:read_write", True),
         ("trade:read", False),
         ("account:none", False),
     ],
 )
 async def test_only_a_grant_to_read_the_account_is_kept(scope: str, kept: bool) -> None:
-    """A kind of right that the scope cannot name is granted by the key, and then the login fails."""
+    """Every kind of right of the key is requested not at all, but for reading the account."""
     leader = Leader(scope)
+    await leader.log_in()
+    assert (await leader.sessions.person("7") is not None) is kept
+
+
+@pytest.mark.parametrize(("right", "kept"), [("staking:read", True), ("staking:read_write", False), ("all", False)])
+async def test_of_a_new_kind_only_a_right_to_write_is_refused(right: str, kept: bool) -> None:
+    """A kind that the scope cannot name is granted by the key."""
+    leader = Leader()
+    grant = {"access_token": "a", "refresh_token": "r", "expires_in": 900, "scope": f"account:read {right}"}
+    leader.exchange.replies["public/auth"] = json.dumps(grant)
+    leader.exchange.replies["private/get_account_summary"] = '{"id":7}'
     await leader.log_in()
     assert (await leader.sessions.person("7") is not None) is kept
 

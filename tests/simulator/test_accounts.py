@@ -15,7 +15,8 @@ from cryptomarket.simulator.switches import Switches
 from .client import connected
 
 KEY = {"grant_type": "client_credentials", "client_id": "AMANDA", "client_secret": "AMANDASECRECT"}
-READ_ONLY = "session:me account:read trade:none wallet:none block_trade:none expires:97200"
+READ_RIGHTS = "account:read trade:none wallet:none block_trade:none block_rfq:none custody:none"
+READ_ONLY = f"session:me {READ_RIGHTS} expires:97200"
 
 
 class World:
@@ -112,9 +113,9 @@ def test_expires_shortens_the_life_of_a_token() -> None:
 def test_d1_a_renewal_keeps_the_rights_of_its_login() -> None:
     """Without a scope exactly the old one, with one at most the key's; the session is the login's in both."""
     world = World()
-    scope = "session:me account:read trade:none wallet:none block_trade:none expires:900"
+    scope = f"session:me {READ_RIGHTS} expires:900"
     grant = world.accounts.authenticate(KEY | {"scope": scope}, "a")
-    for requested in (None, "account:read trade:none wallet:none block_trade:none expires:900", f"{scope} session:you"):
+    for requested in (None, f"{READ_RIGHTS} expires:900", f"{scope} session:you"):
         params = {"grant_type": "refresh_token", "refresh_token": grant.refresh}
         renewed = world.accounts.authenticate(params if requested is None else params | {"scope": requested}, "a")
         assert renewed.scope == {"account:read", "session:me", "expires:900", "mainaccount"}
@@ -234,3 +235,13 @@ async def test_a_portfolio_is_told_to_its_owner_in_lower_case() -> None:
             "mine",
             "BTC",
         )
+
+
+def test_only_the_documented_kinds_may_be_none_if_the_switch_says_so() -> None:
+    """Whether the exchange knows `none` of every kind of right is not confirmed."""
+    world = World(any_kind_none=False)
+    with pytest.raises(RpcError) as refused:
+        world.accounts.authenticate(KEY | {"scope": READ_ONLY}, "a")
+    assert refused.value.code == -32602
+    grant = world.accounts.authenticate(KEY | {"scope": "account:read trade:none wallet:none"}, "a")
+    assert "account:read" in grant.scope

@@ -68,7 +68,7 @@ _PRICE = models.PriceResponse("btc_usd", 64250.13, 1763668800, 1763668859123)
 _CANDLE = models.CandleResponse(1763668800, 64250.13, 64260.5, 64240, 64255.01, 58)
 _CHECKS = {"database": Check(True, "answers")}
 _AGES = {"btc_usd": 412}
-_SCOPE = "account:read wallet:none trade:none block_trade:none"
+_SCOPE = "account:read mainaccount"
 
 #: Values of the models; each schema shows those of its model, also where one is a part of another.
 _EXAMPLES: list[Any] = [
