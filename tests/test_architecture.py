@@ -48,15 +48,17 @@ ARROWS: dict[str, frozenset[str]] = {
     "token_buckets": frozenset({"addresses"}),
     "refusals": frozenset({"addresses", "token_buckets"}),
     "model": frozenset({"errors"}),  # invalid values raise our errors
+    "statements": frozenset(),  # facts about the exchange, for those that speak its protocol
     "settings": VALUES | {"deribit.doors"},
     "logs": VALUES,
     **dict.fromkeys(FEATURES, VALUES),
+    "deribit": VALUES | {"statements"},
     "stream": VALUES | {"market"},
     "database": VALUES,
     "history": VALUES | {"database"},
     "persons": VALUES | {"database"},
     "web": VALUES | {"market", "stream", "persons", "history"},
-    "simulator": frozenset({"model"}),
+    "simulator": frozenset({"model", "statements"}),
     "conformance": frozenset({"errors"}),
     "tasks": VALUES | FEATURES | {"logs", "database", "hardening"},
     "app": VALUES | FEATURES | {"web", "logs", "simulator", "database", "hardening"},

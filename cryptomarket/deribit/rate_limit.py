@@ -1,38 +1,27 @@
 """The budget of requests and of connection attempts: how long each must wait.
 
-Source: https://docs.deribit.com/articles/rate-limits.md. Exceeding a limit ends the connection (10028), so requests
+The limits are statements of the exchange. Exceeding a limit ends the connection (10028), so requests
 wait and are never dropped. One budget serves one address and outlives connections. The time comes from the caller.
 """
 
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from ..statements.limits import CREDITS_INSTRUMENTS, CREDITS_OTHER, CREDITS_SUBSCRIBE, CREDITS_TRANSACTIONS
+
 __all__ = ["AttemptLimiter", "Group", "Priority", "RateLimiter", "group_of"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    cost: int
-    capacity: int
-    refill_per_second: int = 10_000
 
 
 class Group(Enum):
     """The methods that share one bucket of credits."""
 
-    NON_MATCHING = _Rule(500, 50_000)
-    SUBSCRIBE = _Rule(3_000, 30_000)
-    INSTRUMENTS = _Rule(10_000, 500_000)
-    TRANSACTION_LOG = _Rule(10_000, 80_000)
+    NON_MATCHING = CREDITS_OTHER.value
+    SUBSCRIBE = CREDITS_SUBSCRIBE.value
+    INSTRUMENTS = CREDITS_INSTRUMENTS.value
+    TRANSACTION_LOG = CREDITS_TRANSACTIONS.value
 
 
-_GROUPS = {
-    "public/subscribe": Group.SUBSCRIBE,
-    "private/subscribe": Group.SUBSCRIBE,
-    "public/get_instruments": Group.INSTRUMENTS,
-    "private/get_transaction_log": Group.TRANSACTION_LOG,
-}
+_GROUPS = {method: group for group in Group for method in group.value.methods}
 
 
 def group_of(method: str) -> Group:
@@ -77,7 +66,7 @@ class RateLimiter:
         #: Requests over HTTP that wait for their turn; log-ins leave some of each second to them.
         self.http_waiting = 0
         self._sent: deque[float] = deque(maxlen=max_per_second)
-        self._levels: dict[Group, float] = {group: float(group.value.capacity) for group in Group}
+        self._levels: dict[Group, float] = {group: float(group.value.burst) for group in Group}
         self._filled: dict[Group, float] = {}
 
     def __repr__(self) -> str:
@@ -140,11 +129,11 @@ class RateLimiter:
         return max(0.0, lacking / self._refill(group))
 
     def _refill(self, group: Group) -> float:
-        return group.value.refill_per_second * self._time_scale * self._pace
+        return group.value.refill * self._time_scale * self._pace
 
     def _fill(self, group: Group, now: float) -> None:
         gained = (now - self._filled.get(group, now)) * self._refill(group)
-        self._levels[group] = min(self._levels[group] + max(gained, 0.0), float(group.value.capacity))
+        self._levels[group] = min(self._levels[group] + max(gained, 0.0), float(group.value.burst))
         self._filled[group] = now
 
 

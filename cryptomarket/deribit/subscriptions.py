@@ -10,13 +10,14 @@ from enum import Enum
 import msgspec
 
 from ..backoff import doubled
+from ..statements.limits import CHANNELS_PER_REQUEST, REQUEST_BYTES
 from .channels import BATCHED, PLATFORM, RAW, channel_of, is_raw, ticker_of
 
 __all__ = ["Phase", "Subscriptions", "first_chunk"]
 
-#: A request holds at most 500 channels, and a frame of more than 32 kB is refused without an id.
-MAX_CHANNELS = 500
-MAX_BYTES = 30_000
+MAX_CHANNELS = CHANNELS_PER_REQUEST.value
+#: The rest of the largest request is for what is around the names.
+MAX_BYTES = REQUEST_BYTES.value - 2_768
 
 
 class Phase(Enum):

@@ -11,15 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..statements.authentication import CONNECTION_EXPIRES_IN, SIGNATURE_SECONDS
+from ..statements.limits import SESSIONS_PER_KEY
 from .rpc_errors import RpcError, invalid, unauthorized
 from .scopes import FULL, check_documented, granted, kept, session_name
 from .switches import Switches
 
 __all__ = ["DEFAULT_ACCOUNT", "Accounts", "IssuedGrant", "SimulatedAccount"]
 
-CONNECTION_EXPIRES_IN = 31_536_000
-MOST_SESSIONS = 16
-SIGNATURE_SECONDS = 60
 #: Failed logins of one key within a minute before 12003; the real number is not published.
 MOST_FAILURES = 60
 
@@ -217,7 +216,7 @@ class Accounts:
         if not hmac.compare_digest(expected.encode(), signature.encode()):
             return False
         used = (account.client_id, nonce) in self._nonces and not self._switches.nonce_reuse
-        if used or abs(self._wall() - stamp / 1000) > SIGNATURE_SECONDS:
+        if used or abs(self._wall() - stamp / 1000) > SIGNATURE_SECONDS.value:
             raise RpcError(self._switches.stale_signature_code)
         self._nonces.add((account.client_id, nonce))
         return True
@@ -253,7 +252,7 @@ class Accounts:
             check_documented(requested)
         scope, expires = granted(account.scope, requested)
         session = session_name(scope)
-        life = CONNECTION_EXPIRES_IN if session is None else self._switches.session_expires_in
+        life = CONNECTION_EXPIRES_IN.value if session is None else self._switches.session_expires_in
         life = life if expires is None else min(life, expires)
         now = self._wall()
         grant = IssuedGrant(
@@ -281,7 +280,7 @@ class Accounts:
                 self.end(grant)
         count_all = self._switches.connection_logins_count
         counted = [grant for grant in own if self.alive(grant) and (count_all or grant.session is not None)]
-        if (count_all or new.session is not None) and len(counted) >= MOST_SESSIONS:
+        if (count_all or new.session is not None) and len(counted) >= SESSIONS_PER_KEY.value:
             self.end(min(counted, key=lambda grant: grant.refreshed_at))
 
     def _token(self, expires_at: float) -> str:

@@ -2,31 +2,24 @@
 
 from dataclasses import dataclass, field
 
-__all__ = ["BUDGETS", "CreditAccount", "CreditLimit", "group_of"]
+from ..statements.limits import (
+    CREDITS_INSTRUMENTS,
+    CREDITS_OTHER,
+    CREDITS_SUBSCRIBE,
+    CREDITS_TRANSACTIONS,
+    CreditLimit,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class CreditLimit:
-    """The cost of a request of a group, the size of the group's bucket, and its refill per second."""
-
-    cost: int
-    burst: int
-    refill: int
-
+__all__ = ["BUDGETS", "CreditAccount", "group_of"]
 
 BUDGETS = {
-    "other": CreditLimit(500, 50_000, 10_000),
-    "subscribe": CreditLimit(3_000, 30_000, 10_000),
-    "instruments": CreditLimit(10_000, 500_000, 10_000),
-    "transactions": CreditLimit(10_000, 80_000, 10_000),
+    "other": CREDITS_OTHER.value,
+    "subscribe": CREDITS_SUBSCRIBE.value,
+    "instruments": CREDITS_INSTRUMENTS.value,
+    "transactions": CREDITS_TRANSACTIONS.value,
 }
 
-_GROUPS = {
-    "public/subscribe": "subscribe",
-    "private/subscribe": "subscribe",
-    "public/get_instruments": "instruments",
-    "private/get_transaction_log": "transactions",
-}
+_GROUPS = {method: group for group, limit in BUDGETS.items() for method in limit.methods}
 
 
 def group_of(method: str) -> str:

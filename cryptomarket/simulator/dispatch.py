@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ..statements.limits import REQUEST_BYTES
 from .accounts import IssuedGrant
 from .broadcast import Broadcaster, ChannelState
 from .rpc_errors import RpcError, bad_request, invalid, too_large, unauthorized
@@ -27,8 +28,6 @@ __all__ = [
     "whole",
 ]
 
-#: A larger request is refused without being parsed (recorded 2024).
-MOST_BYTES = 32 * 1024
 #: Requests of one connection not yet answered, before 10066; the real number is not published.
 MOST_WAITING = 100
 
@@ -108,7 +107,8 @@ def read_request(raw: str | bytes, *, websocket: bool) -> RpcRequest:
 
     A WebSocket request without an id is rejected; over HTTP the id may be missing.
     """
-    if len(raw) > MOST_BYTES or (isinstance(raw, str) and len(raw.encode()) > MOST_BYTES):
+    most = REQUEST_BYTES.value  # a larger request is refused without being parsed
+    if len(raw) > most or (isinstance(raw, str) and len(raw.encode()) > most):
         raise too_large()
     try:
         message = json.loads(raw)

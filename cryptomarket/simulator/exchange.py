@@ -18,6 +18,7 @@ from typing import Any
 import anyio
 import structlog
 
+from ..statements.limits import CONNECTIONS_PER_ADDRESS, CreditLimit
 from . import (  # noqa: F401 (they register their methods)
     control,
     private_methods,
@@ -30,7 +31,7 @@ from .broadcast import Broadcaster
 from .catalogue import SimulatedInstrument
 from .channels import Channels
 from .connection import ServerConnection
-from .credits import BUDGETS, CreditLimit
+from .credits import BUDGETS
 from .faults import ScheduledFault, inject
 from .http import HttpCaller, HttpResponse, respond
 from .market import Market
@@ -43,7 +44,6 @@ log = structlog.get_logger(__name__)
 
 __all__ = ["Exchange", "SimulatedAccount", "Switches", "running_exchange"]
 
-MOST_CONNECTIONS = 32
 STEP_MS = 20
 #: After a longer delay the market does not catch up; it continues at the present.
 LATEST_MS = 2000
@@ -66,7 +66,7 @@ class Exchange:
         testnet: bool = True,
         switches: Switches | None = None,
         budgets: dict[str, CreditLimit] | None = None,
-        most_connections: int = MOST_CONNECTIONS,
+        most_connections: int = CONNECTIONS_PER_ADDRESS.value,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         scheduled_faults: Sequence[ScheduledFault] = (),
@@ -272,7 +272,7 @@ async def running_exchange(
     testnet: bool = True,
     switches: Switches | None = None,
     budgets: dict[str, CreditLimit] | None = None,
-    most_connections: int = MOST_CONNECTIONS,
+    most_connections: int = CONNECTIONS_PER_ADDRESS.value,
     wall: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
     faults: Sequence[str] = (),

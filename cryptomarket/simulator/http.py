@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from ..statements.errors import ERROR_STATUS
 from .accounts import IssuedGrant
 from .broadcast import Broadcaster, ChannelState
 from .dispatch import MalformedRequest, RpcRequest, read_request, run
@@ -109,7 +110,7 @@ def respond(
 def _status(state: SharedState, why: RpcError) -> int:
     if why.code == 10028:
         return state.switches.too_many_status
-    return state.switches.unauthorized_status if why.code == 13009 else 400
+    return ERROR_STATUS.value
 
 
 def _read(verb: str, path: str, query: str, body: bytes) -> RpcRequest:

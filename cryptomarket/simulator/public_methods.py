@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from ..statements.connection import SHORTEST_HEARTBEAT
 from .catalogue import CURRENCIES, DAY_MS, INDICES, SimulatedInstrument
 from .charts import index_chart, tradingview_chart, volatility_index, volatility_now
 from .dispatch import MethodCall, flag, handler, text, whole
@@ -86,8 +87,8 @@ def set_heartbeat(call: MethodCall) -> Any:
         raise invalid("interval", "value required")
     if isinstance(interval, bool) or not isinstance(interval, int | float):
         raise invalid("interval", "wrong format")
-    if interval < 10:
-        raise invalid("interval", "value must be >= 10")
+    if interval < SHORTEST_HEARTBEAT.value:
+        raise invalid("interval", f"value must be >= {SHORTEST_HEARTBEAT.value}")
     call.caller.heartbeat_seconds = float(interval)
     call.caller.proved_alive()
     return "ok"

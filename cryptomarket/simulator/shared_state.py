@@ -4,10 +4,11 @@ import random as random_module
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ..statements.limits import CreditLimit
 from .accounts import Accounts, IssuedGrant
 from .active_faults import ActiveFaults
 from .channels import Channels
-from .credits import BUDGETS, CreditAccount, CreditLimit
+from .credits import BUDGETS, CreditAccount
 from .market import Market
 from .switches import Switches
 

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from ..statements.limits import CHANNELS_PER_REQUEST
 from .broadcast import Broadcaster
 from .channels import SimulatedChannel, event_channel
 from .dispatch import Caller, MethodCall, handler
@@ -11,7 +12,6 @@ from .rpc_errors import RpcError, invalid
 
 __all__ = ["leave_all"]
 
-MOST_CHANNELS = 500
 LONGEST_LABEL = 16
 
 
@@ -103,6 +103,6 @@ def _names(call: MethodCall) -> list[str]:
         raise invalid("channels", "value required")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise invalid("channels", "wrong format")
-    if len(names) > MOST_CHANNELS:
+    if len(names) > CHANNELS_PER_REQUEST.value:
         raise invalid("channels", "invalid value")
     return names

@@ -1,52 +1,34 @@
-"""The points that the exchange's documentation leaves open, each a switch, to test a client with either behaviour."""
+"""The statements that nobody has confirmed, each a switch, to test a client with either behaviour."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+
+from ..statements import authentication, channels, connection, errors, limits
 
 __all__ = ["Switches"]
 
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """The behaviour where nothing is confirmed. The defaults are the likeliest."""
+    """The behaviour where nothing is confirmed. Each switch is the statement of the same name, which describes it."""
 
-    #: Whether error 10028 is delivered before the connection ends.
-    says_too_many: bool = True
-    #: Whether any request answers a test_request, or only ``public/test``.
-    any_traffic_proves_life: bool = False
-    #: Seconds allowed for answering a test_request; 0 is one heartbeat interval.
-    test_request_seconds: float = 0.0
-    #: Whether the connection remembers the newest login for calls without a token, or the first one.
-    adopts_last_login: bool = True
-    #: Whether logins of scope ``connection`` count as sessions of the key.
-    connection_logins_count: bool = False
-    #: Life of a token of scope ``session:NAME``, in seconds (a year is recorded for ``connection``).
-    session_expires_in: int = 31_536_000
-    #: Whether a refresh without a scope keeps the old one, or is granted all rights of the key.
-    refresh_keeps_scope: bool = True
-    #: Whether ``none`` may be requested for every kind of right, or only for those documented with it.
-    any_kind_none: bool = True
-    #: Whether an answer to a login with session scope has ``sid``.
-    sid: bool = False
-    #: The code of a call that the token's scope does not cover: 13021 or 13403.
-    missing_scope_code: int = 13021
-    #: The code of a signature with a stale time stamp or a used nonce.
-    stale_signature_code: int = 13004
-    #: Whether a nonce may be used twice by one key.
-    nonce_reuse: bool = True
-    #: Whether a frame that is not JSON closes the connection after its error.
-    bad_json_closes: bool = False
-    #: Whether a channel without a recorded first message sends its current value on subscribing.
-    first_values: bool = True
-    #: Whether price statistics say ``fast_market`` (schema of 2026) instead of ``high_volatility``.
-    fast_market: bool = False
-    #: The WebSocket close code when the exchange ends a connection; 0 is no closing handshake at all.
-    close_code: int = 1000
-    #: Whether a ticker may hold a string where a number is expected (``last_price: "undefined"``, recorded 2022).
-    strings_for_numbers: bool = False
-    #: The HTTP status of error 10028 and of 13009.
-    too_many_status: int = 429
-    unauthorized_status: int = 401
+    says_too_many: bool = limits.SAYS_TOO_MANY.value
+    any_traffic_proves_life: bool = connection.ANY_TRAFFIC_PROVES_LIFE.value
+    test_request_seconds: float = connection.TEST_REQUEST_SECONDS.value
+    adopts_last_login: bool = authentication.ADOPTS_LAST_LOGIN.value
+    connection_logins_count: bool = authentication.CONNECTION_LOGINS_COUNT.value
+    session_expires_in: int = authentication.SESSION_EXPIRES_IN.value
+    refresh_keeps_scope: bool = authentication.REFRESH_KEEPS_SCOPE.value
+    any_kind_none: bool = authentication.ANY_KIND_NONE.value
+    sid: bool = authentication.SID.value
+    missing_scope_code: int = errors.MISSING_SCOPE_CODE.value
+    stale_signature_code: int = errors.STALE_SIGNATURE_CODE.value
+    nonce_reuse: bool = authentication.NONCE_REUSE.value
+    first_values: bool = channels.FIRST_VALUES.value
+    fast_market: bool = channels.FAST_MARKET.value
+    close_code: int = connection.CLOSE_CODE.value
+    strings_for_numbers: bool = channels.STRINGS_FOR_NUMBERS.value
+    too_many_status: int = limits.TOO_MANY_STATUS.value
 
     @classmethod
     def parse(cls, words: Sequence[str]) -> "Switches":

@@ -106,7 +106,7 @@ class WebSocketSession:
         state = self._state
         if why.code != 10028 or state.switches.says_too_many:
             self._answer(refusal(identifier, why, us_in, state.now_us(), state.testnet))
-        if why.ends or (why.code == 11050 and state.switches.bad_json_closes):
+        if why.ends:
             self._outlet.close(state.switches.close_code)
 
     def say(self, text: str) -> None:

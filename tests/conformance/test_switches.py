@@ -4,7 +4,6 @@ Each switch of the simulator is set to another value, and the client must do the
 connection for a lack of credits, reconnect, log in again, and receive prices.
 """
 
-from dataclasses import fields
 from typing import Any
 
 import anyio
@@ -12,30 +11,15 @@ import pytest
 
 from cryptomarket.deribit.auth import Credentials, GrantType, Secret
 from cryptomarket.simulator.exchange import Switches, running_exchange
+from cryptomarket.statements import UNCONFIRMED
 from tests.deribit.following import following
 
 pytestmark = pytest.mark.system
 
-#: The other values of each switch that is no boolean; booleans are inverted.
-OTHERS: dict[str, list[Any]] = {
-    "test_request_seconds": [0.5],
-    "session_expires_in": [900, 315_360_000],
-    "missing_scope_code": [13403],
-    "stale_signature_code": [13009],
-    "close_code": [0, 1001, 1008, 1011, 1012, 4000],
-    "too_many_status": [400, 503],
-    "unauthorized_status": [400],
-}
-BOOLEANS = [(field.name, not field.default) for field in fields(Switches) if isinstance(field.default, bool)]
-NUMBERS = [(name, value) for name, values in OTHERS.items() for value in values]
+OTHERS = [(one.name, other) for one in UNCONFIRMED for other in one.others]
 
 
-def test_every_switch_is_tested() -> None:
-    """A new switch must be tested here too."""
-    assert {name for name, _ in BOOLEANS + NUMBERS} == {field.name for field in fields(Switches)}
-
-
-@pytest.mark.parametrize("switches", [BOOLEANS, NUMBERS], ids=["booleans", "numbers"])
+@pytest.mark.parametrize("switches", [OTHERS[::2], OTHERS[1::2]], ids=["one half", "the other half"])
 async def test_the_client_works_with_the_other_answer(switches: list[tuple[str, Any]]) -> None:
     """The client logs in and reconnects with each switch; all run at once, because they mostly wait."""
     failed: dict[str, BaseException] = {}

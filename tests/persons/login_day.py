@@ -27,9 +27,10 @@ from cryptomarket.persons.browser_sessions import LIFE_SECONDS
 from cryptomarket.persons.vault import Vault
 from cryptomarket.settings import read_settings
 from cryptomarket.simulator.accounts import SimulatedAccount
-from cryptomarket.simulator.credits import BUDGETS, CreditLimit
+from cryptomarket.simulator.credits import BUDGETS
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.simulator.switches import Switches
+from cryptomarket.statements.limits import CreditLimit
 from tests.redis_server import RedisServer, running_redis
 
 from .clocked_cache import Clock, ClockedCache

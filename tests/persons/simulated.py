@@ -9,10 +9,10 @@ import msgspec
 from cryptomarket.deribit.messages import ErrorBody
 from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
 from cryptomarket.simulator.accounts import SimulatedAccount
-from cryptomarket.simulator.credits import CreditLimit
 from cryptomarket.simulator.exchange import Exchange
 from cryptomarket.simulator.http import HttpCaller
 from cryptomarket.simulator.switches import Switches
+from cryptomarket.statements.limits import CreditLimit
 
 __all__ = ["SimulatedCalls"]
 

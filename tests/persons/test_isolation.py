@@ -18,8 +18,8 @@ from cryptomarket.deribit.rate_limit import Priority, RateLimiter
 from cryptomarket.errors import CacheUnavailable
 from cryptomarket.simulator.accounts import SimulatedAccount
 from cryptomarket.simulator.credits import BUDGETS
-from cryptomarket.simulator.credits import CreditLimit as Plenty
 from cryptomarket.simulator.exchange import running_exchange
+from cryptomarket.statements.limits import CreditLimit as Plenty
 from cryptomarket.stream.manager import ServerSSEManager
 from tests.deribit.following import following
 from tests.redis_server import running_redis

@@ -12,9 +12,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
-from cryptomarket.simulator.credits import BUDGETS, CreditLimit
+from cryptomarket.simulator.credits import BUDGETS
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.simulator.switches import Switches
+from cryptomarket.statements.limits import CreditLimit
 from tests.recorded import recorded_folder, recorded_lines
 
 from .client import Client, connected, http

@@ -153,7 +153,7 @@ async def test_http_answers_the_same_methods() -> None:
         status, body = await http(exchange, '/api/v2/public/subscribe?channels=["x"]')
         assert (status, json.loads(body)["error"]["code"]) == (400, 10030)
         status, body = await http(exchange, "/api/v2/private/get_account_summary?currency=BTC")
-        assert (status, json.loads(body)["error"]["code"]) == (401, 13009)
+        assert (status, json.loads(body)["error"]["code"]) == (400, 13009)
         assert (await http(exchange, "/elsewhere"))[0] == 404
 
 

@@ -1,0 +1,112 @@
+"""How much a client may ask: credits, sizes, connections and sessions."""
+
+from dataclasses import dataclass
+
+from .sources import CONNECTIONS, INFERRED, JSON_RPC, RATE_LIMITS, SCOPES, SUBSCRIBE
+from .statement import DERIBIT, EVERY_HOST, ConfirmedBy, Statement
+
+__all__ = [
+    "CHANNELS_PER_REQUEST",
+    "CONNECTIONS_PER_ADDRESS",
+    "CREDITS_INSTRUMENTS",
+    "CREDITS_OTHER",
+    "CREDITS_SUBSCRIBE",
+    "CREDITS_TRANSACTIONS",
+    "REQUEST_BYTES",
+    "SAYS_TOO_MANY",
+    "SESSIONS_PER_KEY",
+    "TOO_MANY_STATUS",
+    "CreditLimit",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class CreditLimit:
+    """The cost of a request of a group, the size of the group's bucket, its refill per second, and its methods."""
+
+    cost: int
+    burst: int
+    refill: int
+    #: Empty: every method that no other group has.
+    methods: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.cost:,} credits of {self.burst:,}, which refill with {self.refill:,} a second"
+
+
+CREDITS_OTHER = Statement(
+    "credits_other",
+    "A request of a method without a rule of its own costs {value}.",
+    CreditLimit(500, 50_000, 10_000),
+    source=RATE_LIMITS,
+    confirmed_by=ConfirmedBy.RECORDING,
+)
+CREDITS_SUBSCRIBE = Statement(
+    "credits_subscribe",
+    "A request to subscribe costs {value}, however many channels it names.",
+    CreditLimit(3_000, 30_000, 10_000, ("public/subscribe", "private/subscribe")),
+    source=RATE_LIMITS,
+    confirmed_by=ConfirmedBy.DOCUMENTATION,
+)
+CREDITS_INSTRUMENTS = Statement(
+    "credits_instruments",
+    "public/get_instruments costs {value}.",
+    CreditLimit(10_000, 500_000, 10_000, ("public/get_instruments",)),
+    source=RATE_LIMITS,
+    confirmed_by=ConfirmedBy.DOCUMENTATION,
+    hosts=(DERIBIT,),
+)
+CREDITS_TRANSACTIONS = Statement(
+    "credits_transactions",
+    "private/get_transaction_log costs {value}.",
+    CreditLimit(10_000, 80_000, 10_000, ("private/get_transaction_log",)),
+    source=RATE_LIMITS,
+    confirmed_by=ConfirmedBy.DOCUMENTATION,
+)
+SAYS_TOO_MANY = Statement(
+    "says_too_many",
+    "Error 10028 is delivered before the connection ends: {value}.",
+    True,
+    source=INFERRED,
+    confirmed_by=ConfirmedBy.NOBODY,
+    hosts=EVERY_HOST,
+    others=(False,),
+)
+TOO_MANY_STATUS = Statement(
+    "too_many_status",
+    "Over HTTP, error 10028 has the status {value}.",
+    429,
+    source=INFERRED,
+    confirmed_by=ConfirmedBy.NOBODY,
+    others=(400, 503),
+)
+REQUEST_BYTES = Statement(
+    "request_bytes",
+    "A request of more than {value} bytes is refused with -32600 and without an id.",
+    32 * 1024,
+    source=JSON_RPC,
+    confirmed_by=ConfirmedBy.RECORDING,
+    hosts=EVERY_HOST,
+)
+CHANNELS_PER_REQUEST = Statement(
+    "channels_per_request",
+    "A request to subscribe names at most {value} channels.",
+    500,
+    source=SUBSCRIBE,
+    confirmed_by=ConfirmedBy.DOCUMENTATION,
+    hosts=EVERY_HOST,
+)
+CONNECTIONS_PER_ADDRESS = Statement(
+    "connections_per_address",
+    "An address has at most {value} connections; the next one is answered with HTTP 429.",
+    32,
+    source=CONNECTIONS,
+    confirmed_by=ConfirmedBy.DOCUMENTATION,
+)
+SESSIONS_PER_KEY = Statement(
+    "sessions_per_key",
+    "A key has at most {value} sessions; one more ends the session that was refreshed longest ago.",
+    16,
+    source=SCOPES,
+    confirmed_by=ConfirmedBy.DOCUMENTATION,
+)

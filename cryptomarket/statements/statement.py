@@ -1,0 +1,55 @@
+"""One statement about the exchange: what it says, the value that programs use, its source, and who confirmed it."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+__all__ = ["COINBASE", "COINBASE_MAIN", "COINBASE_STREAMS", "DERIBIT", "EVERY_HOST", "ConfirmedBy", "Statement"]
+
+T = TypeVar("T")
+
+#: The kinds of hosts: Deribit's (production and test net), and the two of Coinbase.
+DERIBIT = "deribit"
+COINBASE_STREAMS = "coinbase-streams"
+COINBASE_MAIN = "coinbase-main"
+COINBASE = (COINBASE_STREAMS, COINBASE_MAIN)
+EVERY_HOST = (DERIBIT, *COINBASE)
+
+
+class ConfirmedBy(StrEnum):
+    """The strongest thing that is known to agree with a statement."""
+
+    RECORDING = "recording"
+    PROBE = "probe"  # somebody measured it at the real exchange and wrote it down
+    DOCUMENTATION = "documentation"
+    NOBODY = "nobody yet"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statement(Generic[T]):
+    """A statement. It is compared by identity; ``value`` is what client and simulator use."""
+
+    #: The name of the constant in lower case. An unconfirmed statement is the simulator's switch of the same name.
+    name: str
+    #: One sentence; ``{value}`` stands for the value.
+    text: str
+    value: T
+    source: str = field(kw_only=True)
+    confirmed_by: ConfirmedBy = field(kw_only=True)
+    #: The kinds of hosts for which it holds.
+    hosts: tuple[str, ...] = field(default=(DERIBIT,), kw_only=True)
+    #: Of an unconfirmed statement: the values that the exchange may have instead.
+    others: tuple[T, ...] = field(default=(), kw_only=True)
+
+    def __repr__(self) -> str:
+        return f"<Statement {self.name}={self.value!r}>"
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether anybody confirmed it."""
+        return self.confirmed_by is not ConfirmedBy.NOBODY
+
+    @property
+    def sentence(self) -> str:
+        """The text with the value in it."""
+        return self.text.format(value=self.value)
