@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -11,6 +12,7 @@ import pytest
 from cryptomarket.app.health import Doctor
 from cryptomarket.cluster.redis.client import redis_client
 from cryptomarket.cluster.redis.tls import check_tls
+from cryptomarket.deribit.doors import DOORS
 from cryptomarket.errors import StartError
 
 from .certificates import Authority
@@ -112,8 +114,7 @@ async def test_the_doctor_names_what_is_wrong(tmp_path: Path) -> None:
             tickers=(),
             database_url=f"sqlite+aiosqlite:///{tmp_path}/x.db",
             key_file=None,
-            http_url="http://127.0.0.1:1",
-            ws_url="ws://127.0.0.1:1",
+            door=replace(DOORS["deribit"], prices_url="ws://127.0.0.1:1", http_url="http://127.0.0.1:1"),
             redis_url=urls["other host"],
         )
         check = (await doctor.examine())["redis"]

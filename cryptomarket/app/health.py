@@ -27,6 +27,7 @@ from ..database.engine import Database, translate_errors
 from ..database.schema import prices
 from ..deribit.auth import Credentials
 from ..deribit.client import DeribitClient
+from ..deribit.doors import Door
 from ..deribit.http_client import HttpClient
 from ..errors import CryptomarketError, DatabaseUnavailable
 from ..market.catalogue import Catalogue, with_nearest
@@ -158,8 +159,7 @@ class Doctor:
     tickers: Iterable[str]
     database_url: str
     key_file: Path | None
-    http_url: str
-    ws_url: str
+    door: Door
     proxy: str | None = None
     ca_file: str | None = None
     credentials: Credentials | None = None
@@ -219,11 +219,11 @@ class Doctor:
         )
 
     async def _exchange(self) -> str:
-        async with HttpClient(self.http_url, proxy=self.proxy, ca_file=self.ca_file) as client:
+        async with HttpClient(self.door.http_url, proxy=self.proxy, ca_file=self.ca_file) as client:
             known = TickerIndex(await client.tickers())
         if unlisted := {ticker: known.nearest(ticker) for ticker in self.tickers if ticker not in known}:
-            raise CryptomarketError(f"{self.http_url} answers, but {_not_listed(unlisted)}")
-        return f"{self.http_url} answers and knows {len(known)} tickers"
+            raise CryptomarketError(f"{self.door.http_url} answers, but {_not_listed(unlisted)}")
+        return f"{self.door.http_url} answers and knows {len(known)} tickers"
 
     async def _login(self) -> str:
         """Log in over a connection of its own; its session is a new one, so a running gateway keeps its own."""
@@ -237,7 +237,7 @@ class Doctor:
                 reason = message.reason or reason
 
         client = DeribitClient(
-            self.ws_url,
+            self.door,
             tickers=(),
             publish=publish,
             credentials=self.credentials,
@@ -252,7 +252,7 @@ class Doctor:
             authenticated, problem = client.authenticated, client.login.problem
             tasks.cancel_scope.cancel()
         if problem or not authenticated:
-            raise CryptomarketError(problem or f"{self.ws_url} does not answer: {reason or 'no connection'}")
+            raise CryptomarketError(problem or f"{self.door.prices_url} does not answer: {reason or 'no connection'}")
         return f"the API key {self.credentials.client_id} logs in"
 
     async def _redis(self) -> str:

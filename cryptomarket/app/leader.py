@@ -149,7 +149,7 @@ class Leader:
             catalogue.changed(change.ticker, change.state)
 
         self._client = DeribitClient(
-            settings.door.prices_url,
+            settings.door,
             tickers=settings.tickers,
             publish=cluster.publish,
             credentials=credentials,

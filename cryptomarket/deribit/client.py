@@ -20,6 +20,7 @@ from .auth import Credentials, GrantType
 from .calls import Calls
 from .connection import Connection
 from .connection_failures import EXPECTED, Failure, MinimumPause, classify
+from .doors import Door
 from .effects import Effect, InstrumentChanged, ProtocolWarning
 from .exchange_status import ExchangeStatus
 from .rate_limit import AttemptLimiter, Priority, RateLimiter
@@ -54,6 +55,7 @@ def _ignore(_change: InstrumentChanged) -> None:
 class DeribitClient:
     """The one connection to the exchange, replaced whenever it ends.
 
+    ``door`` says where prices come from; where its host takes no login, ``credentials`` are reported and not used.
     ``publish`` receives ticks, states of upstream, and a `Gap` for each ticker that the exchange does not send.
     ``on_instrument`` receives instruments that change their state. ``raw`` subscribes every change of an instrument
     instead of ten a second, while the application is logged in. ``hint`` is added to the log line of a lost upstream.
@@ -61,7 +63,7 @@ class DeribitClient:
 
     def __init__(
         self,
-        url: str,
+        door: Door,
         *,
         tickers: Iterable[str],
         publish: Callable[[Message], None],
@@ -82,10 +84,18 @@ class DeribitClient:
         self.timeouts = timeouts or Timeouts()
         self.budget = budget or RateLimiter()
         self.attempts = AttemptLimiter() if attempts is None else attempts  # an unused one is empty, hence false
-        self.login = ApplicationLogin(credentials, wall=wall, random=random, grant_type=grant_type)
+        usable = credentials if door.authenticates else None
+        self.login = ApplicationLogin(usable, wall=wall, random=random, grant_type=grant_type)
         self.subscriptions = Subscriptions(tickers, raw=raw)
         self._status = UpstreamReporter(publish, wall=wall, hint=hint)
-        self._open = opener(url, proxy=proxy, ca_file=ca_file, connect_seconds=self.timeouts.connect)
+        if credentials and not usable:
+            self.login.problem = (
+                f"the host of prices at the door {door.name} takes no key: unset CRYPTOMARKET_DERIBIT_CLIENT_ID, "
+                "or choose another CRYPTOMARKET_EXCHANGE"
+            )
+            self._status.warn(self.login.problem)
+        self._door = door
+        self._open = opener(door.prices_url, proxy=proxy, ca_file=ca_file, connect_seconds=self.timeouts.connect)
         self._publish = publish
         self._on_instrument = on_instrument
         self._monotonic = monotonic
@@ -146,7 +156,12 @@ class DeribitClient:
 
     def _new_session(self) -> ExchangeSession:
         return ExchangeSession(
-            self.subscriptions, self.login, self.budget, timeouts=self.timeouts, monotonic=self._monotonic
+            self._door,
+            self.subscriptions,
+            self.login,
+            self.budget,
+            timeouts=self.timeouts,
+            monotonic=self._monotonic,
         )
 
     def _deliver(self, effects: list[Effect]) -> None:

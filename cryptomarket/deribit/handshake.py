@@ -1,6 +1,7 @@
 """How a connection begins: hello, login, heartbeat, in this order, and what each outcome of these leads to.
 
-Prices need no login: when it fails, the failure is reported and the next step is taken.
+A door whose host of prices does not authenticate has the last step only. Prices need no
+login: when it fails, the failure is reported and the next step is taken.
 """
 
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from ..errors import ExchangeRefused, ExchangeUnreachable
 from .application_login import ApplicationLogin
 from .auth import Grant
+from .doors import Door
 from .effects import Effect, Outbox, ProtocolWarning
 from .error_codes import error_code
 from .messages import UnreadableMessage, decode_as
@@ -28,6 +30,7 @@ class Handshake:
     def __init__(
         self,
         protocol: Protocol,
+        door: Door,
         login: ApplicationLogin,
         subscriptions: Subscriptions,
         outbox: Outbox,
@@ -36,6 +39,7 @@ class Handshake:
         finished: Callable[[float], None],
     ) -> None:
         self._protocol = protocol
+        self._door = door
         self._login = login
         self._subscriptions = subscriptions
         self._outbox = outbox
@@ -53,7 +57,10 @@ class Handshake:
         }
 
     def start(self) -> None:
-        """The connection is open: send hello."""
+        """The connection is open: send hello, or set the heartbeat at once where the host knows no hello."""
+        if not self._door.authenticates:
+            self._set_heartbeat()
+            return
         self._protocol.move(Step.GREET)
         self._outbox.add("public/hello", Purpose.HELLO, Priority.LOGIN, client_name=CLIENT_NAME, client_version="1")
 
@@ -122,7 +129,8 @@ class Handshake:
 
     def _set_heartbeat(self) -> None:
         self._protocol.move(Step.SET_HEARTBEAT)
-        self._outbox.add("public/set_heartbeat", Purpose.HEARTBEAT, Priority.LOGIN, interval=self._timeouts.heartbeat)
+        interval = self._door.heartbeat_seconds
+        self._outbox.add("public/set_heartbeat", Purpose.HEARTBEAT, Priority.LOGIN, interval=interval)
 
     def _heartbeat_set(self, _result: Result, now: float) -> list[Effect]:
         self._finish(now)

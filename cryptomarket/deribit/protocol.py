@@ -6,7 +6,7 @@ request ends in exactly one event. The reply to a test_request is in `replies()`
 The states of a connection; CLOSE leads from every one of them to CLOSED:
 
     OPEN ─GREET→ GREETING ─LOG_IN→ LOGGING_IN ─SET_HEARTBEAT→ SETTING_HEARTBEAT
-                     └────────────────SET_HEARTBEAT───────────────↑     │
+      └──────────────┴────────────────SET_HEARTBEAT───────────────↑     │
                                     STREAMING ←STREAM─ SUBSCRIBING ←SUBSCRIBE
 """
 
@@ -67,6 +67,7 @@ class Step(Enum):
 
 TRANSITIONS: dict[tuple[ConnectionState, Step], ConnectionState] = {
     (ConnectionState.OPEN, Step.GREET): ConnectionState.GREETING,
+    (ConnectionState.OPEN, Step.SET_HEARTBEAT): ConnectionState.SETTING_HEARTBEAT,
     (ConnectionState.GREETING, Step.LOG_IN): ConnectionState.LOGGING_IN,
     (ConnectionState.GREETING, Step.SET_HEARTBEAT): ConnectionState.SETTING_HEARTBEAT,
     (ConnectionState.LOGGING_IN, Step.SET_HEARTBEAT): ConnectionState.SETTING_HEARTBEAT,

@@ -12,6 +12,7 @@ from ..model import Gap
 from .application_login import ApplicationLogin
 from .channel_requests import ChannelRequests
 from .channels import ticker_of
+from .doors import Door
 from .effects import Effect, InstrumentChanged, Outbox, Outgoing, ProtocolWarning
 from .exchange_status import ExchangeStatus
 from .handshake import Handshake
@@ -52,6 +53,7 @@ class ExchangeSession:
 
     def __init__(
         self,
+        door: Door,
         subscriptions: Subscriptions,
         login: ApplicationLogin,
         budget: RateLimiter,
@@ -75,9 +77,9 @@ class ExchangeSession:
         self._outbox = Outbox()
         self._channels = ChannelRequests(subscriptions, self._outbox, self.timeouts, monotonic())
         self._handshake = Handshake(
-            self.protocol, login, subscriptions, self._outbox, self.timeouts, finished=self._channels.queue
+            self.protocol, door, login, subscriptions, self._outbox, self.timeouts, finished=self._channels.queue
         )
-        self._liveness = LivenessProbe(self.timeouts.silence, self.timeouts.probe, monotonic())
+        self._liveness = LivenessProbe(self.timeouts.silence, door.silence_seconds, self.timeouts.probe, monotonic())
         self._unreadable = 0
         self._outcomes = {
             **self._handshake.outcomes,
@@ -106,6 +108,7 @@ class ExchangeSession:
         now = self._monotonic()
         self._channels.start(now)
         self._liveness.frame_received(now)
+        self._liveness.request_sent(now)
         self._handshake.start()
 
     @property
@@ -135,11 +138,15 @@ class ExchangeSession:
                 params = channels
             case _:
                 pass
+        self._liveness.request_sent(now)
         return self.protocol.request(outgoing.method, params, outgoing.purpose, now, within=within)
 
     def replies(self) -> list[str]:
         """The texts that must be sent at once."""
-        return self.protocol.replies()
+        replies = self.protocol.replies()
+        if replies:
+            self._liveness.request_sent(self._monotonic())
+        return replies
 
     def update_subscriptions(self) -> None:
         """The demand changed: queue the requests for it, if the handshake is over."""

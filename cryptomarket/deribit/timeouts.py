@@ -12,7 +12,6 @@ class Timeouts:
     connect: float = 10.0
     greeting: float = 10.0  # for the answer to hello, login and heartbeat, each
     answer: float = 30.0  # for every other answer; Deribit advises about 30
-    heartbeat: int = 30  # the exchange refuses less than 10 and advises 30 to 60
     silence: float = 5.0  # without any frame, before a probe is sent
     probe: float = 3.0  # for the answer to a probe: with `silence` under the promised 10
     rhythm: float = 3.0  # the shortest silence of a channel that can count as too long

@@ -82,21 +82,31 @@ class Watchdog:
 
 
 class LivenessProbe:
-    """When to probe a silent connection with a request, and whether an unanswered probe means that it is dead."""
+    """When to send an unasked request, and whether an unanswered one means that the connection is dead.
 
-    def __init__(self, silence_seconds: float, answer_seconds: float, now: float) -> None:
+    One is due after ``silence_seconds`` without a frame of the exchange, to see whether it is there, and after
+    ``own_silence_seconds`` without a request of ours, to show that we are. Pings of the WebSocket count for neither.
+    """
+
+    def __init__(self, silence_seconds: float, own_silence_seconds: float, answer_seconds: float, now: float) -> None:
         self.silence_seconds = silence_seconds
+        self.own_silence_seconds = own_silence_seconds
         self.answer_seconds = answer_seconds
-        self._last_frame = now
+        self._last_frame = self._last_request = now
         self._in_flight = False
 
     def frame_received(self, now: float) -> None:
         """A frame of any kind arrived."""
         self._last_frame = now
 
+    def request_sent(self, now: float) -> None:
+        """A request of any kind was sent."""
+        self._last_request = now
+
     def due(self, now: float) -> bool:
         """Whether to send a probe now; True once for each probe."""
-        if self._in_flight or now - self._last_frame < self.silence_seconds:
+        silent = now - self._last_frame >= self.silence_seconds
+        if self._in_flight or not (silent or now - self._last_request >= self.own_silence_seconds):
             return False
         self._in_flight = True
         return True

@@ -1,6 +1,7 @@
 """The checks of `cryptomarket doctor`, against a simulated exchange, real databases and a real Redis."""
 
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from cryptomarket.cluster.redis.client import redis_client
 from cryptomarket.database.engine import Database
 from cryptomarket.database.schema import prices
 from cryptomarket.deribit.auth import Credentials, Secret
+from cryptomarket.deribit.doors import DOORS
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.web.health import Check, Health
 from tests.cluster.messages import KEYS, new_keys, tick
@@ -24,15 +26,16 @@ from tests.redis_server import running_redis
 SECRET = "not-to-be-printed"
 
 
-async def examined(folder: Path, http_url: str, **other: Any) -> dict[str, Check]:
+async def examined(
+    folder: Path, http_url: str, ws_url: str = "ws://127.0.0.1:1/ws/api/v2", **other: Any
+) -> dict[str, Check]:
     """Run the checks with valid settings except for those in ``other``; return them by name."""
     given: dict[str, Any] = {
         "address": ("127.0.0.1", 0),
         "tickers": ("btc_usd", "BTC-PERPETUAL"),
         "database_url": f"sqlite+aiosqlite:///{folder / 'doctor.db'}",
         "key_file": folder / "cryptomarket.key",
-        "http_url": http_url,
-        "ws_url": "ws://127.0.0.1:1/ws/api/v2",
+        "door": replace(DOORS["deribit"], prices_url=ws_url, http_url=http_url),
         "deadline_seconds": 10.0,
     }
     return await Doctor(**given | other).examine()

@@ -9,11 +9,12 @@ from typing import Any
 import anyio
 
 from cryptomarket.deribit.client import DeribitClient
+from cryptomarket.deribit.doors import DOORS, Door
 from cryptomarket.deribit.rate_limit import Group, RateLimiter
 from cryptomarket.deribit.timeouts import Timeouts
 from cryptomarket.model import Gap, Message, Tick, Upstream, UpstreamState
 
-__all__ = ["QUICK", "WATCHFUL", "Clock", "Follower", "Noting", "following", "held_up"]
+__all__ = ["QUICK", "WATCHFUL", "Clock", "Follower", "Noting", "door_at", "following", "held_up"]
 
 #: Our own pauses are short; timeouts of the peer stay long, because a busy machine is no failure.
 QUICK = Timeouts(
@@ -129,12 +130,18 @@ class Follower:
         return [m for m in self.messages[start:] if isinstance(m, Tick) and m.ticker == ticker]
 
 
+def door_at(url: str, like: str = "deribit") -> Door:
+    """The door of that name, with its host of prices at a server of the test."""
+    return replace(DOORS[like], prices_url=url)
+
+
 @asynccontextmanager
-async def following(url: str, *tickers: str, **options: Any) -> AsyncIterator[Follower]:
-    """A client of the tickers against a server, and what it publishes."""
+async def following(url: str | Door, *tickers: str, **options: Any) -> AsyncIterator[Follower]:
+    """A client of the tickers against a server, reached as the exchange itself or by a door; and what it publishes."""
     follower = Follower()
     options.setdefault("timeouts", QUICK)
-    follower.deribit_client = DeribitClient(url, tickers=tickers or ("btc_usd",), publish=follower.receive, **options)
+    door = url if isinstance(url, Door) else door_at(url)
+    follower.deribit_client = DeribitClient(door, tickers=tickers or ("btc_usd",), publish=follower.receive, **options)
     async with anyio.create_task_group() as tasks:
         await tasks.start(follower.deribit_client.run)
         yield follower

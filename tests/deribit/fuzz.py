@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from cryptomarket.deribit.application_login import ApplicationLogin
+from cryptomarket.deribit.doors import DOORS
 from cryptomarket.deribit.rate_limit import RateLimiter
 from cryptomarket.deribit.session import ExchangeSession
 from cryptomarket.deribit.subscriptions import Subscriptions
@@ -135,7 +136,8 @@ def is_json(frame: bytes) -> bool:
 
 
 def new_session() -> ExchangeSession:
-    session = ExchangeSession(Subscriptions(["btc_usd"]), ApplicationLogin(None, wall=time.time), RateLimiter())
+    login = ApplicationLogin(None, wall=time.time)
+    session = ExchangeSession(DOORS["deribit"], Subscriptions(["btc_usd"]), login, RateLimiter())
     session.start()
     return session
 

@@ -11,7 +11,7 @@ from cryptomarket.deribit.protocol import TRANSITIONS, ConnectionState, IllegalT
 from cryptomarket.model import UpstreamState
 from cryptomarket.simulator.exchange import running_exchange
 
-from .following import QUICK, Follower, following
+from .following import QUICK, Follower, door_at, following
 
 LIVE, CONNECTING, DOWN = UpstreamState.LIVE, UpstreamState.CONNECTING, UpstreamState.DOWN
 
@@ -119,7 +119,7 @@ async def test_d4_without_tickers_a_connection_is_live() -> None:
     """Nothing is wanted and the exchange has confirmed its own channels; the first stream's ticker then arrives."""
     async with running_exchange() as exchange:
         follower = Follower()
-        client = DeribitClient(exchange.ws_url, tickers=(), publish=follower.receive, timeouts=QUICK)
+        client = DeribitClient(door_at(exchange.ws_url), tickers=(), publish=follower.receive, timeouts=QUICK)
         async with anyio.create_task_group() as tasks:
             await tasks.start(client.run)
             await follower.until(lambda: UpstreamState.LIVE in follower.states)

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from cryptomarket.deribit.application_login import ApplicationLogin
 from cryptomarket.deribit.auth import Credentials, Secret
+from cryptomarket.deribit.doors import DOORS, Door
 from cryptomarket.deribit.effects import Effect
 from cryptomarket.deribit.error_codes import ERROR_CODES
 from cryptomarket.deribit.protocol import ConnectionState
@@ -49,10 +50,11 @@ class Upstream(RuleBasedStateMachine):
         self.granted: set[str] = set()
         self.deadlines: dict[int, float] = {}
 
-    @initialize(raw=st.booleans(), key=st.booleans())
-    def begin(self, raw: bool, key: bool) -> None:
+    @initialize(door=st.sampled_from([*DOORS.values()]), raw=st.booleans(), key=st.booleans())
+    def begin(self, door: Door, raw: bool, key: bool) -> None:
         """The parts that outlive connections."""
-        credentials = Credentials("demo", Secret("secret")) if key else None
+        self.door = door
+        credentials = Credentials("demo", Secret("secret")) if key and door.authenticates else None
         self.login = ApplicationLogin(credentials, wall=lambda: self.now, random=lambda: 0.5)
         self.subscriptions = Subscriptions(TICKERS[:1], raw=raw)
         self.budget = RateLimiter()
@@ -62,7 +64,7 @@ class Upstream(RuleBasedStateMachine):
         self.open.clear()
         self.granted.clear()
         self.session = ExchangeSession(
-            self.subscriptions, self.login, self.budget, timeouts=Timeouts(), monotonic=lambda: self.now
+            self.door, self.subscriptions, self.login, self.budget, timeouts=Timeouts(), monotonic=lambda: self.now
         )
         self.session.start()
         self.pump()

@@ -19,7 +19,7 @@ from cryptomarket.deribit.client import DeribitClient
 from cryptomarket.model import UpstreamState
 from cryptomarket.simulator.exchange import Switches, running_exchange
 
-from .following import WATCHFUL, Clock, Follower, following
+from .following import WATCHFUL, Clock, Follower, door_at, following
 from .scripted import SILENT, Refuse, Scripted, scripted_exchange
 
 LIVE, CONNECTING, DOWN = UpstreamState.LIVE, UpstreamState.CONNECTING, UpstreamState.DOWN
@@ -138,7 +138,7 @@ async def test_thread_07_an_empty_answer_to_subscribe_is_a_refusal() -> None:
 async def test_thread_14_two_clients_of_one_key_have_two_session_names() -> None:
     """Equal names would make each refresh invalidate the other's tokens."""
     sessions = {
-        DeribitClient("ws://x/", tickers=(), publish=lambda _: None, credentials=KEY).login.exchange_session
+        DeribitClient(door_at("ws://x/"), tickers=(), publish=lambda _: None, credentials=KEY).login.exchange_session
         for _ in range(50)
     }
     assert len(sessions) == 50

@@ -11,7 +11,7 @@ from cryptomarket.errors import ExchangeUnreachable, StartError
 from cryptomarket.model import UpstreamState
 from cryptomarket.simulator.exchange import running_exchange
 
-from .following import following
+from .following import door_at, following
 from .proxies import PASSWORD, USER, authority, http_proxy, socks_proxy
 from .scripted import scripted_exchange
 
@@ -81,20 +81,20 @@ async def test_without_a_proxy_none_of_the_environment_is_used() -> None:
 def test_an_unusable_proxy_stops_the_start_without_being_repeated(proxy: str) -> None:
     """The error contains what was expected, not the value."""
     with pytest.raises(StartError) as caught:
-        DeribitClient("ws://x/", tickers=(), publish=lambda _: None, proxy=proxy)
+        DeribitClient(door_at("ws://x/"), tickers=(), publish=lambda _: None, proxy=proxy)
     assert proxy not in str(caught.value)
 
 
 def test_an_unusable_address_stops_the_start() -> None:
     """Only WebSocket addresses can be followed."""
     with pytest.raises(StartError, match="ws://"):
-        DeribitClient("https://x/", tickers=(), publish=lambda _: None)
+        DeribitClient(door_at("https://x/"), tickers=(), publish=lambda _: None)
 
 
 def test_an_unreadable_authority_stops_the_start(tmp_path: Path) -> None:
     """The error names the file."""
     with pytest.raises(StartError, match="cannot read certificates"):
-        DeribitClient("wss://x/", tickers=(), publish=lambda _: None, ca_file=str(tmp_path / "ca.pem"))
+        DeribitClient(door_at("wss://x/"), tickers=(), publish=lambda _: None, ca_file=str(tmp_path / "ca.pem"))
 
 
 async def test_our_own_authority_is_trusted_through_a_proxy(tmp_path: Path) -> None:

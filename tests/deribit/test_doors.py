@@ -1,0 +1,140 @@
+"""The client at the doors of the exchange: what each host of prices is asked, and what keeps its connection open."""
+
+import json
+import time
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from cryptomarket.deribit.application_login import ApplicationLogin
+from cryptomarket.deribit.auth import Credentials, Secret
+from cryptomarket.deribit.doors import DOORS
+from cryptomarket.deribit.protocol import Purpose
+from cryptomarket.deribit.rate_limit import RateLimiter
+from cryptomarket.deribit.session import ExchangeSession
+from cryptomarket.deribit.subscriptions import Subscriptions
+from cryptomarket.deribit.watchdog import LivenessProbe
+
+from .following import QUICK, Clock, door_at, following
+from .scripted import Refuse, Scripted, scripted_exchange
+
+KEY = Credentials("demo", Secret("secret-canary"))
+
+
+def refuse(_params: object) -> None:
+    """The answer of a Coinbase host to what it does not do."""
+    raise Refuse(-32601, "method not in allowlist")
+
+
+def methods(exchange: Scripted) -> list[str]:
+    """What was asked so far, in order."""
+    return [method for method, _ in exchange.requests]
+
+
+async def test_the_streams_host_of_coinbase_is_neither_greeted_nor_logged_in_to() -> None:
+    """Heartbeats first, at the interval of the door, then channels of ten a second; the key is reported as unused."""
+    async with scripted_exchange() as exchange:
+        door = door_at(exchange.url, "coinbase")
+        async with following(door, "BTC_USDC-PERPETUAL", credentials=KEY, raw=True) as follower:
+            await follower.tick_of("BTC_USDC-PERPETUAL")
+            client = follower.deribit_client
+            assert methods(exchange)[:2] == ["public/set_heartbeat", "public/subscribe"]
+            assert exchange.requests_of("public/set_heartbeat") == [{"interval": DOORS["coinbase"].heartbeat_seconds}]
+            assert "ticker.BTC_USDC-PERPETUAL.100ms" in exchange.subscribed
+            assert not any(channel.endswith(".raw") for channel in exchange.subscribed)
+            assert client.statistics().degraded
+            assert "the door coinbase takes no key" in client.login.problem
+            assert client.session.alive
+    assert "public/auth" not in methods(exchange)
+
+
+async def test_prices_flow_from_the_streams_host_at_the_door_of_deribit() -> None:
+    """Its address alone is enough: that hello and login are refused costs the login, not the prices."""
+    async with scripted_exchange() as exchange:
+        exchange.answers |= {"public/hello": refuse, "public/auth": refuse}
+        async with following(exchange.url, credentials=KEY) as follower:
+            await follower.tick_of("btc_usd")
+            assert "-32601" in follower.deribit_client.login.problem
+
+
+class Alone:
+    """A session without a socket, at a time that the test sets; every request is answered at once."""
+
+    def __init__(self, door: str, *tickers: str) -> None:
+        self.now = 1000.0
+        self.sent: list[float] = []
+        login, subscriptions = ApplicationLogin(None, wall=time.time), Subscriptions(tickers)
+        self.session = ExchangeSession(DOORS[door], subscriptions, login, RateLimiter(), monotonic=lambda: self.now)
+        self.session.start()
+        self.send()
+
+    def send(self) -> None:
+        """Send what is due."""
+        self.session.check_timers()
+        for outgoing in self.session.outgoing():
+            if found := self.session.request_for(outgoing):
+                self.sent.append(self.now)
+                result = found[0].params.get("channels")
+                self.session.receive(json.dumps({"jsonrpc": "2.0", "id": found[0].id, "result": result}))
+
+    def hear(self, method: str, params: dict[str, Any]) -> None:
+        """A notification of the exchange."""
+        self.session.receive(json.dumps({"jsonrpc": "2.0", "method": method, "params": params}))
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_client_that_is_only_sent_prices_speaks_every_15_seconds(door: str) -> None:
+    """At every door: an exchange that hears nothing for 30 s closes the connection, however much it sends."""
+    alone = Alone(door, "btc_usd")
+    data = {"timestamp": 1_790_755_218_559, "price": 100.5, "index_name": "btc_usd"}
+    for _ in range(4 * 120):
+        alone.now += 0.25
+        alone.hear("subscription", {"channel": "deribit_price_index.btc_usd", "data": data})
+        alone.send()
+    assert alone.sent[-1] > 1100
+    assert max(later - earlier for earlier, later in pairwise(alone.sent)) < 16
+
+
+def test_answers_to_heartbeats_count_as_requests_of_ours() -> None:
+    """Where the exchange asks for signs of life soon enough, nothing is sent unasked."""
+    alone = Alone("coinbase")
+    alone.send()
+    started = len(alone.sent)
+    for _ in range(40):
+        alone.now += 4.0
+        alone.hear("heartbeat", {"type": "test_request"})
+        assert len(alone.session.replies()) == 1
+        alone.hear("heartbeat", {"type": "heartbeat"})
+        alone.session.check_timers()
+        assert [outgoing.purpose for outgoing in alone.session.outgoing()].count(Purpose.PROBE) == 0
+    assert len(alone.sent) == started
+
+
+def test_only_one_unasked_request_is_open_at_a_time() -> None:
+    """Silence of either side makes one due, and none follows before it is answered."""
+    probe = LivenessProbe(5.0, 15.0, 3.0, 0.0)
+    probe.frame_received(14.0)
+    assert not probe.due(14.9)
+    assert probe.due(15.0)
+    probe.request_sent(15.0)
+    probe.frame_received(15.0)
+    assert not probe.due(31.0)
+    probe.answered()
+    assert probe.due(31.0)
+
+
+async def test_an_unasked_request_goes_over_the_socket() -> None:
+    """It is a `public/test`, and its answer keeps the connection: pings of the WebSocket would not count."""
+    clock, timeouts = Clock(), replace(QUICK, silence=1000, first=1000, starvation=1000)
+    async with (
+        scripted_exchange() as exchange,
+        following(exchange.url, monotonic=clock, timeouts=timeouts) as follower,
+    ):
+        await follower.tick_of("btc_usd")
+        for times in (1, 2, 3):
+            clock.jump(DOORS["deribit"].silence_seconds)
+            await follower.until(lambda: len(exchange.requests_of("public/test")) == times)  # noqa: B023
+            await follower.until(lambda: not follower.deribit_client.session.protocol.in_flight)
+        assert follower.deribit_client.statistics().connections == 1
