@@ -43,7 +43,7 @@ ENDED_BY_PERSON = "you ended the login of this browser"
 FORGOTTEN = "the operator of this site deleted your record"
 
 #: The failure of a login, how long it is kept for the first stream of its session, and then for others.
-FAILURE = "deribit:word:%s"
+FAILURE = "deribit:failure:%s"
 FAILURE_SECONDS = 60
 FAILURE_REPEATED_SECONDS = 5
 #: Sessions read with one command.

@@ -20,7 +20,7 @@ from .signer import Signer
 
 __all__ = ["BATCHES", "LATEST", "CatchUp", "keys_fit"]
 
-LATEST, BATCHES = "cryptomarket:board", "cryptomarket:kept"
+LATEST, BATCHES = "cryptomarket:latest", "cryptomarket:batches"
 EXPIRE_SECONDS = 86_400
 #: A quarter of an hour at the usual two batches a second, 20 s at the fastest rate.
 MAX_BATCHES = 4_096

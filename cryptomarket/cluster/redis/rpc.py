@@ -31,7 +31,7 @@ __all__ = ["RedisRpc"]
 
 log = structlog.get_logger(__name__)
 
-REQUESTS, GROUP, REPLIES = "cryptomarket:errands", "leader", "cryptomarket:answers:%s"
+REQUESTS, GROUP, REPLIES = "cryptomarket:requests", "leader", "cryptomarket:replies:%s"
 #: A leader that has not replied for so long is gone; another handles its requests.
 CLAIM_SECONDS = 4.0
 MAX_REQUESTS = 10_000
