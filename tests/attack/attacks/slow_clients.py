@@ -7,6 +7,17 @@ from ..attacker import Attack, Attacker, request
 __all__ = ["SLOW_CLIENTS"]
 
 
+async def _trickled(attacker: Attacker, begun: bytes, byte: bytes) -> str:
+    """Begin a request, and send one byte more of it each second until it is answered."""
+    async with attacker.connected() as connection:
+        connection.send(begun)
+        for _ in range(35):
+            connection.send(byte)
+            if (status := await connection.status(1.0)) != "no answer":
+                return status
+        return "held"
+
+
 class HalfHeads(Attack):
     """Half a head, then one byte a second: 450 of one address used up the files, and honest clients got no answer."""
 
@@ -15,13 +26,7 @@ class HalfHeads(Attack):
     seconds = 40
 
     async def attempt(self, attacker: Attacker) -> str:
-        async with attacker.connected() as connection:
-            connection.send(b"GET /api/v1/prices HTTP/1.1\r\nHost: gateway\r\nX: ")
-            for _ in range(35):
-                connection.send(b"x")
-                if (status := await connection.status(1.0)) != "no answer":
-                    return status
-            return "held"
+        return await _trickled(attacker, b"GET /api/v1/prices HTTP/1.1\r\nHost: gateway\r\nX: ", b"x")
 
 
 class SlowLoginBody(Attack):
@@ -32,16 +37,11 @@ class SlowLoginBody(Attack):
     seconds = 40
 
     async def attempt(self, attacker: Attacker) -> str:
-        async with attacker.connected() as connection:
-            connection.send(
-                b"POST /api/v1/persons/login HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
-                b"Content-Length: 8000\r\n\r\n{"
-            )
-            for _ in range(35):
-                connection.send(b" ")
-                if (status := await connection.status(1.0)) != "no answer":
-                    return status
-            return "held"
+        begun = (
+            b"POST /api/v1/persons/login HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 8000\r\n\r\n{"
+        )
+        return await _trickled(attacker, begun, b" ")
 
 
 class SilentConnections(Attack):

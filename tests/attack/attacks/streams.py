@@ -2,7 +2,7 @@
 
 import asyncio
 
-from ..attacker import Attack, Attacker, Connection, request
+from ..attacker import Attack, Attacker, request
 
 __all__ = ["STREAMS"]
 
@@ -11,13 +11,15 @@ COINS = ("BTC", "ETH")
 PERPETUALS = ("BTC-PERPETUAL", "ETH-PERPETUAL", "SOL_USDC-PERPETUAL", "XRP_USDC-PERPETUAL")
 
 
-async def _held(connection: Connection, path: str, seconds: float) -> str:
-    connection.send(request(path))
-    status = await connection.status()
-    if status != "200":
-        return status
-    await connection.drain(seconds)
-    return "200 ended" if connection.reader.at_eof() else "200 held"
+async def _held(attacker: Attacker, path: str, seconds: float) -> str:
+    """Open a stream and read it for some seconds."""
+    async with attacker.connected() as connection:
+        connection.send(request(path))
+        status = await connection.status()
+        if status != "200":
+            return status
+        await connection.drain(seconds)
+        return "200 ended" if connection.reader.at_eof() else "200 held"
 
 
 async def names(attacker: Attacker, count: int) -> list[str]:
@@ -45,8 +47,7 @@ class DemandedInstruments(Attack):
 
     async def attempt(self, attacker: Attacker) -> str:
         wanted = ",".join(await names(attacker, 20))
-        async with attacker.connected() as connection:
-            return await _held(connection, f"/sse/?timer=60&channels={wanted}", 45)
+        return await _held(attacker, f"/sse/?timer=60&channels={wanted}", 45)
 
 
 class QuietInstrument(Attack):
@@ -58,8 +59,7 @@ class QuietInstrument(Attack):
 
     async def attempt(self, attacker: Attacker) -> str:
         (name,) = await names(attacker, 1)
-        async with attacker.connected() as connection:
-            return await _held(connection, f"/sse/?timer=1&channels={name}", 25)
+        return await _held(attacker, f"/sse/?timer=1&channels={name}", 25)
 
 
 class ChurnedInstruments(Attack):
@@ -69,8 +69,7 @@ class ChurnedInstruments(Attack):
 
     async def attempt(self, attacker: Attacker) -> str:
         wanted = ",".join(await names(attacker, 3))
-        async with attacker.connected() as connection:
-            return await _held(connection, f"/sse/?timer=0&channels={wanted}", 0.5)
+        return await _held(attacker, f"/sse/?timer=0&channels={wanted}", 0.5)
 
 
 class RememberedQueries(Attack):
@@ -103,8 +102,7 @@ class HoardedStreams(Attack):
     seconds = 200
 
     async def attempt(self, attacker: Attacker) -> str:
-        async with attacker.connected() as connection:
-            return await _held(connection, "/sse/?timer=3600&channels=btc_usd", 180)
+        return await _held(attacker, "/sse/?timer=3600&channels=btc_usd", 180)
 
 
 class ReconnectStorm(Attack):
@@ -134,8 +132,7 @@ class EveryCohort(Attack):
         attacker.dice.shuffle(tickers)
         timer = attacker.dice.choice((0, 0, 0, 0.1, 0.2, attacker.dice.randrange(1, 50) / 10))
         chosen = ",".join(tickers[: attacker.dice.randrange(1, 9)])
-        async with attacker.connected() as connection:
-            return await _held(connection, f"/sse/?timer={timer}&channels={chosen}", 60)
+        return await _held(attacker, f"/sse/?timer={timer}&channels={chosen}", 60)
 
 
 class Replays(Attack):
