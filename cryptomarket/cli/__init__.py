@@ -127,6 +127,7 @@ def simulate(
     context: typer.Context,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on, 0 for a free one.", min=0, max=65_535)] = 8765,
+    door: Annotated[str, typer.Option(help="What to be: deribit, coinbase-streams or coinbase-main.")] = "deribit",
     seed: Annotated[int, typer.Option(help="The same seed gives the same prices.")] = 1,
     client_id: Annotated[list[str] | None, typer.Option(help="An account's API key; repeatable.")] = None,
     client_secret: Annotated[list[str] | None, typer.Option(help="The secret of the key given before it.")] = None,
@@ -154,8 +155,8 @@ def simulate(
     from ..simulator.cli import CannotSimulate, accounts_of, simulate_exchange
 
     try:
-        accounts = accounts_of(context.obj)
-        run = functools.partial(simulate_exchange, host, port, seed, accounts, replay or [], speed)
+        accounts = accounts_of(context.obj, door)
+        run = functools.partial(simulate_exchange, host, port, door, seed, accounts, replay or [], speed)
         run_async(functools.partial(run, fault or [], switch or [], time_scale))
     except CannotSimulate as exc:
         raise StartError(str(exc)) from exc

@@ -13,11 +13,13 @@ from typing import Any
 
 from ..statements.authentication import CONNECTION_EXPIRES_IN, SIGNATURE_SECONDS
 from ..statements.limits import SESSIONS_PER_KEY
+from .coinbase_keys import key_name
+from .doors import DERIBIT, SimulatedDoor
 from .rpc_errors import RpcError, invalid, unauthorized
 from .scopes import FULL, check_documented, granted, kept, session_name
 from .switches import Switches
 
-__all__ = ["DEFAULT_ACCOUNT", "Accounts", "IssuedGrant", "SimulatedAccount"]
+__all__ = ["CDP_ACCOUNT", "DEFAULT_ACCOUNT", "Accounts", "IssuedGrant", "SimulatedAccount"]
 
 #: Failed logins of one key within a minute before 12003; the real number is not published.
 MOST_FAILURES = 60
@@ -25,14 +27,18 @@ MOST_FAILURES = 60
 
 @dataclass(frozen=True, slots=True)
 class SimulatedAccount:
-    """An account with an API key; ``scope`` is the widest scope that the key may be granted."""
+    """An account with an API key; ``scope`` is the widest scope that the key may be granted.
+
+    At the doors of Coinbase ``client_id`` is the name of a CDP key, and ``public_key`` its public half (PEM).
+    """
 
     client_id: str
-    client_secret: str = field(repr=False)
+    client_secret: str = field(default="", repr=False)
     email: str = ""
     username: str = ""
     number: int = 0
     scope: str = FULL
+    public_key: str = ""
 
     @property
     def identity(self) -> int:
@@ -51,6 +57,10 @@ class SimulatedAccount:
 
 
 DEFAULT_ACCOUNT = SimulatedAccount("demo", "demo-secret", "demo@example.com", "demo")
+#: The account at the doors of Coinbase when none is named; it has a key only if somebody gives it one.
+CDP_ACCOUNT = SimulatedAccount("organizations/demo/apiKeys/demo", "", "demo@example.com", "demo")
+#: The words that Coinbase grants to a key that may trade; without the last one to a key that may not.
+CDP_SCOPE = "wallet:user:read wallet:accounts:read wallet:transactions:read wallet:buys:create"
 
 
 @dataclass(slots=True, eq=False)
@@ -66,13 +76,17 @@ class IssuedGrant:
     session: str | None
     connection: object | None
     refreshed_at: float
+    #: The words of Coinbase, which answers with its own instead of ``scope``.
+    coinbase_scope: str = ""
 
     def may(self, need: str) -> bool:
         """Whether the scope covers ``account:read`` and the like; read_write includes read."""
         return need in self.scope or f"{need}_write" in self.scope
 
-    def answer(self, state: str | None, sid: bool) -> dict[str, Any]:
+    def answer(self, state: str | None, switches: Switches) -> dict[str, Any]:
         """The result of public/auth."""
+        if self.coinbase_scope:
+            return self._coinbase_answer(switches)
         value: dict[str, Any] = {
             "enabled_features": [],
             "access_token": self.access,
@@ -81,9 +95,22 @@ class IssuedGrant:
             "scope": " ".join(sorted(self.scope, key=lambda word: word[::-1])),  # an order that no client may rely on
             "token_type": "bearer",
         }
-        if sid and self.session is not None:
+        if switches.sid and self.session is not None:
             value["sid"] = hashlib.sha256(self.session.encode()).hexdigest()[:16]
         return value if state is None else value | {"state": state}
+
+    def _coinbase_answer(self, switches: Switches) -> dict[str, Any]:
+        """No refresh token; over WebSocket a ``sid``, and no token either: the connection is the login."""
+        value: dict[str, Any] = {
+            "expires_in": self.expires_in,
+            "scope": self.coinbase_scope,
+            "token_type": "bearer",
+        }
+        if self.connection is not None:
+            value["sid"] = hashlib.sha256(self.access.encode()).hexdigest()[:16]
+        if self.connection is None or switches.coinbase_socket_token:
+            value["access_token"] = self.access
+        return value
 
 
 class Accounts:
@@ -96,11 +123,13 @@ class Accounts:
         wall: Callable[[], float],
         switches: Switches,
         random: random_module.Random,
+        door: SimulatedDoor = DERIBIT,
     ) -> None:
         self.known = {account.client_id: account for account in accounts}
         self._wall = wall
         self._switches = switches
         self._random = random
+        self._door = door
         self._by_access: dict[str, IssuedGrant] = {}
         self._by_refresh: dict[str, IssuedGrant] = {}
         self._nonces: set[tuple[str, str]] = set()
@@ -109,23 +138,47 @@ class Accounts:
         #: Refreshes that are granted all rights of the key, whatever was requested.
         self.widened_refreshes = 0
 
-    def authenticate(self, params: dict[str, Any], connection: object) -> IssuedGrant:
+    def authenticate(self, params: dict[str, Any], connection: object, *, websocket: bool = True) -> IssuedGrant:
         """Returns the grant of a login; raises the RpcError that the exchange answers with."""
         if self.refuse_logins is not None:
             raise self.refuse_logins
         kind = params.get("grant_type")
+        if kind not in self._door.grants:
+            raise invalid("grant_type", "value required" if kind is None else "invalid value")
         if kind == "refresh_token":
             return self._renew(params, connection)
-        if kind not in ("client_credentials", "client_signature"):
-            raise invalid("grant_type", "value required" if kind is None else "invalid value")
+        if kind == "coinbase_cdp":
+            return self._cdp_login(_text(params, "token"), connection if websocket else None)
         name = _text(params, "client_id")
         self._limit_failures(name)
         account = self.known.get(name)
         proof = self._secret_fits if kind == "client_credentials" else self._signature_fits
-        if account is None or not proof(account, params):
+        if account is None or not account.client_secret or not proof(account, params):
             self._failures.setdefault(name, []).append(self._wall())
             raise RpcError(13004)
         return self._grant(account, str(params.get("scope") or ""), connection)
+
+    def _cdp_login(self, token: str, socket: object | None) -> IssuedGrant:
+        """Returns the grant of a token signed with a CDP key; ``socket`` is None over HTTP."""
+        name = key_name(token, lambda name: self.known[name].public_key if name in self.known else "", self._wall())
+        if name is None:
+            raise RpcError(13004)
+        account = self.known[name]
+        scope, _ = granted(account.scope, "")
+        words = CDP_SCOPE if "trade:read_write" in scope else CDP_SCOPE.rpartition(" ")[0]
+        return self._coinbase_grant(account, scope, words, socket)
+
+    def _coinbase_grant(
+        self, account: SimulatedAccount, scope: frozenset[str], words: str, socket: object | None
+    ) -> IssuedGrant:
+        """A login of Coinbase: of a connection, or a token for HTTP; it is never refreshed."""
+        switches = self._switches
+        life = switches.coinbase_http_expires_in if socket is None else switches.coinbase_socket_expires_in
+        now = self._wall()
+        access = self._random.randbytes(32).hex()
+        grant = IssuedGrant(account, scope, access, "", now + life, life, None, socket, now, words)
+        self._by_access[access] = grant
+        return grant
 
     def grant_of(self, token: str, connection: object) -> IssuedGrant:
         """Returns the grant of an access token; raises 13009 when it is expired, unknown or of another connection."""

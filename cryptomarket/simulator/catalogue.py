@@ -190,6 +190,8 @@ def instruments_on(now_ms: int) -> dict[str, SimulatedInstrument]:
             "ETH-PERPETUAL", "future", "eth", "eth_usd", 0.05, 124973, "perpetual", created=1552568454000
         ),
         SimulatedInstrument("SOL_USDC-PERPETUAL", "future", "sol", "sol_usdc", 0.01, 124974, "perpetual"),
+        SimulatedInstrument("BTC_USDC-PERPETUAL", "future", "btc", "btc_usdc", 0.5, 124977, "perpetual"),
+        SimulatedInstrument("ETH_USDC-PERPETUAL", "future", "eth", "eth_usdc", 0.05, 124978, "perpetual"),
         SimulatedInstrument("BTC_USDC", "spot", "btc", "btc_usdc", 0.5, 124975),
         SimulatedInstrument("ETH_USDC", "spot", "eth", "eth_usdc", 0.05, 124976),
     ]

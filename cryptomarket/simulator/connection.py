@@ -176,11 +176,11 @@ class ServerConnection(asyncio.Protocol):
         if not self.transport.is_closing() and not self.ignores_input:
             self.transport.write(data)
 
-    def close(self, code: int) -> None:
+    def close(self, code: int, reason: str = "") -> None:
         """End the connection; code 0 is without a closing handshake."""
         protocol = self._websocket
         if code and protocol is not None and protocol.state is OPEN:
-            protocol.send_close(code)
+            protocol.send_close(code, reason)
             self._flush(protocol)
         self.drop()
 

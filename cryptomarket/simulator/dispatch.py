@@ -144,6 +144,8 @@ def run(state: SharedState, broadcaster: Broadcaster, caller: Caller, request: R
     grant = _identity(state, caller, request)
     if not state.credit_account(grant, caller.address).pay(request.method, state.monotonic()):
         raise RpcError(10028, ends=True)
+    if not state.door.allows(request.method):
+        raise RpcError(-32601, message="method not in allowlist")
     if caller.waiting >= MOST_WAITING:
         raise RpcError(10066)
     ordered = state.active_faults.errors.get(request.method) or state.active_faults.errors.get("")
@@ -172,7 +174,7 @@ def _identity(state: SharedState, caller: Caller, request: RpcRequest) -> Issued
     """Returns the grant of a request: of its own token, else the one its connection remembers while it is valid."""
     token = request.params.get("access_token")
     private = request.method.startswith("private/")
-    if isinstance(token, str) and token:
+    if isinstance(token, str) and token and not (caller.websocket and state.door.socket_is_person):
         try:
             return state.accounts.grant_of(token, caller)
         except RpcError:

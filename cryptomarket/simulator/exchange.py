@@ -23,15 +23,17 @@ from . import (  # noqa: F401 (they register their methods)
     control,
     private_methods,
     public_methods,
+    session_methods,
     subscriptions,
     trading_methods,
 )
-from .accounts import DEFAULT_ACCOUNT, Accounts, SimulatedAccount
+from .accounts import CDP_ACCOUNT, DEFAULT_ACCOUNT, Accounts, SimulatedAccount
 from .broadcast import Broadcaster
 from .catalogue import SimulatedInstrument
 from .channels import Channels
 from .connection import ServerConnection
 from .credits import BUDGETS
+from .doors import DERIBIT, DOORS, SimulatedDoor
 from .faults import ScheduledFault, inject
 from .http import HttpCaller, HttpResponse, respond
 from .market import Market
@@ -58,12 +60,13 @@ class Exchange:
     def __init__(
         self,
         *,
+        door: SimulatedDoor = DERIBIT,
         seed: int = 1,
-        accounts: Sequence[SimulatedAccount] = (DEFAULT_ACCOUNT,),
+        accounts: Sequence[SimulatedAccount] = (),
         recorded: Sequence[RecordedNotification] = (),
         speed: float = 1.0,
         time_scale: float = 1.0,
-        testnet: bool = True,
+        testnet: bool | None = None,
         switches: Switches | None = None,
         budgets: dict[str, CreditLimit] | None = None,
         most_connections: int = CONNECTIONS_PER_ADDRESS.value,
@@ -75,20 +78,24 @@ class Exchange:
         switches = switches or Switches()
         channels = frozenset(line.channel for line in recorded)
         market = Market(
-            seed, time_scale=time_scale, extra=frozenset(part for name in channels for part in name.split(".")[1:2])
+            seed,
+            time_scale=time_scale,
+            extra=frozenset(part for name in channels for part in name.split(".")[1:2]),
+            lists=door.lists,
         )
+        self.accounts = tuple(accounts) or (CDP_ACCOUNT if door.socket_is_person else DEFAULT_ACCOUNT,)
         self.state = SharedState(
             market,
-            Accounts(accounts, wall=wall, switches=switches, random=random),
+            Accounts(self.accounts, wall=wall, switches=switches, random=random, door=door),
             Channels(market, switches),
             switches,
             wall,
             monotonic,
             random,
-            testnet,
+            door.testnet if testnet is None else testnet,
+            door,
             budgets or BUDGETS,
         )
-        self.accounts = tuple(accounts)
         self.broadcaster = Broadcaster(self.state.now_ms(), recorded=channels)
         self.broadcaster.subscribed = self._subscribed
         self.links: set[ServerConnection] = set()
@@ -264,12 +271,13 @@ async def running_exchange(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
+    door: str = DERIBIT.name,
     seed: int = 1,
-    accounts: Sequence[SimulatedAccount] = (DEFAULT_ACCOUNT,),
+    accounts: Sequence[SimulatedAccount] = (),
     replay: Path | Sequence[Path] | None = None,
     speed: float = 1.0,
     time_scale: float = 1.0,
-    testnet: bool = True,
+    testnet: bool | None = None,
     switches: Switches | None = None,
     budgets: dict[str, CreditLimit] | None = None,
     most_connections: int = CONNECTIONS_PER_ADDRESS.value,
@@ -279,14 +287,18 @@ async def running_exchange(
 ) -> AsyncIterator[Exchange]:
     """A simulated exchange that runs within the block, on a free port unless one is named.
 
+    ``door`` is a name of ``doors.DOORS``; without accounts it has the door's usual one, and ``testnet`` is the door's.
     ``replay`` serves recorded files at ``speed`` times their pace (0: without pauses). ``time_scale`` multiplies the
     rate of ticks. ``faults`` are texts like ``drop/30`` (see ``faults``). Raises OSError for a
-    port that is taken, UnreadableRecording for bad files and ValueError for an unknown fault.
+    port that is taken, UnreadableRecording for bad files and ValueError for an unknown fault or door.
     """
+    if door not in DOORS:
+        raise ValueError(f"unknown door {door!r}: expected one of {', '.join(DOORS)}")
     paths = [replay] if isinstance(replay, Path) else list(replay or ())
     exchange = Exchange(
+        door=DOORS[door],
         seed=seed,
-        accounts=accounts or (DEFAULT_ACCOUNT,),
+        accounts=accounts,
         recorded=read_recordings(paths),
         speed=speed,
         time_scale=time_scale,

@@ -4,7 +4,7 @@ It has no clock: the time (UNIX ms) is an argument, so history and live prices a
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -21,12 +21,23 @@ SETTLEMENT_MS = 8 * 3_600_000
 
 
 class Market:
-    """Prices of a seeded random walk; ``time_scale`` multiplies the rate of ticks, for load tests."""
+    """Prices of a seeded random walk; ``time_scale`` multiplies the rate of ticks, for load tests.
 
-    def __init__(self, seed: int = 1, *, time_scale: float = 1.0, extra: frozenset[str] = frozenset()) -> None:
+    ``lists`` says by name which instruments the exchange lists; those of ``extra`` are always listed.
+    """
+
+    def __init__(
+        self,
+        seed: int = 1,
+        *,
+        time_scale: float = 1.0,
+        extra: frozenset[str] = frozenset(),
+        lists: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self.seed = seed
         self.cadence_ms = max(1, round(CADENCE_MS / time_scale))
         self._time_scale = time_scale
+        self._lists = lists
         self._walks = {index.coin.name: self._walk(index) for index in INDICES.values()}
         self._extra = {name: found for name in extra if (found := parse_instrument(name)) is not None}
         self._listed: tuple[int, dict[str, SimulatedInstrument]] = (-1, {})
@@ -46,7 +57,7 @@ class Market:
         """Returns the listed instruments by name; those of a replayed recording are always included."""
         day = (now_ms - SETTLEMENT_MS) // DAY_MS
         if self._listed[0] != day:
-            today = self._extra | instruments_on(now_ms)
+            today = self._extra | self.instruments_of(now_ms)
             self._listed = (day, {name: found for name, found in today.items() if name not in self._expired})
         return self._listed[1]
 
@@ -60,7 +71,7 @@ class Market:
 
     def instruments_of(self, moment_ms: int) -> dict[str, SimulatedInstrument]:
         """Returns the instruments listed at another moment."""
-        return instruments_on(moment_ms)
+        return {name: found for name, found in instruments_on(moment_ms).items() if self._lists(name)}
 
     def index_tick(self, name: str, now_ms: int) -> tuple[int, float]:
         """The newest tick of an index: its time (UNIX ms) and price."""

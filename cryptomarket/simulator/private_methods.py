@@ -123,11 +123,12 @@ def get_positions(call: MethodCall) -> Any:
         raise invalid("currency", "invalid value")
     if kind is not None and kind not in ("future", "option", "future_combo", "option_combo"):
         raise invalid("kind", "invalid value")
-    if currency not in ("BTC", "any"):
-        return []
-    listed = call.state.market.instruments(call.now_ms)
-    option = next(found for found in listed.values() if found.kind == "option" and found.coin == "btc")
-    rows = [_option_position(call, option.name), _future_position(call, "BTC-PERPETUAL")]
+    listed = [found for found in call.state.market.instruments(call.now_ms).values() if found.coin == "btc"]
+    listed = [found for found in listed if currency in ("any", "USDC" if found.linear else "BTC")]
+    option = next((found for found in listed if found.kind == "option"), None)
+    perpetual = next((found for found in listed if found.perpetual), None)
+    rows = [_option_position(call, option.name)] if option else []
+    rows += [_future_position(call, perpetual.name)] if perpetual else []
     return [row for row in rows if kind in (None, row["kind"])]
 
 

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from ..statements.connection import SHORTEST_HEARTBEAT
 from .catalogue import CURRENCIES, DAY_MS, INDICES, SimulatedInstrument
 from .charts import index_chart, tradingview_chart, volatility_index, volatility_now
 from .dispatch import MethodCall, flag, handler, text, whole
@@ -14,32 +13,11 @@ from .trading_methods import instrument_named
 
 __all__: list[str] = []
 
-VERSION = "1.2.26"
-
 
 @handler("public/get_time")
 def get_time(call: MethodCall) -> Any:
     """The clock of the exchange, UNIX ms."""
     return call.now_ms
-
-
-@handler("public/test")
-def test(call: MethodCall) -> Any:
-    """The call that answers a test_request."""
-    call.caller.proved_alive()
-    if call.params.get("expected_result") == "exception":
-        raise RpcError(11094)
-    return {"version": VERSION}
-
-
-@handler("public/hello")
-def hello(call: MethodCall) -> Any:
-    """An introduction."""
-    if not call.caller.websocket:
-        raise RpcError(10030)
-    text(call.params, "client_name")
-    text(call.params, "client_version")
-    return {"version": VERSION}
 
 
 @handler("public/status")
@@ -51,56 +29,6 @@ def status(call: MethodCall) -> Any:
     if platform.locked:
         return {"locked": "partial", "locked_indices": sorted(platform.locked)}
     return {"locked": "false"}
-
-
-@handler("public/auth")
-def auth(call: MethodCall) -> Any:
-    """A login."""
-    grant = call.state.accounts.authenticate(call.params, call.caller)
-    call.caller.remember(grant)
-    return grant.answer(call.params.get("state"), call.state.switches.sid)
-
-
-@handler("public/fork_token")
-def fork_token(call: MethodCall) -> Any:
-    """A new named session."""
-    grant = call.state.accounts.fork(text(call.params, "refresh_token"), text(call.params, "session_name"), call.caller)
-    return grant.answer(None, call.state.switches.sid)
-
-
-@handler("public/exchange_token")
-def exchange_token(call: MethodCall) -> Any:
-    """A login for another account of the same person."""
-    params = call.params
-    refresh, subject = text(params, "refresh_token"), whole(params, "subject_id")
-    grant = call.state.accounts.exchange(refresh, subject, str(params.get("scope") or ""), call.caller)
-    return grant.answer(None, call.state.switches.sid)
-
-
-@handler("public/set_heartbeat")
-def set_heartbeat(call: MethodCall) -> Any:
-    """Heartbeats for this connection."""
-    if not call.caller.websocket:
-        raise RpcError(10030)
-    interval = call.params.get("interval")
-    if interval is None:
-        raise invalid("interval", "value required")
-    if isinstance(interval, bool) or not isinstance(interval, int | float):
-        raise invalid("interval", "wrong format")
-    if interval < SHORTEST_HEARTBEAT.value:
-        raise invalid("interval", f"value must be >= {SHORTEST_HEARTBEAT.value}")
-    call.caller.heartbeat_seconds = float(interval)
-    call.caller.proved_alive()
-    return "ok"
-
-
-@handler("public/disable_heartbeat")
-def disable_heartbeat(call: MethodCall) -> Any:
-    """No more heartbeats."""
-    if not call.caller.websocket:
-        raise RpcError(10030)
-    call.caller.heartbeat_seconds = 0.0
-    return "ok"
 
 
 @handler("public/get_index_price")

@@ -9,6 +9,7 @@ from .accounts import Accounts, IssuedGrant
 from .active_faults import ActiveFaults
 from .channels import Channels
 from .credits import BUDGETS, CreditAccount
+from .doors import DERIBIT, SimulatedDoor
 from .market import Market
 from .switches import Switches
 
@@ -38,6 +39,7 @@ class SharedState:
     monotonic: Callable[[], float]
     random: random_module.Random
     testnet: bool = True
+    door: SimulatedDoor = DERIBIT
     budgets: dict[str, CreditLimit] = field(default_factory=lambda: BUDGETS)
     platform: PlatformMode = field(default_factory=PlatformMode)
     active_faults: ActiveFaults = field(default_factory=ActiveFaults)

@@ -38,8 +38,11 @@ def subscribe(call: MethodCall) -> Any:
 
 
 def _read(call: MethodCall, name: str) -> SimulatedChannel | None:
+    door = call.state.door
     if name.startswith("user."):
-        return _own(call, name)
+        return _own(call, name) if door.account_channels else None
+    if not door.market_channels:
+        return None
     known = call.state.channels.read(name, call.now_ms)
     return event_channel(name) if known is None and name in call.broadcaster.recorded else known
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from ..statements import authentication, channels, connection, errors, limits
+from ..statements import authentication, channels, coinbase, connection, errors, limits
 
 __all__ = ["Switches"]
 
@@ -29,6 +29,10 @@ class Switches:
     close_code: int = connection.CLOSE_CODE.value
     strings_for_numbers: bool = channels.STRINGS_FOR_NUMBERS.value
     too_many_status: int = limits.TOO_MANY_STATUS.value
+    coinbase_silence_seconds: float = coinbase.COINBASE_SILENCE_SECONDS.value
+    coinbase_http_expires_in: int = coinbase.COINBASE_HTTP_EXPIRES_IN.value
+    coinbase_socket_expires_in: int = coinbase.COINBASE_SOCKET_EXPIRES_IN.value
+    coinbase_socket_token: bool = coinbase.COINBASE_SOCKET_TOKEN.value
 
     @classmethod
     def parse(cls, words: Sequence[str]) -> "Switches":

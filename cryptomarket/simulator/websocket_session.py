@@ -24,7 +24,7 @@ class FrameWriter(Protocol):
 
     def send(self, frame: bytes) -> None: ...
 
-    def close(self, code: int) -> None: ...
+    def close(self, code: int, reason: str = "") -> None: ...
 
 
 class WebSocketSession:
@@ -48,6 +48,7 @@ class WebSocketSession:
         self._beat_at = 0.0
         self._asked_at: float | None = None
         self._beats = 0
+        self._heard_at = state.monotonic()
 
     def remember(self, grant: IssuedGrant) -> None:
         """Remembers the login of the connection; whether a later one replaces it is not confirmed."""
@@ -62,6 +63,7 @@ class WebSocketSession:
     def receive(self, text: str | bytes) -> None:
         """Answer one frame."""
         state, us_in = self._state, self._state.now_us()
+        self._heard_at = state.monotonic()
         identifier: int | str | None = None
         why: RpcError | None = None
         try:
@@ -73,7 +75,7 @@ class WebSocketSession:
         except RpcError as refused:
             why = refused
         except ConnectionEnded:
-            self._outlet.close(state.switches.close_code)
+            self._outlet.close(state.switches.close_code, state.door.logout_reason)
             return
         if why is not None:
             self._refuse(identifier, why, us_in)
@@ -146,7 +148,11 @@ class WebSocketSession:
             self._held = [held for held in self._held if held[0] > now]
         for frame in due:
             self._send(frame)
-        self._beat(now)
+        longest = self._state.switches.coinbase_silence_seconds
+        if self._state.door.ends_silence and longest and now - self._heard_at >= longest:
+            self._outlet.close(1011)
+        else:
+            self._beat(now)
 
     def _beat(self, now: float) -> None:
         """Sends one heartbeat per interval, alternately a plain one and a test_request."""

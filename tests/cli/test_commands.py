@@ -162,6 +162,8 @@ FOR_SCRIPTS = [
         ("--client-id a --client-id b --client-secret s3cret", "--client-id a has no --client-secret"),
         ("--client-id a --client-secret s3cret --client-secret s3cret", "--client-id a has two --client-secret"),
         ("--client-id a --client-secret s3cret --client-id a", "--client-id a is given twice"),
+        ("--door coinbase-main --client-id a --client-secret s3cret", "--client-secret is no option of the door"),
+        ("--door back", "unknown door 'back': expected one of deribit, coinbase-streams, coinbase-main"),
     ],
 )
 def test_d11_an_account_that_is_not_whole_is_named(arguments: str, says: str) -> None:
@@ -178,9 +180,18 @@ async def test_d11_an_email_belongs_to_the_client_id_before_it(tmp_path: Path) -
         "--port 0 --client-id ann --client-secret one --client-id=bob --email=bob@example.com --client-secret two"
     )
     async with running_program(tmp_path, "simulate", *arguments.split()) as program:
-        await eventually(lambda: "account bob" in program.out, "the accounts are printed")
+        await eventually(lambda: "bob@example.com\n" in program.out, "the accounts are printed")
         assert "account ann secret one e-mail ann@example.com\n" in program.out
         assert "account bob secret two e-mail bob@example.com\n" in program.out
+        assert await program.stop() == 0
+
+
+async def test_a_simulated_coinbase_prints_a_key_for_each_account(tmp_path: Path) -> None:
+    """The name of the key and its private half, with which a client signs its tokens."""
+    arguments = "--port 0 --door coinbase-main --client-id ann --email ann@example.com"
+    async with running_program(tmp_path, "simulate", *arguments.split()) as program:
+        await eventually(lambda: "END PRIVATE KEY" in program.out, "the key is printed")
+        assert "account ann e-mail ann@example.com\n-----BEGIN PRIVATE KEY-----\n" in program.out
         assert await program.stop() == 0
 
 

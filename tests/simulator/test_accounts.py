@@ -96,7 +96,7 @@ def test_expires_shortens_the_life_of_a_token() -> None:
     """The token says when it ends, and is dead then; its refresh token is not."""
     world = World()
     grant = world.accounts.authenticate(KEY | {"scope": READ_ONLY}, "a")
-    assert grant.answer(None, False)["expires_in"] == 97200
+    assert grant.answer(None, Switches())["expires_in"] == 97200
     assert grant.access.split(".")[0] == str(int((world.now + 97200) * 1000))
     assert 280 < len(grant.access) < 340
     world.now += 97200

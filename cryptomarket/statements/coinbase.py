@@ -1,0 +1,49 @@
+"""What is different at the hosts of Coinbase."""
+
+from .sources import COINBASE_PARTNERS, COINBASE_SDK
+from .statement import COINBASE, COINBASE_MAIN, ConfirmedBy, Statement
+
+__all__ = [
+    "COINBASE_HTTP_EXPIRES_IN",
+    "COINBASE_SILENCE_SECONDS",
+    "COINBASE_SOCKET_EXPIRES_IN",
+    "COINBASE_SOCKET_TOKEN",
+]
+
+COINBASE_SILENCE_SECONDS = Statement(
+    "coinbase_silence_seconds",
+    "A connection to which the client sends no message for {value} seconds is closed with code 1011, pings or not; "
+    "0 stands for never.",
+    30.0,
+    source="ccxt 4.5 sends public/test every 15 s for this reason; no page of Coinbase says it",
+    confirmed_by=ConfirmedBy.NOBODY,
+    hosts=COINBASE,
+    others=(0.0,),
+)
+COINBASE_HTTP_EXPIRES_IN = Statement(
+    "coinbase_http_expires_in",
+    "A token for HTTP lives {value} seconds.",
+    900,
+    source=f"{COINBASE_PARTNERS} says about 15 minutes, an example of public/auth 3600 seconds",
+    confirmed_by=ConfirmedBy.NOBODY,
+    hosts=(COINBASE_MAIN,),
+    others=(3600,),
+)
+COINBASE_SOCKET_EXPIRES_IN = Statement(
+    "coinbase_socket_expires_in",
+    "A login over WebSocket lives {value} seconds.",
+    3000,
+    source=f"{COINBASE_PARTNERS} says about 50 minutes, the tests of {COINBASE_SDK} have 900 seconds",
+    confirmed_by=ConfirmedBy.NOBODY,
+    hosts=(COINBASE_MAIN,),
+    others=(900,),
+)
+COINBASE_SOCKET_TOKEN = Statement(
+    "coinbase_socket_token",
+    "The answer to a login over WebSocket has an access token: {value}.",
+    False,
+    source=f"{COINBASE_PARTNERS} says that it has none, the reference of public/auth that calls need one",
+    confirmed_by=ConfirmedBy.NOBODY,
+    hosts=(COINBASE_MAIN,),
+    others=(True,),
+)
