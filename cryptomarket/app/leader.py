@@ -29,6 +29,7 @@ from ..history.slot_snapshots import LEAST_INTERVAL, SlotSnapshots
 from ..history.writer import HistoryWriter
 from ..market.catalogue import Catalogue
 from ..model import Message
+from ..persons.person_door import key_doors
 from ..settings import Settings
 from ..web.health import Check
 from . import metrics
@@ -165,7 +166,7 @@ class Leader:
         if settings.recorder:
             self._recording = self._new_recording(epoch, settings, history, http_client, recent_slots)
         self.on_message, self.bars = self._recording.on_message, self._recording.bars
-        self._worker = persons.leader_worker(self._call)
+        self._worker = persons.leader_worker(key_doors(self._call))
 
     def _new_recording(
         self,

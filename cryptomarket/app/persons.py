@@ -8,7 +8,6 @@ from ..persons.accounts import AccountClient, AccountReader
 from ..persons.authenticator import Authenticator
 from ..persons.browser_sessions import BrowserSessions, Person
 from ..persons.cache import Cache
-from ..persons.grants import Call
 from ..persons.leader_requests import RequestLeader
 from ..persons.leader_worker import LeaderWorker
 from ..persons.limits import LoginLimits
@@ -16,6 +15,7 @@ from ..persons.login_flow import LoginFlow
 from ..persons.login_queue import LoginQueue
 from ..persons.login_secrets import LoginSecrets
 from ..persons.notifications import LoginFailures, Notifier
+from ..persons.person_door import PersonDoors
 from ..persons.session_cookies import SessionCookies
 from ..persons.token_renewal import TokenRenewal
 from ..persons.vault import Vault
@@ -88,12 +88,12 @@ class Persons:
         self.waiting_notices.on_message(message)
         self.notifier.on_message(message)
 
-    def leader_worker(self, call: Call) -> LeaderWorker:
-        """Return what the leader runs, over its connection to the exchange."""
-        renewal = TokenRenewal(call, self.sessions, publish=self._publish, wall=self._wall)
-        accounts = AccountReader(call, self.sessions, renew=renewal.renew, end=renewal.end, monotonic=self._monotonic)
+    def leader_worker(self, doors: PersonDoors) -> LeaderWorker:
+        """Return what the leader runs, for persons who come by these doors."""
+        renewal = TokenRenewal(doors, self.sessions, publish=self._publish, wall=self._wall)
+        accounts = AccountReader(doors, self.sessions, renew=renewal.renew, end=renewal.end, monotonic=self._monotonic)
         login_flow = LoginFlow(
-            call,
+            doors,
             self._login_secrets,
             self.sessions,
             self._limits,

@@ -17,9 +17,10 @@ from ..errors import (
 )
 from ..model import exact_price, plain
 from .browser_sessions import BrowserSessions, Person
-from .grants import Call
+from .grants import login_ended
 from .leader_requests import AccountBalance, AccountRequest, LeaderReply, RequestLeader
-from .login_flow import NO_CACHE, OUR_FAULT, login_ended, reason_of
+from .login_flow import NO_CACHE, OUR_FAULT, reason_of
+from .person_door import PersonDoors
 
 __all__ = ["AccountClient", "AccountReader"]
 
@@ -65,14 +66,14 @@ class AccountReader:
 
     def __init__(
         self,
-        call: Call,
+        doors: PersonDoors,
         sessions: BrowserSessions,
         *,
         renew: Callable[[Person], Awaitable[Person | None]],
         end: Callable[[Person], Awaitable[None]],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._call = call
+        self._doors = doors
         self._sessions = sessions
         self._renew, self._end = renew, end
         self._monotonic = monotonic
@@ -129,7 +130,9 @@ class AccountReader:
         return None
 
     async def _read(self, person: Person) -> list[AccountBalance]:
-        raw = await self._call("private/get_account_summaries", {"access_token": person.tokens.access})
+        if (door := self._doors.get(person.door)) is None:
+            raise ExchangeUnreachable(f"the door {person.door} is not offered any more")
+        raw = await door.call("private/get_account_summaries", {"access_token": person.tokens.access})
         try:
             summaries = msgspec.json.decode(raw, type=_Summaries).summaries
         except msgspec.DecodeError:

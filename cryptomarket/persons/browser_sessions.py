@@ -18,9 +18,11 @@ import msgspec
 from ..errors import CacheUnavailable
 from ..model import SessionChanged
 from .cache import Cache
+from .tokens import Tokens
 from .vault import CannotOpen, Vault
 
 __all__ = [
+    "KEY_DOOR",
     "LIFE_SECONDS",
     "MAX_LOGIN_SECONDS",
     "MAX_SESSIONS",
@@ -32,7 +34,6 @@ __all__ = [
     "Login",
     "Person",
     "SessionLogin",
-    "Tokens",
 ]
 
 T = TypeVar("T")
@@ -44,6 +45,8 @@ MAX_LOGIN_SECONDS = 7 * 86_400
 #: The kind of message that says that sessions must read their person again.
 PERSON_CHANGED = "person"
 PERSON = "deribit:person:%s"
+#: The door of persons who logged in with a key of the exchange, and of records that name none.
+KEY_DOOR = "deribit"
 SESSION = "deribit:session:%s"
 #: The shortest interval between two writes that a person uses the login in one browser session.
 USE_SECONDS = 600.0
@@ -53,17 +56,6 @@ RETRY_USE_SECONDS = 10.0
 MAX_SESSIONS = 32
 #: Attempts at a record that others change meanwhile.
 MAX_ATTEMPTS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """The exchange's tokens of one person; its representation shows neither."""
-
-    access: str
-    refresh: str
-
-    def __repr__(self) -> str:
-        return "<Tokens>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +82,9 @@ class Person:
 
     ``first`` is when the person logged in, ``used`` the last sign of use. The tokens came at ``issued`` and belong to
     ``exchange_session``, which every renewal names; ``problem`` is why the last renewal failed, empty if it did not.
-    ``sessions`` maps each browser session that is logged in to its login, the oldest first.
+    ``sessions`` maps each browser session that is logged in to its login, the oldest first. ``door`` is the name of the
+    `PersonDoor` by which the person came; ``refreshing`` is when a leader began to use the single-use refresh token, 0
+    once its successor is stored.
     """
 
     person_id: str
@@ -105,12 +99,22 @@ class Person:
     tokens: Tokens
     problem: str = ""
     sessions: Mapping[str, SessionLogin] = field(default_factory=dict)
+    door: str = KEY_DOOR
+    refreshing: float = 0.0
+
+    @property
+    def _ends_at(self) -> float:
+        return min(self.used + LIFE_SECONDS, self.first + MAX_LOGIN_SECONDS)
+
+    @property
+    def renewable_until(self) -> float:
+        """Until when the tokens can be renewed: those of OAuth also after the token for calls has expired."""
+        return self._ends_at if self.tokens.oauth else min(self._ends_at, self.tokens_expire_at)
 
     @property
     def expires_at(self) -> int:
-        """When access ends as things stand; while the tokens cannot be renewed, that is when they expire."""
-        end = min(self.used + LIFE_SECONDS, self.first + MAX_LOGIN_SECONDS)
-        return int(min(end, self.tokens_expire_at) if self.problem else end)
+        """When access ends as things stand; while the tokens cannot be renewed, that is when it becomes too late."""
+        return int(self.renewable_until if self.problem else self._ends_at)
 
     def __repr__(self) -> str:
         return f"<Person {self.person_id}>"
@@ -262,6 +266,22 @@ class BrowserSessions:
         """Store new tokens; None when the person was logged out or received other tokens meanwhile."""
         new = {"tokens": tokens, "scope": scope, "issued": issued, "tokens_expire_at": issued + life_seconds}
         return await self._change_with(person, **new, problem="")
+
+    async def refreshed(self, person: Person, tokens: Tokens) -> Person | None:
+        """Store the successor of a used refresh token at once; None when the person was logged out meanwhile."""
+        return await self._change_with(person, tokens=tokens, refreshing=0.0)
+
+    async def begin_refresh(self, person: Person, now: float) -> Person | None:
+        """Note that this leader uses the person's refresh token; None when anything of the record changed meanwhile.
+
+        Two leaders never both get a person: the record is replaced only if it is the one that was read.
+        """
+
+        def begun(found: Person) -> Person | None:
+            same = found.tokens == person.tokens and found.refreshing == person.refreshing
+            return replace(found, refreshing=now) if same else None
+
+        return await self._update(person.person_id, begun)
 
     async def renewal_failed(self, person: Person, problem: str) -> Person | None:
         """Store why the tokens were not renewed; None when the person was logged out or received other tokens."""

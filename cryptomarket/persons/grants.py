@@ -9,10 +9,20 @@ from typing import Any
 import msgspec
 
 from ..deribit.auth import Grant, documented_scope, missing_rights, refuses_scope, session_scope, write_rights
-from ..errors import CryptomarketError, ExchangeRefused, ExchangeUnreachable
+from ..deribit.error_codes import error_code
+from ..errors import CryptomarketError, ExchangeError, ExchangeRefused, ExchangeUnreachable
 from .browser_sessions import LIFE_SECONDS
 
-__all__ = ["Call", "MissingRights", "WideGrant", "exchange_session", "person_scope", "renewed_grant", "request_grant"]
+__all__ = [
+    "Call",
+    "MissingRights",
+    "WideGrant",
+    "exchange_session",
+    "login_ended",
+    "person_scope",
+    "renewed_grant",
+    "request_grant",
+]
 
 #: A call over the one connection to the exchange: method and parameters in, raw result out; raises ExchangeError.
 Call = Callable[[str, Mapping[str, Any]], Awaitable[msgspec.Raw]]
@@ -31,6 +41,11 @@ class WideGrant(CryptomarketError):
     def __init__(self, rights: str, refresh_token: str) -> None:
         super().__init__(rights)
         self.refresh_token = refresh_token
+
+
+def login_ended(error: ExchangeError) -> bool:
+    """Whether the exchange no longer accepts the tokens that were sent."""
+    return isinstance(error, ExchangeRefused) and error_code(error.code).ends_tokens
 
 
 def exchange_session(session: str) -> str:

@@ -7,6 +7,8 @@ from typing import Protocol
 
 import msgspec
 
+from .browser_sessions import KEY_DOOR
+
 __all__ = [
     "AccountBalance",
     "AccountRequest",
@@ -26,7 +28,7 @@ class LoginRequest(msgspec.Struct, frozen=True):
 
     ``client`` stands for the client id, see `LoginLimits.client`; ``address`` is the browser's. ``accepted`` (UNIX
     seconds) is when a node accepted the login, which decides its place among those of its address.
-    ``browser`` is a label of that browser.
+    ``browser`` is a label of that browser, ``door`` the name of the `PersonDoor` to log in by.
     """
 
     login_id: str = msgspec.field(name="login")
@@ -35,6 +37,7 @@ class LoginRequest(msgspec.Struct, frozen=True):
     address: str
     accepted: float = msgspec.field(name="at")
     browser: str = ""
+    door: str = KEY_DOOR
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -5,29 +5,28 @@ budget and travels; the secret does not.
 """
 
 import contextlib
-import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any
 
 import msgspec
 import structlog
 
-from ..deribit.auth import Grant, signed_params, wipe
+from ..deribit.auth import wipe
 from ..deribit.error_codes import ErrorSource, error_code
 from ..errors import CacheUnavailable, CryptomarketError, ExchangeError, ExchangeRefused, InternalError
 from ..model import SessionChanged
 from ..refusals import Refused, ignore_refusal
-from .browser_sessions import PERSON_CHANGED, BrowserSessions, Login, Person, Tokens
+from .browser_sessions import PERSON_CHANGED, BrowserSessions, Login, Person
 from .credential_middleware import LOGIN_PATH
-from .grants import Call, MissingRights, WideGrant, exchange_session, person_scope, request_grant
+from .grants import MissingRights, WideGrant, exchange_session, login_ended
 from .leader_requests import LoginRequest
 from .limits import LoginLimits
 from .login_secrets import LoginSecrets
 from .notifications import EVICTED, LOGGED_OUT, LoginFailures
+from .person_door import Granted, PersonDoor, PersonDoors
 
-__all__ = ["GONE", "NO_ANSWER", "NO_CACHE", "OUR_FAULT", "LoginFailed", "LoginFlow", "login_ended", "reason_of"]
+__all__ = ["GONE", "NO_ANSWER", "NO_CACHE", "NO_DOOR", "OUR_FAULT", "LoginFailed", "LoginFlow", "reason_of"]
 
 log = structlog.get_logger(__name__)
 
@@ -35,8 +34,7 @@ OUR_FAULT = "this server failed by an error of its own, which was logged: try ag
 NO_ANSWER = "the exchange did not answer in time: try again"
 NO_CACHE = "this server does not reach its own cache of log-ins now: try again"
 GONE = "the log-in took too long: try again"
-NO_RIGHT = "this key may not read the account: give it the right account:read"
-TOO_WIDE = "the exchange granted more than reading, so nothing was kept: use a key with fewer rights"
+NO_DOOR = "this server does not offer this log-in: open its page again"
 
 
 class FailureCause(Enum):
@@ -70,19 +68,14 @@ def reason_of(error: ExchangeError) -> str:
     return error_code(error.code).sentence if isinstance(error, ExchangeRefused) else NO_ANSWER
 
 
-def login_ended(error: ExchangeError) -> bool:
-    """Whether the exchange no longer accepts the tokens that were sent."""
-    return isinstance(error, ExchangeRefused) and error_code(error.code).ends_tokens
-
-
-def _failed(error: ExchangeError) -> LoginFailed:
+def _failed(error: ExchangeError, door: PersonDoor) -> LoginFailed:
     """The failure of a login after an error of the exchange."""
-    cause = FailureCause.ELSEWHERE
     if isinstance(error, ExchangeRefused):
         found = error_code(error.code)
         if found.source is ErrorSource.KEY:
             cause = FailureCause.WRONG_KEY if found.wrong_key else FailureCause.KEY
-    return LoginFailed(reason_of(error), cause)
+            return LoginFailed(door.sentences.refused or found.sentence, cause)
+    return LoginFailed(reason_of(error))
 
 
 class LoginFlow:
@@ -93,7 +86,7 @@ class LoginFlow:
 
     def __init__(
         self,
-        call: Call,
+        doors: PersonDoors,
         login_secrets: LoginSecrets,
         sessions: BrowserSessions,
         limits: LoginLimits,
@@ -104,7 +97,7 @@ class LoginFlow:
         refused: Refused = ignore_refusal,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._call = call
+        self._doors = doors
         self._login_secrets = login_secrets
         self._sessions = sessions
         self._limits = limits
@@ -177,24 +170,29 @@ class LoginFlow:
 
     async def _stored(self, request: LoginRequest) -> Login:
         """Log in at the exchange and store the person. Raises LoginFailed and CacheUnavailable."""
-        params, issued = await self._signed(request), self._wall()
-        try:
-            grant = await self._granted(params)
-        except ExchangeError as exc:
-            raise _failed(exc) from None
-        identity = await self._identity(grant)
-        person_id, now = str(identity.id), int(issued)
+        door = self._doors.get(request.door)
+        taken = await self._login_secrets.take(request.login_id)
+        if taken is None:
+            raise LoginFailed(GONE, FailureCause.EXPIRED)
+        if door is None:
+            wipe(taken[1])
+            raise LoginFailed(NO_DOOR)
+        issued = self._wall()
+        granted = await self._granted(door, *taken, request.session)
+        identity = await self._identity(door, granted)
+        person_id, now = f"{door.prefix}{identity.id}", int(issued)
         person = Person(
             person_id,
             identity.username or identity.system_name or person_id,
             identity.email or "",
-            grant.scope,
+            granted.scope,
             first=now,
             used=now,
             issued=issued,
-            tokens_expire_at=issued + grant.expires_in,
+            tokens_expire_at=issued + granted.expires_in,
             exchange_session=exchange_session(request.session),
-            tokens=Tokens(grant.access_token, grant.refresh_token),
+            tokens=granted.tokens,
+            door=request.door,
         )
         login = await self._sessions.log_in(person, request.session, request.login_id, request.browser)
         with contextlib.suppress(CacheUnavailable):
@@ -209,34 +207,23 @@ class LoginFlow:
             elif cause is FailureCause.KEY:
                 await self._limits.charge(request.address)
 
-    async def _signed(self, request: LoginRequest) -> dict[str, Any]:
-        """Take the secret, return the signed parameters of the call, and overwrite the secret."""
-        taken = await self._login_secrets.take(request.login_id)
-        if taken is None:
-            raise LoginFailed(GONE, FailureCause.EXPIRED)
-        client_id, secret = taken
-        scope = person_scope(exchange_session(request.session))
-        timestamp, nonce = int(self._wall() * 1000), secrets.token_hex(8)
+    async def _granted(self, door: PersonDoor, client_id: str, secret: bytearray, session: str) -> Granted:
         try:
-            return signed_params(client_id, secret, scope, timestamp=timestamp, nonce=nonce)
-        finally:
-            wipe(secret)
-
-    async def _granted(self, params: Mapping[str, Any]) -> Grant:
-        try:
-            return await request_grant(self._call, params)
+            return await door.log_in(client_id, secret, session)
         except WideGrant:
-            raise LoginFailed(TOO_WIDE, FailureCause.KEY) from None
+            raise LoginFailed(door.sentences.too_wide, FailureCause.KEY) from None
         except MissingRights:
-            raise LoginFailed(NO_RIGHT, FailureCause.KEY) from None
+            raise LoginFailed(door.sentences.no_right, FailureCause.KEY) from None
+        except ExchangeError as exc:
+            raise _failed(exc, door) from None
 
-    async def _identity(self, grant: Grant) -> _Identity:
-        params = {"currency": "BTC", "extended": True, "access_token": grant.access_token}
+    async def _identity(self, door: PersonDoor, granted: Granted) -> _Identity:
+        params = {"currency": door.currency, "extended": True, "access_token": granted.tokens.access}
         try:
-            raw = await self._call("private/get_account_summary", params)
+            raw = await door.call("private/get_account_summary", params)
         except ExchangeError as exc:
             # Tokens that ended since the log-in, as when the exchange restarts, do not mean that the key is wrong.
-            raise LoginFailed(NO_ANSWER) if login_ended(exc) else _failed(exc) from None
+            raise LoginFailed(NO_ANSWER) if login_ended(exc) else _failed(exc, door) from None
         try:
             return msgspec.json.decode(raw, type=_Identity)
         except msgspec.DecodeError:

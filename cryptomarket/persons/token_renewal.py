@@ -6,20 +6,21 @@ Runs on the leader. A failure is stored with the person, whose login then ends w
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
 import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from ..backoff import doubled
-from ..deribit.auth import Grant
 from ..errors import CacheUnavailable, CryptomarketError, ExchangeError, ExchangeUnreachable, InternalError
 from ..model import SessionChanged
-from .browser_sessions import PERSON_CHANGED, BrowserSessions, Person, Tokens
-from .grants import Call, MissingRights, WideGrant, renewed_grant
-from .login_flow import login_ended
+from .browser_sessions import PERSON_CHANGED, BrowserSessions, Person
+from .grants import MissingRights, WideGrant
 from .notifications import LOGGED_OUT
+from .person_door import Granted, PersonDoor, PersonDoors
+from .tokens import Tokens
 
 __all__ = ["TokenRenewal", "retry_delay"]
 
@@ -38,17 +39,30 @@ NARROW_SECONDS = 1.0
 STORE_SECONDS = 0.5
 #: How long a node that stops waits for renewals under way.
 FINISH_SECONDS = 2.0
+#: Renewals under way at once: more would wait for the exchange's budget in here, and count as late.
+MOST_UNDER_WAY = 50
+#: How long another leader's use of a refresh token is waited for: then that leader has died, or its answer was lost.
+REFRESHING_SECONDS = 30.0
 #: The longest interval between looks at due tokens: the clock of the machine may be set.
 LONGEST_WAIT_SECONDS = 60.0
 
 ENDED = "expired: the exchange ended this login; log in again"
 NARROWED = "ended: this key may no longer read the account; log in with a key that may"
 WIDENED = "ended: the exchange renewed this login with more rights than reading; log in again"
+NO_DOOR = "ended: this server does not offer this log-in any more"
 NOT_RENEWED = "the exchange does not renew this login now; this is tried again until it ends"
 
 
 class LoginEnded(CryptomarketError):
     """The tokens cannot be renewed any more; ``str()`` is the sentence that the person reads."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """A renewal under way: the person as stored last, and when it began."""
+
+    person: Person
+    issued: float
 
 
 def retry_delay(failures: int, life_seconds: float) -> float:
@@ -62,14 +76,14 @@ class TokenRenewal:
 
     def __init__(
         self,
-        call: Call,
+        doors: PersonDoors,
         sessions: BrowserSessions,
         *,
         publish: Callable[[SessionChanged], None],
         wall: Callable[[], float] = time.time,
         longest_wait_seconds: float = LONGEST_WAIT_SECONDS,
     ) -> None:
-        self._call = call
+        self._doors = doors
         self._sessions = sessions
         self._publish = publish
         self._wall = wall
@@ -80,6 +94,7 @@ class TokenRenewal:
         self._late: dict[str, tuple[float, Person]] = {}
         self._failures: dict[str, int] = {}
         self._locks: dict[str, anyio.Lock] = {}
+        self._places = anyio.Semaphore(MOST_UNDER_WAY)
         self._wake_up = anyio.Event()
         self._under_way = 0
         self._idle = anyio.Event()
@@ -144,11 +159,16 @@ class TokenRenewal:
         now = self._wall()
         for person_id in [one for one, due in self._due.items() if due <= now]:
             self._due[person_id] = math.inf
-            tasks.start_soon(self._renew_due, person_id)
+            tasks.start_soon(self._renew_in_turn, person_id)
         for person_id, (moment, person) in list(self._late.items()):
             if moment <= now:
                 del self._late[person_id]
                 tasks.start_soon(self._report_late, person)
+
+    async def _renew_in_turn(self, person_id: str) -> None:
+        async with self._places:
+            if not self._finishing:
+                await self._renew_due(person_id)
 
     async def _renew_due(self, person_id: str) -> None:
         try:
@@ -181,18 +201,19 @@ class TokenRenewal:
                 return found
             if self._finishing:
                 raise ExchangeUnreachable("this node stops: it could not store the new tokens any more")
-            issued = self._wall()
-            life = found.tokens_expire_at - issued
-            self._late[person.person_id] = issued + (min(LATE_SECONDS, life / 2) if life > 0 else LATE_SECONDS), found
+            attempt = _Attempt(found, self._wall())
+            life = found.tokens_expire_at - attempt.issued
+            late = attempt.issued + (min(LATE_SECONDS, life / 2) if life > 0 else LATE_SECONDS)
+            self._late[person.person_id] = late, found
             self._wake_up.set()
             self._under_way += 1
             try:
-                return await self._store(found, await self._grant(found), issued)
+                return await self._renewed(attempt)
             except LoginEnded as exc:
-                await self.end(found, str(exc))
+                await self.end(attempt.person, str(exc))
                 return None
             except ExchangeError as exc:
-                await self._fail(found, str(exc))
+                await self._fail(attempt.person, str(exc))
                 raise
             finally:
                 self._under_way -= 1
@@ -200,48 +221,99 @@ class TokenRenewal:
                     self._idle.set()
                 self._late.pop(person.person_id, None)
 
-    async def _grant(self, person: Person) -> Grant:
-        """Return new tokens. Raises LoginEnded, or ExchangeError while the old pair may live."""
+    async def _renewed(self, attempt: _Attempt) -> Person | None:
+        """Renew and store. Raises LoginEnded, CacheUnavailable, and ExchangeError while the old tokens may live."""
+        door = self._doors.get(attempt.person.door)
+        if door is None:
+            raise LoginEnded(NO_DOOR)
+        refresh = door.refresh_due(attempt.person.tokens)
+        while True:
+            if refresh:
+                fresh = await self._refresh(door, attempt.person)
+                if fresh is None:
+                    return await self._changed(attempt.person)
+                attempt.person = fresh
+            try:
+                return await self._store(attempt, await self._grant(door, attempt.person))
+            except ExchangeError as exc:
+                if not door.ends(exc):
+                    raise
+                if refresh or attempt.person.tokens.oauth is None:
+                    raise LoginEnded(ENDED) from None
+                refresh = True  # the access token ended early: a new one may be accepted
+
+    async def _refresh(self, door: PersonDoor, person: Person) -> Person | None:
+        """Use the single-use refresh token and store its successor before anything else; None if the record changed.
+
+        The use is noted first: two leaders never use one token, and a cache that takes no writes is noticed before. A
+        leader that loses the lead meanwhile finishes this: without the successor the person would be logged out.
+        """
+        if self._wall() - person.refreshing < REFRESHING_SECONDS:
+            raise ExchangeUnreachable("another leader refreshes this login")
+        with anyio.CancelScope(shield=True):  # as long as the log-in server and the cache take to answer or to fail
+            begun = self._wall()
+            if await self._sessions.begin_refresh(person, begun) is None:
+                return None
+            noted = replace(person, refreshing=begun)
+            try:
+                tokens = await door.refreshed(noted.tokens)
+            except ExchangeError as exc:
+                if door.ends(exc):
+                    raise LoginEnded(ENDED) from None
+                await self._sessions.refreshed(noted, noted.tokens)  # this leader tries it again
+                raise
+            with contextlib.suppress(CacheUnavailable):
+                return await self._sessions.refreshed(noted, tokens)
+        return await self._stored(lambda: self._sessions.refreshed(noted, tokens), until=noted.renewable_until)
+
+    async def _changed(self, person: Person) -> Person | None:
+        """The person as logged in now: logged out during the renewal, or logged in again."""
+        self._look_at(person.person_id, self._wall())
+        return await self._sessions.person(person.person_id)
+
+    async def _grant(self, door: PersonDoor, person: Person) -> Granted:
+        """Return new tokens. Raises LoginEnded and ExchangeError."""
         try:
-            return await renewed_grant(self._call, person.exchange_session, person.tokens.refresh)
+            return await door.renewed(person)
         except MissingRights:
             raise LoginEnded(NARROWED) from None
         except WideGrant as exc:
             self.widened += 1
             log.warning("token renewal too wide", person=person.person_id, rights=str(exc))
-            return await self._narrowed(person, exc.refresh_token)
-        except ExchangeError as exc:
-            if login_ended(exc):
-                raise LoginEnded(ENDED) from None
-            raise
+            if not exc.refresh_token:
+                raise LoginEnded(WIDENED) from None
+            return await self._narrowed(door, replace(person, tokens=Tokens("", exc.refresh_token)))
 
-    async def _narrowed(self, person: Person, refresh_token: str) -> Grant:
+    async def _narrowed(self, door: PersonDoor, person: Person) -> Granted:
         """Request the scope once more, with the refresh token of a wide grant, and return the new tokens."""
         for _ in range(NARROW_ATTEMPTS):
             try:
-                return await renewed_grant(self._call, person.exchange_session, refresh_token)
+                return await door.renewed(person)
             except ExchangeUnreachable:
                 await anyio.sleep(NARROW_SECONDS)
             except (ExchangeError, MissingRights, WideGrant):
                 break
         raise LoginEnded(WIDENED)
 
-    async def _store(self, person: Person, grant: Grant, issued: float) -> Person | None:
-        """Store the tokens, which the exchange has put in place of the old pair; wait for a cache that is away."""
-        tokens = Tokens(grant.access_token, grant.refresh_token)
+    async def _stored(self, store: Callable[[], Awaitable[Person | None]], *, until: float) -> Person | None:
+        """Store tokens that the exchange has put in place of others; wait for a cache that is away."""
         while True:
             try:
-                renewed = await self._sessions.renew(
-                    person, tokens, grant.scope, issued=issued, life_seconds=grant.expires_in
-                )
-                break
+                return await store()
             except CacheUnavailable:
-                if self._wall() >= issued + grant.expires_in:
+                if self._wall() >= until:
                     raise
                 await anyio.sleep(STORE_SECONDS)
+
+    async def _store(self, attempt: _Attempt, granted: Granted) -> Person | None:
+        """Store what a renewal returned, and look at it again when it is due."""
+        tokens, life, issued = granted.tokens, granted.expires_in, attempt.issued
+        renewed = await self._stored(
+            lambda: self._sessions.renew(attempt.person, tokens, granted.scope, issued=issued, life_seconds=life),
+            until=issued + life,
+        )
         if renewed is None:
-            self._look_at(person.person_id, self._wall())  # logged out meanwhile, or logged in again
-            return await self._sessions.person(person.person_id)
+            return await self._changed(attempt.person)
         self.refreshed += 1
         self.add(renewed)
         self._publish(SessionChanged(tuple(renewed.sessions), PERSON_CHANGED))
@@ -258,7 +330,7 @@ class TokenRenewal:
         log.warning("token renewal failed", person=person_id, reason=reason)
         if again:
             failures = self._failures[person_id] = self._failures.get(person_id, 0) + 1
-            self._look_at(person_id, now + retry_delay(failures, person.tokens_expire_at - now))
+            self._look_at(person_id, now + retry_delay(failures, person.renewable_until - now))
         failing = await self._sessions.renewal_failed(person, NOT_RENEWED)
         if failing is not None and not person.problem:
             self._publish(SessionChanged(tuple(failing.sessions), PERSON_CHANGED))

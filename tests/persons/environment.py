@@ -26,6 +26,7 @@ from cryptomarket.persons.browser_sessions import Claims
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.leader_requests import LoginRequest, LoginsRequest
 from cryptomarket.persons.login_secrets import LoginSecrets
+from cryptomarket.persons.person_door import key_doors
 from cryptomarket.persons.session_cookies import SessionCookies
 from cryptomarket.persons.vault import Vault
 from cryptomarket.public_site import ANY_SITE
@@ -100,7 +101,7 @@ class PersonCluster:
         self.vault, self.cache, self.bus = Vault(lambda: (key,)), MemoryCache(), SingleNode(epoch=1)
         self.nodes = [Node(self.cache, self.vault, self.bus) for _ in range(self.size)]
         self.exchange = SimulatedCalls((), time.time)
-        self.leader = self.nodes[0].persons.leader_worker(self.exchange)
+        self.leader = self.nodes[0].persons.leader_worker(key_doors(self.exchange))
         self.cookies: dict[int, str] = {}  # by browser
         self.sessions: dict[int, str] = {}
         self.streams: list[tuple[Node, Stream]] = []

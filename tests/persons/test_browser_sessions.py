@@ -13,10 +13,10 @@ from cryptomarket.persons.browser_sessions import (
     USE_SECONDS,
     BrowserSessions,
     Person,
-    Tokens,
 )
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.notifications import LoginFailures, Notifier
+from cryptomarket.persons.tokens import Tokens
 from cryptomarket.persons.vault import Vault
 
 from .test_leader_worker import Leader

@@ -25,6 +25,7 @@ from cryptomarket.persons.limits import LoginLimits
 from cryptomarket.persons.login_flow import NO_CACHE, LoginFlow
 from cryptomarket.persons.login_secrets import LoginSecrets
 from cryptomarket.persons.notifications import FAILURE, POLL_SECONDS, LoginFailures, Notifier
+from cryptomarket.persons.person_door import key_doors
 from cryptomarket.persons.session_cookies import SessionCookies
 from cryptomarket.persons.token_renewal import TokenRenewal
 from cryptomarket.persons.vault import Vault
@@ -56,16 +57,17 @@ class Leader:
         self.published: list[SessionChanged] = []
         self.waiting: list[LoginsWaiting] = []
         self.sessions = BrowserSessions(self.cache, self.vault, publish=self.published.append, wall=self.clock)
+        doors = key_doors(self.exchange, wall=self.clock)
         self.renewal = TokenRenewal(
-            self.exchange, self.sessions, publish=self.published.append, wall=self.clock, longest_wait_seconds=0.01
+            doors, self.sessions, publish=self.published.append, wall=self.clock, longest_wait_seconds=0.01
         )
         accounts = AccountReader(
-            self.exchange, self.sessions, renew=self.renewal.renew, end=self.renewal.end, monotonic=self.clock
+            doors, self.sessions, renew=self.renewal.renew, end=self.renewal.end, monotonic=self.clock
         )
         login_secrets = LoginSecrets(self.cache, self.vault)
         self.limits = LoginLimits(self.cache, self.vault.keyring.sign, per_minute=1_000, wall=self.clock)
         self.login_flow = LoginFlow(
-            self.exchange,
+            doors,
             login_secrets,
             self.sessions,
             self.limits,
@@ -176,7 +178,8 @@ async def test_requests_keep_their_bytes() -> None:
     """Nodes of different versions understand each other during an upgrade."""
     logins = LoginsRequest([LoginRequest("l1", "s1", "c1", "192.0.2.1", 1.5)])
     assert msgspec.json.encode(logins) == (
-        b'{"kind":"logins","logins":[{"login":"l1","session":"s1","client":"c1","address":"192.0.2.1","at":1.5,"browser":""}]}'
+        b'{"kind":"logins","logins":[{"login":"l1","session":"s1","client":"c1","address":"192.0.2.1","at":1.5,'
+        b'"browser":"","door":"deribit"}]}'
     )
     assert msgspec.json.encode(AccountRequest("7", "s1")) == b'{"kind":"account","person_id":"7","session":"s1"}'
 

@@ -9,11 +9,12 @@ from cryptography.fernet import Fernet
 
 from cryptomarket.deribit.error_codes import ERROR_CODES
 from cryptomarket.errors import RequestRefused
-from cryptomarket.persons import browser_sessions, credential_middleware
+from cryptomarket.persons import browser_sessions, credential_middleware, token_renewal
 from cryptomarket.persons.browser_sessions import PERSON, SESSION
-from cryptomarket.persons.login_flow import GONE, NO_ANSWER, NO_CACHE, NO_RIGHT, OUR_FAULT, TOO_WIDE
+from cryptomarket.persons.login_flow import GONE, NO_ANSWER, NO_CACHE, NO_DOOR, OUR_FAULT
 from cryptomarket.persons.login_queue import UNANSWERED, _overloaded
 from cryptomarket.persons.notifications import ENDED_BY_PERSON, EVICTED, EXPIRED, FORGOTTEN, REPLACED
+from cryptomarket.persons.person_door import KeyDoor
 from cryptomarket.persons.session_cookies import COOKIE
 from cryptomarket.persons.token_renewal import ENDED, NARROWED, NOT_RENEWED, WIDENED
 from cryptomarket.persons.vault import fingerprint
@@ -95,14 +96,27 @@ async def test_d6_a_forgotten_person_hears_it_at_once(tmp_path: Path) -> None:
         assert len(site.gateway._cluster.members()) == 1
 
 
-FAILURES = {GONE, NO_ANSWER, NO_CACHE, NO_RIGHT, OUR_FAULT, RESTARTS, TOO_MANY, TOO_WIDE, UNANSWERED}
+SENTENCES = KeyDoor.sentences
+FAILURES = {GONE, NO_ANSWER, NO_CACHE, NO_DOOR, OUR_FAULT, RESTARTS, TOO_MANY, UNANSWERED}
+FAILURES |= {SENTENCES.no_right, SENTENCES.too_wide}
 #: What an answer to the POST of a log-in may say that was made as it should be.
 REFUSALS = {
     NO_LOGINS,
     str(_overloaded()),
     *(str(RequestRefused(429, expected)) for expected in (credential_middleware.TOO_MANY, rate_limit.TOO_MANY)),
 }
-ENDS = {ENDED, ENDED_BY_PERSON, EVICTED, EXPIRED, FORGOTTEN, NARROWED, NOT_RENEWED, REPLACED, WIDENED}
+ENDS = {
+    token_renewal.NO_DOOR,
+    ENDED,
+    ENDED_BY_PERSON,
+    EVICTED,
+    EXPIRED,
+    FORGOTTEN,
+    NARROWED,
+    NOT_RENEWED,
+    REPLACED,
+    WIDENED,
+}
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ def _beside(self: Vault, secret: bytearray) -> tuple[bytes, bytes]:
 
 
 async def _without_token(self: AccountReader, person: Any) -> Any:
-    raw = await self._call("private/get_account_summaries", {})
+    raw = await self._doors[person.door].call("private/get_account_summaries", {})
     return msgspec.json.decode(raw)["summaries"] and []
 
 
