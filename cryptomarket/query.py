@@ -8,13 +8,14 @@ from .errors import InvalidParameter
 
 __all__ = ["MOST_QUERY_BYTES", "check_length", "check_names"]
 
-#: Every query that has a meaning is shorter: twenty tickers of 64 characters take 1,300 bytes.
+#: Valid queries are shorter: twenty tickers of 64 characters take 1,300 bytes.
 MOST_QUERY_BYTES = 4_096
 
-#: How much of a name is decoded and repeated; every name that exists is shorter, even percent-encoded.
+#: How many bytes of a name are decoded, and how many characters of it an error shows. Known names are shorter, even
+#: percent-encoded.
 MOST_BYTES, MOST_CHARACTERS = 256, 64
 
-#: What other APIs call our parameters; spelling alone does not lead from one to the other.
+#: The names of our parameters in other APIs, each with ours. Similar spelling does not find these.
 _MEANT = {
     **dict.fromkeys(
         ("since", "after", "begin", "from", "start_time", "start_timestamp"), ("start", "start_date", "from")
@@ -42,10 +43,10 @@ def check_length(query: bytes) -> None:
 
 
 def check_names(query: bytes, known: Collection[str]) -> None:
-    """Check that the query string is not too long, and that each name of it is known and is there once.
+    """Check that the query string is not too long, and that each name in it is known and given once.
 
-    Raises InvalidParameter naming the first that is not, what is known, and the nearest when one is close. The work is
-    bounded: among more names than are known one is unknown or repeated.
+    Raises InvalidParameter with the first wrong name, the known names, and the nearest of them when one is close. The
+    work is bounded: of more names than are known, one is unknown or repeated.
     """
     check_length(query)
     seen = set()

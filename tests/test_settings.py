@@ -112,7 +112,7 @@ def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str)
 
 
 def test_d4_no_ticker_needs_to_be_configured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Empty: only what streams want."""
+    """An empty list is valid: then only tickers that streams want are followed."""
     monkeypatch.setenv("CRYPTOMARKET_TICKERS", "")
     assert read_settings().tickers == ()
 
@@ -125,7 +125,7 @@ def test_a_binary_env_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_setting_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """From the environment and from `.env`, with the nearest name and without its value."""
+    """Unknown variables of the environment and `.env` are named, with the nearest setting and without values."""
     monkeypatch.setenv("CRYPTOMARKET_TICKER", "btc_usd")
     monkeypatch.setenv("CRYPTOMARKET_NOSUCH", "hunter2")
     monkeypatch.setenv("CRYPTOMARKET_FRONT", "127.0.0.1:8443")
@@ -138,7 +138,7 @@ def test_a_misspelt_setting_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_variables_of_the_compose_file_are_no_mistakes() -> None:
-    """They are in `.env`, which the gateway reads as well."""
+    """Variables that only `docker-compose.yml` uses are known, since the gateway reads the same `.env`."""
     found = re.findall(r"\$\{(CRYPTOMARKET_[A-Z_]+)", (ROOT / "docker-compose.yml").read_text())
     assert set(found) - NAMES == OF_COMPOSE
 
@@ -185,7 +185,7 @@ def test_every_secret_may_be_in_a_file() -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_secret_is_read_from_its_file(tmp_path: Path, file: str) -> None:
-    """White space around it is no part of it; `.env` may name the file; an argument has priority; it is masked."""
+    """The secret is read without white space around it, and masked. `.env` may name the file; arguments go first."""
     name = secrets_in_files()[file]
     value = VALUES.get(name, "hunter2")
     path = secret_file(tmp_path, f" {value}\n", 0o440)
@@ -211,7 +211,7 @@ def test_a_secret_is_read_from_its_file(tmp_path: Path, file: str) -> None:
 def test_an_unusable_secret_file_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, mode: int, expected: str
 ) -> None:
-    """The error names the variable of the file and what is wrong, beside every other wrong value, never the text."""
+    """The error names the variable and what is wrong with its file, and every other wrong value, but not the secret."""
     path = tmp_path / "secret"
     if text is not None:
         path.write_bytes(text.encode(errors="surrogateescape"))
@@ -229,7 +229,7 @@ def test_an_unusable_secret_file_is_named(
 
 
 def test_a_secret_is_given_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A value and a file for one secret are refused: which one holds cannot be guessed. An empty value is none."""
+    """A value and a file for one secret are refused, since either may be meant. An empty value counts as none."""
     monkeypatch.setenv("CRYPTOMARKET_REDIS_URL_FILE", secret_file(tmp_path, "redis://h/0"))
     monkeypatch.setenv("CRYPTOMARKET_REDIS_URL", "redis://u:hunter2@h/1")
     with pytest.raises(SettingsError) as caught:

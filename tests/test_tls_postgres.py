@@ -73,7 +73,7 @@ def is_encrypted(connection: Connection) -> bool:
 async def test_a_connection_is_encrypted(
     server: str, authorities: dict[str, Authority], query: str, encrypted: bool
 ) -> None:
-    """With the right authority, or where the mode asks for no certificate; the server says that TLS is in use."""
+    """TLS is used with the right authority, and in modes that check no certificate; the server confirms it."""
     async with Database(address(server, query, authorities), pooled=False) as database:
         assert await database.read(is_encrypted) is encrypted
 
@@ -90,7 +90,7 @@ async def test_a_connection_is_encrypted(
 async def test_a_wrong_certificate_is_refused(
     server: str, authorities: dict[str, Authority], host: str, query: str, said: str
 ) -> None:
-    """At the start, in a sentence that names the parameter to change; the connection is not used without TLS."""
+    """The start fails with an error that names the parameter to change. No connection without TLS is tried instead."""
     url = address(server, query, authorities).replace("127.0.0.1", host)
     async with Database(url, pooled=False) as database:
         with pytest.raises(StartError, match=said) as caught:
@@ -99,7 +99,7 @@ async def test_a_wrong_certificate_is_refused(
 
 
 async def test_commands_use_the_same_parameters(server: str, authorities: dict[str, Authority], tmp_path: Path) -> None:
-    """The migration and what needs no event loop: the right authority works, the wrong one ends the command."""
+    """Migrations and reads without an event loop work with the right authority; with the wrong one they fail."""
     right, wrong = (address(server, f"sslrootcert={name}", authorities) for name in ("right", "wrong"))
     assert (await run_program(tmp_path, "migrate", database_url=right))[0] == 0
     assert await anyio.to_thread.run_sync(read_synchronously, right, is_encrypted)
@@ -111,7 +111,7 @@ async def test_commands_use_the_same_parameters(server: str, authorities: dict[s
 
 
 async def test_a_server_without_tls_is_refused() -> None:
-    """A mode that requires TLS is never answered by a connection without it; a preferred one may be."""
+    """A mode that requires TLS never connects without it; the mode `prefer` does."""
     options = {"listen_addresses": "127.0.0.1", "port": str(free_port()), "ssl": "off"}
     with running_postgres(options=options):
         url = address(f"127.0.0.1:{options['port']}", "sslmode=require", {})

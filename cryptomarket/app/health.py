@@ -63,7 +63,7 @@ OTHER_TIME = "messages of other nodes seem to be of another time: set the clocks
 
 
 def upstream_check(latest: LatestValues, catalogue: Catalogue) -> Check:
-    """Whether prices are fresh on this node; without one the reason may be that no configured ticker exists."""
+    """Whether prices are fresh on this node. If not, the reason may be that the exchange lists no configured ticker."""
     upstream = latest.upstream()
     live, unlisted = upstream.state is UpstreamState.LIVE, catalogue.unlisted()
     reasons = [upstream.reason] if upstream.reason else []
@@ -73,7 +73,7 @@ def upstream_check(latest: LatestValues, catalogue: Catalogue) -> Check:
 
 
 def tickers_check(catalogue: Catalogue) -> Check:
-    """Whether the exchange offers every configured ticker; nothing is claimed before its list was read."""
+    """Whether the exchange lists every configured ticker; True until its list is read."""
     if unlisted := catalogue.unlisted():
         return Check(False, _not_listed(unlisted), needed=False)
     detail = "all listed by the exchange" if catalogue.fetched else "not compared yet with the list of the exchange"
@@ -92,7 +92,7 @@ def login_check(client: DeribitClient) -> Check:
 
 
 async def database_check(ping: Callable[[], Awaitable[None]]) -> Check:
-    """Whether the database answers; without it prices are streamed, and queued for the database."""
+    """Whether the database answers. While it does not, prices are streamed, and wait in a queue to be stored."""
     try:
         with anyio.fail_after(DATABASE_SECONDS):
             await ping()
@@ -122,17 +122,17 @@ async def redis_check(redis: Redis, *, seconds: float = COMMAND_SECONDS) -> Chec
 
 
 def keys_check(found: ClusterStatistics) -> Check:
-    """Whether the nodes sign with the same keys; where they do not, each goes on alone."""
+    """Whether the nodes have the same keys. Nodes with different keys refuse each other's messages and work alone."""
     return Check(False, OTHER_KEYS, needed=False) if found.keys_differ else Check(True, "no other key was seen")
 
 
 def clocks_check(found: ClusterStatistics) -> Check:
-    """Whether the clocks of the nodes agree; where they do not, each goes on alone."""
+    """Whether the clocks of the nodes agree. If not, nodes refuse each other's messages and work alone."""
     return Check(False, OTHER_TIME, needed=False) if found.clocks_differ else Check(True, "no other time was seen")
 
 
 def public_url_check(url: str, trusted_proxies: Sequence[str]) -> Check:
-    """Whether the setting PUBLIC_URL protects the persons of this site; a gateway works without it."""
+    """Whether CRYPTOMARKET_PUBLIC_URL protects the persons of this site. The gateway also works without it."""
     site = PublicSite(url)
     if site.secure or site.loopback:
         return Check(True, f"{url}; other hosts are refused")
@@ -168,7 +168,7 @@ class Doctor:
     deadline_seconds: float = DOCTOR_SECONDS
 
     async def examine(self) -> dict[str, Check]:
-        """Every check by its name, all made at once. A failed check takes no other with it."""
+        """Make all checks at once and return them by name. A check that fails does not affect the others."""
         checks = {
             "port": self._port,
             "database": self._database,
@@ -226,7 +226,7 @@ class Doctor:
         return f"{self.door.http_url} answers and knows {len(known)} tickers"
 
     async def _login(self) -> str:
-        """Log in over a connection of its own; its session is a new one, so a running gateway keeps its own."""
+        """Log in over a new connection. It has its own exchange session, so that of a running gateway stays."""
         if self.credentials is None:
             return "no API key is configured: public prices only"
         reason = ""
@@ -269,7 +269,7 @@ class Doctor:
 
 
 def _write_and_read(connection: Connection) -> None:
-    """Write a row and read it back, in a transaction that the caller rolls back; no table need be there yet."""
+    """Write a row and read it back, in a transaction that the caller rolls back. The table may not exist yet."""
     if inspect(connection).has_table(prices.name):
         row = {
             "ticker": "_doctor",

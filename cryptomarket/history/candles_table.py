@@ -58,7 +58,7 @@ APART_SECONDS = 3_600
 #: Candles that one transaction deletes, so that a first pruning neither times out nor holds the writer's lock.
 DELETED_AT_ONCE = 5_000
 
-#: How the JSON of a candle begins, within its braces.
+#: The first characters of a candle in JSON after the opening brace.
 _BEFORE_TIMESTAMP = '"timestamp":'
 
 _low = bindparam("low", type_=BigInteger)
@@ -84,7 +84,7 @@ def page(connection: Connection, resolution: str, query: PageQuery) -> list[Cand
 
 
 def text_page(connection: Connection, resolution: str, query: PageQuery) -> TextPage:
-    """The same candles as JSON, which the database writes; only its marks of partial candles are added here."""
+    """The same candles as JSON. The database writes it; the marks of partial candles are added here."""
     seconds = RESOLUTIONS[resolution]
     parameters = {**query.parameters(), "resolution": seconds}
     text, count, oldest, newest, more = connection.execute(_text_page_statement(query.order), parameters).one()
@@ -115,7 +115,7 @@ def _start(candle: CandleText) -> int:
 def _partial(
     candles: Sequence[T], start: Callable[[T], int], missing: Sequence[Interval], seconds: int
 ) -> Iterator[int]:
-    """The places of the candles, which are in either order, with missing time in them.
+    """The indexes of the candles with missing time in them; the candles may be in ascending or descending order.
 
     The work depends on how many intervals there are, not on how many candles or how long an interval is.
     """
@@ -139,7 +139,7 @@ def last(connection: Connection, ticker: str, resolution: int) -> int | None:
 
 
 def _missing(connection: Connection, ticker: str, start: int, end: int) -> list[Interval]:
-    """The missing intervals that make a candle partial: pruned prices had been rolled up before."""
+    """The missing intervals that make a candle partial. Pruned ones do not: candles were computed from their prices."""
     known = coverage(connection, ticker, start, end).intervals
     return [i for i in known if i.kind is Kind.MISSING and i.reason != Reason.PRUNED]
 
@@ -208,7 +208,7 @@ def _write(connection: Connection, resolution: int, found: Mapping[str, list[Can
 
 
 def _as_queries(moments: Mapping[str, set[int]], apart: int) -> Iterable[tuple[list[str], int, int]]:
-    """The moments of all tickers as few queries: (tickers, first, last)."""
+    """Group the moments of all tickers into few queries, each of (tickers, first, last)."""
     for earliest, latest in clusters({m for of_ticker in moments.values() for m in of_ticker}, apart):
         yield (
             [t for t, of_ticker in moments.items() if any(earliest <= m <= latest for m in of_ticker)],

@@ -25,12 +25,14 @@ from .login_secrets import MAX_SECRET_SECONDS, SECRET_SECONDS, LoginSecrets
 
 __all__ = ["RESTARTS", "TOO_MANY", "WaitingLogins"]
 
-#: Logins in progress at once. They use up the pace of the exchange while a call takes less than half a second.
+#: Logins in progress at once. While a call takes less than half a second, the pace of the exchange is the only limit.
 WORKERS = 8
-#: Logins a second until a pace was measured: 15 requests, of which one is kept for heartbeats, and two for each login.
+#: Logins a second until a pace is measured. The exchange allows 15 requests a second; one is kept for heartbeats, and
+#: a login takes two.
 FIRST_PACE = 7.0
-#: Ends of logins from which the pace is measured, and the least time between them: the first second of a crowd is
-#: faster, since no request was sent just before it, and the next ones are slower, while the crowd still arrives.
+#: The pace is measured from so many of the latest ends of logins, once the first of them is so many seconds ago. A
+#: shorter time misleads: the first second of a crowd is faster, since no request was sent just before it, and the next
+#: seconds are slower, since the crowd still arrives.
 MEASURED, LEAST_MEASURED_SECONDS = 300, 15.0
 #: A login takes at most this long once its turn has come; then the exchange did not answer.
 LOGIN_SECONDS = 15.0
@@ -40,7 +42,8 @@ TOLD_SECONDS, NOTICE_SECONDS = 5.0, 5.0
 GATHER_SECONDS = 0.1
 #: A login that is expected to wait longer is refused at once.
 MAX_WAIT_SECONDS = MAX_SECRET_SECONDS - SECRET_SECONDS
-#: The most logins that wait, and of addresses with recent failures: wrong ones of 105 seconds, and of one minute.
+#: The most logins that wait, and the most of them from addresses with recent failures. If all are wrong, the exchange
+#: answers them in about `MAX_WAIT_SECONDS`.
 MOST_WAITING, MOST_FAILING = 1_500, 200
 #: Logins whose end is remembered, so that a node that repeats one learns of it.
 MAX_ENDED = 10_000
@@ -61,9 +64,9 @@ class _Entry:
 class WaitingLogins:
     """Serves logins in their order, each by a call of ``log_in``, which returns whether the exchange was asked.
 
-    ``refuse`` tells the person of a login why it failed; ``failures`` returns the recent ones of groups of addresses;
-    ``publish`` tells all nodes who waits. One address has at most ``most_per_address`` places. With ``lasting`` false
-    the logins that wait end with this process.
+    ``refuse`` tells the person of a login why it failed; ``failures`` returns the number of recent failures of each
+    group of addresses; ``publish`` tells all nodes who waits. One address has at most ``most_per_address`` places. With
+    ``lasting`` false the logins that wait end with this process.
     """
 
     def __init__(
@@ -91,7 +94,7 @@ class WaitingLogins:
         self._waiting: dict[str, _Entry] = {}
         self._in_progress: set[str] = set()
         self._ended: dict[str, None] = {}
-        #: Logins that the exchange was asked about, whose addresses may have failures more.
+        #: Logins that were sent to the exchange; their addresses may have more failures now.
         self._asked: list[LoginRequest] = []
         #: Logins without a place that are to be ended, each with its reason.
         self._lost: deque[tuple[LoginRequest, str]] = deque()
@@ -110,7 +113,7 @@ class WaitingLogins:
             await self._end_waiting()
         named = dict.fromkeys(request.login_id for request in requests)
         waiting = {one: self._told_place(one) for one in named if one in self._waiting or one in self._in_progress}
-        for request in lost:  # nodes tell of what they asked
+        for request in lost:  # the node that submitted a login tells its person that it was refused
             self._lost.append((request, "" if request.login_id in named else TOO_MANY))
         self._wake()
         return LeaderReply(waiting=waiting, refused=[one.login_id for one in lost if one.login_id in named])
@@ -144,7 +147,7 @@ class WaitingLogins:
         return [self._take_out(login_id) for login_id in lost]
 
     def _take_out(self, login_id: str) -> LoginRequest:
-        """Take a login out of those that wait, for its end: from now on it is not entered again."""
+        """Remove a waiting login that is not served, and return its request; it cannot be added again."""
         if login_id in self._line:
             self._line.remove(login_id)
         self._remember_end(login_id)
@@ -156,7 +159,7 @@ class WaitingLogins:
             del self._ended[next(iter(self._ended))]
 
     def _told_place(self, login_id: str) -> Place | None:
-        """The place of a login that is told it, as `_tell` decides."""
+        """The place of a login that is expected to wait longer than `TOLD_SECONDS`, otherwise None."""
         if login_id in self._in_progress:
             return None
         place = self._line.place(login_id)
@@ -232,7 +235,7 @@ class WaitingLogins:
             await self._arrived.wait()
 
     async def _end_lost(self) -> None:
-        """End logins that lost their place, in the background: nobody who asked waits for it."""
+        """End logins that lost their place, in the background: a node that submits logins does not wait for it."""
         while True:
             while self._lost:
                 await self._end(*self._lost.popleft())
@@ -273,17 +276,17 @@ class WaitingLogins:
             self._publish(LoginsWaiting(tuple(waiting)))
 
     async def _end_expired(self) -> None:
-        """End logins whose secret expired, because no stream of theirs is open: they must not hold places of others."""
+        """End logins whose secret expired because no stream of theirs is open, so that others get their places."""
         while True:
             await anyio.sleep(NOTICE_SECONDS)
             old = [login_id for login_id, entry in self._waiting.items() if self._age(entry) > SECRET_SECONDS]
-            with contextlib.suppress(CacheUnavailable):  # looked at again
+            with contextlib.suppress(CacheUnavailable):  # tried again after the next pause
                 expired = await self._login_secrets.expired(old)
                 self._lost += [(self._take_out(one), GONE) for one in expired if one in self._waiting]
                 self._wake()
 
     async def _charge(self) -> None:
-        """Move the waiting logins of addresses that failed, in the background: the next login does not wait for it."""
+        """Move the waiting logins of addresses that failed, in the background: no login waits for the cache."""
         while True:
             requests, self._asked = self._asked, []
             if requests:
@@ -292,7 +295,7 @@ class WaitingLogins:
                 await self._arrived.wait()
 
     def _refuse_late(self) -> None:
-        """Refuse logins whose turn would come after the end of their secret: the line or the exchange became slower."""
+        """Refuse logins whose secret would expire before their turn, because the line became slower."""
         places = self._places()
         late = [entry for entry, _, seconds in places if self._age(entry) + seconds > MAX_SECRET_SECONDS]
         self._lost += [(self._take_out(entry.request.login_id), TOO_MANY) for entry in late]

@@ -1,9 +1,9 @@
 """The recent events of every followed ticker as bytes, in order of arrival, so that a stream can resume.
 
-Each tick is encoded once, on arrival. The memory of all events together is bounded: what streams ask for must not grow
-it. A position is the number of an arrival on this node. Within an epoch it differs
-from the sequence of the bus by a constant, so that the id of an event can be turned into a position. Where the
-sequence leaps, this node missed ticks. It knows no stream and no clock.
+Each tick is encoded once, on arrival. The memory of all events together is bounded, whatever streams ask for. A
+position is the number of an arrival on this node. Within an epoch it differs from the sequence of the bus by a
+constant, so that the id of an event can be turned into a position. Where the sequence leaps, this node missed ticks.
+The log knows no stream and no clock.
 """
 
 import re
@@ -34,11 +34,12 @@ BEGINNING = -(1 << 62)
 KEPT_TICKS, KEPT_DEMANDED_TICKS = 10_000, 500
 #: The memory of all events, unless set otherwise.
 MOST_BYTES = 64 * 2**20
-#: The memory of an event beside its bytes, as measured: a tuple, two numbers, the head of the bytes, a place in a list.
+#: What an event takes in memory besides its data, as measured: a tuple, two numbers, the header of a bytes object, and
+#: an entry of a list.
 ENTRY_BYTES = 200
-#: What is left when the log drops events because it is full: dropping a little each time would cost more.
+#: A full log drops events until it has this share of its bound: to drop one event for each that arrives costs more.
 LEFT_SHARE = 15 / 16
-#: The most events in one write, about 26 KB: a reader that catches up takes chunk after chunk at its own pace.
+#: The most events in one write, about 26 KB. A reader that catches up receives chunk after chunk, at its own pace.
 CHUNK = 128
 #: Epochs whose ids can still be turned into positions.
 KEPT_EPOCHS = 8
@@ -159,7 +160,7 @@ class EventLog:
         self.dropped = max(self.dropped, ring.start)
 
     def _make_room(self) -> None:
-        """Drop an eighth of a ring at a time: of the largest demanded one, else of that with the oldest event."""
+        """Drop an eighth of a ring at a time: the largest demanded one, or else the one with the oldest event."""
         left = self.most_bytes * LEFT_SHARE
         while self.bytes > left:
             ring = max(self._demanded.values(), key=lambda one: one.bytes, default=None)
@@ -212,7 +213,7 @@ class EventLog:
     def lost(self, tickers: Iterable[str], after: int) -> bool:
         """Whether any event after the position did not arrive here or is no longer kept.
 
-        A ticker that is not followed here has no events, which its streams are told.
+        A ticker that is not followed here has no events; its streams are told so.
         """
         return after < self._complete_since or self.dropped_after(tickers, after)
 

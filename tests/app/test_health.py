@@ -106,7 +106,7 @@ async def test_a_file_that_is_no_database_fails(tmp_path: Path) -> None:
 
 
 async def test_a_redis_of_nodes_with_another_key_is_named(tmp_path: Path) -> None:
-    """The doctor tells it before the gateway starts; without messages or without a key there is nothing to compare."""
+    """The check fails if stored messages were signed with another key; without messages or a key it passes."""
     async with running_redis(tmp_path) as redis, running_exchange() as exchange, redis_client(redis.url) as client:
         ask = partial(examined, tmp_path, exchange.http_url, redis_url=redis.url)
         assert (await ask(keys=new_keys()))["redis"].ok
@@ -171,7 +171,7 @@ async def test_an_exchange_without_answer_fails_the_login_in_time(tmp_path: Path
 
 
 async def test_the_public_answer_does_not_show_the_database() -> None:
-    """A database that does not answer: /readyz says so without its address, account and name, operators see all."""
+    """/readyz hides address, account and name of a database that does not answer. Operators see them."""
     database = Database("postgresql+asyncpg://prices_account:hunter2@127.0.0.1:1/prices_name", pooled=False)
     check = await database_check(database.ping)
     assert (check.ok, check.detail) == (False, "does not answer")
@@ -195,7 +195,7 @@ async def test_the_public_answer_does_not_show_the_database() -> None:
 def test_a_public_address_without_protection_is_a_warning(
     url: str, proxies: tuple[str, ...], ok: bool, words: str
 ) -> None:
-    """It says the address, and what is wrong; the doctor does not fail for it."""
+    """The check shows the address or what is wrong with it; a gateway with a wrong one can still serve."""
     check = public_url_check(url, proxies)
     assert (check.ok, check.needed and not ok) == (ok, False)
     assert words in check.detail

@@ -1,4 +1,4 @@
-"""Any bytes at the socket: requests split and joined anyhow are answered as alone, and nothing raises.
+"""Any bytes at the socket: requests in pieces of any size get their usual answers, and wrong bytes raise nothing.
 
 RAW_EXAMPLES sets the number of examples (`make fuzz` takes many).
 """
@@ -50,13 +50,13 @@ BODIES = st.binary(max_size=60) | st.just(b"GET /evil HTTP/1.1\r\nHost: evil\r\n
 
 
 def lines(*found: str) -> bytes:
-    """Header lines with the empty line after them."""
+    """The header lines, followed by an empty line."""
     return "".join(f"{line}\r\n" for line in (*found, "")).encode()
 
 
 @st.composite
 def chunked(draw: Any, body: bytes) -> bytes:
-    """The body in chunks with extensions, and a trailer."""
+    """The body in chunks with extensions, followed by a trailer."""
     place, sent = 0, bytearray()
     while place < len(body):
         size = draw(st.integers(1, len(body) - place))
@@ -82,7 +82,7 @@ def requests(draw: Any) -> bytes:
 
 @st.composite
 def parts(draw: Any, data: bytes) -> list[bytes]:
-    """The data in order, cut anyhow, or byte by byte, or whole."""
+    """The data in order: in a few pieces, byte by byte, or whole."""
     if draw(st.integers(0, 9)) == 0:
         return [data[i : i + 1] for i in range(len(data))] if len(data) < 1_000 else [data]
     cuts = sorted({0, len(data), *draw(st.lists(st.integers(0, len(data)), max_size=4))})
@@ -91,7 +91,7 @@ def parts(draw: Any, data: bytes) -> list[bytes]:
 
 @st.composite
 def mutated(draw: Any, data: bytes) -> bytes:
-    """The data after some accidents."""
+    """The data after one to three random changes."""
     for _ in range(draw(st.integers(1, 3))):
         place = draw(st.integers(0, len(data)))
         end = min(len(data), place + draw(st.integers(0, 12)))
@@ -110,42 +110,42 @@ def mutated(draw: Any, data: bytes) -> bytes:
 
 
 class Watched(HandoverProtocol):
-    """Our protocol, which remembers how many requests waited behind another at most."""
+    """Our protocol; it records the largest number of requests that waited behind another."""
 
     most_waiting = 0
 
     def on_headers_complete(self) -> None:
-        """Count those that wait."""
+        """Record how many requests wait, if they are more than before."""
         super().on_headers_complete()
         Watched.most_waiting = max(Watched.most_waiting, len(self.pipeline))
 
 
 class Errors(logging.Handler):
-    """Remembers warnings, errors and exceptions that nobody handled."""
+    """Records warnings, errors and unhandled exceptions."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.found: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Remember a line."""
+        """Record a line of the log."""
         self.found.append(self.format(record))
 
     def unhandled(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Remember what the event loop reports."""
+        """Record an exception that the event loop reports as unhandled."""
         self.found.append(str(context))
 
 
 @dataclass
 class Served:
-    """A server on a loop that runs while something is asked of it."""
+    """A server on an event loop that runs only during `run`."""
 
     runner: asyncio.Runner
     server: RawServer
     errors: Errors
 
     def run(self, coroutine: Any) -> Any:
-        """Run the coroutine; raises AssertionError for anything logged, or too many requests that wait."""
+        """Run the coroutine. Raises AssertionError if anything was logged or too many requests waited."""
         Watched.most_waiting = 0
         result = self.runner.run(asyncio.wait_for(coroutine, 20))
         assert self.errors.found == []
@@ -155,7 +155,7 @@ class Served:
 
 @contextlib.contextmanager
 def served(site: AbstractAsyncContextManager[RawServer]) -> Iterator[Served]:
-    """Run the site in a task of its own, since each example is a call of its own."""
+    """Run the site in its own task, which lasts longer than the `run` of one example."""
     errors = Errors()
     logging.getLogger().addHandler(errors)
     try:
@@ -187,7 +187,7 @@ def served(site: AbstractAsyncContextManager[RawServer]) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def echo() -> Iterator[Served]:
-    """The small application, and limits that one address does not reach."""
+    """The small application, with limits that one address does not reach."""
     with served(raw_server(protocol=Watched)) as found:
         yield found
 
@@ -218,7 +218,7 @@ async def send(raw: Raw, sent: list[bytes]) -> None:
 
 @dataclass(frozen=True)
 class Answer:
-    """One response without what differs from time to time, and from the last request to others."""
+    """One response without what changes with the time, and without what closes the connection after the last one."""
 
     status: bytes
     headers: frozenset[bytes]
@@ -226,7 +226,7 @@ class Answer:
 
 
 def answers(received: bytes, sent: list[bytes]) -> list[Answer]:
-    """The responses to the requests in the bytes of a connection."""
+    """Parse what a connection received into the responses to the requests that it sent."""
     found = []
     for request in sent:
         if not received:
@@ -245,19 +245,19 @@ def answers(received: bytes, sent: list[bytes]) -> list[Answer]:
 
 
 def without_close(body: bytes) -> bytes:
-    """An echo without the header that was added to the last request."""
+    """The echoed request without the header that `last` adds."""
     return body.replace(b',["connection","close"]', b"")
 
 
 def last(request: bytes) -> bytes:
-    """The request, after which the connection is to be closed."""
+    """The request with a header that closes the connection after it."""
     return request.replace(b"\r\nHost: test\r\n", b"\r\nHost: test\r\nConnection: close\r\n", 1)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(data=st.data())
 def test_each_request_is_answered_as_alone(echo: Served, data: st.DataObject) -> None:
-    """However requests are cut and joined: answers are those that each gets alone, two at least."""
+    """Requests on one connection, in pieces of any size, get the answers that each gets alone; at least two do."""
     *first, final = data.draw(st.lists(requests(), min_size=1, max_size=4))
     sent = [*first, last(final)]
     cut = data.draw(parts(b"".join(sent)))
@@ -281,7 +281,7 @@ def test_each_request_is_answered_as_alone(echo: Served, data: st.DataObject) ->
 
 
 async def sent_nonsense(server: RawServer, cut: list[bytes]) -> bytes:
-    """What the server answers until it closes, or for a moment; then hang up and wait for the end."""
+    """Send the parts and return what is received within a moment; the server has forgotten the connection then."""
     raw = await server.connect()
     await send(raw, cut)
     received = b""
@@ -299,7 +299,7 @@ async def sent_nonsense(server: RawServer, cut: list[bytes]) -> bytes:
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(data=st.data())
 def test_mutated_bytes_raise_nothing(echo: Served, data: st.DataObject) -> None:
-    """Whatever the bytes are: no exception, no answer of our fault, and nothing stays of the connection."""
+    """Changed bytes cause no exception and no 500, and nothing remains of the connection."""
     sent = b"".join(data.draw(st.lists(requests(), min_size=1, max_size=3)))
     cut = data.draw(parts(data.draw(mutated(sent))))
     assert b"HTTP/1.1 500" not in echo.run(sent_nonsense(echo.server, cut))
@@ -313,7 +313,7 @@ TARGETS = st.sampled_from(
 @settings(max_examples=EXAMPLES // 2, deadline=None)
 @given(data=st.data())
 def test_mutated_bytes_raise_nothing_in_the_web_application(site: Served, data: st.DataObject) -> None:
-    """Pages, exports, streams and log-ins on the same connection, in any order and any form."""
+    """The same holds for pages, exports, streams and log-ins on one connection, in any order."""
     login = lines("POST /api/v1/persons/login HTTP/1.1", "Host: test", "Content-Length: 2") + b"{}"
     plain = TARGETS.map(lambda target: lines(f"GET {target} HTTP/1.1", "Host: test"))
     sent = b"".join(data.draw(st.lists(plain | st.just(login) | requests(), min_size=1, max_size=3)))

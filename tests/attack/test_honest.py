@@ -1,4 +1,4 @@
-"""The judges of `make attack` notice what they are there for."""
+"""The checks of `make attack` notice every failure that they look for."""
 
 import json
 import time
@@ -57,7 +57,7 @@ LIVE = connection(kind="upstream", state="live", ages={"btc_usd": 5})
     ],
 )
 def test_what_a_stream_is_told_wrongly_is_noted(received: tuple[bytes, ...], noted: str | None) -> None:
-    """Each false statement is counted under its name; right ones are not."""
+    """Each false statement to a stream is counted under its name; true ones are not."""
     report = StreamReport()
     stream = HonestStream("timer=0&channels=btc_usd", Truth(), report)
     for part in received:
@@ -66,7 +66,7 @@ def test_what_a_stream_is_told_wrongly_is_noted(received: tuple[bytes, ...], not
 
 
 def test_a_closed_stream_is_counted_unless_it_left() -> None:
-    """The gateway must not close an honest stream."""
+    """A stream that the gateway closed is counted; one that its client left is not."""
     report = StreamReport()
     stays, leaves = (HonestStream("timer=0&channels=btc_usd", Truth(), report) for _ in range(2))
     leaves.leaving = True
@@ -76,7 +76,7 @@ def test_a_closed_stream_is_counted_unless_it_left() -> None:
 
 
 def good() -> Result:
-    """A result that holds every promise."""
+    """Return a result with which every promise is held."""
     return Result(
         streams=StreamReport(opened=5, events=100),
         logins=LoginReport(outcomes=Counter({"logged in": 100}), in_time=98, overloaded=1),
@@ -89,7 +89,7 @@ def good() -> Result:
 
 
 def test_a_good_result_holds_every_promise() -> None:
-    """What is just within the bounds is held."""
+    """A promise whose figure is just within its bound is held."""
     assert all(promise.held for promise in promises(Plan(), good())), table(promises(Plan(), good()))
 
 

@@ -50,7 +50,7 @@ def test_a_reload_within_the_grace_period_changes_nothing() -> None:
 
 
 def test_more_tickers_than_allowed_are_not_followed_and_the_rest_is() -> None:
-    """Configured ones count and are always taken; the ticker is followed once there is room."""
+    """Configured tickers count and are always followed. A ticker beyond the limit is followed once there is room."""
     demand = Demand(BTC, max_tickers=2)
     changes = changes_of(demand)
     assert demand.join(ETH) == {}
@@ -64,7 +64,7 @@ def test_more_tickers_than_allowed_are_not_followed_and_the_rest_is() -> None:
 
 
 def test_a_ticker_that_nobody_wants_makes_room() -> None:
-    """Whoever reconnects with other tickers holds no room with the former ones."""
+    """A client that reconnects with other tickers does not keep room for its former ones."""
     demand = Demand(BTC, max_tickers=201)
     for turn in range(50):
         wanted = names(f"T{turn}", 20)
@@ -75,7 +75,7 @@ def test_a_ticker_that_nobody_wants_makes_room() -> None:
 
 
 def test_ten_streams_of_one_address_leave_room_for_others() -> None:
-    """One address is charged for twenty tickers, however many streams it has; others get theirs."""
+    """One address gets at most twenty tickers, whatever the number of its streams. Another address gets its own."""
     demand = Demand(BTC)
     for i in range(10):
         full = demand.join(names(f"T{i}", 20), ALICE)
@@ -95,7 +95,7 @@ def test_the_networks_of_an_ipv6_address_have_shares_too() -> None:
 
 
 def test_a_share_is_free_again_when_its_streams_leave() -> None:
-    """A stream that wants another ticker gets it then, without reconnecting."""
+    """A stream gets the ticker that was refused, without reconnecting, once another stream of its address ends."""
     demand = Demand(BTC, max_tickers_per_address=1)
     demand.join(ETH, ALICE)
     assert demand.join(SOL, ALICE) == {"sol_usd": ADDRESS_FULL}
@@ -107,7 +107,7 @@ def test_a_share_is_free_again_when_its_streams_leave() -> None:
 
 
 def test_a_ticker_that_another_address_is_charged_for_costs_nothing() -> None:
-    """It goes on when that address leaves, if the other one has a share left; else it is released after its grace."""
+    """When the charged address leaves, the other is charged if it has room. If not, the ticker is released later."""
     demand = Demand(BTC, max_tickers_per_address=1)
     demand.join(ETH, ALICE)
     demand.join(SOL, BOB)
@@ -174,7 +174,7 @@ def test_whatever_comes_and_goes_the_limits_hold_and_nothing_is_left() -> None:
 
 
 def test_a_crowd_of_waiting_tickers_is_searched_in_steps() -> None:
-    """The one that can be followed has its turn after a few searches, each of at most fifty tickers."""
+    """A ticker that can be followed is found after a few searches, each of at most fifty tickers."""
     demand = Demand(NONE, max_tickers=2, max_tickers_per_address=1)
     demand.join(frozenset({"alice"}), ALICE)
     demand.join(frozenset({"carol"}), ("192.0.2.3",))
