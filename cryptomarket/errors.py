@@ -18,7 +18,8 @@
         ├── WideGrant                 the exchange granted more than reading (persons)
         ├── ExchangeError             the exchange's
         │   ├── ExchangeRefused       it answered with an error code
-        │   └── ExchangeUnreachable   it did not answer, or the connection broke
+        │   ├── ExchangeUnreachable   it did not answer, or the connection broke
+        │   └── WrongHost             it answered, but this host does not do what it is needed for
         ├── EnvironmentFault          the environment's: the operator can mend it
         │   ├── SettingsError         a setting is wrong
         │   ├── StartError            something needed at the start is missing
@@ -66,6 +67,7 @@ __all__ = [
     "SettingsError",
     "StartError",
     "UnknownTicker",
+    "WrongHost",
 ]
 
 
@@ -148,6 +150,17 @@ class ExchangeRefused(ExchangeError):
 
 class ExchangeUnreachable(ExchangeError):
     """The exchange did not answer in time, or the connection to it broke."""
+
+
+class WrongHost(ExchangeError):
+    """A host of the exchange that sends no prices at all, so it is the wrong one; ``host`` is its name."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host)
+        self.host = host
+
+    def __str__(self) -> str:
+        return f"{self.host} sends no prices: wrong host? see CRYPTOMARKET_EXCHANGE and CRYPTOMARKET_DERIBIT_WS_URL"
 
 
 class EnvironmentFault(CryptomarketError):

@@ -28,12 +28,13 @@ from ..database.schema import prices
 from ..deribit.auth import Credentials
 from ..deribit.client import DeribitClient
 from ..deribit.doors import Door
+from ..deribit.error_codes import METHOD_NOT_FOUND
 from ..deribit.http_client import HttpClient
-from ..errors import CryptomarketError, DatabaseUnavailable
+from ..errors import CryptomarketError, DatabaseUnavailable, ExchangeRefused, ExchangeUnreachable
 from ..market.catalogue import Catalogue, with_nearest
 from ..market.latest import LatestValues
 from ..market.ticker_index import TickerIndex
-from ..model import Message, Upstream, UpstreamState
+from ..model import UpstreamState
 from ..public_site import PublicSite
 from ..web.health import Check
 from .server import bound_socket
@@ -174,6 +175,7 @@ class Doctor:
             "database": self._database,
             "disk": self._disk,
             "exchange": self._exchange,
+            "prices": self._prices,
             "login": self._login,
             "redis": self._redis,
         }
@@ -219,41 +221,70 @@ class Doctor:
         )
 
     async def _exchange(self) -> str:
-        async with HttpClient(self.door.http_url, proxy=self.proxy, ca_file=self.ca_file) as client:
-            known = TickerIndex(await client.tickers())
+        address = self.door.http_url
+        async with HttpClient(address, proxy=self.proxy, ca_file=self.ca_file) as client:
+            try:
+                known = TickerIndex(await client.tickers())
+            except ExchangeRefused as exc:
+                advice = ": wrong host? see CRYPTOMARKET_EXCHANGE and CRYPTOMARKET_DERIBIT_HTTP_URL"
+                raise CryptomarketError(f"{address}: {exc}{advice if exc.code == METHOD_NOT_FOUND else ''}") from None
+            except ExchangeUnreachable as exc:
+                raise CryptomarketError(f"{address}: {exc}") from None
         if unlisted := {ticker: known.nearest(ticker) for ticker in self.tickers if ticker not in known}:
-            raise CryptomarketError(f"{self.door.http_url} answers, but {_not_listed(unlisted)}")
-        return f"{self.door.http_url} answers and knows {len(known)} tickers"
+            raise CryptomarketError(f"{address} answers, but {_not_listed(unlisted)}")
+        return f"{address} answers and knows {len(known)} tickers"
+
+    async def _prices(self) -> str:
+        """Subscribe the exchange's own channels at the host of prices, without a login."""
+        address = self.door.prices_url
+
+        def found(client: DeribitClient) -> str | CryptomarketError:
+            said = client.statistics()
+            if said.state == UpstreamState.DOWN:
+                return CryptomarketError(f"{address}: {said.reason}")
+            if said.state == UpstreamState.CONNECTING:
+                return ""
+            return f"{address} takes subscriptions" + (f"; {said.reason}" if said.reason else "")
+
+        return await self._connect(None, found)
 
     async def _login(self) -> str:
         """Log in over a new connection. It has its own exchange session, so that of a running gateway stays."""
         if self.credentials is None:
             return "no API key is configured: public prices only"
-        reason = ""
+        client_id = self.credentials.client_id
 
-        def publish(message: Message) -> None:
-            nonlocal reason
-            if isinstance(message, Upstream):
-                reason = message.reason or reason
+        def found(client: DeribitClient) -> str | CryptomarketError:
+            if client.login.problem:
+                return CryptomarketError(client.login.problem)
+            return f"the API key {client_id} logs in" if client.authenticated else ""
 
+        return await self._connect(self.credentials, found)
+
+    async def _connect(
+        self, credentials: Credentials | None, found: Callable[[DeribitClient], str | CryptomarketError]
+    ) -> str:
+        """Run a client until it is ``found`` how things are, and return that or raise it."""
         client = DeribitClient(
             self.door,
             tickers=(),
-            publish=publish,
-            credentials=self.credentials,
+            publish=lambda _: None,
+            credentials=credentials,
             proxy=self.proxy,
             ca_file=self.ca_file,
         )
         ends = time.monotonic() + self.deadline_seconds - 1
         async with anyio.create_task_group() as tasks:
             await tasks.start(client.run)
-            while not (client.authenticated or client.login.problem or time.monotonic() > ends):  # noqa: ASYNC110
+            while not (outcome := found(client)) and time.monotonic() < ends:  # noqa: ASYNC110
                 await anyio.sleep(0.05)
-            authenticated, problem = client.authenticated, client.login.problem
+            reason = client.statistics().reason or "no connection"
             tasks.cancel_scope.cancel()
-        if problem or not authenticated:
-            raise CryptomarketError(problem or f"{self.door.prices_url} does not answer: {reason or 'no connection'}")
-        return f"the API key {self.credentials.client_id} logs in"
+        if isinstance(outcome, CryptomarketError):
+            raise outcome
+        if not outcome:
+            raise CryptomarketError(f"{self.door.prices_url} does not answer: {reason}")
+        return outcome
 
     async def _redis(self) -> str:
         if self.redis_url is None:

@@ -7,7 +7,7 @@ from ..errors import ExchangeRefused, ExchangeUnreachable
 from ..model import Gap
 from .channels import is_raw, ticker_of
 from .effects import Effect, Outbox, ProtocolWarning
-from .error_codes import Action, error_code
+from .error_codes import METHOD_NOT_FOUND, Action, error_code
 from .messages import UnreadableMessage, decode_as
 from .outcomes import Outcomes, no_answer, refusal
 from .protocol import Purpose, Request, Result
@@ -109,7 +109,7 @@ class ChannelRequests:
             self._subscriptions.raw_refused()
             self._subscriptions.postpone(channels, now, 0.0)
             self.queue(now)
-        elif hopeless and len(channels) == 1:
+        elif hopeless and (len(channels) == 1 or error.code == METHOD_NOT_FOUND):
             dropped = self._subscriptions.answered(channels, (), now)
             return [ProtocolWarning(str(error)), *_gaps(dropped)]
         elif hopeless:

@@ -9,7 +9,7 @@ from enum import Enum
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxyStatus, InvalidStatus
 from websockets.http11 import Response
 
-from ..errors import ExchangeRefused, ExchangeUnreachable
+from ..errors import ExchangeRefused, ExchangeUnreachable, WrongHost
 from .error_codes import Action, error_code
 
 __all__ = ["EXPECTED", "Failure", "MinimumPause", "classify"]
@@ -34,7 +34,7 @@ class Failure:
 
 
 #: Every error that the network and the exchange can cause. Any other error is a bug and ends the program.
-EXPECTED = (ConnectionClosed, InvalidHandshake, OSError, EOFError, ExchangeRefused, ExchangeUnreachable)
+EXPECTED = (ConnectionClosed, InvalidHandshake, OSError, EOFError, ExchangeRefused, ExchangeUnreachable, WrongHost)
 #: A longer `Retry-After` is cut: a mistaken proxy must not keep us away for a day.
 LONGEST_RETRY_AFTER_SECONDS = 300.0
 
@@ -44,6 +44,8 @@ def classify(error: Exception) -> Failure:
     match error:
         case ExchangeRefused():
             return _refused(error)
+        case WrongHost():
+            return Failure(Action.STOP, str(error), MinimumPause.STOPPED)
         case InvalidProxyStatus():
             return _http_status(error.response, "the proxy")
         case InvalidStatus():
@@ -100,7 +102,8 @@ def _http_status(response: Response, peer: str) -> Failure:
     if 300 <= status < 400:
         # A redirect that is followed could send the login to any host.
         return Failure(Action.STOP, f"{peer} redirects us elsewhere, refused (HTTP {status})", MinimumPause.STOPPED)
-    return Failure(Action.STOP, f"{peer} refuses us (HTTP {status})", MinimumPause.STOPPED)
+    advice = ": wrong host or path?" if status == 404 else ""
+    return Failure(Action.STOP, f"{peer} refuses us (HTTP {status}){advice}", MinimumPause.STOPPED)
 
 
 def _retry_after(response: Response) -> float:

@@ -8,6 +8,7 @@ https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websock
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 __all__ = ["DOORS", "Door", "OAuth"]
 
@@ -37,6 +38,11 @@ class Door:
     silence_seconds: float = 15.0
     #: Where people log in without a key of the exchange; None where they cannot.
     oauth: OAuth | None = None
+
+    @property
+    def prices_host(self) -> str:
+        """The name of the host of market data, without a port and without credentials."""
+        return urlsplit(self.prices_url).hostname or ""
 
 
 DERIBIT = Door(

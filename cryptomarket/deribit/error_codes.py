@@ -6,7 +6,11 @@ Source: https://docs.deribit.com/articles/errors.md, and the numbers that JSON-R
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["ERROR_CODES", "Action", "ErrorCode", "ErrorSource", "error_code"]
+__all__ = ["ERROR_CODES", "METHOD_NOT_FOUND", "Action", "ErrorCode", "ErrorSource", "error_code"]
+
+
+#: No name in the request is wrong: this host does not know, or not allow, the method.
+METHOD_NOT_FOUND = -32601
 
 
 class ErrorSource(Enum):
@@ -65,7 +69,7 @@ ERROR_CODES: dict[int, ErrorCode] = {
     for row in (
         ErrorCode(-32700, "parse error", ErrorSource.OURS, Action.GIVE_UP),
         ErrorCode(-32600, "invalid request, or too large", ErrorSource.OURS, Action.GIVE_UP, no_history=True),
-        ErrorCode(-32601, "method not found", ErrorSource.OURS, Action.GIVE_UP, no_history=True),
+        ErrorCode(METHOD_NOT_FOUND, "method not found", ErrorSource.OURS, Action.GIVE_UP, no_history=True),
         ErrorCode(-32602, "invalid params", ErrorSource.OURS, Action.GIVE_UP, no_history=True),
         ErrorCode(-32000, "missing params", ErrorSource.OURS, Action.GIVE_UP, no_history=True),
         ErrorCode(10000, "authorization_required", ErrorSource.KEY, Action.LOG_IN, ends_tokens=True),

@@ -7,7 +7,7 @@ requests, `protocol` the states and the JSON-RPC.
 import time
 from collections.abc import Callable
 
-from ..errors import ExchangeRefused, ExchangeUnreachable
+from ..errors import ExchangeError, ExchangeRefused, ExchangeUnreachable, WrongHost
 from ..model import Gap
 from .application_login import ApplicationLogin
 from .channel_requests import ChannelRequests
@@ -71,8 +71,10 @@ class ExchangeSession:
         self.prices_received = False
         #: Whether this connection has done what it is for: a price arrived, or none is configured and it could have.
         self.proved = False
-        #: Set when the exchange announced the end of this connection; the close that follows carries no reason.
-        self.terminated_by: ExchangeRefused | None = None
+        #: Why this connection must end: the exchange announced it, and the close that follows carries no reason, or
+        #: its host sends no prices.
+        self.terminated_by: ExchangeError | None = None
+        self._door = door
         self._monotonic = monotonic
         self._outbox = Outbox()
         self._channels = ChannelRequests(subscriptions, self._outbox, self.timeouts, monotonic())
@@ -233,7 +235,9 @@ class ExchangeSession:
     def _answered(self, event: Result, now: float) -> list[Effect]:
         if event.request.purpose is Purpose.CALL:
             return [event]
-        return self._outcomes[event.request.purpose].answered(event, now)
+        effects = self._outcomes[event.request.purpose].answered(event, now)
+        self._check_host(event.request)
+        return effects
 
     def _refused(self, event: ErrorReply, now: float) -> list[Effect]:
         request = event.request
@@ -247,7 +251,14 @@ class ExchangeSession:
             self.budget.limit_concurrency(now)
         if request.purpose is Purpose.CALL:
             return [event]
-        return self._outcomes[request.purpose].refused(request, error, now)
+        effects = self._outcomes[request.purpose].refused(request, error, now)
+        self._check_host(request)
+        return effects
+
+    def _check_host(self, request: Request) -> None:
+        """A host that refuses every channel will refuse them again, so the connection ends when this was told."""
+        if request.purpose is Purpose.SUBSCRIBE and self.subscriptions.all_refused():
+            self.terminated_by = WrongHost(self._door.prices_host)
 
     def _probe_answered(self, _result: Result, _now: float) -> list[Effect]:
         self._liveness.answered()

@@ -208,6 +208,10 @@ class Subscriptions:
         """The channels that the exchange confirmed."""
         return {channel for channel, phase in self._phases.items() if phase is Phase.CONFIRMED}
 
+    def all_refused(self) -> bool:
+        """Whether the exchange refused every configured ticker and its own channels too: no name of ours is wrong."""
+        return all(channel in self._refused for channel in {*map(self._channel, self.configured), *PLATFORM})
+
     def refused(self) -> list[str]:
         """The wanted tickers that the exchange does not send."""
         tickers = {ticker_of(channel) for channel in self._refused}

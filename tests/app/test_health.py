@@ -17,25 +17,32 @@ from cryptomarket.cluster.redis.client import redis_client
 from cryptomarket.database.engine import Database
 from cryptomarket.database.schema import prices
 from cryptomarket.deribit.auth import Credentials, Secret
-from cryptomarket.deribit.doors import DOORS
+from cryptomarket.deribit.doors import DOORS, Door
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.web.health import Check, Health
 from tests.cluster.messages import KEYS, new_keys, tick
+from tests.deribit.scripted import refuse, scripted_exchange
 from tests.redis_server import running_redis
 
 SECRET = "not-to-be-printed"
 
 
-async def examined(
-    folder: Path, http_url: str, ws_url: str = "ws://127.0.0.1:1/ws/api/v2", **other: Any
-) -> dict[str, Check]:
+NOWHERE = replace(DOORS["deribit"], prices_url="ws://127.0.0.1:1/ws/api/v2", http_url="https://127.0.0.1:1/api/v2")
+
+
+def door_to(exchange: Exchange, like: str = "deribit") -> Door:
+    """The door of that name at a simulated exchange."""
+    return replace(DOORS[like], prices_url=exchange.ws_url, http_url=exchange.http_url)
+
+
+async def examined(folder: Path, door: Door, **other: Any) -> dict[str, Check]:
     """Run the checks with valid settings except for those in ``other``; return them by name."""
     given: dict[str, Any] = {
         "address": ("127.0.0.1", 0),
         "tickers": ("btc_usd", "BTC-PERPETUAL"),
         "database_url": f"sqlite+aiosqlite:///{folder / 'doctor.db'}",
         "key_file": folder / "cryptomarket.key",
-        "door": replace(DOORS["deribit"], prices_url=ws_url, http_url=http_url),
+        "door": door,
         "deadline_seconds": 10.0,
     }
     return await Doctor(**given | other).examine()
@@ -48,16 +55,39 @@ def failures(checks: dict[str, Check]) -> list[str]:
 async def test_every_check_passes_beside_an_exchange(tmp_path: Path) -> None:
     """With valid settings every check passes, in the order in which they are printed."""
     async with running_exchange() as exchange:
-        checks = await examined(tmp_path, exchange.http_url)
-    assert list(checks) == ["port", "database", "disk", "exchange", "login", "redis"]
+        checks = await examined(tmp_path, door_to(exchange))
+    assert list(checks) == ["port", "database", "disk", "exchange", "prices", "login", "redis"]
     assert failures(checks) == []
     assert "public prices only" in checks["login"].detail
+    assert exchange.http_url in checks["exchange"].detail
+    assert checks["prices"].detail == f"{exchange.ws_url} takes subscriptions"
+
+
+async def test_the_host_of_something_else_is_named(tmp_path: Path) -> None:
+    """A host that does not subscribe is named with the settings, and fails no other check."""
+    async with running_exchange() as exchange, scripted_exchange() as other:
+        other.answers["public/subscribe"] = refuse
+        checks = await examined(tmp_path, replace(door_to(exchange), prices_url=other.url))
+    assert failures(checks) == ["prices"]
+    assert checks["prices"].detail == (
+        f"{other.url}: 127.0.0.1 sends no prices: wrong host? see CRYPTOMARKET_EXCHANGE and CRYPTOMARKET_DERIBIT_WS_URL"
+    )
+
+
+async def test_a_key_at_a_door_that_takes_none_is_named(tmp_path: Path) -> None:
+    """The doctor names both settings, and that prices arrive."""
+    async with running_exchange() as exchange:
+        credentials = Credentials("key", Secret(SECRET))
+        checks = await examined(tmp_path, door_to(exchange, "coinbase"), credentials=credentials)
+    assert failures(checks) == ["login"]
+    assert "CRYPTOMARKET_DERIBIT_CLIENT_ID" in checks["login"].detail
+    assert "CRYPTOMARKET_EXCHANGE" in checks["login"].detail
 
 
 async def test_d5_a_ticker_the_exchange_does_not_have_is_named(tmp_path: Path) -> None:
     """The check of the exchange names a configured ticker that it does not have, and the nearest names."""
     async with running_exchange() as exchange:
-        checks = await examined(tmp_path, exchange.http_url, tickers=("btc_usd", "btc_usdd"))
+        checks = await examined(tmp_path, door_to(exchange), tickers=("btc_usd", "btc_usdd"))
     assert not checks["exchange"].ok
     assert checks["exchange"].detail.endswith(
         "does not list btc_usdd (did you mean btc_usd, btc_usdt, btc_usdc?); see CRYPTOMARKET_TICKERS"
@@ -69,27 +99,27 @@ async def test_a_failed_check_does_not_fail_others(tmp_path: Path, name: str) ->
     """Only the check of the unavailable server fails, and it does not contain the password."""
     address = {"database": "postgresql+asyncpg://me:hunter2@127.0.0.1:1/d", "redis": "redis://:hunter2@127.0.0.1:1/0"}
     async with running_exchange() as exchange:
-        checks = await examined(tmp_path, exchange.http_url, **{f"{name}_url": address[name]})
+        checks = await examined(tmp_path, door_to(exchange), **{f"{name}_url": address[name]})
     assert failures(checks) == [name]
     assert "hunter2" not in str(checks)
 
 
 async def test_the_certificates_of_the_settings_are_used(tmp_path: Path) -> None:
     """The check of the exchange names a file of certificates that cannot be read."""
-    checks = await examined(tmp_path, "https://127.0.0.1:1/api/v2", ca_file=str(tmp_path / "none.pem"))
+    checks = await examined(tmp_path, NOWHERE, ca_file=str(tmp_path / "none.pem"))
     assert "cannot read certificates from" in checks["exchange"].detail
 
 
 async def test_the_check_of_the_database_leaves_nothing(tmp_path: Path, database_url: str) -> None:
     """The check leaves no table before the first migration, and no row after it."""
     async with running_exchange() as exchange:
-        empty = await examined(tmp_path, exchange.http_url, database_url=database_url)
+        empty = await examined(tmp_path, door_to(exchange), database_url=database_url)
         database = Database(database_url, pooled=False)
         async with database.readers.connect() as connection:
             tables = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
         async with Database(database_url) as store:
             await store.migrate()
-        full = await examined(tmp_path, exchange.http_url, database_url=database_url)
+        full = await examined(tmp_path, door_to(exchange), database_url=database_url)
         async with database.readers.connect() as connection:
             rows = (await connection.execute(prices.select())).all()
     assert (failures(empty), tables) == ([], [])
@@ -100,7 +130,7 @@ async def test_a_file_that_is_no_database_fails(tmp_path: Path) -> None:
     """The check of the database names a file that is no database."""
     (tmp_path / "doctor.db").write_bytes(b"x" * 8192)
     async with running_exchange() as exchange:
-        checks = await examined(tmp_path, exchange.http_url)
+        checks = await examined(tmp_path, door_to(exchange))
     assert failures(checks) == ["database"]
     assert "not a database" in checks["database"].detail
 
@@ -108,7 +138,7 @@ async def test_a_file_that_is_no_database_fails(tmp_path: Path) -> None:
 async def test_a_redis_of_nodes_with_another_key_is_named(tmp_path: Path) -> None:
     """The check fails if stored messages were signed with another key; without messages or a key it passes."""
     async with running_redis(tmp_path) as redis, running_exchange() as exchange, redis_client(redis.url) as client:
-        ask = partial(examined, tmp_path, exchange.http_url, redis_url=redis.url)
+        ask = partial(examined, tmp_path, door_to(exchange), redis_url=redis.url)
         assert (await ask(keys=new_keys()))["redis"].ok
         leader = RedisBus(client, "n", KEYS)
         leader.lead(1)
@@ -123,7 +153,7 @@ async def test_a_redis_of_nodes_with_another_key_is_named(tmp_path: Path) -> Non
 async def test_redis_is_written_to(tmp_path: Path, options: tuple[str, ...], ok: bool) -> None:
     """The check passes for a working Redis, and fails for one that refuses writes."""
     async with running_redis(tmp_path, *options) as redis, running_exchange() as exchange:
-        checks = await examined(tmp_path, exchange.http_url, redis_url=redis.url)
+        checks = await examined(tmp_path, door_to(exchange), redis_url=redis.url)
     assert checks["redis"].ok is ok
     assert ("takes writes" if ok else "takes no writes") in checks["redis"].detail
 
@@ -132,7 +162,7 @@ async def test_a_full_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """The check of the disk names the folder with too little free space."""
     monkeypatch.setattr(health, "LEAST_FREE_BYTES", shutil.disk_usage(tmp_path).total * 2)
     async with running_exchange() as exchange:
-        checks = await examined(tmp_path, exchange.http_url)
+        checks = await examined(tmp_path, door_to(exchange))
     assert failures(checks) == ["disk"]
     assert str(tmp_path) in checks["disk"].detail
 
@@ -140,7 +170,7 @@ async def test_a_full_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 async def test_a_missing_folder_fails(tmp_path: Path) -> None:
     """The check of the disk fails if the folder of the key file does not exist."""
     async with running_exchange() as exchange:
-        checks = await examined(tmp_path, exchange.http_url, key_file=tmp_path / "none" / "cryptomarket.key")
+        checks = await examined(tmp_path, door_to(exchange), key_file=tmp_path / "none" / "cryptomarket.key")
     assert failures(checks) == ["disk"]
 
 
@@ -153,8 +183,7 @@ async def test_the_check_logs_in_with_the_key(tmp_path: Path, right: bool) -> No
         secret = account.client_secret if right else SECRET
         checks = await examined(
             tmp_path,
-            exchange.http_url,
-            ws_url=exchange.ws_url,
+            door_to(exchange),
             credentials=Credentials(account.client_id, Secret(secret)),
         )
     assert failures(checks) == ([] if right else ["login"])
@@ -165,8 +194,10 @@ async def test_an_exchange_without_answer_fails_the_login_in_time(tmp_path: Path
     """Without an answer the check of the login fails after the deadline."""
     async with running_exchange() as exchange:
         credentials = Credentials("key", Secret(SECRET))
-        checks = await examined(tmp_path, exchange.http_url, credentials=credentials, deadline_seconds=3.0)
-    assert failures(checks) == ["login"]
+        door = replace(NOWHERE, http_url=exchange.http_url)
+        checks = await examined(tmp_path, door, credentials=credentials, deadline_seconds=3.0)
+    assert failures(checks) == ["prices", "login"]
+    assert NOWHERE.prices_url in checks["prices"].detail
     assert "does not answer" in checks["login"].detail
 
 

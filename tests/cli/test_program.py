@@ -155,17 +155,21 @@ async def test_doctor_names_what_is_reachable_and_what_is_not(tmp_path: Path) ->
     """With a simulated exchange every check passes; without it the exchange fails, with exit code 1."""
     async with running_program(tmp_path, "simulate", "--port", "0") as exchange:
         line = await eventually(lambda: next((x for x in exchange.out.splitlines() if "http://" in x), None), "address")
+        ws = next(word for word in line.split() if word.startswith("ws://"))
         http = next(word for word in line.split() if word.startswith("http://"))
-        code, out, log = await run_program(tmp_path, "doctor", "--json", deribit_http_url=http)
+        address = {"deribit_ws_url": ws, "deribit_http_url": http}
+        code, out, log = await run_program(tmp_path, "doctor", "--json", **address)
         checks = {check["name"]: check for check in map(json.loads, out.splitlines())}
         assert code == 0, out + log
-        assert checks["exchange"]["ok"]
+        assert http in checks["exchange"]["says"]
+        assert ws in checks["prices"]["says"]
         assert checks["database"]["ok"]
         assert "settings" not in checks
-    code, out, _ = await run_program(tmp_path, "doctor", "--json", deribit_http_url=http, ticker="btc_usd")
+    code, out, _ = await run_program(tmp_path, "doctor", "--json", **address, ticker="btc_usd")
     checks = {check["name"]: check for check in map(json.loads, out.splitlines())}
     assert code == 1
     assert not checks["exchange"]["ok"]
+    assert not checks["prices"]["ok"]
     assert "CRYPTOMARKET_TICKER (did you mean CRYPTOMARKET_TICKERS?)" in checks["settings"]["says"]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-__all__ = ["SILENT", "Refuse", "Scripted", "scripted_exchange"]
+__all__ = ["SILENT", "Refuse", "Scripted", "refuse", "scripted_exchange"]
 
 #: The answer that never comes.
 SILENT = object()
@@ -25,6 +25,11 @@ class Refuse(Exception):
     def __init__(self, code: int, message: str = "no", data: Any = None) -> None:
         super().__init__(code)
         self.body = {"code": code, "message": message, **({} if data is None else {"data": data})}
+
+
+def refuse(_params: dict[str, Any]) -> Any:
+    """The answer of a Coinbase host to a method that it does not take."""
+    raise Refuse(-32601, "method not in allowlist")
 
 
 class Scripted:

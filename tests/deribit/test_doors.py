@@ -7,25 +7,25 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from cryptomarket.deribit.application_login import ApplicationLogin
 from cryptomarket.deribit.auth import Credentials, Secret
+from cryptomarket.deribit.connection_failures import MinimumPause, classify
 from cryptomarket.deribit.doors import DOORS
+from cryptomarket.deribit.error_codes import Action
 from cryptomarket.deribit.protocol import Purpose
 from cryptomarket.deribit.rate_limit import RateLimiter
 from cryptomarket.deribit.session import ExchangeSession
 from cryptomarket.deribit.subscriptions import Subscriptions
 from cryptomarket.deribit.watchdog import LivenessProbe
+from cryptomarket.errors import WrongHost
+from cryptomarket.model import UpstreamState
 
 from .following import QUICK, Clock, door_at, following
-from .scripted import Refuse, Scripted, scripted_exchange
+from .scripted import Answer, Scripted, refuse, scripted_exchange
 
 KEY = Credentials("demo", Secret("secret-canary"))
-
-
-def refuse(_params: object) -> None:
-    """The answer of a Coinbase host to what it does not do."""
-    raise Refuse(-32601, "method not in allowlist")
 
 
 def methods(exchange: Scripted) -> list[str]:
@@ -138,3 +138,62 @@ async def test_an_unasked_request_goes_over_the_socket() -> None:
             await follower.until(lambda: len(exchange.requests_of("public/test")) == times)  # noqa: B023
             await follower.until(lambda: not follower.deribit_client.session.protocol.in_flight)
         assert follower.deribit_client.statistics().connections == 1
+
+
+REFUSALS: dict[str, Answer] = {"by an error": refuse, "by an empty answer": lambda _: []}
+
+
+@pytest.mark.parametrize("how", REFUSALS)
+async def test_a_host_that_refuses_every_channel_is_down_as_the_wrong_host(how: str) -> None:
+    """The state names the host once, each ticker is a gap once, and the host is left alone for minutes."""
+    with capture_logs() as logs:
+        async with scripted_exchange() as exchange:
+            exchange.answers["public/subscribe"] = REFUSALS[how]
+            timeouts = replace(QUICK, stopped=0.3)
+            async with following(exchange.url, "btc_usd", "BTC-PERPETUAL", timeouts=timeouts) as follower:
+                await follower.until(lambda: len(exchange.requests_of("public/subscribe")) == 3)
+                assert exchange.connections == 3  # no request is split, none is repeated
+                assert follower.states == [UpstreamState.CONNECTING, UpstreamState.DOWN]
+                reason = follower.deribit_client.statistics().reason
+                assert reason.startswith("127.0.0.1 sends no prices: wrong host?")
+                assert sorted(follower.gaps) == ["BTC-PERPETUAL", "btc_usd"]
+                exchange.answers["public/subscribe"] = lambda params: exchange.accept(params["channels"])
+                await follower.tick_of("btc_usd")
+                assert follower.states[-1] is UpstreamState.LIVE
+    assert [line["state"] for line in logs if line["event"] == "upstream state changed"] == [
+        "connecting",
+        "down",
+        "live",
+    ]
+
+
+async def test_the_pause_before_the_wrong_host_is_asked_again_is_long() -> None:
+    """As for anything that the operator must mend: not at the pace of a network that fails."""
+    failure = classify(WrongHost("drb.coinbase.com"))
+    assert (failure.action, failure.pause) == (Action.STOP, MinimumPause.STOPPED)
+    assert "drb.coinbase.com" in failure.reason
+
+
+async def test_names_that_are_all_wrong_are_no_wrong_host() -> None:
+    """The exchange's own channels are confirmed, so the names are at fault, which another check says."""
+    async with scripted_exchange() as exchange:
+        exchange.answers["public/subscribe"] = lambda params: exchange.accept(
+            [channel for channel in params["channels"] if "nope" not in channel]
+        )
+        async with following(exchange.url, "nope_usd") as follower:
+            await follower.until(lambda: follower.gaps)
+            await follower.until(lambda: len(exchange.requests_of("public/test")) > 1)
+            assert follower.states == [UpstreamState.CONNECTING]
+            assert follower.deribit_client.statistics().connections == 1
+
+
+async def test_a_host_that_stops_to_subscribe_keeps_what_is_subscribed() -> None:
+    """A refusal of what a stream asks for later does not end the connection that has prices."""
+    async with scripted_exchange() as exchange, following(exchange.url) as follower:
+        await follower.tick_of("btc_usd")
+        exchange.answers["public/subscribe"] = refuse
+        follower.deribit_client.want(["eth_usd"])
+        await follower.until(lambda: follower.gaps == ["eth_usd"])
+        await exchange.price("deribit_price_index.btc_usd")
+        assert follower.deribit_client.statistics().connections == 1
+        assert follower.states[-1] is UpstreamState.LIVE
