@@ -37,6 +37,7 @@ The simulator imports nothing of this file, because it could be published alone;
     Exception
     ├── CannotSimulate                the command line cannot be carried out
     ├── ConnectionEnded               the connection ends without a response
+    ├── OAuthRefusal                  the OAuth2 server of a simulated Coinbase refuses a request
     └── RpcError                      the request is answered with an error code
         └── MalformedRequest          the frame is no JSON-RPC request
     ValueError

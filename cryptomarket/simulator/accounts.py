@@ -15,8 +15,9 @@ from ..statements.authentication import CONNECTION_EXPIRES_IN, SIGNATURE_SECONDS
 from ..statements.limits import SESSIONS_PER_KEY
 from .coinbase_keys import key_name
 from .doors import DERIBIT, SimulatedDoor
+from .oauth_issuer import OAuthIssuer
 from .rpc_errors import RpcError, invalid, unauthorized
-from .scopes import FULL, check_documented, granted, kept, session_name
+from .scopes import FULL, check_documented, coinbase_rights, granted, kept, session_name
 from .switches import Switches
 
 __all__ = ["CDP_ACCOUNT", "DEFAULT_ACCOUNT", "Accounts", "IssuedGrant", "SimulatedAccount"]
@@ -134,6 +135,7 @@ class Accounts:
         self._by_refresh: dict[str, IssuedGrant] = {}
         self._nonces: set[tuple[str, str]] = set()
         self._failures: dict[str, list[float]] = {}
+        self.oauth = OAuthIssuer(wall, random, switches)
         self.refuse_logins: RpcError | None = None
         #: Refreshes that are granted all rights of the key, whatever was requested.
         self.widened_refreshes = 0
@@ -147,8 +149,9 @@ class Accounts:
             raise invalid("grant_type", "value required" if kind is None else "invalid value")
         if kind == "refresh_token":
             return self._renew(params, connection)
-        if kind == "coinbase_cdp":
-            return self._cdp_login(_text(params, "token"), connection if websocket else None)
+        if kind in ("coinbase_cdp", "coinbase_oauth2"):
+            of_token = self._of_cdp_token if kind == "coinbase_cdp" else self._of_oauth_token
+            return self._coinbase_grant(*of_token(_text(params, "token")), connection if websocket else None)
         name = _text(params, "client_id")
         self._limit_failures(name)
         account = self.known.get(name)
@@ -158,21 +161,25 @@ class Accounts:
             raise RpcError(13004)
         return self._grant(account, str(params.get("scope") or ""), connection)
 
-    def _cdp_login(self, token: str, socket: object | None) -> IssuedGrant:
-        """Returns the grant of a token signed with a CDP key; ``socket`` is None over HTTP."""
+    def _of_cdp_token(self, token: str) -> tuple[SimulatedAccount, str]:
+        """Returns the account whose CDP key signed the token, and the words of what the key may do."""
         name = key_name(token, lambda name: self.known[name].public_key if name in self.known else "", self._wall())
         if name is None:
-            raise RpcError(13004)
+            raise RpcError(self._switches.coinbase_rejected_code)
         account = self.known[name]
-        scope, _ = granted(account.scope, "")
-        words = CDP_SCOPE if "trade:read_write" in scope else CDP_SCOPE.rpartition(" ")[0]
-        return self._coinbase_grant(account, scope, words, socket)
+        return account, CDP_SCOPE if "trade:read_write" in account.scope else CDP_SCOPE.rpartition(" ")[0]
 
-    def _coinbase_grant(
-        self, account: SimulatedAccount, scope: frozenset[str], words: str, socket: object | None
-    ) -> IssuedGrant:
+    def _of_oauth_token(self, token: str) -> tuple[SimulatedAccount, str]:
+        """Returns the account that consented, and the words of what it allowed."""
+        consent = self.oauth.consent_of(token)
+        if consent is None or consent.account not in self.known:
+            raise RpcError(self._switches.coinbase_rejected_code)
+        return self.known[consent.account], " ".join(word for word in consent.scope if word != "offline_access")
+
+    def _coinbase_grant(self, account: SimulatedAccount, words: str, socket: object | None) -> IssuedGrant:
         """A login of Coinbase: of a connection, or a token for HTTP; it is never refreshed."""
         switches = self._switches
+        scope, _ = granted(account.scope, coinbase_rights(words))
         life = switches.coinbase_http_expires_in if socket is None else switches.coinbase_socket_expires_in
         now = self._wall()
         access = self._random.randbytes(32).hex()

@@ -19,6 +19,8 @@ class ActiveFaults:
     split: bool = False
     repeat: bool = False
     http_page: bool = False
+    oauth_error: str = ""
+    oauth_delay_seconds: float = 0.0
     refuse_connections: bool = False
     drop_at_once: bool = False
 

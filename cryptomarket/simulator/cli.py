@@ -107,6 +107,8 @@ async def simulate_exchange(
 
 def print_accounts(exchange: Exchange, private_keys: Sequence[str]) -> None:
     """Prints the accounts with their secrets or private keys, which are valid for this process only."""
+    if exchange.state.door.oauth:
+        print(f"OAuth2 client {exchange.oauth_client.client_id} at {exchange.oauth_url}/auth", flush=True)
     if not exchange.state.door.grants:
         return
     for place, account in enumerate(exchange.accounts):

@@ -216,7 +216,7 @@ class ServerConnection(asyncio.Protocol):
                     return
             elif isinstance(event, h11.EndOfMessage) and self._request is not None:
                 answer = self._answer(caller, self._request)
-                delay_seconds = self._owner.state.active_faults.delay_seconds
+                delay_seconds = max(self._owner.state.active_faults.delay_seconds, answer.delay_seconds)
                 if delay_seconds:
                     later = asyncio.get_running_loop().call_later
                     later(delay_seconds, self._write_late, connection, caller, answer)
@@ -239,7 +239,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _write_answer(self, connection: h11.Connection, answer: HttpResponse) -> bool:
         """Write the answer; returns whether the connection stays open for a next request."""
-        fields = [("content-type", answer.content_type), ("content-length", str(len(answer.body)))]
+        fields = [("content-type", answer.content_type), ("content-length", str(len(answer.body))), *answer.headers]
         fields += [("connection", "close")] if answer.close else []
         for event in (
             h11.Response(status_code=answer.status, headers=fields),

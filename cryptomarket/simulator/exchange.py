@@ -37,6 +37,8 @@ from .doors import DERIBIT, DOORS, SimulatedDoor
 from .faults import ScheduledFault, inject
 from .http import HttpCaller, HttpResponse, respond
 from .market import Market
+from .oauth_server import PREFIX as OAUTH_PREFIX
+from .oauth_server import OAuthServer, RegisteredClient
 from .replay import RecordedNotification, read_recordings
 from .shared_state import SharedState
 from .switches import Switches
@@ -63,6 +65,7 @@ class Exchange:
         door: SimulatedDoor = DERIBIT,
         seed: int = 1,
         accounts: Sequence[SimulatedAccount] = (),
+        oauth_client: RegisteredClient | None = None,
         recorded: Sequence[RecordedNotification] = (),
         speed: float = 1.0,
         time_scale: float = 1.0,
@@ -96,6 +99,8 @@ class Exchange:
             door,
             budgets or BUDGETS,
         )
+        self.oauth_client = oauth_client or RegisteredClient()
+        self._oauth = OAuthServer(self.state, self.oauth_client)
         self.broadcaster = Broadcaster(self.state.now_ms(), recorded=channels)
         self.broadcaster.subscribed = self._subscribed
         self.links: set[ServerConnection] = set()
@@ -125,6 +130,11 @@ class Exchange:
     def http_url(self) -> str:
         """The HTTP address; append ``/public/get_time``."""
         return f"http://{self.host}:{self.port}/api/v2"
+
+    @property
+    def oauth_url(self) -> str:
+        """The address of the OAuth2 server, which some doors have; append ``/auth`` or ``/token``."""
+        return f"http://{self.host}:{self.port}/oauth2"
 
     @property
     def sessions(self) -> list[WebSocketSession]:
@@ -263,6 +273,8 @@ class Exchange:
             return control.respond(self, verb, target)
         if self.state.active_faults.http_page:
             return HttpResponse(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", "text/html")
+        if self.state.door.oauth and target.startswith(OAUTH_PREFIX):
+            return self._oauth.respond(verb, target, headers, body)
         return respond(self.state, self.broadcaster, caller, verb, target, headers, body)
 
 
@@ -274,6 +286,7 @@ async def running_exchange(
     door: str = DERIBIT.name,
     seed: int = 1,
     accounts: Sequence[SimulatedAccount] = (),
+    oauth_client: RegisteredClient | None = None,
     replay: Path | Sequence[Path] | None = None,
     speed: float = 1.0,
     time_scale: float = 1.0,
@@ -288,6 +301,7 @@ async def running_exchange(
     """A simulated exchange that runs within the block, on a free port unless one is named.
 
     ``door`` is a name of ``doors.DOORS``; without accounts it has the door's usual one, and ``testnet`` is the door's.
+    ``oauth_client`` is the application that may ask persons of Coinbase for their consent.
     ``replay`` serves recorded files at ``speed`` times their pace (0: without pauses). ``time_scale`` multiplies the
     rate of ticks. ``faults`` are texts like ``drop/30`` (see ``faults``). Raises OSError for a
     port that is taken, UnreadableRecording for bad files and ValueError for an unknown fault or door.
@@ -299,6 +313,7 @@ async def running_exchange(
         door=DOORS[door],
         seed=seed,
         accounts=accounts,
+        oauth_client=oauth_client,
         recorded=read_recordings(paths),
         speed=speed,
         time_scale=time_scale,

@@ -375,6 +375,32 @@ def widen(exchange: FaultTarget, argument: str) -> None:
     exchange.state.accounts.widened_refreshes = 0 if argument == "off" else int(argument or 1)
 
 
+@fault("oauth_revoke")
+def oauth_revoke(exchange: FaultTarget, argument: str) -> None:
+    """Revoke what the given account (default: every account) allowed at Coinbase; tokens of the exchange stay valid."""
+    if argument and argument not in exchange.state.accounts.known:
+        raise ValueError(f"unknown key {argument!r}")
+    exchange.state.accounts.oauth.revoke(argument)
+
+
+@fault("oauth_expire", number=True)
+def oauth_expire(exchange: FaultTarget, argument: str) -> None:
+    """Expire all access tokens of Coinbase in the given seconds (default: now); refresh tokens stay valid."""
+    exchange.state.accounts.oauth.expire_all(float(argument or 0))
+
+
+@fault("oauth_refuse")
+def oauth_refuse(exchange: FaultTarget, argument: str) -> None:
+    """Refuse refreshes of tokens at Coinbase with the error given (default invalid_grant); ``off`` ends it."""
+    exchange.state.active_faults.oauth_error = "" if argument == "off" else argument or "invalid_grant"
+
+
+@fault("oauth_delay", number=True)
+def oauth_delay(exchange: FaultTarget, argument: str) -> None:
+    """Issue tokens at Coinbase at once and answer so many seconds later (default 5, 0 ends it)."""
+    exchange.state.active_faults.oauth_delay_seconds = float(argument or 5)
+
+
 @fault("clear")
 def clear(exchange: FaultTarget, argument: str) -> None:
     """End every lasting fault."""

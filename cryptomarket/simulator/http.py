@@ -48,6 +48,9 @@ class HttpResponse:
     body: bytes
     content_type: str = "application/json"
     close: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+    #: It is sent so much later.
+    delay_seconds: float = 0.0
 
 
 @dataclass(eq=False)

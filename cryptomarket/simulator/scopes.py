@@ -2,7 +2,7 @@
 
 from .rpc_errors import invalid
 
-__all__ = ["FULL", "check_documented", "granted", "kept", "session_name"]
+__all__ = ["FULL", "check_documented", "coinbase_rights", "granted", "kept", "session_name"]
 
 _LEVELS = ("none", "read", "read_write")
 _KINDS = ("block_trade", "block_rfq", "trade", "account", "wallet", "custody")
@@ -53,6 +53,19 @@ def kept(scope: frozenset[str], *, session: str | None) -> str:
     words = [word for word in scope if not word.startswith("session:") and word not in ("mainaccount", "connection")]
     refused = [f"{kind}:none" for kind in _KINDS if kind not in names]
     return " ".join([*sorted(words), *refused, *([f"session:{session}"] if session else [])])
+
+
+def coinbase_rights(words: str) -> str:
+    """Returns the rights behind the scope words of Coinbase.
+
+    Which words a private call needs is not documented. Here any word to read allows to read everything, and only
+    ``wallet:buys:create`` allows more.
+    """
+    if "wallet:buys:create" in words.split():
+        return ""
+    reads = any(word.endswith(":read") for word in words.split())
+    level = {kind: "read" if reads and kind in ("account", "trade", "wallet") else "none" for kind in _KINDS}
+    return " ".join(f"{kind}:{name}" for kind, name in level.items())
 
 
 def session_name(words: set[str] | frozenset[str]) -> str | None:

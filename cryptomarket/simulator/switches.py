@@ -33,6 +33,9 @@ class Switches:
     coinbase_http_expires_in: int = coinbase.COINBASE_HTTP_EXPIRES_IN.value
     coinbase_socket_expires_in: int = coinbase.COINBASE_SOCKET_EXPIRES_IN.value
     coinbase_socket_token: bool = coinbase.COINBASE_SOCKET_TOKEN.value
+    coinbase_rejected_code: int = coinbase.COINBASE_REJECTED_CODE.value
+    coinbase_refresh_status: int = coinbase.COINBASE_REFRESH_STATUS.value
+    coinbase_reuse_revokes: bool = coinbase.COINBASE_REUSE_REVOKES.value
 
     @classmethod
     def parse(cls, words: Sequence[str]) -> "Switches":

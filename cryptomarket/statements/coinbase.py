@@ -1,10 +1,14 @@
 """What is different at the hosts of Coinbase."""
 
-from .sources import COINBASE_PARTNERS, COINBASE_SDK
+from .sources import COINBASE_OAUTH, COINBASE_PARTNERS, COINBASE_SDK, INFERRED
 from .statement import COINBASE, COINBASE_MAIN, ConfirmedBy, Statement
 
 __all__ = [
     "COINBASE_HTTP_EXPIRES_IN",
+    "COINBASE_OAUTH_EXPIRES_IN",
+    "COINBASE_REFRESH_STATUS",
+    "COINBASE_REJECTED_CODE",
+    "COINBASE_REUSE_REVOKES",
     "COINBASE_SILENCE_SECONDS",
     "COINBASE_SOCKET_EXPIRES_IN",
     "COINBASE_SOCKET_TOKEN",
@@ -46,4 +50,39 @@ COINBASE_SOCKET_TOKEN = Statement(
     confirmed_by=ConfirmedBy.NOBODY,
     hosts=(COINBASE_MAIN,),
     others=(True,),
+)
+COINBASE_REJECTED_CODE = Statement(
+    "coinbase_rejected_code",
+    "A login with a token that is wrong or expired is answered with {value}.",
+    13004,
+    source=f"{COINBASE_SDK} treats 13004 and 13009 as such",
+    confirmed_by=ConfirmedBy.NOBODY,
+    hosts=(COINBASE_MAIN,),
+    others=(13009,),
+)
+COINBASE_OAUTH_EXPIRES_IN = Statement(
+    "coinbase_oauth_expires_in",
+    "An OAuth2 access token of Coinbase lives {value} seconds.",
+    3600,
+    source=COINBASE_OAUTH,
+    confirmed_by=ConfirmedBy.DOCUMENTATION,
+    hosts=(COINBASE_MAIN,),
+)
+COINBASE_REFRESH_STATUS = Statement(
+    "coinbase_refresh_status",
+    "A refresh with a token that is wrong, used or revoked has the HTTP status {value}.",
+    401,
+    source=f"{COINBASE_OAUTH} says 401, RFC 6749 says 400",
+    confirmed_by=ConfirmedBy.NOBODY,
+    hosts=(COINBASE_MAIN,),
+    others=(400,),
+)
+COINBASE_REUSE_REVOKES = Statement(
+    "coinbase_reuse_revokes",
+    "A refresh token that is used a second time ends every token of its log-in: {value}.",
+    True,
+    source=INFERRED,
+    confirmed_by=ConfirmedBy.NOBODY,
+    hosts=(COINBASE_MAIN,),
+    others=(False,),
 )

@@ -4,6 +4,7 @@ __all__ = [
     "API_POLICY",
     "AUTHENTICATION",
     "COINBASE_INTRODUCTION",
+    "COINBASE_OAUTH",
     "COINBASE_PARTNERS",
     "COINBASE_PROBE",
     "COINBASE_SDK",
@@ -41,6 +42,7 @@ PUBLIC_AUTH = f"{_REFERENCE}authentication/public-auth.md"
 SUBSCRIBE = f"{_REFERENCE}subscription-management/public-subscribe.md"
 
 COINBASE_INTRODUCTION = f"{_COINBASE}api-reference/advanced-trade-api/rest-api/introduction"
+COINBASE_OAUTH = f"{_COINBASE}coinbase-app/oauth2-integration/access-and-refresh-tokens"
 COINBASE_PARTNERS = f"{_COINBASE}coinbase-app/advanced-trade-apis/guides/derivatives/deribit-partners"
 COINBASE_TECHNICAL = f"{_COINBASE}coinbase-app/advanced-trade-apis/guides/derivatives/technical"
 COINBASE_WEBSOCKET = f"{_COINBASE}coinbase-app/advanced-trade-apis/websocket/websocket-endpoints"
