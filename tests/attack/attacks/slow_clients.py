@@ -39,7 +39,7 @@ class SlowLoginBody(Attack):
     async def attempt(self, attacker: Attacker) -> str:
         begun = (
             b"POST /api/v1/persons/login HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
-            b"Content-Length: 8000\r\n\r\n{"
+            b"Content-Length: 4000\r\n\r\n{"
         )
         return await _trickled(attacker, begun, b" ")
 
