@@ -47,7 +47,7 @@ class ClusterStatistics:
     unsaid: int = 0
     connected: bool = True
     #: Whether Redis accepts the latest values.
-    board_written: bool = True
+    latest_stored: bool = True
     #: The names of all nodes present.
     nodes: tuple[str, ...] = ()
 

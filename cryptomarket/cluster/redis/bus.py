@@ -159,7 +159,7 @@ class RedisBus:
             clocks_differ=self._refused.clocks_differ(),
             unsaid=self._publisher.dropped,
             connected=self._publisher.connected,
-            board_written=self._publisher.latest_stored,
+            latest_stored=self._publisher.latest_stored,
             nodes=self.members(),
         )
 
