@@ -18,10 +18,14 @@ class ChannelListener(Protocol):
 
 @dataclass(slots=True, eq=False)
 class ChannelState:
-    """A subscribed channel, its receivers, and the moment of its last notification (UNIX ms)."""
+    """A subscribed channel, its receivers, and the moment of its last notification (UNIX ms).
+
+    ``checked`` is the last moment at which there was anything to compute.
+    """
 
     channel: SimulatedChannel
     moment: int = -1
+    checked: int = -1
     due_ms: int = 0
     listeners: dict[int, ChannelListener] = field(default_factory=dict)
 
@@ -49,7 +53,7 @@ class Broadcaster:
         if entry is None:
             # When the market is behind, start at its position: otherwise time would step back after the first value.
             moment = -1 if channel.moment is None else channel.moment(min(now_ms, self._stepped_ms))
-            entry = self.entries[channel.key] = ChannelState(channel, moment)
+            entry = self.entries[channel.key] = ChannelState(channel, moment, moment)
         entry.listeners[id(listener)] = listener
         self.subscribed(channel.name)
         return entry
@@ -75,11 +79,14 @@ class Broadcaster:
             if channel.moment is None or now_ms < entry.due_ms or channel.name in self.recorded:
                 continue
             moment = channel.moment(now_ms)
-            if moment != entry.moment:
-                before, entry.moment = entry.moment, moment
-                if channel.interval_ms:
-                    entry.due_ms = now_ms - now_ms % channel.interval_ms + channel.interval_ms
-                data = channel.data(moment) if channel.change is None else channel.change(moment, before)
+            if moment == entry.checked:
+                continue
+            entry.checked = moment
+            if channel.interval_ms:
+                entry.due_ms = now_ms - now_ms % channel.interval_ms + channel.interval_ms
+            data = channel.data(moment) if channel.change is None else channel.change(moment, entry.moment)
+            if data is not None:
+                entry.moment = moment
                 self._send(entry, entry.frame(data))
 
     def publish(self, name: str, text: str) -> None:

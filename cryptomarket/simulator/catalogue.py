@@ -1,114 +1,29 @@
-"""The indices, currencies and instruments listed on a given day, as plain values.
-
-Expiries follow the calendar of the real one: every day, every Friday and the last Friday of a quarter, at 08:00 UTC.
-"""
+"""Instruments as plain values: what an instrument is, its name, and its object in the catalogue of the exchange."""
 
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from .encoding import DecimalFloat
+from .indices import INDICES
 
-__all__ = [
-    "COINS",
-    "CURRENCIES",
-    "INDICES",
-    "Coin",
-    "SimulatedIndex",
-    "SimulatedInstrument",
-    "instruments_on",
-    "parse_instrument",
-]
+__all__ = ["DAY_MS", "NEVER_MS", "SimulatedInstrument", "combo", "date_of", "dated", "parse_instrument", "uuid_of"]
 
 #: The expiry of instruments that never expire: the year 3000.
 NEVER_MS = 32503708800000
 DAY_MS = 86_400_000
-EXPIRY_MS = 8 * 3_600_000
 
-
-@dataclass(frozen=True, slots=True)
-class Coin:
-    """A coin with an index; ``base`` is the price in dollars around which its random walk moves."""
-
-    name: str
-    base: float
-    decimals: int
-    volatility: float
-
-
-@dataclass(frozen=True, slots=True)
-class SimulatedIndex:
-    """A price index: the price of a coin times a ratio, in the quote currency."""
-
-    name: str
-    coin: Coin
-    ratio: float
-    decimals: int
-
-
-COINS = {
-    coin.name: coin
-    for coin in (
-        Coin("btc", 83_000.0, 2, 0.024),
-        Coin("eth", 2_670.0, 2, 0.034),
-        Coin("sol", 142.0, 4, 0.045),
-        Coin("xrp", 2.2, 4, 0.045),
-        Coin("ada", 0.55, 4, 0.045),
-        Coin("algo", 0.21, 4, 0.045),
-        Coin("avax", 18.5, 4, 0.045),
-        Coin("bch", 415.0, 2, 0.04),
-        Coin("bnb", 610.0, 2, 0.03),
-        Coin("doge", 0.17, 5, 0.05),
-        Coin("dot", 4.1, 4, 0.045),
-        Coin("link", 14.2, 4, 0.045),
-        Coin("ltc", 88.0, 3, 0.04),
-        Coin("near", 2.6, 4, 0.05),
-        Coin("paxg", 3_950.0, 2, 0.01),
-        Coin("shib", 0.0000132, 10, 0.05),
-        Coin("ton", 3.1, 4, 0.045),
-        Coin("trump", 9.2, 4, 0.07),
-        Coin("trx", 0.27, 5, 0.03),
-        Coin("uni", 6.4, 4, 0.05),
-        Coin("steth", 2_668.0, 2, 0.034),
-        Coin("usde", 1.0, 4, 0.0005),
-        Coin("usdc", 1.0, 4, 0.0002),
-        Coin("usdt", 1.0, 4, 0.0003),
-        Coin("eurr", 1.16, 4, 0.004),
-    )
-}
-
-
-#: The volatility indices, in percent points. The size of the moves keeps them between 30 and 90 for ever.
-VOLATILITIES = (Coin("btcdvol", 45.0, 2, 0.03), Coin("ethdvol", 58.0, 2, 0.03))
-
-
-def _indices() -> dict[str, SimulatedIndex]:
-    found: list[SimulatedIndex] = []
-    for coin in COINS.values():
-        for quote, ratio in (("usd", 1.0), ("usdc", 1.0001), ("usdt", 0.9997)):
-            if coin.name != quote:
-                found.append(SimulatedIndex(f"{coin.name}_{quote}", coin, ratio, coin.decimals))
-    btc, eth = COINS["btc"], COINS["eth"]
-    found += [
-        SimulatedIndex("drbfix-btc_usdc", btc, 1.0001, 2),
-        SimulatedIndex("drbfix-eth_usdc", eth, 1.0001, 2),
-        SimulatedIndex("eth_btc", eth, 1 / btc.base, 6),
-        SimulatedIndex("btc_eurr", btc, 1 / 1.16, 2),
-        SimulatedIndex("eth_eurr", eth, 1 / 1.16, 2),
-        SimulatedIndex("1000shib_usdc", COINS["shib"], 1000.0, 6),
-        *(SimulatedIndex(f"{volatility.name}_usdc", volatility, 1.0, 2) for volatility in VOLATILITIES),
-    ]
-    return {index.name: index for index in found}
-
-
-INDICES = _indices()
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedInstrument:
-    """A listed instrument. Only options have ``strike`` and ``option_type``; ``expires`` is UNIX ms."""
+    """A listed instrument. Only options have ``strike`` and ``option_type``, only combos ``legs``.
+
+    ``expires`` is UNIX ms; a leg is an amount, negative where it is sold, and an instrument.
+    """
 
     name: str
     kind: str
@@ -121,6 +36,7 @@ class SimulatedInstrument:
     expires: int = NEVER_MS
     strike: float = 0.0
     option_type: str = ""
+    legs: "tuple[tuple[int, SimulatedInstrument], ...]" = ()
 
     @property
     def perpetual(self) -> bool:
@@ -129,35 +45,67 @@ class SimulatedInstrument:
 
     @property
     def linear(self) -> bool:
-        """Whether it settles in a stable coin; its name has an underscore."""
-        return "_" in self.name
+        """Whether it settles in a stable coin; its name has an underscore in the first part."""
+        return "_" in self.name.partition("-")[0]
+
+    @property
+    def currency(self) -> str:
+        """The currency that it settles in, which lists and channels of a currency go by."""
+        return "USDC" if self.linear else self.coin.upper()
+
+    @property
+    def contract_size(self) -> float:
+        """The amount of one contract: dollars of inverse futures, else coins."""
+        if self.kind.startswith("option"):
+            return 1.0
+        return 0.0001 if self.linear else 10.0 if self.coin == "btc" else 1.0
+
+    @property
+    def min_trade_amount(self) -> float:
+        """The smallest amount of an order."""
+        return 0.1 if self.kind.startswith("option") and self.coin == "btc" else self.contract_size
+
+    @property
+    def tick_size_steps(self) -> list[dict[str, float]]:
+        """Coarser ticks of higher prices, the lowest first; only options have them."""
+        if self.kind != "option":
+            return []
+        above = self.tick_size * 50
+        return [{"above_price": round(above, 6), "tick_size": round(self.tick_size * 5, 6)}]
+
+    def on_tick(self, price: float) -> float:
+        """Returns the price on the grid of the tick size."""
+        tick = self.tick_size
+        for step in self.tick_size_steps:
+            tick = step["tick_size"] if abs(price) > step["above_price"] else tick
+        return round(round(price / tick) * tick, 10)
 
     def json(self, state: str = "open") -> dict[str, Any]:
-        """The instrument object of get_instruments, with the fields of 2026."""
+        """The instrument object of get_instruments, get_instrument and instrument.creation, with the fields of 2026."""
         coin = self.coin.upper()
-        quote = "USDC" if self.linear else coin if self.kind == "option" else "USD"
-        size = 1.0 if self.kind == "option" else 0.0001 if self.linear else 10.0 if self.coin == "btc" else 1.0
+        quote = "USDC" if self.linear else coin if self.kind.startswith("option") else "USD"
+        option = self.kind.startswith("option")
         value: dict[str, Any] = {
-            "min_trade_amount": 0.1 if self.kind == "option" and self.coin == "btc" else size,
-            "block_trade_tick_size": DecimalFloat(0.01 if self.kind == "future" else 0.0001),
+            "min_trade_amount": self.min_trade_amount,
+            "block_trade_tick_size": DecimalFloat(0.0001 if option else 0.01),
             "underlying_type": "crypto",
             "instrument_id": self.identifier,
-            "is_active": state != "closed",
+            "is_active": state not in ("closed", "inactive", "delivered", "archivized"),
             "price_index": self.price_index,
             "state": state,
-            "block_trade_min_trade_amount": 25 if self.kind == "option" else 200000,
+            "block_trade_min_trade_amount": 25 if option else 200000,
             "taker_commission": DecimalFloat(0.0005),
             "base_currency": coin,
-            "base_currency_uuid": _uuid(coin),
-            "quote_currency_uuid": _uuid(quote),
-            "contract_size": size,
+            "base_currency_uuid": uuid_of(coin),
+            "quote_currency_uuid": uuid_of(quote),
+            "contract_size": self.contract_size,
             "kind": self.kind,
-            "tick_size_steps": [],
+            "tick_size_steps": self.tick_size_steps,
             "expiration_timestamp": self.expires,
             "instrument_name": self.name,
             "block_trade_commission": DecimalFloat(0.00025),
             "creation_timestamp": self.created,
-            "index_id": 1000033 if self.coin == "btc" else 1000034,
+            "index_id": 1_000_033 + list(INDICES).index(self.price_index),
             "product_group": coin,
             "instrument_type": "linear" if self.linear else "reversed",
             "counter_currency": "USDC" if self.linear else "USD",
@@ -166,14 +114,16 @@ class SimulatedInstrument:
             "quote_currency": quote,
             "lot_size": 1,
         }
-        return value | self._of_kind(coin)
+        return value | self._of_kind()
 
-    def _of_kind(self, coin: str) -> dict[str, Any]:
+    def _of_kind(self) -> dict[str, Any]:
         if self.kind == "spot":
             return {"is_cbe_routed": False}
-        settled = {"settlement_currency": "USDC" if self.linear else coin, "settlement_period": self.settlement_period}
+        settled = {"settlement_currency": self.currency, "settlement_period": self.settlement_period}
         if self.kind == "option":
             return settled | {"strike": self.strike, "option_type": self.option_type}
+        if self.kind == "option_combo":
+            return settled
         return settled | {
             "max_leverage": 50 if self.perpetual else 25,
             "max_non_default_leverage": 5.0,
@@ -182,40 +132,9 @@ class SimulatedInstrument:
         }
 
 
-def instruments_on(now_ms: int) -> dict[str, SimulatedInstrument]:
-    """Returns the instruments that have not expired at the moment (UNIX ms), by name."""
-    found: list[SimulatedInstrument] = [
-        SimulatedInstrument("BTC-PERPETUAL", "future", "btc", "btc_usd", 0.5, 124972, "perpetual"),
-        SimulatedInstrument(
-            "ETH-PERPETUAL", "future", "eth", "eth_usd", 0.05, 124973, "perpetual", created=1552568454000
-        ),
-        SimulatedInstrument("SOL_USDC-PERPETUAL", "future", "sol", "sol_usdc", 0.01, 124974, "perpetual"),
-        SimulatedInstrument("BTC_USDC-PERPETUAL", "future", "btc", "btc_usdc", 0.5, 124977, "perpetual"),
-        SimulatedInstrument("ETH_USDC-PERPETUAL", "future", "eth", "eth_usdc", 0.05, 124978, "perpetual"),
-        SimulatedInstrument("BTC_USDC", "spot", "btc", "btc_usdc", 0.5, 124975),
-        SimulatedInstrument("ETH_USDC", "spot", "eth", "eth_usdc", 0.05, 124976),
-    ]
-    for period, expiry in _expiries(now_ms):
-        for coin in ("btc", "eth"):
-            future = f"{coin.upper()}-{_date(expiry)}"
-            found.append(_made(future, coin, period, expiry))
-            base = COINS[coin].base
-            step = 2000 if coin == "btc" else 100
-            middle = round(base / step) * step
-            # The farthest strike has no trade and no bid: nulls and zeros, as on the real exchange.
-            strikes = [middle + step * steps for steps in (-8, -4, -2, -1, 0, 1, 2, 4, 8, 30)]
-            found += [
-                _made(f"{future}-{strike}-{side}", coin, period, expiry, str(strike), side)
-                for strike in strikes
-                for side in "CP"
-            ]
-    return {instrument.name: instrument for instrument in found}
-
-
 _NAME = re.compile(
     r"(?P<coin>[A-Z0-9]+)(?P<linear>_USDC)?-(?P<date>\d{1,2}[A-Z]{3}\d\d)(-(?P<strike>[\dd]+)-(?P<side>[CP]))?"
 )
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
 def parse_instrument(name: str) -> SimulatedInstrument | None:
@@ -228,78 +147,62 @@ def parse_instrument(name: str) -> SimulatedInstrument | None:
         expiry = datetime(2000 + int(match["date"][-2:]), month, int(match["date"][:-5]), 8, tzinfo=UTC)
     except ValueError:
         return None
-    strike, side = match["strike"], match["side"]
-    coin, linear = match["coin"].lower(), match["linear"] is not None
-    return _made(name, coin, "month", int(expiry.timestamp()) * 1000, strike, side, linear)
+    expires = int(expiry.timestamp()) * 1000
+    return dated(match["coin"].lower() + (match["linear"] or ""), "month", expires, match["strike"], match["side"])
 
 
-def _made(
-    name: str, coin: str, period: str, expiry: int, strike: str = "", side: str = "", linear: bool = False
+def dated(
+    pair: str, period: str, expires: int, strike: str | None = None, side: str | None = None
 ) -> SimulatedInstrument:
-    option = bool(side)
+    """Returns a future, or an option where a strike is named; ``pair`` is a coin, with ``_usdc`` for a linear one."""
+    name = f"{pair.upper()}-{date_of(expires)}"
+    coin, linear = pair.lower().removesuffix("_usdc"), pair.lower().endswith("_usdc")
+    index = f"{coin}_usdc" if linear else f"{coin}_usd"
+    created = expires - {"day": 4, "week": 21}.get(period, 180) * DAY_MS
+    if strike is None or side is None:
+        tick = 0.01 if linear else 2.5 if coin == "btc" else 0.25
+        return SimulatedInstrument(name, "future", coin, index, tick, _identifier(name), period, created, expires)
+    name = f"{name}-{strike}-{side}"
+    tick = 0.0001 if not linear else 5.0 if coin == "btc" else 0.2 if coin == "eth" else 0.001
+    call = {"C": "call", "P": "put"}[side]
+    price = float(strike.replace("d", "."))
     return SimulatedInstrument(
-        name,
-        "option" if option else "future",
-        coin,
-        f"{coin}_usdc" if linear else f"{coin}_usd",
-        0.0005 if option else 2.5 if coin == "btc" else 0.25,
-        # The same in every run, unlike hash(); real ids have six digits too.
-        200_000 + sum(ord(letter) * 31**place for place, letter in enumerate(name)) % 700_000,
-        period,
-        expiry - 90 * DAY_MS,
-        expiry,
-        float(strike.replace("d", ".")) if option else 0.0,
-        {"C": "call", "P": "put"}[side] if option else "",
+        name, "option", coin, index, tick, _identifier(name), period, created, expires, price, call
     )
 
 
-def _expiries(now_ms: int) -> list[tuple[str, int]]:
-    """The next daily expiry, the weekly one after it and the quarterly one after that: three on any day of the year."""
-    first = (now_ms - EXPIRY_MS) // DAY_MS * DAY_MS + EXPIRY_MS + DAY_MS
-    day = datetime.fromtimestamp(first / 1000, UTC)
-    weekly = day + timedelta(days=(3 - day.weekday()) % 7 + 1)
-    quarterly = weekly + timedelta(days=7)
-    while not (quarterly.month % 3 == 0 and (quarterly + timedelta(days=7)).month != quarterly.month):
-        quarterly += timedelta(days=7)
-    found = (("day", day), ("week", weekly), ("month", quarterly))
-    return [(period, int(moment.timestamp()) * 1000) for period, moment in found]
+def combo(name: str, *legs: tuple[int, SimulatedInstrument]) -> SimulatedInstrument:
+    """Returns a combo of instruments; it expires with the first of them."""
+    instruments = [leg for _, leg in legs]
+    first = min(instruments, key=lambda leg: leg.expires)
+    kind = "option_combo" if first.kind == "option" else "future_combo"
+    created = max(leg.created for leg in instruments) + 3_600_000
+    return SimulatedInstrument(
+        name,
+        kind,
+        first.coin,
+        first.price_index,
+        0.0001 if kind == "option_combo" else first.tick_size,
+        _identifier(name),
+        first.settlement_period,
+        created,
+        first.expires,
+        legs=legs,
+    )
 
 
-def _date(expiry_ms: int) -> str:
-    moment = datetime.fromtimestamp(expiry_ms / 1000, UTC)
+def date_of(expires: int) -> str:
+    """Returns a day as names spell it, such as ``25DEC26``."""
+    moment = datetime.fromtimestamp(expires / 1000, UTC)
     return f"{moment.day}{_MONTHS[moment.month - 1]}{moment.year % 100:02d}"
 
 
-def _uuid(name: str) -> str:
+def _identifier(name: str) -> int:
+    """Six digits, the same in every run, unlike hash()."""
+    return 200_000 + int.from_bytes(hashlib.blake2s(name.encode(), digest_size=4).digest()) % 700_000
+
+
+def uuid_of(name: str) -> str:
     """The identifier of a currency, the same in every run."""
     digits = hashlib.sha256(name.encode()).hexdigest()
     return f"{digits[:8]}-{digits[8:12]}-540c-{digits[12:16]}-{digits[16:28]}"
-
-
-def _currency(name: str, long_name: str, kind: str, decimals: int) -> dict[str, Any]:
-    return {
-        "currency": name,
-        "currency_long": long_name,
-        "coin_type": kind,
-        "decimals": decimals,
-        "min_confirmations": 1,
-        "withdrawal_fee": 0.0001,
-        "min_withdrawal_fee": 0.0001,
-        "network_fee": 0.0001,
-        "network_currency": name,
-        "apr": 0.0,
-        "in_cross_collateral_pool": name != "ETHW",
-        "withdrawal_priorities": [{"value": 0.15, "name": "very_low"}, {"value": 1.5, "name": "very_high"}],
-        "currency_uuid": _uuid(name),
-    }
-
-
-CURRENCIES = [
-    _currency("BTC", "Bitcoin", "BITCOIN", 8),
-    _currency("ETH", "Ethereum", "ETHER", 6),
-    _currency("USDC", "USD Coin", "USDC", 6),
-    _currency("USDT", "Tether USD", "USDT", 6),
-    _currency("EURR", "StablR Euro", "EURR", 6),
-    _currency("SOL", "Solana", "SOL", 6),
-    _currency("XRP", "XRP", "XRP", 6),
-]

@@ -4,18 +4,19 @@ Pure functions of market and time; subscriptions are kept elsewhere.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .catalogue import SimulatedInstrument
+from .catalogue import NEVER_MS, SimulatedInstrument
 from .charts import RESOLUTIONS, volatility_now
 from .market import Market
 from .random_walk import key_of, noise
 from .switches import Switches
-from .trades import book, book_change, last_trade, trade
+from .tickers import ticker_of
+from .trades import book, book_change, last_trade, trade, trade_moments
 
-__all__ = ["Channels", "SimulatedChannel", "event_channel"]
+__all__ = ["Channels", "SimulatedChannel", "event_channel", "of_channel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,8 @@ class SimulatedChannel:
 
     ``moment`` says when it last changed (while it is the same, there is nothing to send), ``data`` what it said then;
     it is None for what only events tell. ``change`` is what there is to say of the time between two moments, where
-    that is not the whole. ``first`` is whether a subscriber gets the present at once. ``spoken`` is the name that
-    notifications carry, ``key`` what tells a person's channel from another person's.
+    that is not the whole; it returns None where there is nothing. ``first`` is whether a subscriber gets the present at
+    once. ``spoken`` is the name that notifications carry, ``key`` what tells a person's channel from another person's.
     """
 
     name: str
@@ -53,14 +54,14 @@ def event_channel(name: str) -> SimulatedChannel:
 _TICKER = re.compile(r"(ticker|perpetual)\.([^.]+)\.(raw|100ms|agg2)")
 _INDEX = re.compile(
     r"(deribit_price_index|deribit_price_ranking|deribit_price_statistics|deribit_volatility_index"
-    r"|estimated_expiration_price)\.([a-z0-9_\-]+)"
+    r"|estimated_expiration_price|markprice\.options)\.([a-z0-9_\-]+)"
 )
 _BOOK = re.compile(r"book\.([^.]+)\.(?:(none|\d+)\.(1|10|20)\.)?(raw|100ms|agg2)")
 _CHART = re.compile(r"chart\.trades\.([^.]+)\.([0-9D]+)")
-_TRADES = re.compile(r"trades\.(?:(future|option|spot|any)\.([A-Za-z]+)|([A-Za-z0-9_\-]+))\.(raw|100ms|agg2)")
+_KINDS = "any|future|option|spot|future_combo|option_combo"
+_TRADES = re.compile(rf"trades\.(?:({_KINDS})\.([A-Za-z]+)|([A-Za-z0-9_\-]+))\.(raw|100ms|agg2)")
 _EVENTS = re.compile(
-    r"platform_state(\.public_methods_state)?|announcements"
-    r"|instrument\.state\.(any|future|option|spot|future_combo|option_combo)\.[A-Za-z]+"
+    rf"platform_state(\.public_methods_state)?|announcements|instrument\.(state|creation)\.({_KINDS})\.[A-Za-z]+"
 )
 _INTERVALS = {"raw": 0, "100ms": 100, "agg2": 1000}
 _QUOTE = ("timestamp", "instrument_name", "best_bid_price", "best_bid_amount", "best_ask_price", "best_ask_amount")
@@ -97,13 +98,13 @@ class Channels:
         market, interval = self._market, match[3]
 
         def ticker(moment: int) -> dict[str, Any]:
-            data = market.ticker(instrument, moment)
+            data = ticker_of(market, instrument, moment)
             if self._switches.strings_for_numbers and data["last_price"] is None:
                 data["last_price"] = "undefined"  # recorded 2022
             return data
 
         def interest(moment: int) -> dict[str, Any]:
-            data = market.ticker(instrument, moment)
+            data = ticker_of(market, instrument, moment)
             return {"timestamp": moment, "interest": data["interest_value"], "index_price": data["index_price"]}
 
         data = ticker if match[1] == "ticker" else interest
@@ -118,13 +119,13 @@ class Channels:
         market = self._market
 
         def change(moment: int, before: int) -> dict[str, Any]:
-            now, then = market.ticker(instrument, moment), market.ticker(instrument, before)
+            now, then = ticker_of(market, instrument, moment), ticker_of(market, instrument, before)
             return {"type": "change", "instrument_name": instrument.name, "timestamp": now["timestamp"]} | _new(
                 now, then
             )
 
         def snapshot(moment: int) -> dict[str, Any]:
-            return {"type": "snapshot", **market.ticker(instrument, moment)}
+            return {"type": "snapshot", **ticker_of(market, instrument, moment)}
 
         return SimulatedChannel(name, self._moments(instrument), snapshot, change, interval_ms=1000)
 
@@ -141,6 +142,7 @@ class Channels:
             "deribit_price_statistics": self._statistics(index),
             "deribit_volatility_index": lambda moment: _volatility(market, index, moment),
             "estimated_expiration_price": lambda moment: _expiration(market, index, moment),
+            "markprice.options": lambda moment: _mark_prices(market, index, moment),
         }
         return SimulatedChannel(
             name, lambda moment: market.index_tick(index, moment)[0], data[kind], first=self._switches.first_values
@@ -163,7 +165,7 @@ class Channels:
             return None
 
         def quote(moment: int) -> dict[str, Any]:
-            data = self._market.ticker(instrument, moment)
+            data = ticker_of(self._market, instrument, moment)
             value = {field: data[field] for field in _QUOTE}
             return value if data["best_bid_amount"] else value | {"best_bid_price": None}
 
@@ -188,9 +190,11 @@ class Channels:
             sides = {"bids": [["new", *row] for row in bids], "asks": [["new", *row] for row in asks]}
             return {"type": "snapshot"} | head(moment) | sides
 
-        def change(moment: int, before: int) -> dict[str, Any]:
+        def change(moment: int, before: int) -> dict[str, Any] | None:
             old, new = book(market, instrument, before), book(market, instrument, moment)
             sides = {"bids": book_change(old[0], new[0]), "asks": book_change(old[1], new[1])}
+            if not any(sides.values()):
+                return None  # no recorded change is empty on both sides
             return {"type": "change"} | head(moment) | {"prev_change_id": before} | sides
 
         moments = self._moments(instrument)
@@ -222,33 +226,52 @@ class Channels:
         if match is None:
             return None
         kind, currency, subject, interval = match.groups()
-        listed = self._market.instruments(now_ms).values()
-        wanted = [
-            found
-            for found in listed
-            if found.name == subject
-            or (kind in (found.kind, "any") and currency and currency.lower() in (found.coin, "any"))
-        ]
-        traded = [found for found in wanted if found.kind != "spot"]
-        if not traded and subject is not None:
-            return None
+        if subject is not None:
+            instrument = self._find(subject, now_ms)
+            if instrument is None or instrument.kind == "spot":
+                return None
+            traded: Callable[[int], list[SimulatedInstrument]] = lambda _: [instrument]  # noqa: E731
+            ends = instrument.expires
+        else:
+            traded, ends = self._traded(kind, currency), NEVER_MS
         market = self._market
 
-        def newest(now: int) -> int:
-            return max((last_trade(market, found, min(now, found.expires)) for found in traded), default=0)
-
-        def since(moment: int, before: int) -> list[dict[str, Any]]:
-            rows: list[dict[str, Any]] = []
-            for found in traded:
-                at = last_trade(market, found, moment)
-                while at > before:
-                    rows.append(trade(market, found, at))
-                    at = last_trade(market, found, at - 1)
-            return sorted(rows, key=lambda row: int(row["timestamp"]))
+        def since(moment: int, before: int) -> list[dict[str, Any]] | None:
+            rows = [
+                trade(market, found, at)
+                for found in traded(moment)
+                for at in trade_moments(market, found, before + 1, min(moment, found.expires))
+            ]
+            return sorted(rows, key=lambda row: int(row["timestamp"])) or None
 
         return SimulatedChannel(
-            name, newest, change=since, first=False, raw=interval == "raw", interval_ms=_INTERVALS[interval]
+            name,
+            lambda now: last_trade(market, traded(now), min(now, ends)),
+            change=since,
+            first=False,
+            raw=interval == "raw",
+            interval_ms=_INTERVALS[interval],
         )
+
+    def _traded(self, kind: str, currency: str) -> Callable[[int], list[SimulatedInstrument]]:
+        """Returns the instruments of a kind and a currency that are traded at a moment, those of each day anew."""
+        listed: Mapping[str, SimulatedInstrument] = {}
+        found: list[SimulatedInstrument] = []
+
+        def traded(moment: int) -> list[SimulatedInstrument]:
+            nonlocal listed, found
+            today = self._market.instruments(moment)
+            if today is not listed:
+                listed = today
+                found = [one for one in today.values() if one.kind != "spot" and of_channel(one, kind, currency)]
+            return found
+
+        return traded
+
+
+def of_channel(instrument: SimulatedInstrument, kind: str, currency: str) -> bool:
+    """Whether a channel of a kind and a currency, either of which may be ``any``, tells of the instrument."""
+    return kind in (instrument.kind, "any") and currency.upper() in (instrument.currency, "ANY")
 
 
 def _new(now: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
@@ -276,6 +299,17 @@ def _volatility(market: Market, index: str, moment: int) -> dict[str, Any]:
 def _expiration(market: Market, index: str, moment: int) -> dict[str, Any]:
     seconds = 86_400 - (moment // 1000 - 28_800) % 86_400
     return {"seconds": seconds, "price": market.index_price(index, moment), "is_estimated": False}
+
+
+def _mark_prices(market: Market, index: str, moment: int) -> list[dict[str, Any]]:
+    """The mark price of every option of an index; ``iv`` is a fraction here, unlike in tickers."""
+    rows: list[dict[str, Any]] = []
+    for found in market.instruments(moment).values():
+        if found.kind == "option" and found.price_index == index:
+            value = market.option(found, moment)
+            iv = round(value["mark_iv"] / 100, 4)
+            rows.append({"mark_price": value["mark_price"], "iv": iv, "instrument_name": found.name})
+    return rows
 
 
 def _ranking(market: Market, index: str, moment: int) -> list[dict[str, Any]]:

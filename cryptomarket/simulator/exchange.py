@@ -21,11 +21,12 @@ import structlog
 from ..statements.limits import CONNECTIONS_PER_ADDRESS, CreditLimit
 from . import (  # noqa: F401 (they register their methods)
     control,
+    history_methods,
+    market_methods,
     private_methods,
     public_methods,
     session_methods,
     subscriptions,
-    trading_methods,
 )
 from .accounts import CDP_ACCOUNT, DEFAULT_ACCOUNT, Accounts, SimulatedAccount
 from .broadcast import Broadcaster
@@ -210,7 +211,7 @@ class Exchange:
     def _tell_state(self, instrument: SimulatedInstrument, state: str, now_ms: int) -> None:
         data = {"timestamp": now_ms, "state": state, "instrument_name": instrument.name}
         for kind in (instrument.kind, "any"):
-            for currency in (instrument.coin.upper(), "any"):
+            for currency in (instrument.currency, "any"):
                 self.broadcaster.publish_event(f"instrument.state.{kind}.{currency}", data)
 
     def statistics(self) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from .active_faults import ActiveFaults
 from .broadcast import Broadcaster, frame_of
-from .catalogue import INDICES
 from .connection import ServerConnection
 from .encoding import text_frame
+from .indices import INDICES
 from .rpc_errors import MESSAGES, RpcError
 from .shared_state import SharedState
 

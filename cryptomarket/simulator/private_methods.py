@@ -3,12 +3,13 @@
 from typing import Any
 
 from .accounts import SimulatedAccount
+from .currencies import WALLETS
 from .dispatch import ConnectionEnded, MethodCall, flag, handler, text
 from .rpc_errors import RpcError, invalid
+from .tickers import ticker_of
 
 __all__: list[str] = []
 
-CURRENCIES = ("BTC", "ETH", "STETH", "ETHW", "USDC", "USDT", "EURR", "SOL", "XRP", "USYC", "PAXG", "BNB", "USDE")
 _BALANCES = {"BTC": 10.0, "ETH": 250.5, "USDC": 100_000.0}
 
 
@@ -82,7 +83,7 @@ def identity(account: SimulatedAccount) -> dict[str, Any]:
 def get_account_summary(call: MethodCall) -> Any:
     """The figures of one currency; with ``extended`` the identity stands among them."""
     currency = text(call.params, "currency")
-    if currency not in CURRENCIES:
+    if currency not in WALLETS:
         raise invalid("currency", "invalid value")
     _own(call)
     account = call.owner.account
@@ -96,7 +97,7 @@ def get_account_summaries(call: MethodCall) -> Any:
     _own(call)
     account = call.owner.account
     shown = identity(account) if flag(call.params, "extended") else {}
-    return shown | {"summaries": [summary(account, currency) for currency in CURRENCIES]}
+    return shown | {"summaries": [summary(account, currency) for currency in WALLETS]}
 
 
 @handler("private/get_subaccounts", scope="account:read")
@@ -119,7 +120,7 @@ def get_subaccounts(call: MethodCall) -> Any:
 def get_positions(call: MethodCall) -> Any:
     """Positions, the closed one of size 0 and direction ``zero`` included."""
     currency, kind = call.params.get("currency", "any"), call.params.get("kind")
-    if currency not in (*CURRENCIES, "any"):
+    if currency not in (*WALLETS, "any"):
         raise invalid("currency", "invalid value")
     if kind is not None and kind not in ("future", "option", "future_combo", "option_combo"):
         raise invalid("kind", "invalid value")
@@ -156,7 +157,7 @@ def _own(call: MethodCall) -> None:
 
 
 def _future_position(call: MethodCall, name: str) -> dict[str, Any]:
-    market = call.state.market.ticker(call.state.market.instruments(call.now_ms)[name], call.now_ms)
+    market = ticker_of(call.state.market, call.state.market.instruments(call.now_ms)[name], call.now_ms)
     return {
         "average_price": 0.0,
         "delta": 0.0,
@@ -183,7 +184,7 @@ def _future_position(call: MethodCall, name: str) -> dict[str, Any]:
 
 
 def _option_position(call: MethodCall, name: str) -> dict[str, Any]:
-    market = call.state.market.ticker(call.state.market.instruments(call.now_ms)[name], call.now_ms)
+    market = ticker_of(call.state.market, call.state.market.instruments(call.now_ms)[name], call.now_ms)
     mark, index, size = market["mark_price"], market["index_price"], 0.1
     return {
         "average_price": mark,

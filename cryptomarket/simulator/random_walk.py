@@ -22,7 +22,7 @@ def noise(key: int, cell: int) -> float:
     return (bits ^ (bits >> 31)) / 9223372036854775808 - 1
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=65536)
 def key_of(seed: int, name: str) -> int:
     """The key of a named noise under a seed."""
     return random.Random(f"{seed}/{name}").getrandbits(64)

@@ -6,8 +6,9 @@ from typing import Any
 from ..statements.limits import CHANNELS_PER_REQUEST
 from .broadcast import Broadcaster
 from .channels import SimulatedChannel, event_channel
+from .currencies import WALLETS
 from .dispatch import Caller, MethodCall, handler
-from .private_methods import CURRENCIES, summary
+from .private_methods import summary
 from .rpc_errors import RpcError, invalid
 
 __all__ = ["leave_all"]
@@ -58,7 +59,7 @@ def _own(call: MethodCall, name: str) -> SimulatedChannel | None:
     account, currency, label = grant.account, (match[2] or "").upper(), call.params.get("label")
     if not currency:
         return SimulatedChannel(name, first=False, owner=account.client_id, label=label)
-    if currency not in (*CURRENCIES, "ANY"):
+    if currency not in (*WALLETS, "ANY"):
         return None
     # Subscribed as user.portfolio.BTC, delivered as user.portfolio.btc (recorded 2025).
     shown = "BTC" if currency == "ANY" else currency

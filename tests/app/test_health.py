@@ -90,7 +90,7 @@ async def test_d5_a_ticker_the_exchange_does_not_have_is_named(tmp_path: Path) -
         checks = await examined(tmp_path, door_to(exchange), tickers=("btc_usd", "btc_usdd"))
     assert not checks["exchange"].ok
     assert checks["exchange"].detail.endswith(
-        "does not list btc_usdd (did you mean btc_usd, btc_usdt, btc_usdc?); see CRYPTOMARKET_TICKERS"
+        "does not list btc_usdd (did you mean btc_usd, btc_usdt, btc_usde?); see CRYPTOMARKET_TICKERS"
     )
 
 

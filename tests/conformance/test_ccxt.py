@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from cryptomarket.simulator.exchange import Exchange, running_exchange
+from cryptomarket.simulator.tickers import ticker_of
 
 pytestmark = pytest.mark.system
 
@@ -40,7 +41,7 @@ async def test_ccxt_loads_the_markets() -> None:
         assert kinds == {"swap", "future", "option", "spot"}
         listed = exchange.state.market.instruments(exchange.state.now_ms())
         assert {market["id"] for market in markets.values()} == set(listed)
-        options = [market for market in markets.values() if market["type"] == "option"]
+        options = [market for market in markets.values() if market["info"]["kind"] == "option"]
         assert {(market["strike"], market["expiry"]) for market in options} == {
             (found.strike, found.expires) for found in listed.values() if found.kind == "option"
         }
@@ -77,7 +78,7 @@ async def test_ccxt_watches_a_ticker() -> None:
         assert all(later > earlier - 137 for earlier, later in pairwise(stamps))
         assert len(set(stamps)) > 5
         for ticker in seen:
-            sent = [market.ticker(perpetual, ticker["timestamp"] + late) for late in (0, 136)]
+            sent = [ticker_of(market, perpetual, ticker["timestamp"] + late) for late in (0, 136)]
             assert float(ticker["info"]["mark_price"]) in [one["mark_price"] for one in sent]
         assert exchange.opened_sessions[0].methods() == ["public/subscribe"]
 

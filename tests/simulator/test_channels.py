@@ -24,9 +24,10 @@ async def test_a_book_can_be_followed_from_its_snapshot() -> None:
         assert data["type"] == "snapshot"
         sides: dict[str, dict[float, float]] = {side: {p: a for _, p, a in data[side]} for side in ("bids", "asks")}
         last = data["change_id"]
-        for _ in range(10):
+        for _ in range(30):
             data = (await client.notification(channel))["params"]["data"]
             assert (data["type"], data["prev_change_id"]) == ("change", last)
+            assert data["bids"] or data["asks"]  # none of the recorded changes is empty
             last = data["change_id"]
             for side, levels in sides.items():
                 _apply(levels, data[side])
@@ -59,6 +60,20 @@ async def test_incremental_tickers_add_up_to_the_ticker() -> None:
             merged[name] = {**merged[name], **value} if isinstance(value, dict) else value
         await client.result("public/subscribe", channels=[whole])
         assert set((await client.notification(whole))["params"]["data"]) == set(merged)
+
+
+async def test_the_trades_of_a_kind_are_of_what_is_listed_now() -> None:
+    """A channel of a kind tells the trades of every instrument; those of combos have legs."""
+    async with running_exchange(time_scale=50) as exchange, connected(exchange) as client:
+        channel = "trades.any.any.100ms"
+        await client.result("public/subscribe", channels=[channel])
+        rows = [row for _ in range(20) for row in (await client.notification(channel))["params"]["data"]]
+        linear = [row for row in rows if "_USDC" in row["instrument_name"]]
+        assert linear
+        assert all(row["trade_id"].startswith("USDC-") for row in linear)
+        combos = [row for row in rows if "legs" in row]
+        assert all(leg["combo_id"] == row["instrument_name"] for row in combos for leg in row["legs"])
+        assert {row["instrument_name"].rpartition("-")[2] for row in rows} > {"C", "P", "PERPETUAL"}
 
 
 async def test_trades_come_without_a_greeting_and_in_sequence() -> None:
@@ -99,6 +114,7 @@ def test_what_is_no_channel_is_none(name: str) -> None:
         ("deribit_price_statistics.btc_usd", {"low24h", "high24h", "change24h", "high_volatility", "index_name"}),
         ("deribit_volatility_index.eth_usd", {"timestamp", "volatility", "index_name"}),
         ("estimated_expiration_price.btc_usd", {"seconds", "price", "is_estimated"}),
+        ("markprice.options.btc_usd", None),
         ("perpetual.BTC-PERPETUAL.100ms", {"timestamp", "interest", "index_price"}),
         ("chart.trades.BTC-PERPETUAL.1D", {"volume", "tick", "open", "low", "high", "cost", "close"}),
     ],
@@ -109,7 +125,9 @@ def test_a_channel_says_the_documented_fields(name: str, fields: set[str] | None
     assert channel is not None
     assert channel.moment is not None
     data = channel.data(channel.moment(NOW))
-    if fields is None:
+    if name.startswith("markprice"):
+        assert all(set(row) == {"mark_price", "iv", "instrument_name"} and row["iv"] < 3 for row in data)
+    elif fields is None:
         assert sum(row["weight"] for row in data) == 100
     else:
         assert set(data) == fields

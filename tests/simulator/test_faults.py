@@ -187,7 +187,7 @@ async def test_an_expired_instrument_goes_silent_and_is_announced() -> None:
         assert (notified["instrument_name"], notified["state"]) == ("BTC-PERPETUAL", "deactivated")
         await client.notification(states)
         assert await _silent(client)
-        assert await client.error("public/ticker", instrument_name="BTC-PERPETUAL") == 13020
+        assert await client.error("public/ticker", instrument_name="BTC-PERPETUAL") == -32602
         assert await client.result("public/subscribe", channels=[TICKER]) == []
 
 
@@ -198,7 +198,7 @@ async def test_the_daily_expiry_lists_new_instruments() -> None:
         states = "instrument.state.any.any"
         await client.result("public/subscribe", channels=[states])
         moment[0] += 1.5
-        notified = [(await client.notification(states))["params"]["data"] for _ in range(90)]
+        notified = [(await client.notification(states))["params"]["data"] for _ in range(230)]
         assert {data["state"] for data in notified} == {"deactivated", "terminated", "created", "started"}
 
 

@@ -1,12 +1,15 @@
 """The walk and what is traded on it."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from cryptomarket.model import Source
-from cryptomarket.simulator.catalogue import instruments_on, parse_instrument
+from cryptomarket.simulator.catalogue import parse_instrument
+from cryptomarket.simulator.listings import FEW, MANY, Listings, instruments_on
 from cryptomarket.simulator.market import Market
+from cryptomarket.simulator.tickers import ticker_of
 
 NOW = 1_795_200_000_000
 
@@ -50,25 +53,44 @@ def test_what_is_not_listed_has_no_history(ticker: str) -> None:
     assert list(Market(1).prices(ticker, NOW - 3_600_000, NOW, 60)) == []
 
 
-def test_what_is_traded_follows_the_calendar() -> None:
-    """Every day at 08:00 UTC the day's future and options are gone and others are there."""
+@pytest.mark.parametrize(("listings", "listed", "ended"), [(FEW, 194, 60), (MANY, 5030, 490)])
+def test_each_day_at_eight_as_much_ends_as_is_listed(listings: Listings, listed: int, ended: int) -> None:
+    """Nothing leaves the list before it expires, on Fridays and in the last week of a quarter neither."""
     expiry = NOW - NOW % 86_400_000 + 28_800_000
-    before, after = instruments_on(expiry - 1), instruments_on(expiry)
-    gone = set(before) - set(after)
-    assert gone
-    assert {before[name].expires for name in gone} == {expiry}
-    assert {found.expires for found in after.values()} & {expiry} == set()
+    for day in range(0, 120, 1 if listings is FEW else 10):
+        at = expiry + day * 86_400_000
+        before, after = instruments_on(at - 1, listings), instruments_on(at, listings)
+        assert {before[name].expires for name in set(before) - set(after)} == {at}
+        assert len(before) == len(after) == pytest.approx(listed, rel=0.02)
+        assert len(set(before) - set(after)) == pytest.approx(ended, rel=0.05)
+        assert len({found.identifier for found in after.values()}) > 0.99 * len(after)
 
 
-def test_as_much_is_traded_on_any_day() -> None:
-    """On Fridays and in the last week of a quarter too there are three expiries, each later than the one before."""
-    for day in range(120):
-        expiries = [
-            found.expires for found in instruments_on(NOW + day * 86_400_000).values() if found.kind == "option"
-        ]
-        assert len(expiries) == 120
-        assert len(set(expiries)) == 3
-        assert expiries == sorted(expiries)
+def test_a_combo_costs_the_sum_of_its_legs_and_ends_with_the_first() -> None:
+    """Its prices may be negative; a combo of options has their greeks."""
+    market = Market(1)
+    combos = [found for found in market.instruments(NOW).values() if found.legs]
+    assert {found.kind for found in combos} == {"future_combo", "option_combo"}
+    for found in combos:
+        marks = sum(amount * market.mark_price(leg, NOW) for amount, leg in found.legs)
+        shown = ticker_of(market, found, NOW)
+        assert shown["mark_price"] == pytest.approx(marks, abs=abs(marks) * 0.2 + 0.01)
+        assert shown["min_price"] < shown["mark_price"] < shown["max_price"]
+        assert ("greeks" in shown) == (found.kind == "option_combo")
+        assert found.expires == min(leg.expires for _, leg in found.legs)
+
+
+def test_a_linear_instrument_counts_in_coins_and_is_priced_in_usdc() -> None:
+    """Its open interest has decimals; a linear option costs dollars, its strike has a ``d`` for the point."""
+    market = Market(1)
+    listed = market.instruments(NOW)
+    assert ticker_of(market, listed["SOL_USDC-PERPETUAL"], NOW)["open_interest"] % 1
+    assert type(ticker_of(market, listed["BTC-PERPETUAL"], NOW)["open_interest"]) is int
+    option = next(found for name, found in listed.items() if name.startswith("XRP_USDC-") and "d" in name)
+    assert option.strike % 1
+    assert option.tick_size_steps
+    deep = market.option(replace(option, option_type="call", strike=1.0), NOW)["mark_price"]
+    assert deep == pytest.approx(market.index_price("xrp_usdc", NOW) - 1, rel=0.02)
 
 
 @pytest.mark.parametrize("name", ["BTC-25DEC26-76000-C", "BTC-25DEC26", "SOL_USDC-9MAR24-1d02-C", "ETH-6APR21-2400-P"])
@@ -90,7 +112,9 @@ def test_an_option_far_away_has_never_traded() -> None:
     """Its statistics and last price are null, and nobody bids for it."""
     market = Market(1)
     far = [found for found in market.instruments(NOW).values() if found.kind == "option" and found.coin == "btc"]
-    ticker = market.ticker(max(far, key=lambda found: (found.option_type == "call", found.strike, -found.expires)), NOW)
+    ticker = ticker_of(
+        market, max(far, key=lambda found: (found.option_type == "call", found.strike, -found.expires)), NOW
+    )
     assert ticker["last_price"] is None
     assert ticker["stats"]["high"] is None
     assert (ticker["best_bid_price"], ticker["best_bid_amount"]) == (0.0, 0.0)
