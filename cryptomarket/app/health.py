@@ -30,6 +30,7 @@ from ..deribit.client import DeribitClient
 from ..deribit.doors import Door
 from ..deribit.error_codes import METHOD_NOT_FOUND
 from ..deribit.http_client import HttpClient
+from ..deribit.upstream_clock import UpstreamClock
 from ..errors import CryptomarketError, DatabaseUnavailable, ExchangeRefused, ExchangeUnreachable
 from ..market.catalogue import Catalogue, with_nearest
 from ..market.latest import LatestValues
@@ -43,6 +44,7 @@ __all__ = [
     "Doctor",
     "clocks_check",
     "database_check",
+    "exchange_clock_check",
     "keys_check",
     "login_check",
     "public_url_check",
@@ -90,6 +92,11 @@ def login_check(client: DeribitClient) -> Check:
     failure = client.login.problem or "not logged in yet"
     detail = "logged in" if client.authenticated else f"public prices only: {failure}"
     return Check(client.authenticated, detail, needed=False)
+
+
+def exchange_clock_check(clock: UpstreamClock) -> Check:
+    """Whether the clock of this machine agrees with the exchange's; log-ins are signed by the exchange's."""
+    return Check(not clock.problem, clock.problem or "agrees with this machine's", needed=False)
 
 
 async def database_check(ping: Callable[[], Awaitable[None]]) -> Check:
@@ -222,7 +229,8 @@ class Doctor:
 
     async def _exchange(self) -> str:
         address = self.door.http_url
-        async with HttpClient(address, proxy=self.proxy, ca_file=self.ca_file) as client:
+        clock = UpstreamClock()
+        async with HttpClient(address, proxy=self.proxy, ca_file=self.ca_file, clock=clock) as client:
             try:
                 known = TickerIndex(await client.tickers())
             except ExchangeRefused as exc:
@@ -232,6 +240,8 @@ class Doctor:
                 raise CryptomarketError(f"{address}: {exc}") from None
         if unlisted := {ticker: known.nearest(ticker) for ticker in self.tickers if ticker not in known}:
             raise CryptomarketError(f"{address} answers, but {_not_listed(unlisted)}")
+        if clock.problem:
+            raise CryptomarketError(f"{address} answers, but {clock.problem}: set it")
         return f"{address} answers and knows {len(known)} tickers"
 
     async def _prices(self) -> str:

@@ -33,7 +33,7 @@ from ..persons.person_door import key_doors
 from ..settings import Settings
 from ..web.health import Check
 from . import metrics
-from .health import login_check
+from .health import exchange_clock_check, login_check
 from .persons import Persons
 from .tasks import BackgroundTask, TaskRunner
 
@@ -166,7 +166,8 @@ class Leader:
         if settings.recorder:
             self._recording = self._new_recording(epoch, settings, history, http_client, recent_slots)
         self.on_message, self.bars = self._recording.on_message, self._recording.bars
-        self._worker = persons.leader_worker(key_doors(self._call))
+        doors = key_doors(self._call, exchange_time=self._client.clock.now)
+        self._worker = persons.leader_worker(doors)
 
     def _new_recording(
         self,
@@ -226,8 +227,9 @@ class Leader:
         ]
 
     def checks(self) -> Mapping[str, Check]:
-        """Whether the application's key works, if there is one."""
-        return {"login": login_check(self._client)} if self._has_key else {}
+        """Whether the clock of this machine is right, and the application's key works, if there is one."""
+        login = {"login": login_check(self._client)} if self._has_key else {}
+        return {"exchange_clock": exchange_clock_check(self._client.clock), **login}
 
     async def finish(self) -> None:
         """See Role: logins whose secrets are no longer stored, and renewals, which replace tokens at the exchange."""

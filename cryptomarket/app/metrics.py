@@ -227,6 +227,11 @@ def of_upstream(found: DeribitClientStatistics) -> list[Metric]:
         gauge("upstream_tickers_wanted", "Tickers that should be subscribed", found.wanted),
         gauge("upstream_channels_confirmed", "Channels the exchange confirmed", found.confirmed),
         gauge("upstream_calls_waiting", "Calls that wait for credits or an answer", found.waiting_calls),
+        gauge(
+            "upstream_clock_behind_seconds",
+            "How far the clock of this machine is behind the exchange's; below zero when it is ahead",
+            found.clock_behind_seconds,
+        ),
         gauge("upstream_login_degraded", "1 while the application's key is refused", float(found.degraded)),
     ]
 

@@ -12,6 +12,7 @@ from typing import Any
 from ..backoff import doubled
 from ..errors import ExchangeRefused
 from .auth import (
+    SIGNATURE_SECONDS,
     Credentials,
     Grant,
     GrantType,
@@ -41,6 +42,8 @@ class LoginStatistics:
 class ApplicationLogin:
     """The login over all connections of the process; without credentials none is ever due.
 
+    ``exchange_time`` returns UNIX seconds by the exchange's clock.
+
     ``nonce`` returns a new random text; its first one names the exchange session, so that two processes with one key
     do not end each other's tokens.
     """
@@ -49,7 +52,7 @@ class ApplicationLogin:
         self,
         credentials: Credentials | None,
         *,
-        wall: Callable[[], float],
+        exchange_time: Callable[[], float],
         random: Callable[[], float] = random_module.random,
         grant_type: GrantType = GrantType.SIGNATURE,
         nonce: Callable[[], str] = lambda: secrets.token_hex(8),
@@ -64,7 +67,7 @@ class ApplicationLogin:
         self.granted_scope = ""
         #: Why the key cannot be used as intended, empty when it can.
         self.problem = ""
-        self._wall = wall
+        self._exchange_time = exchange_time
         self._random = random
         self._nonce = nonce
         self._retry_seconds = retry_seconds
@@ -74,6 +77,8 @@ class ApplicationLogin:
         self._refresh_token: Secret | None = None
         self._due: float | None = None
         self._in_flight = False
+        self._signed_at: float | None = None
+        self._signed_again = False
 
     def __repr__(self) -> str:
         state = "authenticated" if self.authenticated else "not authenticated"
@@ -107,8 +112,8 @@ class ApplicationLogin:
                 "client_secret": secret,
                 "scope": scope,
             }
-        timestamp, nonce = int(self._wall() * 1000), self._nonce()
-        return signed_params(client_id, secret.encode(), scope, timestamp=timestamp, nonce=nonce)
+        self._signed_at, nonce = self._exchange_time(), self._nonce()
+        return signed_params(client_id, secret.encode(), scope, timestamp=int(self._signed_at * 1000), nonce=nonce)
 
     def granted(self, grant: Grant, now: float) -> list[str]:
         """Take a grant, to be renewed after 70 to 80 % of its life; returns a sentence if its rights are not as asked.
@@ -123,6 +128,7 @@ class ApplicationLogin:
         missing = missing_rights(grant.scope)
         self.problem = f"the key may not {', '.join(missing)}" if missing else ""
         self._failures = self._wide_grants = 0
+        self._signed_again = False
         self._refresh_token = Secret(grant.refresh_token)
         life = grant.expires_in if grant.expires_in > 0 else 60.0
         self._due = now + life * (0.8 - 0.1 * self._random())
@@ -142,8 +148,15 @@ class ApplicationLogin:
         """The exchange refused the login. A scope that it cannot read is replaced at once by its documented words."""
         if refuses_scope(error.code, error.reason) and self.scope != (scope := documented_scope(self.scope)):
             self.scope, self._due, self._in_flight = scope, now, False
+        elif error_code(error.code).wrong_key and self._signed_by_a_wrong_clock():
+            self._signed_again, self._due, self._in_flight = True, now, False
         else:
             self.failed(str(error), now, hopeless=error_code(error.code).action is Action.STOP)
+
+    def _signed_by_a_wrong_clock(self) -> bool:
+        """Whether the refusal told a time of the exchange by which the signature was old; once for each login."""
+        known = self._signed_at is not None and not self._signed_again
+        return known and abs(self._exchange_time() - (self._signed_at or 0.0)) > SIGNATURE_SECONDS
 
     def failed(self, reason: str, now: float, *, hopeless: bool = False) -> None:
         """A failed refresh makes a full login due at once; a failed login makes the next one due after a pause.
@@ -152,6 +165,7 @@ class ApplicationLogin:
         accounts (12003).
         """
         refreshing, self._in_flight = self.authenticated and bool(self._refresh_token), False
+        self._signed_again = False
         self._refresh_token = None
         if refreshing:
             self._due = now  # the connection stays authenticated until the token expires

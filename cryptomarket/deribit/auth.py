@@ -15,6 +15,7 @@ import msgspec
 __all__ = [
     "LEVELS",
     "READ_ONLY_SCOPE",
+    "SIGNATURE_SECONDS",
     "Credentials",
     "Grant",
     "GrantType",
@@ -29,6 +30,8 @@ __all__ = [
     "write_rights",
 ]
 
+#: A signature that is older by the exchange's clock may be refused: half of the minute for which it is accepted.
+SIGNATURE_SECONDS = 30.0
 #: Every kind of right of the exchange, and the level of it that is requested. A kind that a request does not name is
 #: granted up to the limit of the key. ``none`` is documented for `_DOCUMENTED`; ``custody`` was seen in grants only.
 LEVELS = {

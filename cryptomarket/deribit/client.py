@@ -28,6 +28,7 @@ from .session import ExchangeSession
 from .subscriptions import Subscriptions
 from .timeouts import Timeouts
 from .transport import opener
+from .upstream_clock import UpstreamClock
 from .upstream_status import UpstreamReporter
 
 __all__ = ["DeribitClient", "DeribitClientStatistics"]
@@ -46,6 +47,7 @@ class DeribitClientStatistics:
     login: LoginStatistics
     degraded: bool  # prices arrive, but the key cannot be used
     waiting_calls: int
+    clock_behind_seconds: float  # of this machine, against the exchange's
 
 
 def _ignore(_change: InstrumentChanged) -> None:
@@ -84,8 +86,9 @@ class DeribitClient:
         self.timeouts = timeouts or Timeouts()
         self.budget = budget or RateLimiter()
         self.attempts = AttemptLimiter() if attempts is None else attempts  # an unused one is empty, hence false
+        self.clock = UpstreamClock(wall=wall, monotonic=monotonic)
         usable = credentials if door.authenticates else None
-        self.login = ApplicationLogin(usable, wall=wall, random=random, grant_type=grant_type)
+        self.login = ApplicationLogin(usable, exchange_time=self.clock.now, random=random, grant_type=grant_type)
         self.subscriptions = Subscriptions(tickers, raw=raw)
         self._status = UpstreamReporter(publish, wall=wall, hint=hint)
         if credentials and not usable:
@@ -143,6 +146,7 @@ class DeribitClient:
         self.session = self._new_session()
         try:
             async with self._open() as socket:
+                self.clock.connection_opened()
                 self._connections += 1
                 self._connection = Connection(
                     socket, self.session, self._calls, deliver=self._deliver, monotonic=self._monotonic
@@ -161,6 +165,7 @@ class DeribitClient:
             self.login,
             self.budget,
             timeouts=self.timeouts,
+            clock=self.clock,
             monotonic=self._monotonic,
         )
 
@@ -237,4 +242,5 @@ class DeribitClient:
             login=self.login.statistics(),
             degraded=self.login.degraded,
             waiting_calls=len(self._calls),
+            clock_behind_seconds=round(self.clock.behind_seconds, 3),
         )

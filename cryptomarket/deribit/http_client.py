@@ -20,6 +20,7 @@ from .error_codes import Action, error_code
 from .messages import ErrorBody, UnreadableMessage, decode_as, number, read_price
 from .rate_limit import Group, RateLimiter, group_of
 from .transport import checked_proxy, trust
+from .upstream_clock import UpstreamClock
 
 __all__ = ["CatalogueEntry", "ChartBar", "ChartRange", "HttpClient", "result_of"]
 
@@ -122,6 +123,8 @@ def result_of(method: str, status: int, body: bytes) -> tuple[msgspec.Raw, int |
 class HttpClient:
     """Public calls over HTTP, an async context manager; passing failures are retried a few times.
 
+    Each answer tells ``clock`` the exchange's time.
+
     Every call raises ExchangeRefused for an error code of the exchange, and ExchangeUnreachable otherwise.
     """
 
@@ -134,12 +137,14 @@ class HttpClient:
         budget: RateLimiter | None = None,
         timeout_seconds: float = 30.0,
         tries: int = 3,
+        clock: UpstreamClock | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random_module.random,
     ) -> None:
         self._url = http_url.rstrip("/")
         self._budget = budget or RateLimiter()
         self._tries = tries
+        self._clock = clock or UpstreamClock(monotonic=monotonic)
         self._monotonic = monotonic
         self._random = random
         self._client = httpx2.AsyncClient(
@@ -187,12 +192,16 @@ class HttpClient:
     async def _once(self, method: str, params: dict[str, Any]) -> tuple[msgspec.Raw, int | None]:
         await self._turn(group_of(method))
         words = {key: str(value).lower() if isinstance(value, bool) else value for key, value in params.items()}
+        sent = self._monotonic()
         try:
             status, body = await self._get(f"{self._url}/{method}", words)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
             # Without the cause's text: it can hold the proxy's address.
             raise ExchangeUnreachable(f"{method}: no answer over HTTP ({type(exc).__name__})") from None
-        return result_of(method, status, body)
+        raw, answered = result_of(method, status, body)
+        if answered is not None:
+            self._clock.answered(answered * 1000, sent, self._monotonic())
+        return raw, answered
 
     async def _turn(self, group: Group) -> None:
         """Wait until the budget allows a request; another request can take the credits first, hence the loop."""

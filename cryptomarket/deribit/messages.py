@@ -56,6 +56,13 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     params: Params | None = None
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    us_out: msgspec.Raw = msgspec.field(name="usOut", default=NOTHING)
+
+    @property
+    def answered_us(self) -> int | None:
+        """The exchange's time of an answer (UNIX us), None where it has none that can be true."""
+        stamp = number(self.us_out)
+        return int(stamp) if stamp is not None and EARLIEST_MS <= stamp / 1000 <= LATEST_MS else None
 
 
 class ErrorBody(msgspec.Struct, frozen=True):

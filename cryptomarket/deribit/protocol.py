@@ -19,6 +19,7 @@ import msgspec
 
 from ..errors import InternalError
 from .messages import ErrorBody, Frame, UnreadableMessage, decode_as, decode_frame
+from .upstream_clock import UpstreamClock
 
 __all__ = [
     "TRANSITIONS",
@@ -121,6 +122,7 @@ class Request:
     id: int
     method: str
     purpose: Purpose
+    sent: float
     deadline: float
     params: dict[str, Any] = field(repr=False)
 
@@ -195,9 +197,10 @@ class Protocol:
     IllegalTransition and UnsafeCall are bugs of the caller. Nothing that the exchange sends raises an error.
     """
 
-    def __init__(self, *, answer_seconds: float = 30.0) -> None:
+    def __init__(self, *, answer_seconds: float = 30.0, clock: UpstreamClock | None = None) -> None:
         self.state = ConnectionState.OPEN
         self.answer_seconds = answer_seconds  # Deribit advises about 30
+        self._clock = clock or UpstreamClock()
         self._next_id = 1
         self._pending: dict[int, Request] = {}
         self._replies: list[str] = []
@@ -224,7 +227,7 @@ class Protocol:
         if self.state is ConnectionState.CLOSED:
             raise IllegalTransition(self.state, Step.SUBSCRIBE)
         check_safe(method, params)
-        request = Request(self._next_id, method, purpose, now + (within or self.answer_seconds), params)
+        request = Request(self._next_id, method, purpose, now, now + (within or self.answer_seconds), params)
         self._next_id += 1
         self._pending[request.id] = request
         body = {"jsonrpc": "2.0", "id": request.id, "method": method, "params": params}
@@ -239,10 +242,10 @@ class Protocol:
         if frame.method:
             return self._notified(frame, now)
         if frame.error is not msgspec.UNSET:
-            return self._refused(frame.id, frame.error)
+            return self._refused(frame, frame.error, now)
         if frame.id is None or frame.result is msgspec.UNSET:
             return [Undecodable("neither an answer nor a notification")]
-        request = self._take(frame.id)
+        request = self._take(frame, now)
         return [Result(request, frame.result)] if request else [Unsolicited(frame.id)]
 
     def _notified(self, frame: Frame, now: float) -> list[Event]:
@@ -259,18 +262,22 @@ class Protocol:
             self._replies.append(self.request("public/test", {}, Purpose.REPLY, now)[1])
         return [Heartbeat(is_test_request=True)]
 
-    def _refused(self, id: int | str | None, raw: msgspec.Raw) -> list[Event]:  # noqa: A002 (the field's name)
+    def _refused(self, frame: Frame, raw: msgspec.Raw, now: float) -> list[Event]:
         try:
             error = decode_as(ErrorBody, raw)
         except UnreadableMessage:
             error = ErrorBody(message="an error without a readable body")
-        if id is None:  # the answer to an unreadable or oversized frame names no request
+        if frame.id is None:  # the answer to an unreadable or oversized frame names no request
             return [ErrorReply(None, error.code, error.message, error.reason)]
-        request = self._take(id)
-        return [ErrorReply(request, error.code, error.message, error.reason)] if request else [Unsolicited(id)]
+        request = self._take(frame, now)
+        return [ErrorReply(request, error.code, error.message, error.reason)] if request else [Unsolicited(frame.id)]
 
-    def _take(self, id: int | str) -> Request | None:  # noqa: A002 (the field's name)
-        return self._pending.pop(id, None) if isinstance(id, int) else None
+    def _take(self, frame: Frame, now: float) -> Request | None:
+        """The request that the frame answers; the answer tells the exchange's time."""
+        request = self._pending.pop(frame.id, None) if isinstance(frame.id, int) else None
+        if request is not None and (answered := frame.answered_us) is not None:
+            self._clock.answered(answered, request.sent, now)
+        return request
 
     def replies(self) -> list[str]:
         """The texts that must be sent at once, ahead of any queue; each is returned once."""

@@ -35,6 +35,7 @@ from .protocol import (
 from .rate_limit import Priority, RateLimiter
 from .subscriptions import Subscriptions
 from .timeouts import Timeouts
+from .upstream_clock import UpstreamClock
 from .watchdog import LivenessProbe
 
 __all__ = ["ExchangeSession"]
@@ -59,13 +60,14 @@ class ExchangeSession:
         budget: RateLimiter,
         *,
         timeouts: Timeouts | None = None,
+        clock: UpstreamClock | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.subscriptions = subscriptions
         self.login = login
         self.budget = budget
         self.timeouts = timeouts or Timeouts()
-        self.protocol = Protocol(answer_seconds=self.timeouts.answer)
+        self.protocol = Protocol(answer_seconds=self.timeouts.answer, clock=clock)
         self.exchange_status = ExchangeStatus()
         #: Whether a price arrived on this connection.
         self.prices_received = False

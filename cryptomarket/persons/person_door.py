@@ -4,13 +4,13 @@
 """
 
 import secrets
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..deribit.auth import Grant, signed_params, wipe
-from ..errors import ExchangeError
+from ..deribit.auth import SIGNATURE_SECONDS, Grant, signed_params, wipe
+from ..deribit.error_codes import error_code
+from ..errors import ExchangeError, ExchangeRefused, ExchangeUnreachable
 from .browser_sessions import KEY_DOOR, Person
 from .grants import Call, exchange_session, login_ended, person_scope, renewed_grant, request_grant
 from .tokens import Tokens
@@ -71,7 +71,10 @@ PersonDoors = Mapping[str, PersonDoor]
 
 
 class KeyDoor:
-    """Persons with a key of the exchange: the secret signs once, and is overwritten before the call is made."""
+    """Persons with a key of the exchange: the secret signs once, and is overwritten before the call is made.
+
+    ``exchange_time`` returns UNIX seconds by the exchange's clock, as its last answer told it.
+    """
 
     prefix = ""
     currency = "BTC"
@@ -80,19 +83,25 @@ class KeyDoor:
         "the exchange granted more than reading, so nothing was kept: use a key with fewer rights",
     )
 
-    def __init__(self, call: Call, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, call: Call, *, exchange_time: Callable[[], float]) -> None:
         self.call = call
-        self._wall = wall
+        self._exchange_time = exchange_time
 
     async def log_in(self, client_id: str, secret: bytearray, session: str) -> Granted:
         """See PersonDoor."""
-        timestamp, nonce = int(self._wall() * 1000), secrets.token_hex(8)
+        signed_at, nonce = self._exchange_time(), secrets.token_hex(8)
         try:
             scope = person_scope(exchange_session(session))
-            params = signed_params(client_id, secret, scope, timestamp=timestamp, nonce=nonce)
+            params = signed_params(client_id, secret, scope, timestamp=int(signed_at * 1000), nonce=nonce)
         finally:
             wipe(secret)
-        return _granted(await request_grant(self.call, params))
+        try:
+            return _granted(await request_grant(self.call, params))
+        except ExchangeRefused as exc:
+            late = abs(self._exchange_time() - signed_at) > SIGNATURE_SECONDS
+            if late and error_code(exc.code).wrong_key:  # the secret may well be right
+                raise ExchangeUnreachable("the signature was old by the exchange's clock") from None
+            raise
 
     def refresh_due(self, tokens: Tokens) -> bool:
         """Never: the refresh token is used by the renewal itself."""
@@ -115,6 +124,6 @@ def _granted(grant: Grant) -> Granted:
     return Granted(Tokens(grant.access_token, grant.refresh_token), grant.scope, grant.expires_in)
 
 
-def key_doors(call: Call, *, wall: Callable[[], float] = time.time) -> PersonDoors:
+def key_doors(call: Call, *, exchange_time: Callable[[], float]) -> PersonDoors:
     """The doors of a gateway that takes keys of the exchange only."""
-    return {KEY_DOOR: KeyDoor(call, wall=wall)}
+    return {KEY_DOOR: KeyDoor(call, exchange_time=exchange_time)}

@@ -90,7 +90,7 @@ class Exchange:
         self.accounts = tuple(accounts) or (CDP_ACCOUNT if door.socket_is_person else DEFAULT_ACCOUNT,)
         self.state = SharedState(
             market,
-            Accounts(self.accounts, wall=wall, switches=switches, random=random, door=door),
+            Accounts(self.accounts, wall=lambda: self.state.now(), switches=switches, random=random, door=door),
             Channels(market, switches),
             switches,
             wall,

@@ -47,13 +47,17 @@ class SharedState:
     requests: dict[str, int] = field(default_factory=dict)
     _credit_accounts: dict[str, CreditAccount] = field(default_factory=dict)
 
+    def now(self) -> float:
+        """The time of the exchange, UNIX seconds."""
+        return self.wall() + self.skew_seconds
+
     def now_ms(self) -> int:
         """The time of the exchange, UNIX ms."""
-        return int((self.wall() + self.skew_seconds) * 1000)
+        return int(self.now() * 1000)
 
     def now_us(self) -> int:
         """The time of the exchange, UNIX us."""
-        return int((self.wall() + self.skew_seconds) * 1_000_000)
+        return int(self.now() * 1_000_000)
 
     def credit_account(self, grant: IssuedGrant | None, address: str) -> CreditAccount:
         """Returns the credits of an account, or of an address without a login."""

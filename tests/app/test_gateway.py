@@ -121,6 +121,22 @@ async def test_a_right_key_is_ready(tmp_path: Path) -> None:
             assert (await gateway.status.health()).checks["login"].ok
 
 
+async def test_a_wrong_clock_degrades_and_logs_in(tmp_path: Path) -> None:
+    """With a clock that is wrong by more than a minute the login succeeds, and the health says what to set."""
+    async with running_exchange() as exchange:
+        exchange.inject("skew", "90")
+        account = exchange.accounts[0]
+        key = {"deribit_client_id": account.client_id, "deribit_client_secret": account.client_secret}
+        gateway = Gateway(settings_for(tmp_path, exchange, **key))
+        async with gateway.running():
+            await eventually(lambda: gateway.latest.upstream().state is UpstreamState.LIVE, "upstream is live")
+            health = await gateway.status.health()
+            assert health.status == "degraded"
+            assert health.checks["login"].ok
+            assert "90 s behind the exchange's" in health.checks["exchange_clock"].detail
+            assert "cryptomarket_upstream_clock_behind_seconds 9" in gateway.status.exposition().decode()
+
+
 async def test_an_unavailable_redis_degrades(tmp_path: Path) -> None:
     """Without its Redis the gateway is degraded, and the check of Redis fails."""
     async with running_exchange() as exchange:

@@ -84,6 +84,15 @@ async def test_a_key_at_a_door_that_takes_none_is_named(tmp_path: Path) -> None:
     assert "CRYPTOMARKET_EXCHANGE" in checks["login"].detail
 
 
+async def test_a_wrong_clock_of_this_machine_is_named(tmp_path: Path) -> None:
+    """The check of the exchange compares the clocks."""
+    async with running_exchange() as exchange:
+        exchange.inject("skew", "-90")
+        checks = await examined(tmp_path, door_to(exchange))
+    assert failures(checks) == ["exchange"]
+    assert checks["exchange"].detail.endswith("the clock of this machine is 90 s ahead of the exchange's: set it")
+
+
 async def test_d5_a_ticker_the_exchange_does_not_have_is_named(tmp_path: Path) -> None:
     """The check of the exchange names a configured ticker that it does not have, and the nearest names."""
     async with running_exchange() as exchange:

@@ -136,7 +136,7 @@ def is_json(frame: bytes) -> bool:
 
 
 def new_session() -> ExchangeSession:
-    login = ApplicationLogin(None, wall=time.time)
+    login = ApplicationLogin(None, exchange_time=time.time)
     session = ExchangeSession(DOORS["deribit"], Subscriptions(["btc_usd"]), login, RateLimiter())
     session.start()
     return session

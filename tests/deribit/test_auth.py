@@ -1,5 +1,7 @@
 """Logging in: signatures that Deribit would compute, scopes compared, tokens renewed in time, secrets unseen."""
 
+from typing import Any
+
 import pytest
 
 from cryptomarket.deribit.application_login import ApplicationLogin
@@ -21,8 +23,9 @@ from cryptomarket.simulator.scopes import FULL, granted
 KEY = Credentials("AMANDA", Secret("AMANDASECRECT"))
 
 
-def login(**options: object) -> ApplicationLogin:
-    return ApplicationLogin(KEY, wall=lambda: 1576074319.0, random=lambda: 0.5, nonce=lambda: "1iqt2wls", **options)  # type: ignore[arg-type]
+def login(**options: Any) -> ApplicationLogin:
+    given: dict[str, Any] = {"exchange_time": lambda: 1576074319.0, "random": lambda: 0.5, "nonce": lambda: "1iqt2wls"}
+    return ApplicationLogin(KEY, **given | options)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +153,20 @@ def test_a_rejected_key_is_tried_rarely_even_on_new_connections() -> None:
     assert one.due(600.0)
 
 
+@pytest.mark.parametrize("code", [13004, 13009])
+def test_a_signature_made_by_a_wrong_clock_is_made_again_at_once(code: int) -> None:
+    """The refusal told the exchange's time; a second refusal is followed by the pause of a rejected key."""
+    times = iter([1_000.0, 1_090.0, 1_090.0, 1_200.0])
+    one = login(exchange_time=lambda: next(times))
+    refusal = ExchangeRefused("public/auth", code, "invalid_credentials")
+    for again in (True, False):
+        one.sent()
+        one.params()
+        one.refused(refusal, 0.0)
+        assert one.due(1.0) is again
+    assert one.degraded
+
+
 def test_authenticated_dies_with_the_connection() -> None:
     """After a disconnect the client is not authenticated, and the next connection logs in again."""
     one = login()
@@ -161,4 +178,4 @@ def test_authenticated_dies_with_the_connection() -> None:
 
 def test_without_credentials_nothing_is_due() -> None:
     """Public prices need no login."""
-    assert not ApplicationLogin(None, wall=lambda: 0.0).due(1e9)
+    assert not ApplicationLogin(None, exchange_time=lambda: 0.0).due(1e9)

@@ -65,7 +65,7 @@ class Alone:
     def __init__(self, door: str, *tickers: str) -> None:
         self.now = 1000.0
         self.sent: list[float] = []
-        login, subscriptions = ApplicationLogin(None, wall=time.time), Subscriptions(tickers)
+        login, subscriptions = ApplicationLogin(None, exchange_time=time.time), Subscriptions(tickers)
         self.session = ExchangeSession(DOORS[door], subscriptions, login, RateLimiter(), monotonic=lambda: self.now)
         self.session.start()
         self.send()

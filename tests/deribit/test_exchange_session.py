@@ -55,7 +55,7 @@ class Upstream(RuleBasedStateMachine):
         """The parts that outlive connections."""
         self.door = door
         credentials = Credentials("demo", Secret("secret")) if key and door.authenticates else None
-        self.login = ApplicationLogin(credentials, wall=lambda: self.now, random=lambda: 0.5)
+        self.login = ApplicationLogin(credentials, exchange_time=lambda: self.now, random=lambda: 0.5)
         self.subscriptions = Subscriptions(TICKERS[:1], raw=raw)
         self.budget = RateLimiter()
         self.connect()

@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 import anyio
+import pytest
 
 from cryptomarket.deribit.auth import Credentials, Secret
 from cryptomarket.deribit.rate_limit import AttemptLimiter, RateLimiter
+from cryptomarket.simulator.accounts import DEFAULT_ACCOUNT
 from cryptomarket.simulator.exchange import Exchange, Switches, running_exchange
 from cryptomarket.simulator.faults import FAULTS
 from cryptomarket.statements import UNCONFIRMED
@@ -67,7 +69,9 @@ async def failures_of(scenario: Callable[[str], Awaitable[None]], names: Iterabl
 
 async def survive(switch: str) -> None:
     """Login, prices, a drop, a garbage frame, an overdraft, and prices again."""
-    async with running_exchange(time_scale=5, switches=Switches.parse([switch])) as exchange:
+    # Of a kind of right that no scope can refuse, the key must have none: a grant to write is not used.
+    key = replace(DEFAULT_ACCOUNT, scope="account:read_write trade:read_write wallet:read_write")
+    async with running_exchange(time_scale=5, switches=Switches.parse([switch]), accounts=(key,)) as exchange:
         options = {"credentials": key_of(exchange), "raw": True, "timeouts": SHORT_TIMEOUTS}
         async with following(exchange.ws_url, *TICKERS, **options) as follower:
             await all_tick(follower)
@@ -153,3 +157,16 @@ async def test_d1_the_login_of_the_application_keeps_its_rights_over_renewals() 
         exchange.inject("widen", "100")
         await follower.until(lambda: not client.authenticated)
         assert "granted more than reading: account:read_write" in client.statistics().login.trouble
+
+
+@pytest.mark.parametrize("skew", ["-3600", "90", "86400"])
+async def test_a_wrong_clock_of_this_machine_is_measured_and_corrected(skew: str) -> None:
+    """The answer to the greeting tells the exchange's time, by which the login is signed; operators read the error."""
+    async with running_exchange() as exchange:
+        exchange.inject("skew", skew)
+        async with following(exchange.ws_url, "btc_usd", credentials=key_of(exchange), raw=True) as follower:
+            await follower.tick_of("btc_usd")
+            client = follower.deribit_client
+            assert client.authenticated
+            assert abs(client.statistics().clock_behind_seconds - float(skew)) < 5
+            assert f" s {'behind' if float(skew) > 0 else 'ahead of'} the exchange's" in client.clock.problem

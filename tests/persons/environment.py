@@ -101,7 +101,8 @@ class PersonCluster:
         self.vault, self.cache, self.bus = Vault(lambda: (key,)), MemoryCache(), SingleNode(epoch=1)
         self.nodes = [Node(self.cache, self.vault, self.bus) for _ in range(self.size)]
         self.exchange = SimulatedCalls((), time.time)
-        self.leader = self.nodes[0].persons.leader_worker(key_doors(self.exchange))
+        doors = key_doors(self.exchange, exchange_time=self.exchange.clock.now)
+        self.leader = self.nodes[0].persons.leader_worker(doors)
         self.cookies: dict[int, str] = {}  # by browser
         self.sessions: dict[int, str] = {}
         self.streams: list[tuple[Node, Stream]] = []

@@ -7,6 +7,7 @@ import anyio.lowlevel
 import msgspec
 
 from cryptomarket.deribit.messages import ErrorBody
+from cryptomarket.deribit.upstream_clock import UpstreamClock
 from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
 from cryptomarket.simulator.accounts import SimulatedAccount
 from cryptomarket.simulator.exchange import Exchange
@@ -22,6 +23,7 @@ UNLIMITED = {"other": CreditLimit(0, 1, 1)}
 class _Reply(msgspec.Struct):
     result: msgspec.Raw = msgspec.Raw(b"")
     error: ErrorBody | None = None
+    us_out: int = msgspec.field(name="usOut", default=0)
 
 
 class SimulatedCalls:
@@ -35,10 +37,12 @@ class SimulatedCalls:
         self.exchange = Exchange(
             accounts=accounts, wall=wall, monotonic=wall, switches=Switches(**switches), budgets=UNLIMITED
         )
+        self.clock = UpstreamClock(wall=wall, monotonic=wall)
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.raising: dict[str, Exception] = {}
         self.replies: dict[str, str] = {}
         self.losing: set[str] = set()
+        self._wall = wall
         self._caller = HttpCaller("127.0.0.1")
 
     async def __call__(self, method: str, params: Mapping[str, Any]) -> msgspec.Raw:
@@ -53,6 +57,7 @@ class SimulatedCalls:
         if method in self.losing:
             raise ExchangeUnreachable("cut after the request was sent")
         reply = msgspec.json.decode(response.body, type=_Reply)
+        self.clock.answered(reply.us_out, self._wall(), self._wall())
         if reply.error is not None:
             raise ExchangeRefused(method, reply.error.code, reply.error.message, reply.error.reason)
         return reply.result

@@ -22,7 +22,7 @@ from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.leader_requests import AccountRequest, LoginRequest, LoginsRequest
 from cryptomarket.persons.leader_worker import LeaderWorker
 from cryptomarket.persons.limits import LoginLimits
-from cryptomarket.persons.login_flow import NO_CACHE, LoginFlow
+from cryptomarket.persons.login_flow import NO_ANSWER, NO_CACHE, LoginFlow
 from cryptomarket.persons.login_secrets import LoginSecrets
 from cryptomarket.persons.notifications import FAILURE, POLL_SECONDS, LoginFailures, Notifier
 from cryptomarket.persons.person_door import key_doors
@@ -57,7 +57,7 @@ class Leader:
         self.published: list[SessionChanged] = []
         self.waiting: list[LoginsWaiting] = []
         self.sessions = BrowserSessions(self.cache, self.vault, publish=self.published.append, wall=self.clock)
-        doors = key_doors(self.exchange, wall=self.clock)
+        doors = key_doors(self.exchange, exchange_time=self.exchange.clock.now)
         self.renewal = TokenRenewal(
             doors, self.sessions, publish=self.published.append, wall=self.clock, longest_wait_seconds=0.01
         )
@@ -155,6 +155,17 @@ async def test_a_key_with_every_right_logs_in_for_reading(any_kind_none: bool) -
     await leader.log_in()
     assert leader.published == [SessionChanged(("s1",), "person")]
     assert write_rights((await leader.person()).scope) == []
+
+
+async def test_a_person_is_not_told_to_check_a_right_secret_because_of_a_clock() -> None:
+    """A signature that is old by the exchange's clock is no wrong key, and is not counted as one; the next one fits."""
+    leader = Leader()
+    leader.exchange.exchange.inject("skew", "90")
+    await leader.log_in()
+    assert leader.published == [SessionChanged(("s1",), "login_failed", NO_ANSWER)]
+    assert await leader.limits.failures(["192.0.2.1"]) == {"192.0.2.1": 0}
+    await leader.log_in()
+    assert leader.published[1:] == [SessionChanged(("s1",), "person")]
 
 
 async def test_a_repeated_request_publishes_its_outcome_again() -> None:

@@ -227,7 +227,7 @@ async def test_a_renewal_without_an_answer_counts_as_failed_until_it_comes() -> 
             await answer.wait()
             return await call(method, params)
 
-        leader.renewal._doors = key_doors(slow)
+        leader.renewal._doors = key_doors(slow, exchange_time=leader.clock)
         leader.clock.now += 721
         with anyio.fail_after(10):
             while not leader.renewal._late:
@@ -265,7 +265,7 @@ async def test_a_leader_that_stops_finishes_its_renewals() -> None:
             await answer.wait()
             return raw
 
-        leader.renewal._doors = key_doors(slow)
+        leader.renewal._doors = key_doors(slow, exchange_time=leader.clock)
         leader.clock.now += 721
         async with anyio.create_task_group() as tasks:
             with anyio.fail_after(10):
