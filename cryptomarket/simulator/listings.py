@@ -4,7 +4,7 @@ Expiries follow the calendar of the real exchange: every day, every Friday, the 
 at 08:00 UTC. On each day one expiry ends and one is added.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -126,8 +126,8 @@ def _month_end(day: datetime) -> bool:
     return _friday(day) and (day + timedelta(days=7)).month != day.month
 
 
-_ENDS = (
-    lambda day: True,
+_ENDS: tuple[Callable[[datetime], bool], ...] = (
+    lambda _day: True,
     _friday,
     _month_end,
     lambda day: _month_end(day) and day.month % 3 == 0,
