@@ -27,7 +27,7 @@ BUILT := pyproject.toml hatch_build.py cryptomarket/web/frontend/package-lock.js
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help demo run test test-system lint check check-compose screenshots bench bench-bus bench-scale bench-logins bench-login-attack bench-costs fuzz chaos attack login-day audit sbom lock clean
+.PHONY: help demo run test test-system lint check check-compose screenshots bench bench-bus bench-scale bench-logins bench-login-attack bench-costs bench-price fuzz chaos attack login-day audit sbom lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made
@@ -75,6 +75,9 @@ bench-logins: $(VENV)/test.stamp ## A thousand log-ins at once, two minutes (ARG
 
 bench-login-attack: $(VENV)/test.stamp ## Wrong log-ins of a thousand addresses beside honest ones, some minutes (ARGS="1000 90": 90 honest)
 	@$(BIN)/python -m tests.persons.login_attack $(or $(ARGS),1000)
+
+bench-price: $(VENV)/test.stamp ## What a price costs after 100,000 instruments have ended, and what 5,000 listings cost, seconds
+	@$(BIN)/python -m tests.benchmarks.price
 
 bench-costs: $(VENV)/test.stamp ## What the dearest anonymous request of each route costs, ten seconds
 	@$(BIN)/python -m tests.benchmarks.costs

@@ -14,6 +14,8 @@ from .errors import InvalidPrice
 __all__ = [
     "Gap",
     "GapReason",
+    "Instrument",
+    "InstrumentChanged",
     "LoginsWaiting",
     "Message",
     "Price",
@@ -191,6 +193,34 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Instrument:
+    """What the exchange says of an instrument it lists; its words are open-ended, and empty where it sent none.
+
+    ``unit``: the currency that prices are counted in. ``expiry`` (UNIX seconds) is None for what never expires.
+    ``strike`` and ``option_type`` are those of an option. ``contract_size``: the least amount of one contract.
+    """
+
+    name: str
+    kind: str
+    price_index: str
+    unit: str
+    expiry: int | None
+    strike: Decimal | None
+    option_type: str
+    contract_size: Decimal | None
+    tick_size: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentChanged:
+    """The exchange listed an instrument, or ended it for good; ``instrument`` where it sent the whole of it."""
+
+    ticker: str
+    listed: bool
+    instrument: Instrument | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SessionChanged:
     """Tells nodes to reload the login state of these browser sessions, which are named by their fingerprints.
 
@@ -225,7 +255,7 @@ class LoginsWaiting:
 
 
 #: What travels on the bus, from the leader to every node.
-Message = Tick | Upstream | Gap | SessionChanged | LoginsWaiting
+Message = Tick | Upstream | Gap | InstrumentChanged | SessionChanged | LoginsWaiting
 
 
 class Receiver(Protocol):

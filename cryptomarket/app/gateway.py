@@ -1,7 +1,7 @@
 """The composition root: builds every part from the settings, owns the one task group, and stops the parts in order.
 
 A tick goes from the leader's `DeribitClient` to `Cluster.publish`, which calls the receivers in the order in which they
-subscribe here: latest values, streams, recent slots, the recorder, notifications.
+subscribe here: the catalogue, latest values, streams, recent slots, the recorder, notifications.
 """
 
 import contextlib
@@ -151,6 +151,7 @@ class Gateway:
             operators=operators,
         )
         for receiver in (
+            self._catalogue.on_message,
             self.latest.on_message,
             self.manager.on_message,
             recent_slots.on_message,

@@ -17,7 +17,6 @@ from prometheus_client.core import Metric
 from ..cluster.cluster import Cluster
 from ..deribit.auth import Credentials, Secret
 from ..deribit.client import DeribitClient
-from ..deribit.effects import InstrumentChanged
 from ..deribit.http_client import HttpClient
 from ..deribit.rate_limit import Priority, RateLimiter
 from ..history.backfill import Backfill
@@ -146,9 +145,6 @@ class Leader:
         credentials = _credentials(settings)
         self._has_key = bool(settings.deribit_client_id)
 
-        def on_instrument(change: InstrumentChanged) -> None:
-            catalogue.changed(change.ticker, change.state)
-
         self._client = DeribitClient(
             settings.door,
             tickers=settings.tickers,
@@ -157,7 +153,7 @@ class Leader:
             proxy=settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None,
             ca_file=settings.deribit_ca_file,
             budget=rate_limiter,
-            on_instrument=on_instrument,
+            price_index=catalogue.price_index,
             raw=credentials is not None,
             hint="without the exchange: `cryptomarket demo` shows simulated prices",
         )

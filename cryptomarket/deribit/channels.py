@@ -3,10 +3,13 @@
 Names are taken as the exchange writes them and never derived from other names.
 """
 
+import re
+
 from ..model import is_index
 
 __all__ = [
     "BATCHED",
+    "INSTRUMENT_CREATION",
     "INSTRUMENT_STATE",
     "PLATFORM",
     "PLATFORM_STATE",
@@ -14,6 +17,7 @@ __all__ = [
     "RAW",
     "channel_of",
     "is_raw",
+    "is_ticker",
     "ticker_of",
 ]
 
@@ -26,8 +30,17 @@ RAW = "raw"
 PLATFORM_STATE = "platform_state"
 PUBLIC_METHODS = "platform_state.public_methods_state"
 INSTRUMENT_STATE = "instrument.state.any.any"
+#: Since 6 May 2026; an exchange that does not know it leaves it out of its answer.
+INSTRUMENT_CREATION = "instrument.creation.any.any"
 #: What is always subscribed beside prices. One request costs the same with them and without.
-PLATFORM = (PLATFORM_STATE, PUBLIC_METHODS, INSTRUMENT_STATE)
+PLATFORM = (PLATFORM_STATE, PUBLIC_METHODS, INSTRUMENT_STATE, INSTRUMENT_CREATION)
+
+_TICKER = re.compile(r"[A-Za-z0-9_.-]{2,64}\Z")
+
+
+def is_ticker(name: str) -> bool:
+    """Whether the name has the form of a ticker; any other could change the meaning of a URL or a channel."""
+    return _TICKER.match(name) is not None
 
 
 def channel_of(ticker: str, interval: str = BATCHED) -> str:

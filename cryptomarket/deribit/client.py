@@ -14,14 +14,14 @@ import msgspec
 from anyio.abc import TaskStatus
 
 from ..backoff import delays
-from ..model import Gap, Message, Tick
+from ..model import Gap, InstrumentChanged, Message, Tick
 from .application_login import ApplicationLogin, LoginStatistics
 from .auth import Credentials, GrantType
 from .calls import Calls
 from .connection import Connection
 from .connection_failures import EXPECTED, Failure, MinimumPause, classify
 from .doors import Door
-from .effects import Effect, InstrumentChanged, ProtocolWarning
+from .effects import Effect, ProtocolWarning
 from .exchange_status import ExchangeStatus
 from .rate_limit import AttemptLimiter, Priority, RateLimiter
 from .session import ExchangeSession
@@ -50,17 +50,14 @@ class DeribitClientStatistics:
     clock_behind_seconds: float  # of this machine, against the exchange's
 
 
-def _ignore(_change: InstrumentChanged) -> None:
-    """Do nothing."""
-
-
 class DeribitClient:
     """The one connection to the exchange, replaced whenever it ends.
 
     ``door`` says where prices come from; where its host takes no login, ``credentials`` are reported and not used.
-    ``publish`` receives ticks, states of upstream, and a `Gap` for each ticker that the exchange does not send.
-    ``on_instrument`` receives instruments that change their state. ``raw`` subscribes every change of an instrument
-    instead of ten a second, while the application is logged in. ``hint`` is added to the log line of a lost upstream.
+    ``publish`` receives ticks, states of upstream, instruments that were listed or ended, and a `Gap` for each ticker
+    that the exchange does not send. ``price_index`` returns the index of an instrument: its lock counts for both.
+    ``raw`` subscribes every change of an instrument instead of ten a second, while the application is logged in.
+    ``hint`` is added to the log line of a lost upstream.
     """
 
     def __init__(
@@ -75,7 +72,7 @@ class DeribitClient:
         ca_file: str | None = None,
         raw: bool = False,
         hint: str = "",
-        on_instrument: Callable[[InstrumentChanged], None] = _ignore,
+        price_index: Callable[[str], str | None] = lambda _: None,
         timeouts: Timeouts | None = None,
         budget: RateLimiter | None = None,
         attempts: AttemptLimiter | None = None,
@@ -100,7 +97,7 @@ class DeribitClient:
         self._door = door
         self._open = opener(door.prices_url, proxy=proxy, ca_file=ca_file, connect_seconds=self.timeouts.connect)
         self._publish = publish
-        self._on_instrument = on_instrument
+        self._price_index = price_index
         self._monotonic = monotonic
         self._random = random
         self._calls = Calls(monotonic=monotonic, wake=self._wake)
@@ -166,6 +163,7 @@ class DeribitClient:
             self.budget,
             timeouts=self.timeouts,
             clock=self.clock,
+            price_index=self._price_index,
             monotonic=self._monotonic,
         )
 
@@ -179,7 +177,7 @@ class DeribitClient:
                 case ProtocolWarning():
                     self._status.warn(effect.message)
                 case InstrumentChanged():
-                    self._on_instrument(effect)
+                    self._publish(effect)
                 case _:
                     pass
         if self.session.alive:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..model import Gap, Tick
+from ..model import Gap, InstrumentChanged, Tick
 from .protocol import ErrorReply, Expired, Lost, Purpose, Result
 from .rate_limit import Priority
 
-__all__ = ["Effect", "InstrumentChanged", "Outbox", "Outgoing", "ProtocolWarning"]
+__all__ = ["Effect", "Outbox", "Outgoing", "ProtocolWarning"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,14 +40,6 @@ class Outbox:
         """The requests queued since the last call."""
         waiting, self._waiting = self._waiting, []
         return waiting
-
-
-@dataclass(frozen=True, slots=True)
-class InstrumentChanged:
-    """An instrument was created, ended or changed its state; the catalogue may have to change."""
-
-    ticker: str
-    state: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """The exchange over HTTP: the catalogue and past prices, whose answers are too large for the one WebSocket."""
 
 import random as random_module
-import re
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -10,26 +9,31 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import anyio
+import anyio.lowlevel
 import httpx2
 import msgspec
 
 from ..backoff import delays
 from ..errors import ExchangeRefused, ExchangeUnreachable
-from ..model import Tick, is_index
+from ..model import Instrument, Tick, is_index
+from .channels import is_ticker
 from .error_codes import Action, error_code
+from .instrument_states import StateMeaning, meaning_of
+from .instruments import InstrumentData
 from .messages import ErrorBody, UnreadableMessage, decode_as, number, read_price
 from .rate_limit import Group, RateLimiter, group_of
 from .transport import checked_proxy, trust
 from .upstream_clock import UpstreamClock
 
-__all__ = ["CatalogueEntry", "ChartBar", "ChartRange", "HttpClient", "result_of"]
+__all__ = ["ChartBar", "ChartRange", "HttpClient", "result_of"]
 
 #: The list of all instruments has a few megabytes; a larger answer than this would only fill the memory.
 MAX_BYTES = 64 * 2**20
 #: Requests of each second that are left to the connection, whose subscriptions and persons go first.
 SPARED_PER_SECOND = 4
-#: The names of tickers; any other name could change the meaning of a URL or a channel.
-_NAME = re.compile(r"[A-Za-z0-9_.-]{2,64}\Z")
+
+#: Instruments that are decoded at once, which takes a few milliseconds.
+INSTRUMENTS_AT_ONCE = 500
 
 _T = TypeVar("_T")
 
@@ -40,16 +44,6 @@ class _Reply(msgspec.Struct, frozen=True):
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     us_out: int | None = msgspec.field(name="usOut", default=None)
-
-
-class CatalogueEntry(msgspec.Struct, frozen=True):
-    """What the catalogue needs of an instrument; kinds and states are open-ended words."""
-
-    instrument_name: str
-    kind: str = ""
-    is_active: bool = True
-    state: str = ""
-    expiration_timestamp: int | float | None = None
 
 
 class _IndexPrice(msgspec.Struct, frozen=True):
@@ -222,26 +216,30 @@ class HttpClient:
                     raise ExchangeUnreachable("the answer is larger than any of the exchange")
             return response.status_code, bytes(body)
 
-    async def tickers(self) -> frozenset[str]:
-        """Every index and every instrument that is listed now."""
+    async def tickers(self) -> dict[str, Instrument | None]:
+        """Every instrument that is listed now, and every index, of which there is no more to say, by name."""
         indices = await self.index_names()
         instruments = await self.instruments()
-        names = {*indices, *(instrument.instrument_name for instrument in instruments)}
-        return frozenset(name for name in names if _NAME.match(name))
+        return {name: None for name in indices if is_ticker(name)} | {one.name: one for one in instruments}
 
     async def index_names(self) -> list[str]:
         """The names of all indices."""
         return self._typed("public/get_index_price_names", list[str], await self.call("public/get_index_price_names"))
 
-    async def instruments(self, currency: str = "any") -> list[CatalogueEntry]:
-        """All instruments of a currency, without those that cannot be read."""
+    async def instruments(self, currency: str = "any") -> list[Instrument]:
+        """All instruments of a currency that have not ended, without those that cannot be read."""
         method = "public/get_instruments"
         found = []
-        for raw in self._typed(method, list[msgspec.Raw], await self.call(method, currency=currency, expired=False)):
+        raws = self._typed(method, list[msgspec.Raw], await self.call(method, currency=currency, expired=False))
+        for place, raw in enumerate(raws):
+            if place % INSTRUMENTS_AT_ONCE == 0:
+                await anyio.lowlevel.checkpoint()  # streams go on while some thousands are decoded
             try:
-                found.append(decode_as(CatalogueEntry, raw))
+                data = decode_as(InstrumentData, raw)
             except UnreadableMessage:
                 continue
+            if is_ticker(data.instrument_name) and meaning_of(data.state or "") is not StateMeaning.ENDED:
+                found.append(data.instrument())
         return found
 
     async def newest(self, ticker: str) -> Tick | None:

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 
 from ..errors import ExchangeError, ExchangeRefused, ExchangeUnreachable, WrongHost
-from ..model import Gap
+from ..model import Gap, InstrumentChanged
 from .application_login import ApplicationLogin
 from .channel_requests import ChannelRequests
 from .channels import ticker_of
 from .doors import Door
-from .effects import Effect, InstrumentChanged, Outbox, Outgoing, ProtocolWarning
+from .effects import Effect, Outbox, Outgoing, ProtocolWarning
 from .exchange_status import ExchangeStatus
 from .handshake import Handshake
 from .messages import UnreadableMessage, read_price
@@ -61,6 +61,7 @@ class ExchangeSession:
         *,
         timeouts: Timeouts | None = None,
         clock: UpstreamClock | None = None,
+        price_index: Callable[[str], str | None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.subscriptions = subscriptions
@@ -68,7 +69,10 @@ class ExchangeSession:
         self.budget = budget
         self.timeouts = timeouts or Timeouts()
         self.protocol = Protocol(answer_seconds=self.timeouts.answer, clock=clock)
-        self.exchange_status = ExchangeStatus()
+        self.exchange_status = ExchangeStatus(subscriptions.tickers, price_index)
+        self._resting_reason = ""
+        #: What the reason was computed from; None: it must be computed again.
+        self._reason_of: tuple[int, bool] | None = None
         #: Whether a price arrived on this connection.
         self.prices_received = False
         #: Whether this connection has done what it is for: a price arrived, or none is configured and it could have.
@@ -154,6 +158,7 @@ class ExchangeSession:
 
     def update_subscriptions(self) -> None:
         """The demand changed: queue the requests for it, if the handshake is over."""
+        self.exchange_status.forget_unwanted()
         if self.ready:
             self._channels.queue(self._monotonic())
 
@@ -214,25 +219,24 @@ class ExchangeSession:
             tick, state = read_price(ticker, event.data)
         except UnreadableMessage as exc:
             return self._skipped(f"{event.channel[:80]}: {exc}", ticker)
-        self.exchange_status.instrument_state(ticker, state)
+        ended = _ended(ticker) if self.exchange_status.instrument_state(ticker, state) else []
         if tick is None:
-            return []
+            return ended
         self._channels.price_received(event.channel, now)
         self.exchange_status.price_received(ticker)
         if self.protocol.state is ConnectionState.SUBSCRIBING:
             self.protocol.move(Step.STREAM)
         self.prices_received = True
-        return [tick]
+        return [tick, *ended]
 
     def _status_changed(self, event: Notified) -> list[Effect]:
         change = self.exchange_status.receive(event.channel, event.data)
         if change is None:
             return []
-        changed = InstrumentChanged(change.instrument_name, change.state)
-        if self.exchange_status.ended(change.instrument_name):
-            return [changed, Gap(change.instrument_name)]  # no price will come any more
-        self.subscriptions.listed(change.instrument_name)
-        return [changed]
+        if not change.listed:
+            return _ended(change.ticker)
+        self.subscriptions.listed(change.ticker)
+        return [change]
 
     def _answered(self, event: Result, now: float) -> list[Effect]:
         if event.request.purpose is Purpose.CALL:
@@ -281,6 +285,7 @@ class ExchangeSession:
         """The effects of what is due by now: late answers, silent channels, changed demand, a token that ages."""
         now = self._monotonic()
         effects = self._handle_all(self.protocol.expire(now), now)
+        self._reason_of = None  # what the catalogue says of instruments may have changed
         if self.ready:
             self._handshake.log_in_if_due(now)
             self._channels.check_silence(self.exchange_status.rests, now)
@@ -290,7 +295,11 @@ class ExchangeSession:
 
     def resting_reason(self) -> str:
         """Why the exchange may send no configured prices on purpose, empty when it announced nothing."""
-        return self.exchange_status.reason(self.subscriptions.configured, authenticated=self.login.authenticated)
+        basis = self.exchange_status.changes, self.login.authenticated
+        if basis != self._reason_of:
+            configured, self._reason_of = self.subscriptions.configured, basis
+            self._resting_reason = self.exchange_status.reason(configured, authenticated=self.login.authenticated)
+        return self._resting_reason
 
     def close(self) -> list[Effect]:
         """The connection is gone; the calls that still wait are returned as Lost."""
@@ -298,3 +307,8 @@ class ExchangeSession:
         self.subscriptions.connection_lost()
         self.login.connection_lost()
         return effects
+
+
+def _ended(ticker: str) -> list[Effect]:
+    """No price of the instrument will come any more."""
+    return [InstrumentChanged(ticker, listed=False), Gap(ticker)]

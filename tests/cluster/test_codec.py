@@ -13,7 +13,18 @@ from cryptomarket.cluster.redis.codec import (
     encode_batch,
     encode_tick,
 )
-from cryptomarket.model import Gap, LoginsWaiting, Message, SessionChanged, Tick, Upstream, UpstreamState, WaitingLogin
+from cryptomarket.model import (
+    Gap,
+    Instrument,
+    InstrumentChanged,
+    LoginsWaiting,
+    Message,
+    SessionChanged,
+    Tick,
+    Upstream,
+    UpstreamState,
+    WaitingLogin,
+)
 
 prices = st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**9), max_value=10**9)
 ticks = st.builds(
@@ -36,7 +47,29 @@ waiting = st.builds(
     WaitingLogin, st.text(max_size=8), st.text(max_size=8), st.integers(1, 999), st.integers(0, 99), st.floats(0, 99)
 )
 queues = st.builds(LoginsWaiting, st.lists(waiting, max_size=3).map(tuple))
-messages = ticks | upstreams | notifications | queues | st.builds(Gap, st.text(max_size=12))
+words = st.text(max_size=8)
+numbers = st.none() | prices
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> InstrumentChanged:
+    ticker = draw(words)
+    instrument = st.builds(
+        Instrument,
+        st.just(ticker),
+        words,
+        words,
+        words,
+        st.none() | st.integers(0, 2**53),
+        numbers,
+        words,
+        numbers,
+        numbers,
+    )
+    return InstrumentChanged(ticker, draw(st.booleans()), draw(st.none() | instrument))
+
+
+messages = ticks | upstreams | notifications | queues | changes() | st.builds(Gap, st.text(max_size=12))
 
 
 @given(

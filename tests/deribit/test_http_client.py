@@ -1,18 +1,30 @@
 """The exchange over HTTP."""
 
 import time
+from decimal import Decimal
 
 import pytest
 
 from cryptomarket.deribit.http_client import HttpClient
 from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
+from cryptomarket.model import Instrument
 from cryptomarket.simulator.exchange import running_exchange
 
 
 async def test_the_catalogue_holds_indices_and_instruments() -> None:
     """Both kinds of ticker come from the exchange's own lists."""
     async with running_exchange() as exchange, HttpClient(exchange.http_url) as api:
-        assert {"btc_usd", "BTC-PERPETUAL"} <= await api.tickers()
+        tickers = await api.tickers()
+    assert tickers["btc_usd"] is None
+    option = next(one for one in tickers.values() if one and one.kind == "option" and one.price_index == "btc_usd")
+    assert tickers["BTC-PERPETUAL"] == Instrument(
+        "BTC-PERPETUAL", "future", "btc_usd", "USD", None, None, "", Decimal("10.0"), Decimal("0.5")
+    )
+    # The price of an inverse option is counted in coins.
+    assert (option.unit, option.option_type) in {("BTC", "call"), ("BTC", "put")}
+    assert str(int(option.strike or 0)) == option.name.split("-")[2]
+    assert option.expiry is not None
+    assert option.expiry % 86_400 == 8 * 3600
 
 
 async def test_the_index_chart_is_sorted_and_exact() -> None:

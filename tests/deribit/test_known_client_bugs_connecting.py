@@ -92,7 +92,7 @@ async def test_thread_04_no_request_is_larger_than_the_exchange_takes() -> None:
         exchange.first_values = False
         tickers = [f"BTC_USDC-30DEC26-{number}d5-C" for number in range(100_000, 101_200)]
         async with following(exchange.url, *tickers) as follower:
-            await follower.until(lambda: len(follower.deribit_client.subscriptions.confirmed()) == 1203)
+            await follower.until(lambda: len(follower.deribit_client.subscriptions.confirmed()) == 1204)
         sizes = [len(params["channels"]) for params in exchange.requests_of("public/subscribe")]
         assert max(sizes) <= 500
         assert all(len(json.dumps(p)) < 32_000 for p in exchange.requests_of("public/subscribe"))
@@ -292,9 +292,9 @@ async def test_thread_28_watching_many_tickers_leaves_nothing_behind() -> None:
             await anyio.lowlevel.checkpoint()
         await follower.tick_of("coin299_usd")
         subscriptions, session = follower.deribit_client.subscriptions, follower.deribit_client.session
-        await follower.until(lambda: len(subscriptions.confirmed()) == 5)
+        await follower.until(lambda: len(subscriptions.confirmed()) == 6)
         await follower.until(lambda: session.protocol.in_flight == 0)
-        await follower.until(lambda: len(session._channels._watchdog._watches) <= 5)
+        await follower.until(lambda: len(session._channels._watchdog._watches) <= 6)
 
 
 async def test_thread_29_a_confirmed_channel_that_never_speaks_is_asked_again() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from cryptomarket.deribit.http_client import CatalogueEntry, result_of
+from cryptomarket.deribit.http_client import result_of
+from cryptomarket.deribit.instruments import InstrumentData
 from cryptomarket.deribit.messages import TickerData, decode_as, number
 from cryptomarket.deribit.protocol import ErrorReply, Heartbeat, Notified, Protocol, Purpose, Result
 from cryptomarket.errors import ExchangeRefused
@@ -87,8 +88,12 @@ def test_every_recorded_instrument_can_be_listed() -> None:
         found = result if isinstance(result, list) else [result]
         for one in found:
             if isinstance(one, dict) and {"instrument_name", "kind", "tick_size"} <= one.keys():
-                instrument = decode_as(CatalogueEntry, json.dumps(one).encode())
-                assert (instrument.instrument_name, instrument.kind) == (one["instrument_name"], one["kind"])
+                instrument = decode_as(InstrumentData, json.dumps(one).encode()).instrument()
+                assert (instrument.name, instrument.kind) == (one["instrument_name"], one["kind"])
+                assert instrument.unit == one["quote_currency"]
+                assert instrument.tick_size == Decimal(str(one["tick_size"]))
+                expires = one["expiration_timestamp"]
+                assert instrument.expiry == (None if expires == 32503708800000 else expires // 1000)
                 seen += 1
     assert seen > 100
 

@@ -6,8 +6,7 @@ import anyio
 import pytest
 
 from cryptomarket.deribit.auth import Credentials, Secret
-from cryptomarket.deribit.effects import InstrumentChanged
-from cryptomarket.model import Upstream, UpstreamState
+from cryptomarket.model import InstrumentChanged, Upstream, UpstreamState
 
 from .following import QUICK, WATCHFUL, Clock, Follower, following
 from .scripted import SILENT, Refuse, Scripted, scripted_exchange
@@ -103,6 +102,51 @@ async def test_a_lock_counts_for_those_who_follow_the_index(locked: str) -> None
             assert last(follower).state is LIVE
 
 
+async def test_the_lock_of_an_index_counts_for_its_instruments() -> None:
+    """Their silence is explained: the reason names the lock, nothing is subscribed again, the connection stays."""
+    options = {"timeouts": NOTICING, "monotonic": (clock := Clock()), "price_index": {"BTC-PERPETUAL": "btc_usd"}.get}
+    async with scripted_exchange() as exchange, following(exchange.url, "BTC-PERPETUAL", **options) as follower:
+        await follower.tick_of("BTC-PERPETUAL")
+        await exchange.notify("platform_state", {"price_index": "btc_usd", "locked": True, "reasons": []})
+        await follower.until(lambda: last(follower).state is STALE)
+        assert last(follower).reason == "locked by the exchange: btc_usd (index of BTC-PERPETUAL)"
+        assert follower.deribit_client.rests("BTC-PERPETUAL")
+        await silence(exchange, follower, clock)
+        assert exchange.requests_of("public/unsubscribe") == []
+        assert exchange.connections == 1
+        await exchange.notify("platform_state", {"price_index": "btc_usd", "locked": False})
+        await exchange.price("ticker.BTC-PERPETUAL.100ms")
+        await follower.until(lambda: last(follower).state is LIVE)
+
+
+async def test_an_exchange_without_the_channel_of_creations_is_no_worse(capsys: pytest.CaptureFixture[str]) -> None:
+    """It leaves the channel out of its answer: no gap and no log line; it is requested again with growing pauses."""
+    options = {"timeouts": NOTICING, "monotonic": (clock := Clock())}
+    async with scripted_exchange() as exchange:
+        exchange.answers["public/subscribe"] = lambda params: exchange.accept(
+            c for c in params["channels"] if not c.startswith("instrument.creation")
+        )
+
+        def requested() -> int:
+            return sum(
+                "instrument.creation.any.any" in params["channels"]
+                for params in exchange.requests_of("public/subscribe")
+            )
+
+        async with following(exchange.url, **options) as follower:
+            await follower.tick_of("btc_usd")
+            capsys.readouterr()
+            for times in (2, 3):
+                clock.jump(60 * times)
+                await follower.until(lambda seen=times: requested() == seen)  # type: ignore[misc]
+            await exchange.price(BTC)
+            await follower.tick_of("btc_usd")
+            assert follower.gaps == []
+            assert last(follower).state is LIVE
+            assert follower.deribit_client.statistics().refused == []
+    assert "warning" not in capsys.readouterr().out
+
+
 async def test_a_settling_instrument_rests() -> None:
     """The state in its own ticker shows the rest; the next open state ends it."""
     options = {"timeouts": NOTICING, "monotonic": (clock := Clock())}
@@ -120,18 +164,17 @@ async def test_a_settling_instrument_rests() -> None:
 
 async def test_an_instrument_that_appears_is_asked_for_again() -> None:
     """A refused ticker is subscribed again when instrument.state announces it."""
-    received: list[InstrumentChanged] = []
     async with scripted_exchange() as exchange:
         exchange.answers["public/subscribe"] = lambda params: exchange.accept(
             c for c in params["channels"] if "BTC-1JAN30" not in c
         )
-        async with following(exchange.url, "BTC-1JAN30", "btc_usd", on_instrument=received.append) as follower:
+        async with following(exchange.url, "BTC-1JAN30", "btc_usd") as follower:
             await follower.until(lambda: follower.gaps == ["BTC-1JAN30"])
             exchange.answers["public/subscribe"] = lambda params: exchange.accept(params["channels"])
             change = {"timestamp": 1, "instrument_name": "BTC-1JAN30", "state": "created"}
             await exchange.notify("instrument.state.any.any", change)
             await follower.until(lambda: follower.ticks_of("BTC-1JAN30"))
-    assert [(one.ticker, one.state) for one in received] == [("BTC-1JAN30", "created")]
+    assert [m for m in follower.messages if isinstance(m, InstrumentChanged)] == [InstrumentChanged("BTC-1JAN30", True)]
 
 
 async def test_unauthenticated_requests_switched_off_is_said() -> None:

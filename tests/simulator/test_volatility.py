@@ -33,7 +33,7 @@ async def history(exchange: Exchange, seconds: int) -> dict[int, float]:
 async def test_they_are_listed_with_a_price() -> None:
     """Both are in the catalogue and have a present price in percent points."""
     async with running_exchange() as exchange, HttpClient(exchange.http_url) as client:
-        assert {TICKER, "ethdvol_usdc"} <= await client.tickers()
+        assert {TICKER, "ethdvol_usdc"} <= (await client.tickers()).keys()
         for ticker in (TICKER, "ethdvol_usdc"):
             tick = await client.newest(ticker)
             assert tick is not None

@@ -11,6 +11,7 @@ import anyio
 from starlette.types import ASGIApp, Message
 
 from cryptomarket.app.gateway import Gateway
+from cryptomarket.model import InstrumentChanged
 from cryptomarket.settings import read_settings
 from tests.market.test_ticker_index import NAMES
 
@@ -98,7 +99,7 @@ async def full_gateway(folder: Path, *, minutes: int = MINUTES, **settings: obje
     }
     gateway = Gateway(read_settings(**{**values, **settings}))
     for name in NAMES:
-        gateway._catalogue.changed(name, "created")
+        gateway._catalogue.on_message(InstrumentChanged(name, listed=True))
     gateway._catalogue._fetched_at = time.time()
     async with gateway.running():
         newest = int(time.time()) // 60 * 60 - 120

@@ -12,6 +12,8 @@ from ...errors import InvalidInput, InvalidPrice
 from ...model import (
     Gap,
     GapReason,
+    Instrument,
+    InstrumentChanged,
     LoginsWaiting,
     Message,
     SessionChanged,
@@ -53,6 +55,23 @@ class _Gap(msgspec.Struct, array_like=True, frozen=True, tag="g"):
     reason: GapReason
 
 
+class _Instrument(msgspec.Struct, array_like=True, frozen=True):
+    kind: str
+    price_index: str
+    unit: str
+    expiry: int | None
+    strike: str | None
+    option_type: str
+    contract_size: str | None
+    tick_size: str | None
+
+
+class _InstrumentChanged(msgspec.Struct, array_like=True, frozen=True, tag="i"):
+    ticker: str
+    listed: bool
+    instrument: _Instrument | None
+
+
 class _SessionChanged(msgspec.Struct, array_like=True, frozen=True, tag="n"):
     sessions: tuple[str, ...]
     kind: str
@@ -63,7 +82,7 @@ class _LoginsWaiting(msgspec.Struct, array_like=True, frozen=True, tag="w"):
     logins: list[tuple[str, str, int, int, float]]
 
 
-_Encoded = _Tick | _Upstream | _Gap | _SessionChanged | _LoginsWaiting
+_Encoded = _Tick | _Upstream | _Gap | _InstrumentChanged | _SessionChanged | _LoginsWaiting
 
 
 class _Batch(msgspec.Struct, array_like=True, frozen=True):
@@ -106,6 +125,8 @@ def _encoded(message: Message) -> _Encoded:
             return _Upstream(message.state, message.since, message.reason)
         case Gap():
             return _Gap(message.ticker, message.reason)
+        case InstrumentChanged():
+            return _InstrumentChanged(message.ticker, message.listed, _instrument(message.instrument))
         case SessionChanged():
             return _SessionChanged(message.sessions, message.kind, message.reason)
         case LoginsWaiting():
@@ -115,9 +136,29 @@ def _encoded(message: Message) -> _Encoded:
 
 
 def _tick(tick: Tick) -> _Tick:
-    beside = (None if value is None else plain(value) for value in (tick.last, tick.bid, tick.ask))
+    beside = map(_digits, (tick.last, tick.bid, tick.ask))
     place = tick.epoch, tick.sequence, tick.after
     return _Tick(tick.ticker, plain(tick.price), tick.exchange_timestamp, *place, *beside)
+
+
+def _instrument(one: Instrument | None) -> _Instrument | None:
+    if one is None:
+        return None
+    strike, contract_size, tick_size = map(_digits, (one.strike, one.contract_size, one.tick_size))
+    words = one.kind, one.price_index, one.unit
+    return _Instrument(*words, one.expiry, strike, one.option_type, contract_size, tick_size)
+
+
+def _decoded_instrument(name: str, found: _Instrument | None) -> Instrument | None:
+    if found is None:
+        return None
+    strike, contract_size, tick_size = map(_price, (found.strike, found.contract_size, found.tick_size))
+    words = found.kind, found.price_index, found.unit
+    return Instrument(name, *words, found.expiry, strike, found.option_type, contract_size, tick_size)
+
+
+def _digits(value: Decimal | None) -> str | None:
+    return None if value is None else plain(value)
 
 
 def _price(text: str | None) -> Decimal | None:
@@ -135,6 +176,8 @@ def _decoded(found: _Encoded) -> Message:
             return Upstream(found.state, found.since, found.reason)
         case _Gap():
             return Gap(found.ticker, found.reason)
+        case _InstrumentChanged():
+            return InstrumentChanged(found.ticker, found.listed, _decoded_instrument(found.ticker, found.instrument))
         case _SessionChanged():
             return SessionChanged(found.sessions, found.kind, found.reason)
         case _LoginsWaiting():

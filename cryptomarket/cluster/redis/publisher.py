@@ -1,6 +1,7 @@
 """Publishing: messages go to this node's receivers at once, and to the other nodes in batches through Redis.
 
-Receivers of this node never wait for Redis. While Redis is away, a leader's ticks wait for it.
+Receivers of this node never wait for Redis. While Redis is away, a leader's ticks and changes of
+instruments wait for it.
 """
 
 import time
@@ -12,7 +13,7 @@ from redis import RedisError, ResponseError
 from redis.asyncio import Redis
 
 from ...errors import CacheUnavailable
-from ...model import Message, SessionChanged, Tick, Upstream
+from ...model import InstrumentChanged, Message, SessionChanged, Tick, Upstream
 from ..node_keys import NodeKeys
 from .acceptance import sending_time
 from .catch_up import CatchUp
@@ -128,8 +129,8 @@ class Publisher:
                 self._set_connected(False, type(exc).__name__)
                 self._unstored = latest | self._unstored
                 if self._sequencer.epoch:
-                    ticks: list[Message] = [message for message in messages if isinstance(message, Tick)]
-                    self._waiting = (ticks + self._waiting)[:MAX_WAITING]
+                    kept: list[Message] = [one for one in messages if isinstance(one, Tick | InstrumentChanged)]
+                    self._waiting = (kept + self._waiting)[:MAX_WAITING]
             else:
                 self._set_connected(True)
             self._late.published(_notifications(messages))
