@@ -135,14 +135,18 @@ class ExchangeError(CryptomarketError):
 
 
 class ExchangeRefused(ExchangeError):
-    """The exchange answered a request with an error; ``code`` is Deribit's number."""
+    """The exchange answered a request with an error; ``code`` is Deribit's number.
 
-    def __init__(self, method: str, code: int, message: str, reason: str = "") -> None:
+    ``retry_after``: the seconds to wait that it asked for, 0 when it asked for none.
+    """
+
+    def __init__(self, method: str, code: int, message: str, reason: str = "", *, retry_after: float = 0.0) -> None:
         super().__init__(method, code, message, reason)
         self.method = method
         self.code = code
         self.message = message
         self.reason = reason
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         detail = f" ({self.reason})" if self.reason else ""

@@ -69,7 +69,8 @@ class Gateway:
         lease, keys = DatabaseLease(self.database), self.vault.keyring
         self._backend = backend = new_backend(settings, lease, self.database.place, keys, group)
         self._cluster = cluster = backend.cluster
-        rate_limiter = RateLimiter()  # the exchange counts the calls of both clients together
+        # The exchange counts the calls of both clients together.
+        rate_limiter = RateLimiter(instrument_lists_at_once=settings.door.instrument_lists_at_once)
         self._http_client = HttpClient(
             settings.door.http_url,
             proxy=settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None,

@@ -111,8 +111,10 @@ class Calls:
             case Result():
                 self._finish(call, event.result)
             case ErrorReply():
-                error = ExchangeRefused(call.method, event.code, event.message, event.reason)
-                self._retry_or_fail(call, error, repeat=error_code(event.code).passes)
+                error = ExchangeRefused(
+                    call.method, event.code, event.message, event.reason, retry_after=event.retry_after
+                )
+                self._retry_or_fail(call, error, repeat=error_code(event.code).passes, least_pause=event.retry_after)
             case Expired():
                 late = ExchangeUnreachable(f"{call.method} was not answered in time")
                 self._retry_or_fail(call, late, repeat=call.only_reads)
@@ -120,12 +122,13 @@ class Calls:
                 broken = ExchangeUnreachable(f"the connection broke during {call.method}")
                 self._retry_or_fail(call, broken, repeat=call.only_reads)
 
-    def _retry_or_fail(self, call: _Call, error: ExchangeError, *, repeat: bool) -> None:
+    def _retry_or_fail(self, call: _Call, error: ExchangeError, *, repeat: bool, least_pause: float = 0.0) -> None:
         if not repeat or call.tries >= MAX_TRIES:
             self._finish(call, error)
             return
         call.queued = False
-        call.not_before = self._monotonic() + doubled(RETRY_SECONDS, call.tries - 1, cap_seconds=LONGEST_RETRY_SECONDS)
+        pause = doubled(RETRY_SECONDS, call.tries - 1, cap_seconds=LONGEST_RETRY_SECONDS)
+        call.not_before = self._monotonic() + max(pause, least_pause)
 
     def _finish(self, call: _Call, result: msgspec.Raw | ExchangeError) -> None:
         self._open = {key: other for key, other in self._open.items() if other is not call}

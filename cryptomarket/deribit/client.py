@@ -19,7 +19,7 @@ from .application_login import ApplicationLogin, LoginStatistics
 from .auth import Credentials, GrantType
 from .calls import Calls
 from .connection import Connection
-from .connection_failures import EXPECTED, Failure, MinimumPause, classify
+from .connection_failures import EXPECTED, EarlyCloses, Failure, MinimumPause, classify
 from .doors import Door
 from .effects import Effect, ProtocolWarning
 from .exchange_status import ExchangeStatus
@@ -81,7 +81,7 @@ class DeribitClient:
         random: Callable[[], float] = random_module.random,
     ) -> None:
         self.timeouts = timeouts or Timeouts()
-        self.budget = budget or RateLimiter()
+        self.budget = budget or RateLimiter(instrument_lists_at_once=door.instrument_lists_at_once)
         self.attempts = AttemptLimiter() if attempts is None else attempts  # an unused one is empty, hence false
         self.clock = UpstreamClock(wall=wall, monotonic=monotonic)
         usable = credentials if door.authenticates else None
@@ -103,6 +103,7 @@ class DeribitClient:
         self._calls = Calls(monotonic=monotonic, wake=self._wake)
         self._connection: Connection | None = None
         self._connections = 0
+        self._early_closes = EarlyCloses()
         self._announced = ExchangeStatus()  # by the last connection that had prices or a reason for none
         self.session = self._new_session()
 
@@ -141,19 +142,30 @@ class DeribitClient:
     async def _connect_once(self) -> Failure:
         """One connection from opening to its end; returns why it ended. Any unexpected error is a bug and escapes."""
         self.session = self._new_session()
+        opened = self._monotonic()
         try:
             async with self._open() as socket:
                 self.clock.connection_opened()
                 self._connections += 1
+                opened = self._monotonic()
                 self._connection = Connection(
                     socket, self.session, self._calls, deliver=self._deliver, monotonic=self._monotonic
                 )
                 await self._connection.run()
         except EXPECTED as exc:
-            return classify(exc)
+            return self._judge(classify(exc), self._monotonic() - opened)
         finally:
             self._connection = None
         raise AssertionError("a connection ends with an error")  # pragma: no cover
+
+    def _judge(self, failure: Failure, lived_seconds: float) -> Failure:
+        """What a failure means at this door, where too many requests may be told by nothing but its end."""
+        if self._door.announces_limits:
+            return failure
+        judged = self._early_closes.judge(failure, lived_seconds)
+        if judged is not failure:
+            self.budget.slow_down(self._monotonic())
+        return judged
 
     def _new_session(self) -> ExchangeSession:
         return ExchangeSession(

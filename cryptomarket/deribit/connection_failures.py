@@ -3,16 +3,19 @@
 import os
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxyStatus, InvalidStatus
+from websockets.frames import CloseCode
 from websockets.http11 import Response
 
 from ..errors import ExchangeRefused, ExchangeUnreachable, WrongHost
+from ..statements.connection import HEARTBEAT_CLOSE_CODE
 from .error_codes import Action, error_code
+from .messages import LONGEST_RETRY_AFTER
 
-__all__ = ["EXPECTED", "Failure", "MinimumPause", "classify"]
+__all__ = ["EXPECTED", "EarlyCloses", "Failure", "MinimumPause", "classify"]
 
 
 class MinimumPause(Enum):
@@ -31,12 +34,16 @@ class Failure:
     reason: str
     pause: MinimumPause = MinimumPause.NONE
     retry_after_seconds: float = 0.0
+    unexplained: bool = False  # an open connection ended without a reason
 
 
 #: Every error that the network and the exchange can cause. Any other error is a bug and ends the program.
 EXPECTED = (ConnectionClosed, InvalidHandshake, OSError, EOFError, ExchangeRefused, ExchangeUnreachable, WrongHost)
-#: A longer `Retry-After` is cut: a mistaken proxy must not keep us away for a day.
-LONGEST_RETRY_AFTER_SECONDS = 300.0
+#: What the close codes of the exchange mean; 1011 is Coinbase's for silence, and elsewhere that of a server that fails.
+_CLOSE_CODES = {
+    1011: "it failed, or heard no request of ours for too long",
+    HEARTBEAT_CLOSE_CODE.value: "its test_request was not answered in time",
+}
 
 
 def classify(error: Exception) -> Failure:
@@ -77,18 +84,39 @@ def _refused(error: ExchangeRefused) -> Failure:
     if action is Action.WAIT:
         return Failure(action, f"the exchange rests: {error.message}", MinimumPause.REFUSED)
     pause = MinimumPause.REFUSED if action is Action.SLOW_DOWN else MinimumPause.NONE
-    return Failure(action, str(error), pause)
+    return Failure(action, str(error), pause, error.retry_after)
 
 
 def _closed(error: ConnectionClosed) -> Failure:
     """Deribit documents no close codes; of RFC 6455 only 1008 (policy) and 1013 (try again later) ask us to wait."""
     if error.rcvd is None:
-        return Failure(Action.RETRY, "the connection broke")
+        return Failure(Action.RETRY, "the connection broke", unexplained=True)
     code = error.rcvd.code
-    reason = f"the exchange closed the connection ({code})"
+    meaning = "a log-out ended it" if error.rcvd.reason == "logout" else _CLOSE_CODES.get(code, "")
+    reason = f"the exchange closed the connection ({code})" + (f": {meaning}" if meaning else "")
     if code in (1008, 1013):
         return Failure(Action.SLOW_DOWN, reason, MinimumPause.REFUSED)
-    return Failure(Action.RETRY, reason)
+    return Failure(Action.RETRY, reason, unexplained=not meaning and code != CloseCode.GOING_AWAY)
+
+
+class EarlyCloses:
+    """Judges connections that end early and without a reason, at a door that does not announce its limits.
+
+    One may be anything. From the second in a row on, the failure asks us to slow down.
+    """
+
+    def __init__(self, *, early_seconds: float = 60.0) -> None:
+        self.early_seconds = early_seconds
+        self._in_a_row = 0
+
+    def judge(self, failure: Failure, lived_seconds: float) -> Failure:
+        """The failure of a connection that lived so long, or what it means."""
+        early = failure.unexplained and lived_seconds < self.early_seconds
+        self._in_a_row = self._in_a_row + 1 if early else 0
+        if self._in_a_row < 2:
+            return failure
+        reason = f"{failure.reason}: perhaps too many requests"
+        return replace(failure, action=Action.SLOW_DOWN, reason=reason, pause=MinimumPause.REFUSED)
 
 
 def _http_status(response: Response, peer: str) -> Failure:
@@ -108,4 +136,4 @@ def _http_status(response: Response, peer: str) -> Failure:
 
 def _retry_after(response: Response) -> float:
     seconds = response.headers.get("Retry-After", "")
-    return min(float(seconds), LONGEST_RETRY_AFTER_SECONDS) if seconds.isdecimal() else 0.0
+    return min(float(seconds), LONGEST_RETRY_AFTER) if seconds.isdecimal() else 0.0

@@ -36,6 +36,10 @@ class Door:
     heartbeat_seconds: int = 30
     #: After so long without a request of our own, `public/test` is sent.
     silence_seconds: float = 15.0
+    #: How many `public/get_instruments` may go at once; None: as the statement of their credits says.
+    instrument_lists_at_once: int | None = None
+    #: Whether too many requests are answered with 10028. Elsewhere the connection just ends.
+    announces_limits: bool = True
     #: Where people log in without a key of the exchange; None where they cannot.
     oauth: OAuth | None = None
 
@@ -65,6 +69,8 @@ COINBASE = Door(
     http_url="https://drb.coinbase.com/api/v2",
     authenticates=False,
     heartbeat_seconds=15,
+    instrument_lists_at_once=1,
+    announces_limits=False,
     oauth=OAuth("https://login.coinbase.com/oauth2/auth", "https://login.coinbase.com/oauth2/token"),
 )
 

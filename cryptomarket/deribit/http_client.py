@@ -108,7 +108,7 @@ def result_of(method: str, status: int, body: bytes) -> tuple[msgspec.Raw, int |
         # A gateway in front of the exchange answers in HTML while it is away.
         raise ExchangeUnreachable(f"{method}: HTTP {status} without a readable answer") from None
     if error is not None:
-        raise ExchangeRefused(method, error.code, error.message, error.reason)
+        raise ExchangeRefused(method, error.code, error.message, error.reason, retry_after=error.retry_after)
     if status >= 400 or answer.result is msgspec.UNSET:
         raise ExchangeUnreachable(f"{method}: HTTP {status} without a result")
     return answer.result, None if answer.us_out is None else answer.us_out // 1000
@@ -180,7 +180,7 @@ class HttpClient:
         if isinstance(error, ExchangeUnreachable):
             return True
         if error.code == 10028:
-            self._budget.slow_down(self._monotonic())
+            self._budget.slow_down(self._monotonic(), error.retry_after)
         return error_code(error.code).action in (Action.RETRY, Action.SLOW_DOWN)
 
     async def _once(self, method: str, params: dict[str, Any]) -> tuple[msgspec.Raw, int | None]:

@@ -13,6 +13,7 @@ from ..errors import InvalidInput, InvalidPrice
 from ..model import Tick, exact_price, is_index
 
 __all__ = [
+    "LONGEST_RETRY_AFTER",
     "ErrorBody",
     "Frame",
     "IndexData",
@@ -33,6 +34,9 @@ _T = TypeVar("_T")
 
 #: Timestamps (UNIX ms) outside are refused: before the exchange existed, or after the year 2100.
 EARLIEST_MS, LATEST_MS = 1_400_000_000_000, 4_102_444_800_000
+
+#: A longer wait that a peer asks for is cut, in seconds: a mistaken one must not keep us away for a day.
+LONGEST_RETRY_AFTER = 300.0
 
 
 class UnreadableMessage(InvalidInput):
@@ -75,11 +79,24 @@ class ErrorBody(msgspec.Struct, frozen=True):
     @property
     def reason(self) -> str:
         """The parameter and the reason, as far as ``data`` has them."""
-        try:
-            found = msgspec.json.decode(self.data, type=dict[str, object]) if self.data else {}
-        except (msgspec.MsgspecError, RecursionError):
-            return ""
+        found = self._details()
         return " ".join(str(found[key])[:80] for key in ("param", "reason") if key in found)
+
+    @property
+    def retry_after(self) -> float:
+        """The seconds to wait that ``data`` asks for, at most `LONGEST_RETRY_AFTER`; 0 when it asks for none."""
+        found = self._details()
+        for key, unit in (("retry_after", 1.0), ("retry_after_ms", 1e-3)):
+            value = found.get(key)
+            if isinstance(value, int | float) and value > 0:
+                return min(value * unit, LONGEST_RETRY_AFTER)
+        return 0.0
+
+    def _details(self) -> dict[str, object]:
+        try:
+            return msgspec.json.decode(self.data, type=dict[str, object]) if self.data else {}
+        except (msgspec.MsgspecError, RecursionError):
+            return {}
 
 
 class IndexData(msgspec.Struct, frozen=True, gc=False):

@@ -143,6 +143,7 @@ class ErrorReply:
     code: int
     message: str
     reason: str = ""
+    retry_after: float = 0.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,9 +269,11 @@ class Protocol:
         except UnreadableMessage:
             error = ErrorBody(message="an error without a readable body")
         if frame.id is None:  # the answer to an unreadable or oversized frame names no request
-            return [ErrorReply(None, error.code, error.message, error.reason)]
+            return [ErrorReply(None, error.code, error.message, error.reason, error.retry_after)]
         request = self._take(frame, now)
-        return [ErrorReply(request, error.code, error.message, error.reason)] if request else [Unsolicited(frame.id)]
+        if request is None:
+            return [Unsolicited(frame.id)]
+        return [ErrorReply(request, error.code, error.message, error.reason, error.retry_after)]
 
     def _take(self, frame: Frame, now: float) -> Request | None:
         """The request that the frame answers; the answer tells the exchange's time."""

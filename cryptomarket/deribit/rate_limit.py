@@ -43,8 +43,8 @@ class Priority(IntEnum):
 class RateLimiter:
     """A bucket of credits for each group, under an outer cap of requests within any second.
 
-    The last request of each second and the credits of one call are reserved for heartbeats. ``time_scale`` speeds up
-    the clock to match a simulator.
+    The last request of each second and the credits of one call are reserved for heartbeats. A door may allow fewer
+    ``instrument_lists_at_once`` than the statement. ``time_scale`` speeds up the clock to match a simulator.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class RateLimiter:
         max_per_second: int = 15,
         concurrent: int = 32,
         recovery_seconds: float = 60.0,
+        instrument_lists_at_once: int | None = None,
         time_scale: float = 1.0,
     ) -> None:
         self.max_per_second = max_per_second
@@ -63,10 +64,14 @@ class RateLimiter:
         self._concurrent = float(concurrent)
         self._pace = 1.0
         self._slowed_at: float | None = None
+        self._resumes_at = float("-inf")
         #: Requests over HTTP that wait for their turn; log-ins leave some of each second to them.
         self.http_waiting = 0
         self._sent: deque[float] = deque(maxlen=max_per_second)
-        self._levels: dict[Group, float] = {group: float(group.value.burst) for group in Group}
+        self._bursts = {group: float(group.value.burst) for group in Group}
+        if instrument_lists_at_once is not None:
+            self._bursts[Group.INSTRUMENTS] = float(Group.INSTRUMENTS.value.cost * instrument_lists_at_once)
+        self._levels = dict(self._bursts)
         self._filled: dict[Group, float] = {}
 
     def __repr__(self) -> str:
@@ -83,7 +88,8 @@ class RateLimiter:
         ``spared`` requests of each second are left to others, so that a crowd of unhurried ones delays nobody.
         """
         self._recover(now)
-        wait = max(self._wait_for_cap(now, urgent, spared), self._wait_for_credits(group, now, urgent))
+        told = 0.0 if urgent else max(0.0, self._resumes_at - now)
+        wait = max(told, self._wait_for_cap(now, urgent, spared), self._wait_for_credits(group, now, urgent))
         return max(wait, 1e-6) if wait else 0.0  # less would not move a clock of floats
 
     def take(self, group: Group, now: float) -> None:
@@ -92,8 +98,12 @@ class RateLimiter:
         self._levels[group] -= group.value.cost
         self._sent.append(now)
 
-    def slow_down(self, now: float) -> None:
-        """The exchange answered too_many_requests (10028): halve the pace; each minute without one doubles it again."""
+    def slow_down(self, now: float, retry_after: float = 0.0) -> None:
+        """The exchange answered too_many_requests (10028): halve the pace; each minute without one doubles it again.
+
+        Nothing but heartbeats goes for ``retry_after`` seconds, which the answer may ask for.
+        """
+        self._resumes_at = max(self._resumes_at, now + retry_after)
         self._pace = max(self._pace / 2, 0.125)
         self._slowed_at = now
         for group in Group:
@@ -133,7 +143,7 @@ class RateLimiter:
 
     def _fill(self, group: Group, now: float) -> None:
         gained = (now - self._filled.get(group, now)) * self._refill(group)
-        self._levels[group] = min(self._levels[group] + max(gained, 0.0), float(group.value.burst))
+        self._levels[group] = min(self._levels[group] + max(gained, 0.0), self._bursts[group])
         self._filled[group] = now
 
 

@@ -249,9 +249,9 @@ class ExchangeSession:
         request = event.request
         if request is None:
             return [ProtocolWarning(f"an error that names no request: {event.code} {event.message}")]
-        error = ExchangeRefused(request.method, event.code, event.message, event.reason)
+        error = ExchangeRefused(request.method, event.code, event.message, event.reason, retry_after=event.retry_after)
         if event.code == 10028:
-            self.budget.slow_down(now)
+            self.budget.slow_down(now, event.retry_after)
             self.terminated_by = error  # "the session is terminated" (rate-limits.md)
         elif event.code == 10066:
             self.budget.limit_concurrency(now)

@@ -23,7 +23,7 @@ from cryptomarket.errors import WrongHost
 from cryptomarket.model import UpstreamState
 
 from .following import QUICK, Clock, door_at, following
-from .scripted import Answer, Scripted, refuse, scripted_exchange
+from .scripted import Answer, Refuse, Scripted, refuse, scripted_exchange
 
 KEY = Credentials("demo", Secret("secret-canary"))
 
@@ -138,6 +138,41 @@ async def test_an_unasked_request_goes_over_the_socket() -> None:
             await follower.until(lambda: len(exchange.requests_of("public/test")) == times)  # noqa: B023
             await follower.until(lambda: not follower.deribit_client.session.protocol.in_flight)
         assert follower.deribit_client.statistics().connections == 1
+
+
+@pytest.mark.parametrize(("door", "slowed"), [("coinbase", True), ("deribit", False)])
+async def test_a_door_that_only_hangs_up_is_asked_less(door: str, slowed: bool) -> None:
+    """Coinbase tells of too many requests by the end of the connection; at other doors that says nothing of limits."""
+
+    async def hang_up(method: str, _params: dict[str, Any]) -> None:
+        if method == "public/subscribe" and exchange.connections <= 3:
+            for peer in exchange.peers:
+                peer.transport.abort()
+
+    async with scripted_exchange() as exchange:
+        exchange.before_answer = hang_up
+        async with following(door_at(exchange.url, door)) as follower:
+            await follower.tick_of("btc_usd")
+            assert exchange.connections == 4
+            assert ("100%" not in repr(follower.deribit_client.budget)) == slowed
+
+
+async def test_the_wait_of_too_many_requests_is_kept_before_the_next_connection() -> None:
+    """10028 ends the connection, and its answer may say for how long."""
+    clock = Clock()
+    async with scripted_exchange() as exchange:
+
+        def refuse_once(params: dict[str, Any]) -> Any:
+            if exchange.connections == 1:
+                raise Refuse(10028, "too_many_requests", {"retry_after_ms": 700})
+            return exchange.accept(params["channels"])
+
+        exchange.answers["public/subscribe"] = refuse_once
+        started = clock()
+        async with following(exchange.url) as follower:
+            await follower.tick_of("btc_usd")
+            assert clock() - started >= 0.7
+            assert exchange.connections == 2
 
 
 REFUSALS: dict[str, Answer] = {"by an error": refuse, "by an empty answer": lambda _: []}

@@ -1,5 +1,6 @@
 """The table of what to do about every error and every end of a connection."""
 
+import json
 import re
 import ssl
 
@@ -9,8 +10,9 @@ from websockets.exceptions import ConnectionClosedError, InvalidProxyStatus, Inv
 from websockets.frames import Close
 from websockets.http11 import Response
 
-from cryptomarket.deribit.connection_failures import MinimumPause, classify
+from cryptomarket.deribit.connection_failures import EarlyCloses, MinimumPause, classify
 from cryptomarket.deribit.error_codes import ERROR_CODES, Action, error_code
+from cryptomarket.deribit.http_client import result_of
 from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
 from tests.recorded import recorded_folder
 
@@ -76,6 +78,56 @@ def test_closes_are_alike(code: int) -> None:
     """Deribit documents none: the connection is replaced."""
     rcvd = None if code == 1006 else Close(code, "")
     assert classify(ConnectionClosedError(rcvd, None)).action is Action.RETRY
+
+
+@pytest.mark.parametrize(
+    ("close", "says"),
+    [
+        (Close(1011, ""), "(1011): it failed, or heard no request of ours for too long"),
+        (Close(4000, "heartbeat close"), "(4000): its test_request was not answered in time"),
+        (Close(1000, "logout"), "(1000): a log-out ended it"),
+    ],
+)
+def test_a_known_close_is_explained(close: Close, says: str) -> None:
+    """What was learned of the codes is in the reason that operators read; the peer's own words are not."""
+    failure = classify(ConnectionClosedError(close, None))
+    assert failure.reason == f"the exchange closed the connection {says}"
+    assert not failure.unexplained
+
+
+def test_early_closes_in_a_row_ask_to_slow_down() -> None:
+    """The second one does; a long life, or an end with a reason, begins anew."""
+    broken, closes = classify(ConnectionClosedError(None, None)), EarlyCloses()
+    assert closes.judge(broken, 3.0) is broken
+    slowed = closes.judge(broken, 3.0)
+    assert (slowed.action, slowed.pause) == (Action.SLOW_DOWN, MinimumPause.REFUSED)
+    assert "perhaps too many requests" in slowed.reason
+    assert closes.judge(broken, 3600.0) is broken
+    assert closes.judge(broken, 3.0) is broken
+    explained = classify(ConnectionClosedError(Close(1011, ""), None))
+    assert closes.judge(explained, 3.0) is explained
+    assert closes.judge(broken, 3.0) is broken
+
+
+@pytest.mark.parametrize(
+    ("data", "seconds"),
+    [
+        ({"retry_after": 7}, 7.0),
+        ({"retry_after_ms": 2500}, 2.5),
+        ({"retry_after": 86_400}, 300.0),
+        ({"retry_after": -1}, 0.0),
+        ({"retry_after": "soon"}, 0.0),
+        ("invalid json", 0.0),
+        (None, 0.0),
+    ],
+)
+def test_too_many_requests_may_say_how_long(data: object, seconds: float) -> None:
+    """The wait that an error asks for is read in seconds or milliseconds, and bounded."""
+    body = json.dumps({"error": {"code": 10028, "message": "too_many_requests", "data": data}}).encode()
+    with pytest.raises(ExchangeRefused) as caught:
+        result_of("public/get_time", 400, body)
+    assert caught.value.retry_after == seconds
+    assert classify(caught.value).retry_after_seconds == seconds
 
 
 def test_maintenance_is_no_failure() -> None:

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from cryptomarket.deribit.doors import DOORS
 from cryptomarket.deribit.rate_limit import Group, RateLimiter, group_of
 
 
@@ -39,6 +40,23 @@ def test_instruments_are_asked_once_a_second_after_the_burst() -> None:
     """10,000 credits each of 500,000."""
     times = spend(RateLimiter(), Group.INSTRUMENTS, 80)
     assert times[79] - times[69] == pytest.approx(10, abs=0.1)
+
+
+def test_a_door_may_allow_fewer_lists_of_instruments_at_once() -> None:
+    """Coinbase says one a second and nothing of a burst."""
+    at_once = DOORS["coinbase"].instrument_lists_at_once
+    times = spend(RateLimiter(instrument_lists_at_once=at_once), Group.INSTRUMENTS, 5)
+    assert times == pytest.approx([0, 1, 2, 3, 4], abs=0.01)
+
+
+def test_the_wait_that_the_exchange_asks_for_is_kept() -> None:
+    """Nothing but a heartbeat goes before its end, also if a later refusal asks for less."""
+    budget = RateLimiter()
+    budget.slow_down(0.0, 30.0)
+    budget.slow_down(1.0)
+    assert budget.wait(Group.SUBSCRIBE, 10.0) == 20.0
+    assert budget.wait(Group.NON_MATCHING, 29.0, urgent=True) == 0
+    assert budget.wait(Group.NON_MATCHING, 31.0) == 0
 
 
 def test_a_heartbeat_never_waits_for_credits() -> None:
