@@ -87,7 +87,7 @@ class Broadcaster:
             data = channel.data(moment) if channel.change is None else channel.change(moment, entry.moment)
             if data is not None:
                 entry.moment = moment
-                self._send(entry, entry.frame(data))
+                self.send(entry, data)
 
     def publish(self, name: str, text: str) -> None:
         """Sends a recorded notification to the receivers of its channel."""
@@ -99,7 +99,11 @@ class Broadcaster:
         """Sends an event to the receivers of its channel."""
         entry = self.entries.get(name)
         if entry is not None:
-            self._send(entry, entry.frame(data))
+            self.send(entry, data)
+
+    def send(self, entry: ChannelState, data: Any) -> None:
+        """Sends data to the receivers of a channel."""
+        self._send(entry, entry.frame(data))
 
     def _send(self, entry: ChannelState, frame: bytes) -> None:
         for listener in list(entry.listeners.values()):

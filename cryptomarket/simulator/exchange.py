@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from . import (  # noqa: F401 (they register their methods)
     public_methods,
     session_methods,
     subscriptions,
+    trading_methods,
 )
+from .account_channels import publish_order
 from .accounts import CDP_ACCOUNT, DEFAULT_ACCOUNT, Accounts, SimulatedAccount
 from .broadcast import Broadcaster
 from .catalogue import SimulatedInstrument
@@ -104,6 +107,7 @@ class Exchange:
         self._oauth = OAuthServer(self.state, self.oauth_client)
         self.broadcaster = Broadcaster(self.state.now_ms(), recorded=channels)
         self.broadcaster.subscribed = self._subscribed
+        self.state.orders.changed = partial(publish_order, self.state, self.broadcaster)
         self.links: set[ServerConnection] = set()
         #: The newest sessions, closed ones included, and the most that were open at once; read by tests.
         self.opened_sessions: deque[WebSocketSession] = deque(maxlen=10_000)
@@ -170,6 +174,7 @@ class Exchange:
         due = range(self._stepped_ms + self._step_ms, now_ms + 1, self._step_ms)
         for moment in due[:STEPS_AT_ONCE]:
             self.broadcaster.step(moment)
+            self.state.orders.match(moment)
             self._stepped_ms = moment
         behind = len(due) > STEPS_AT_ONCE
         if not behind:  # after its last ticks, so that they do not follow its end

@@ -24,19 +24,28 @@ PREFIX = "/api/v2"
 
 #: Query parameters that are not text.
 _TYPED = {
+    "amount",
+    "channels",
+    "contracts",
     "count",
     "depth",
     "end_timestamp",
     "expired",
     "extended",
+    "include_old",
+    "include_unfilled",
+    "instrument_id",
     "interval",
     "offset",
+    "post_only",
+    "price",
+    "reduce_only",
+    "reject_post_only",
     "start_timestamp",
     "subaccount_id",
     "subject_id",
     "timestamp",
     "with_portfolio",
-    "channels",
 }
 
 

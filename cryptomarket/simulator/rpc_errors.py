@@ -20,6 +20,7 @@ MESSAGES = {
     10066: "too_many_concurrent_requests",
     11029: "invalid_arguments",
     11042: "permission_denied",
+    11044: "not_open_order",
     11049: "bad_arguments",
     11050: "bad_request",
     11051: "system_maintenance",

@@ -11,6 +11,7 @@ from .channels import Channels
 from .credits import BUDGETS, CreditAccount
 from .doors import DERIBIT, SimulatedDoor
 from .market import Market
+from .orders import Orders
 from .switches import Switches
 
 __all__ = ["PlatformMode", "SharedState"]
@@ -45,7 +46,11 @@ class SharedState:
     active_faults: ActiveFaults = field(default_factory=ActiveFaults)
     skew_seconds: float = 0.0
     requests: dict[str, int] = field(default_factory=dict)
+    orders: Orders = field(init=False)
     _credit_accounts: dict[str, CreditAccount] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.orders = Orders(self.market)
 
     def now(self) -> float:
         """The time of the exchange, UNIX seconds."""

@@ -1,14 +1,12 @@
 """The subscription methods with their real behaviour: silent drops, descending order, one ``.raw`` that fails all."""
 
-import re
 from typing import Any
 
 from ..statements.limits import CHANNELS_PER_REQUEST
+from .account_channels import account_channel
 from .broadcast import Broadcaster
 from .channels import SimulatedChannel, event_channel
-from .currencies import WALLETS
 from .dispatch import Caller, MethodCall, handler
-from .private_methods import summary
 from .rpc_errors import RpcError, invalid
 
 __all__ = ["leave_all"]
@@ -41,37 +39,11 @@ def subscribe(call: MethodCall) -> Any:
 def _read(call: MethodCall, name: str) -> SimulatedChannel | None:
     door = call.state.door
     if name.startswith("user."):
-        return _own(call, name) if door.account_channels else None
+        return account_channel(call, name) if door.account_channels else None
     if not door.market_channels:
         return None
     known = call.state.channels.read(name, call.now_ms)
     return event_channel(name) if known is None and name in call.broadcaster.recorded else known
-
-
-_OWN = re.compile(r"user\.(portfolio\.([A-Za-z]+)|lock|access_log|(orders|trades|changes)\.[A-Za-z0-9_.\-]+)")
-
-
-def _own(call: MethodCall, name: str) -> SimulatedChannel | None:
-    """Returns a channel of the logged-in account; None, a silent drop, without a login."""
-    match, grant = _OWN.fullmatch(name), call.grant
-    if match is None or grant is None or not call.private or not grant.may("account:read"):
-        return None
-    account, currency, label = grant.account, (match[2] or "").upper(), call.params.get("label")
-    if not currency:
-        return SimulatedChannel(name, first=False, owner=account.client_id, label=label)
-    if currency not in (*WALLETS, "ANY"):
-        return None
-    # Subscribed as user.portfolio.BTC, delivered as user.portfolio.btc (recorded 2025).
-    shown = "BTC" if currency == "ANY" else currency
-    return SimulatedChannel(
-        name,
-        lambda now_ms: now_ms - now_ms % 5000,
-        lambda _: summary(account, shown),
-        first=call.state.switches.first_values,
-        spoken=name.lower(),
-        label=label,
-        owner=account.client_id,
-    )
 
 
 @handler("public/unsubscribe", "private/unsubscribe")
