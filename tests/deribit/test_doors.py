@@ -20,9 +20,10 @@ from cryptomarket.deribit.session import ExchangeSession
 from cryptomarket.deribit.subscriptions import Subscriptions
 from cryptomarket.deribit.watchdog import LivenessProbe
 from cryptomarket.errors import WrongHost
-from cryptomarket.model import UpstreamState
+from cryptomarket.model import Upstream, UpstreamState
+from cryptomarket.simulator.exchange import running_exchange
 
-from .following import QUICK, Clock, door_at, following
+from .following import QUICK, Clock, Noting, door_at, following
 from .scripted import Answer, Refuse, Scripted, refuse, scripted_exchange
 
 KEY = Credentials("demo", Secret("secret-canary"))
@@ -173,6 +174,62 @@ async def test_the_wait_of_too_many_requests_is_kept_before_the_next_connection(
             await follower.tick_of("btc_usd")
             assert clock() - started >= 0.7
             assert exchange.connections == 2
+
+
+#: Only the silence of our own ends a connection: no heartbeat asks for a sign of life, no silence is noticed.
+PATIENT = replace(QUICK, silence=10_000, first=10_000, rhythm=10_000, starvation=10_000)
+
+
+async def test_the_streams_host_of_coinbase_is_followed_beyond_30_seconds() -> None:
+    """The simulated host, which closes a silent connection with 1011, keeps ours for two minutes of a jumping clock."""
+    clock, budget = Clock(), Noting(time_scale=1)
+    async with running_exchange(door="coinbase-streams", time_scale=10, monotonic=clock) as exchange:
+        door = replace(door_at(exchange.ws_url, "coinbase"), heartbeat_seconds=3600)
+        tickers, options = ("BTC_USDC-PERPETUAL", "btc_usdc"), {"budget": budget, "timeouts": PATIENT}
+        async with following(door, *tickers, monotonic=clock, **options) as follower:
+            for ticker in tickers:
+                await follower.tick_of(ticker)
+            for _ in range(8):
+                sent = len(budget.taken)
+                clock.jump(door.silence_seconds)
+                await follower.until(lambda: len(budget.taken) > sent)  # noqa: B023
+                await follower.until(lambda: not follower.deribit_client.session.protocol.in_flight)
+            for ticker in tickers:
+                await follower.tick_of(ticker)
+            assert follower.deribit_client.statistics().connections == 1
+            assert follower.states == [UpstreamState.CONNECTING, UpstreamState.LIVE]
+
+
+async def test_the_close_of_a_silent_connection_is_explained() -> None:
+    """What happens to a client that only listens: the reason of the state says it."""
+    clock = Clock()
+    async with running_exchange(door="coinbase-streams", time_scale=10, monotonic=clock) as exchange:
+        door = replace(door_at(exchange.ws_url, "coinbase"), heartbeat_seconds=3600, silence_seconds=10_000)
+        async with following(door, "btc_usdc", monotonic=clock, timeouts=PATIENT) as follower:
+            await follower.tick_of("btc_usdc")
+            clock.jump(31.0)
+            await follower.until(lambda: follower.states.count(UpstreamState.LIVE) == 2)
+            (reason,) = {message.reason for message in follower.messages if isinstance(message, Upstream)} - {""}
+            assert "(1011): it failed, or heard no request of ours for too long" in reason
+
+
+async def test_the_main_host_of_coinbase_is_the_wrong_one_for_prices() -> None:
+    """The simulated host takes calls of persons and refuses to subscribe; at either door the state says so."""
+    async with running_exchange(door="coinbase-main") as exchange:
+        for like in ("coinbase", "deribit"):
+            async with following(door_at(exchange.ws_url, like), "btc_usdc") as follower:
+                await follower.until(lambda: UpstreamState.DOWN in follower.states)
+                assert "wrong host?" in follower.deribit_client.statistics().reason
+
+
+async def test_the_simulated_streams_host_works_at_the_door_of_deribit() -> None:
+    """Hello and login are refused there, and prices flow all the same."""
+    async with (
+        running_exchange(door="coinbase-streams", time_scale=10) as exchange,
+        following(exchange.ws_url, "btc_usdc", credentials=KEY, raw=True) as follower,
+    ):
+        await follower.tick_of("btc_usdc")
+        assert "-32601" in follower.deribit_client.login.problem
 
 
 REFUSALS: dict[str, Answer] = {"by an error": refuse, "by an empty answer": lambda _: []}
