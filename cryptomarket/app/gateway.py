@@ -133,6 +133,7 @@ class Gateway:
             recent_slots=recent_slots,
             daily_jobs=daily_jobs,
             persons=self.persons,
+            keys=keys,
         )
         self._leadership = Leadership(new_leader, self._runner)
         self._loop_lag = LoopLag()

@@ -90,7 +90,7 @@ def _not_listed(unlisted: Mapping[str, Sequence[str]]) -> str:
 def login_check(client: DeribitClient) -> Check:
     """Whether the application's API key works; public prices are streamed without it."""
     failure = client.login.problem or "not logged in yet"
-    detail = "logged in" if client.authenticated else f"public prices only: {failure}"
+    detail = "logged in" if client.authenticated else f"public prices only, ten a second at most: {failure}"
     return Check(client.authenticated, detail, needed=False)
 
 
@@ -280,6 +280,7 @@ class Doctor:
             tickers=(),
             publish=lambda _: None,
             credentials=credentials,
+            exchange_session="cryptomarket-doctor",
             proxy=self.proxy,
             ca_file=self.ca_file,
         )

@@ -15,6 +15,7 @@ from msgspec import Raw
 from prometheus_client.core import Metric
 
 from ..cluster.cluster import Cluster
+from ..cluster.node_keys import NodeKeys
 from ..deribit.auth import Credentials, Secret
 from ..deribit.client import DeribitClient
 from ..deribit.http_client import HttpClient
@@ -36,7 +37,7 @@ from .health import exchange_clock_check, login_check
 from .persons import Persons
 from .tasks import BackgroundTask, TaskRunner
 
-__all__ = ["Leader", "Leadership"]
+__all__ = ["Leader", "Leadership", "exchange_session_of"]
 
 
 class Role(Protocol):
@@ -137,6 +138,7 @@ class Leader:
         recent_slots: RecentSlots,
         daily_jobs: DailyJobs,
         persons: Persons,
+        keys: NodeKeys,
     ) -> None:
         self._cluster = cluster
         self._daily_jobs = daily_jobs
@@ -150,6 +152,7 @@ class Leader:
             tickers=settings.tickers,
             publish=cluster.publish,
             credentials=credentials,
+            exchange_session=exchange_session_of(keys, settings.deribit_client_id, history.database.place),
             proxy=settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None,
             ca_file=settings.deribit_ca_file,
             budget=rate_limiter,
@@ -274,6 +277,15 @@ class Leadership:
     def bars(self, ticker: str) -> Sequence[MinuteBar]:
         """See Role."""
         return self.role.bars(ticker)
+
+
+def exchange_session_of(keys: NodeKeys, client_id: str, database: str) -> str:
+    """The name of the exchange session of an installation's own API key.
+
+    The same at each start and on each node; another for an installation with another key file or another database, even
+    if it uses the same API key.
+    """
+    return f"cryptomarket-{keys.sign('exchange session', f'{client_id} {database}'.encode()).hex()[:16]}"
 
 
 def _credentials(settings: Settings) -> Credentials | None:

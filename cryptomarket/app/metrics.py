@@ -232,6 +232,8 @@ def of_upstream(found: DeribitClientStatistics) -> list[Metric]:
             "How far the clock of this machine is behind the exchange's; below zero when it is ahead",
             found.clock_behind_seconds,
         ),
+        gauge("upstream_all_changes", "1 while every change of an instrument arrives", float(found.all_changes)),
+        counter("upstream_logins_lost", "Logins of the application's key that the exchange ended", found.login.losses),
         gauge("upstream_login_degraded", "1 while the application's key is refused", float(found.degraded)),
     ]
 

@@ -29,6 +29,11 @@ from .error_codes import Action, error_code
 __all__ = ["ApplicationLogin", "LoginStatistics"]
 
 
+#: Tokens are renewed at least this often: the exchange ends the session that has gone longest without a renewal, and a
+#: renewal that it refuses tells that ours was ended.
+LONGEST_RENEWAL_SECONDS = 900.0
+
+
 @dataclass(frozen=True, slots=True)
 class LoginStatistics:
     """The state of the application's login; it contains no secret."""
@@ -37,15 +42,15 @@ class LoginStatistics:
     authenticated: bool
     scope: list[str]
     trouble: str
+    losses: int  # logins that the exchange ended while they were used
 
 
 class ApplicationLogin:
     """The login over all connections of the process; without credentials none is ever due.
 
-    ``exchange_time`` returns UNIX seconds by the exchange's clock.
-
-    ``nonce`` returns a new random text; its first one names the exchange session, so that two processes with one key
-    do not end each other's tokens.
+    ``exchange_time`` returns UNIX seconds by the exchange's clock. ``exchange_session`` is the name of the session that
+    the tokens belong to: a login ends the tokens of the one before in the session, and the exchange keeps 16 of a key.
+    It must therefore be the same at each start, and another for each program that uses the key.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class ApplicationLogin:
         credentials: Credentials | None,
         *,
         exchange_time: Callable[[], float],
+        exchange_session: str = "cryptomarket",
         random: Callable[[], float] = random_module.random,
         grant_type: GrantType = GrantType.SIGNATURE,
         nonce: Callable[[], str] = lambda: secrets.token_hex(8),
@@ -61,8 +67,8 @@ class ApplicationLogin:
     ) -> None:
         self.credentials = credentials
         self.grant_type = grant_type
-        self.exchange_session = f"cryptomarket-{nonce()}"
-        self.scope = session_scope(self.exchange_session)
+        self.exchange_session = exchange_session
+        self.scope = session_scope(exchange_session)
         self.authenticated = False
         self.granted_scope = ""
         #: Why the key cannot be used as intended, empty when it can.
@@ -77,6 +83,10 @@ class ApplicationLogin:
         self._refresh_token: Secret | None = None
         self._due: float | None = None
         self._in_flight = False
+        self._granted_at = float("-inf")
+        self._lost_early = 0
+        #: How often the exchange ended the login of a connection.
+        self.losses = 0
         self._signed_at: float | None = None
         self._signed_again = False
 
@@ -116,7 +126,9 @@ class ApplicationLogin:
         return signed_params(client_id, secret.encode(), scope, timestamp=int(self._signed_at * 1000), nonce=nonce)
 
     def granted(self, grant: Grant, now: float) -> list[str]:
-        """Take a grant, to be renewed after 70 to 80 % of its life; returns a sentence if its rights are not as asked.
+        """Take a grant, to be renewed after 70 to 80 % of its life, and within `LONGEST_RENEWAL_SECONDS`.
+
+        Returns a sentence if its rights are not as asked.
 
         A grant of rights to write is refreshed at once with the scope; if it comes back wide again, the login is
         dropped.
@@ -128,9 +140,10 @@ class ApplicationLogin:
         missing = missing_rights(grant.scope)
         self.problem = f"the key may not {', '.join(missing)}" if missing else ""
         self._failures = self._wide_grants = 0
+        self._granted_at = now
         self._signed_again = False
         self._refresh_token = Secret(grant.refresh_token)
-        life = grant.expires_in if grant.expires_in > 0 else 60.0
+        life = min(grant.expires_in if grant.expires_in > 0 else 60.0, LONGEST_RENEWAL_SECONDS / 0.8)
         self._due = now + life * (0.8 - 0.1 * self._random())
         return [self.problem] if self.problem else []
 
@@ -176,6 +189,24 @@ class ApplicationLogin:
         pause = doubled(2 * self._retry_seconds, self._failures - 1, cap_seconds=self._longest_retry_seconds)
         self._due = now + (self._longest_retry_seconds if hopeless else pause) * (0.75 + 0.25 * self._random())
 
+    def lost(self, error: ExchangeRefused, sent: float, now: float) -> bool:
+        """The exchange treats the connection as not logged in, as it answered to a request of that time.
+
+        Other programs may have begun 16 sessions with the key. Returns whether a login follows at once; one that is
+        lost again soon is followed by growing pauses, since the key may lack the right.
+        """
+        if sent < self._granted_at:
+            return True  # a login was granted meanwhile
+        if self.authenticated:
+            self.authenticated, self._refresh_token = False, None
+            self.problem = f"the exchange ended the login: {error}"
+            self.losses += 1
+            early = now - self._granted_at < self._longest_retry_seconds
+            self._lost_early = self._lost_early + 1 if early else 0
+            pause = doubled(self._retry_seconds, self._lost_early - 1, cap_seconds=self._longest_retry_seconds)
+            self._due = now + (pause * (0.75 + 0.25 * self._random()) if self._lost_early > 1 else 0.0)
+        return self._in_flight or self._due is None or self._due <= now
+
     def connection_lost(self) -> None:
         """The connection is gone, and its authentication with it; the pause after a rejected key goes on."""
         if self.authenticated:
@@ -185,5 +216,5 @@ class ApplicationLogin:
     def statistics(self) -> LoginStatistics:
         """The state for health checks and operators."""
         return LoginStatistics(
-            self.credentials is not None, self.authenticated, self.granted_scope.split(), self.problem
+            self.credentials is not None, self.authenticated, self.granted_scope.split(), self.problem, self.losses
         )

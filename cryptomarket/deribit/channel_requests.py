@@ -20,12 +20,25 @@ __all__ = ["ChannelRequests"]
 
 
 class ChannelRequests:
-    """Holds the confirmed channels to the wanted ones, and subscribes silent channels again."""
+    """Holds the confirmed channels to the wanted ones, and subscribes silent channels again.
 
-    def __init__(self, subscriptions: Subscriptions, outbox: Outbox, timeouts: Timeouts, now: float) -> None:
+    ``login_lost`` is told of a request that the exchange refused for want of a login; it returns whether one follows
+    at once.
+    """
+
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        outbox: Outbox,
+        timeouts: Timeouts,
+        now: float,
+        *,
+        login_lost: Callable[[Request, ExchangeRefused, float], bool],
+    ) -> None:
         self._subscriptions = subscriptions
         self._outbox = outbox
         self._timeouts = timeouts
+        self._login_lost = login_lost
         self._watchdog = Watchdog(shortest_seconds=timeouts.rhythm, first_seconds=timeouts.first)
         self._queued: set[Purpose] = set()
         self._last_price = now
@@ -105,7 +118,9 @@ class ChannelRequests:
     def _subscribe_refused(self, request: Request, error: ExchangeRefused, now: float) -> list[Effect]:
         channels, action = request.params["channels"], error_code(error.code).action
         hopeless = action in (Action.GIVE_UP, Action.STOP)
-        if action is Action.LOG_IN and any(is_raw(channel) for channel in channels):
+        if action is Action.LOG_IN and self._login_lost(request, error, now):
+            self._subscriptions.postpone(channels, now, self._timeouts.retry)  # raw ones only until the login
+        elif action is Action.LOG_IN and any(map(is_raw, channels)):
             self._subscriptions.raw_refused()
             self._subscriptions.postpone(channels, now, 0.0)
             self.queue(now)

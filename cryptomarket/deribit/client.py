@@ -47,6 +47,7 @@ class DeribitClientStatistics:
     login: LoginStatistics
     degraded: bool  # prices arrive, but the key cannot be used
     waiting_calls: int
+    all_changes: bool  # of instruments arrive; else ten a second at most
     clock_behind_seconds: float  # of this machine, against the exchange's
 
 
@@ -67,6 +68,7 @@ class DeribitClient:
         tickers: Iterable[str],
         publish: Callable[[Message], None],
         credentials: Credentials | None = None,
+        exchange_session: str = "cryptomarket",
         grant_type: GrantType = GrantType.SIGNATURE,
         proxy: str | None = None,
         ca_file: str | None = None,
@@ -85,7 +87,13 @@ class DeribitClient:
         self.attempts = AttemptLimiter() if attempts is None else attempts  # an unused one is empty, hence false
         self.clock = UpstreamClock(wall=wall, monotonic=monotonic)
         usable = credentials if door.authenticates else None
-        self.login = ApplicationLogin(usable, exchange_time=self.clock.now, random=random, grant_type=grant_type)
+        self.login = ApplicationLogin(
+            usable,
+            exchange_time=self.clock.now,
+            exchange_session=exchange_session,
+            random=random,
+            grant_type=grant_type,
+        )
         self.subscriptions = Subscriptions(tickers, raw=raw)
         self._status = UpstreamReporter(publish, wall=wall, hint=hint)
         if credentials and not usable:
@@ -252,5 +260,6 @@ class DeribitClient:
             login=self.login.statistics(),
             degraded=self.login.degraded,
             waiting_calls=len(self._calls),
+            all_changes=self.subscriptions.all_changes,
             clock_behind_seconds=round(self.clock.behind_seconds, 3),
         )

@@ -83,7 +83,9 @@ class ExchangeSession:
         self._door = door
         self._monotonic = monotonic
         self._outbox = Outbox()
-        self._channels = ChannelRequests(subscriptions, self._outbox, self.timeouts, monotonic())
+        self._channels = ChannelRequests(
+            subscriptions, self._outbox, self.timeouts, monotonic(), login_lost=self._login_lost
+        )
         self._handshake = Handshake(
             self.protocol, door, login, subscriptions, self._outbox, self.timeouts, finished=self._channels.queue
         )
@@ -278,6 +280,11 @@ class ExchangeSession:
         if self._liveness.dead(now):
             raise ExchangeUnreachable("nothing arrived for too long, not even an answer: half-open")
         return no_answer(request, now)
+
+    def _login_lost(self, request: Request, error: ExchangeRefused, now: float) -> bool:
+        again = self.login.lost(error, request.sent, now)
+        self._handshake.log_in_if_due(now)
+        return again
 
     # What time brings
 

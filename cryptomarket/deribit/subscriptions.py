@@ -92,13 +92,20 @@ class Subscriptions:
         return self._tickers
 
     def _channel(self, ticker: str) -> str:
-        return channel_of(ticker, RAW if self.raw and self._raw_allowed else BATCHED)
+        return channel_of(ticker, RAW if self.all_changes else BATCHED)
 
     # Login
 
     def login_changed(self, authenticated: bool) -> None:
-        """Raw channels need a login: the wanted channels change with it."""
+        """Raw channels need a login: the wanted channels change with it, and refused ones are requested now."""
         self._raw_allowed = authenticated
+        for channel in filter(is_raw, list(self._postponed)):
+            del self._postponed[channel]
+
+    @property
+    def all_changes(self) -> bool:
+        """Whether the wanted channels of instruments carry every change."""
+        return self.raw and self._raw_allowed
 
     def raw_refused(self) -> None:
         """The exchange refused a raw channel: the batched ones are wanted until the next login."""

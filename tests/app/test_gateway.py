@@ -6,6 +6,7 @@ from dataclasses import asdict
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -119,6 +120,21 @@ async def test_a_right_key_is_ready(tmp_path: Path) -> None:
         async with gateway.running():
             await eventually(lambda: gateway.latest.upstream().state is UpstreamState.LIVE, "upstream is live")
             assert (await gateway.status.health()).checks["login"].ok
+
+
+async def test_restarts_use_one_exchange_session(tmp_path: Path) -> None:
+    """The exchange keeps 16 sessions of a key: a new one at each start would end those of other programs."""
+    async with running_exchange() as exchange:
+        account = exchange.accounts[0]
+        key = {"deribit_client_id": account.client_id, "deribit_client_secret": account.client_secret}
+        scopes = []
+        for _ in range(2):
+            gateway = Gateway(settings_for(tmp_path, exchange, **key))
+            async with gateway.running():
+                await eventually(lambda: gateway.latest.upstream().state is UpstreamState.LIVE, "upstream is live")  # noqa: B023
+                upstream: Any = gateway.status.statistics()["upstream"]
+                scopes.append({word for word in upstream.login.scope if word.startswith("session:")})
+        assert scopes[0] == scopes[1] != set()
 
 
 async def test_a_wrong_clock_degrades_and_logs_in(tmp_path: Path) -> None:

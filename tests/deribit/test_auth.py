@@ -179,3 +179,59 @@ def test_authenticated_dies_with_the_connection() -> None:
 def test_without_credentials_nothing_is_due() -> None:
     """Public prices need no login."""
     assert not ApplicationLogin(None, exchange_time=lambda: 0.0).due(1e9)
+
+
+EVICTED = ExchangeRefused("public/subscribe", 13778, "raw_subscriptions_not_available_for_unauthorized")
+
+
+def granted_at(one: ApplicationLogin, now: float) -> None:
+    one.sent()
+    one.granted(Grant("a", "r", 31_536_000.0, "account:read"), now)
+
+
+def test_a_lost_login_is_made_anew_at_once() -> None:
+    """With the key, since the refresh token was ended too; it is reported until then."""
+    one = login()
+    granted_at(one, 0.0)
+    assert one.lost(EVICTED, 5_000.0, 5_000.0)
+    assert (one.authenticated, one.degraded, one.due(5_000.0)) == (False, True, True)
+    assert one.params()["grant_type"] == "client_signature"
+    granted_at(one, 5_000.1)
+    assert (one.authenticated, one.degraded, one.losses) == (True, False, 1)
+
+
+def test_several_refusals_are_one_loss() -> None:
+    """Requests that were on their way, and one that was sent before the new login was granted."""
+    one = login()
+    granted_at(one, 0.0)
+    assert one.lost(EVICTED, 5_000.0, 5_000.1)
+    one.sent()
+    assert one.lost(EVICTED, 5_000.0, 5_000.2)
+    granted_at(one, 5_000.3)
+    assert one.lost(EVICTED, 5_000.2, 5_000.4)
+    assert (one.authenticated, one.losses) == (True, 1)
+
+
+def test_a_login_that_is_lost_again_and_again_is_made_with_growing_pauses() -> None:
+    """A key without the right must not log in for ever; after a long good time the next loss is the first again."""
+    one, now, pauses = login(), 0.0, []
+    for _ in range(9):
+        granted_at(one, now)
+        at_once = one.lost(EVICTED, now + 1, now + 1)
+        start = now = now + 1
+        while not one.due(now):
+            now += 1
+        pauses.append(now - start)
+        assert at_once is (now == start)
+    assert pauses[:3] == [0, 18, 35]
+    assert pauses[-1] > 400
+    granted_at(one, now)
+    assert one.lost(EVICTED, now + 3600, now + 3600)
+
+
+def test_tokens_of_a_year_are_renewed_each_quarter_of_an_hour() -> None:
+    """The session that went longest without a renewal is ended first, and a refused renewal tells that ours was."""
+    one = login()
+    granted_at(one, 0.0)
+    assert not one.due(700.0)
+    assert one.due(900.0)

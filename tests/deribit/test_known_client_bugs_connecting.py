@@ -13,13 +13,15 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from cryptography.fernet import Fernet
 
+from cryptomarket.app.leader import exchange_session_of
 from cryptomarket.deribit.auth import READ_ONLY_SCOPE, Credentials, Secret
-from cryptomarket.deribit.client import DeribitClient
 from cryptomarket.model import UpstreamState
+from cryptomarket.persons.keyring import Keyring
 from cryptomarket.simulator.exchange import Switches, running_exchange
 
-from .following import WATCHFUL, Clock, Follower, door_at, following
+from .following import WATCHFUL, Clock, Follower, following
 from .scripted import SILENT, Refuse, Scripted, scripted_exchange
 
 LIVE, CONNECTING, DOWN = UpstreamState.LIVE, UpstreamState.CONNECTING, UpstreamState.DOWN
@@ -135,13 +137,16 @@ async def test_thread_07_an_empty_answer_to_subscribe_is_a_refusal() -> None:
             assert follower.deribit_client.statistics().refused == ["btc_usd"]
 
 
-async def test_thread_14_two_clients_of_one_key_have_two_session_names() -> None:
-    """Equal names would make each refresh invalidate the other's tokens."""
-    sessions = {
-        DeribitClient(door_at("ws://x/"), tickers=(), publish=lambda _: None, credentials=KEY).login.exchange_session
-        for _ in range(50)
+def test_thread_14_two_installations_with_one_key_have_two_session_names() -> None:
+    """Equal names would make each refresh invalidate the other's tokens; at each start the name is the same."""
+    secret_keys = [Fernet.generate_key().decode() for _ in range(2)]
+    names = {
+        exchange_session_of(Keyring(lambda key=key: (key,)), "client", database)  # type: ignore[misc]
+        for key in secret_keys
+        for database in ("localhost/prices", "localhost/staging")
+        for _start in range(3)
     }
-    assert len(sessions) == 50
+    assert len(names) == 4
 
 
 async def test_thread_15_a_price_may_come_before_the_answer_that_allowed_it() -> None:
@@ -248,7 +253,7 @@ async def test_thread_22_the_login_names_its_scope() -> None:
     async with scripted_exchange() as exchange, following(exchange.url, credentials=KEY) as follower:
         await follower.tick_of("btc_usd")
         (params,) = exchange.requests_of("public/auth")
-        assert params["scope"].startswith("session:cryptomarket-")
+        assert params["scope"].startswith("session:cryptomarket ")
         assert params["scope"].endswith(f" {READ_ONLY_SCOPE}")
 
 

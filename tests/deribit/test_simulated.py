@@ -8,6 +8,7 @@ from dataclasses import replace
 import anyio
 import pytest
 
+from cryptomarket.app.health import login_check
 from cryptomarket.deribit.auth import Credentials, Secret
 from cryptomarket.deribit.rate_limit import AttemptLimiter, RateLimiter
 from cryptomarket.simulator.accounts import DEFAULT_ACCOUNT
@@ -170,3 +171,76 @@ async def test_a_wrong_clock_of_this_machine_is_measured_and_corrected(skew: str
             assert client.authenticated
             assert abs(client.statistics().clock_behind_seconds - float(skew)) < 5
             assert f" s {'behind' if float(skew) > 0 else 'ahead of'} the exchange's" in client.clock.problem
+
+
+def evict(exchange: Exchange) -> None:
+    """Sixteen programs log in with the key, each with an exchange session of its own."""
+    key = key_of(exchange)
+    params = {"client_id": key.client_id, "client_secret": key.client_secret.reveal()}
+    for number in range(16):
+        scope = {"grant_type": "client_credentials", "scope": f"session:other-{number}"}
+        exchange.state.accounts.authenticate(params | scope, object())
+
+
+@pytest.mark.parametrize("adopts", [True, False])
+async def test_a_login_that_other_programs_ended_is_made_anew(adopts: bool) -> None:
+    """The next raw channel is refused (13778), the login follows at once, and no price comes at 100ms meanwhile."""
+    async with (
+        running_exchange(time_scale=5, switches=Switches(adopts_last_login=adopts)) as exchange,
+        following(exchange.ws_url, "BTC-PERPETUAL", credentials=key_of(exchange), raw=True) as follower,
+    ):
+        client = follower.deribit_client
+        await follower.tick_of("BTC-PERPETUAL")
+        evict(exchange)
+        client.want(["ETH-PERPETUAL"])
+        await follower.tick_of("ETH-PERPETUAL")
+        found = client.statistics()
+        assert (found.login.authenticated, found.login.losses, found.all_changes, found.degraded) == (
+            True,
+            1,
+            True,
+            False,
+        )
+        assert not any("ticker.ETH-PERPETUAL.100ms" in asked for asked in subscribed(exchange))
+
+
+async def test_the_end_of_a_persons_login_does_not_end_the_applications() -> None:
+    """The socket may remember the login of the person who came last; its end is the application's next login."""
+    async with (
+        running_exchange(time_scale=5) as exchange,
+        following(exchange.ws_url, "BTC-PERPETUAL", credentials=key_of(exchange), raw=True) as follower,
+    ):
+        client, key = follower.deribit_client, key_of(exchange)
+        await follower.tick_of("BTC-PERPETUAL")
+        params = {"grant_type": "client_credentials", "client_id": key.client_id}
+        scope = {"client_secret": key.client_secret.reveal(), "scope": "session:person account:read expires:1"}
+        await client.call("public/auth", params | scope)
+        await anyio.sleep(1.1)
+        client.want(["ETH-PERPETUAL"])
+        await follower.tick_of("ETH-PERPETUAL")
+        assert (client.login.authenticated, client.login.losses) == (True, 1)
+        assert not any("ticker.ETH-PERPETUAL.100ms" in asked for asked in subscribed(exchange))
+
+
+async def test_a_login_that_stays_lost_is_said_while_prices_come_at_100ms() -> None:
+    """The key is refused from now on."""
+    async with (
+        running_exchange(time_scale=5) as exchange,
+        following(exchange.ws_url, "BTC-PERPETUAL", credentials=key_of(exchange), raw=True) as follower,
+    ):
+        client = follower.deribit_client
+        await follower.tick_of("BTC-PERPETUAL")
+        exchange.inject("revoke_key", "demo")
+        client.want(["ETH-PERPETUAL"])
+        await follower.tick_of("ETH-PERPETUAL")
+        found = client.statistics()
+        assert (found.login.authenticated, found.all_changes, found.degraded) == (False, False, True)
+        check = login_check(client)
+        assert not check.ok
+        assert check.detail.startswith("public prices only, ten a second at most: ")
+
+
+def subscribed(exchange: Exchange) -> list[list[str]]:
+    """The channels of each request to subscribe, of all connections."""
+    requests = [request for session in exchange.opened_sessions for request in session.requests]
+    return [request.params["channels"] for request in requests if request.method == "public/subscribe"]
