@@ -269,6 +269,8 @@ class Accounts:
     def _signature_fits(self, account: SimulatedAccount, params: dict[str, Any]) -> bool:
         stamp, nonce = params.get("timestamp"), str(params.get("nonce") or "")
         signature = _text(params, "signature")
+        if not nonce and not self._switches.empty_nonce:
+            raise invalid("nonce", "value required")
         if not isinstance(stamp, int):
             raise invalid("timestamp", "value required" if stamp is None else "wrong format")
         text = f"{stamp}\n{nonce}\n{params.get('data') or ''}"
@@ -341,12 +343,15 @@ class Accounts:
         count_all = self._switches.connection_logins_count
         counted = [grant for grant in own if self.alive(grant) and (count_all or grant.session is not None)]
         if (count_all or new.session is not None) and len(counted) >= SESSIONS_PER_KEY.value:
+            if not self._switches.evicts_sessions:
+                raise RpcError(12003)
             self.end(min(counted, key=lambda grant: grant.refreshed_at))
 
     def _token(self, expires_at: float) -> str:
         """``<ms>.<8 characters>.<base64url>``, about 310 characters, as recorded; not a JWT."""
         short = "1" + base64.b32encode(self._random.randbytes(5)).decode()[:7]
-        return f"{int(expires_at * 1000)}.{short}.{base64.urlsafe_b64encode(self._random.randbytes(215)).decode()}"
+        long = base64.urlsafe_b64encode(self._random.randbytes(215)).rstrip(b"=").decode()
+        return f"{int(expires_at * 1000)}.{short}.{long}"
 
 
 def _in_session(requested: str, session: str | None) -> str:

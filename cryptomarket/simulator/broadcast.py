@@ -67,6 +67,9 @@ class Broadcaster:
     def send_first_value(self, entry: ChannelState, listener: ChannelListener) -> None:
         """Sends the current value of the channel to a receiver that has just subscribed."""
         channel = entry.channel
+        for data in channel.firsts() if channel.firsts is not None else ():
+            self.sent += 1
+            listener.deliver(channel.name, entry.frame(data))
         if channel.first and channel.moment is not None and channel.name not in self.recorded:
             self.sent += 1
             listener.deliver(channel.name, entry.frame(channel.data(entry.moment)))

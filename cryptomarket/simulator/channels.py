@@ -26,7 +26,8 @@ class SimulatedChannel:
     ``moment`` says when it last changed (while it is the same, there is nothing to send), ``data`` what it said then;
     it is None for what only events tell. ``change`` is what there is to say of the time between two moments, where
     that is not the whole; it returns None where there is nothing. ``first`` is whether a subscriber gets the present at
-    once. ``spoken`` is the name that notifications carry, ``key`` what tells a person's channel from another person's.
+    once; ``firsts`` returns what a subscriber of an event channel gets at once, one notification for each. ``spoken``
+    is the name that notifications carry, ``key`` what tells a person's channel from another person's.
     """
 
     name: str
@@ -39,6 +40,7 @@ class SimulatedChannel:
     spoken: str = ""
     label: str | None = None
     owner: str = ""
+    firsts: Callable[[], list[Any]] | None = None
 
     @property
     def key(self) -> str:

@@ -10,11 +10,13 @@ from http import HTTPStatus
 from typing import Protocol, cast
 
 import h11
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request as Handshake
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
+from .encoding import payload_of
 from .http import HttpCaller, HttpResponse
 from .shared_state import SharedState
 from .websocket_session import WebSocketSession
@@ -24,7 +26,10 @@ __all__ = ["ConnectionOwner", "ServerConnection"]
 #: A reader with more unread bytes than this is disconnected (``connection_too_slow``).
 MOST_UNREAD = 8 * 1024 * 1024
 LONGEST_HEAD = 64 * 1024
-PATH = "/ws/api/v2"
+#: Old clients add a slash.
+PATHS = ("/ws/api/v2", "/ws/api/v2/")
+#: The first byte of a whole text frame.
+TEXT = 0x81
 
 
 class ConnectionOwner(Protocol):
@@ -109,7 +114,7 @@ class ServerConnection(asyncio.Protocol):
         head, self._head = self._head, b""
         if b"upgrade: websocket" in head.partition(b"\r\n\r\n")[0].lower() and self._allowed:
             # Larger frames than this are an attack; those over 32 kB are answered with an error.
-            self._websocket = ServerProtocol(max_size=2**20)
+            self._websocket = ServerProtocol(max_size=2**20, extensions=[ServerPerMessageDeflateFactory()])
             self._feed_websocket(self._websocket, head)
         else:
             self._http = self._http or h11.Connection(h11.SERVER)
@@ -128,7 +133,7 @@ class ServerConnection(asyncio.Protocol):
         self._flush(protocol)
 
     def _shake_hands(self, protocol: ServerProtocol, request: Handshake) -> None:
-        if request.path.partition("?")[0] != PATH:
+        if request.path.partition("?")[0] not in PATHS:
             protocol.send_response(protocol.reject(HTTPStatus.NOT_FOUND, "not here\n"))
             return
         active_faults = self._owner.state.active_faults
@@ -164,10 +169,15 @@ class ServerConnection(asyncio.Protocol):
             self.transport.close()
 
     def send(self, frame: bytes) -> None:
-        """Send one finished WebSocket frame."""
-        if self._websocket is None or self._websocket.state is not OPEN or self.ignores_output:
+        """Send one finished WebSocket frame, compressed where the client offered it."""
+        protocol = self._websocket
+        if protocol is None or protocol.state is not OPEN or self.ignores_output:
             return
-        self.write(frame)
+        if protocol.extensions and frame[0] == TEXT:
+            protocol.send_text(payload_of(frame))
+            self._flush(protocol)
+        else:
+            self.write(frame)
         if self.transport.get_write_buffer_size() > MOST_UNREAD:
             self.transport.abort()  # connection_too_slow
 

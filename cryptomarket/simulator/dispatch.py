@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from ..statements.limits import REQUEST_BYTES
 from .accounts import IssuedGrant
 from .broadcast import Broadcaster, ChannelState
-from .rpc_errors import RpcError, bad_request, invalid, too_large, unauthorized
+from .rpc_errors import RpcError, bad_request, invalid, too_large, too_many, unauthorized
 from .shared_state import SharedState
 
 __all__ = [
@@ -102,11 +102,8 @@ def handler(*methods: str, scope: str = "") -> Callable[[Handler], Handler]:
     return enter
 
 
-def read_request(raw: str | bytes, *, websocket: bool) -> RpcRequest:
-    """Returns the request in a frame or a body; raises RpcError for anything else.
-
-    A WebSocket request without an id is rejected; over HTTP the id may be missing.
-    """
+def read_request(raw: str | bytes) -> RpcRequest:
+    """Returns the request in a frame or a body, which may have no id; raises RpcError for anything else."""
     most = REQUEST_BYTES.value  # a larger request is refused without being parsed
     if len(raw) > most or (isinstance(raw, str) and len(raw.encode()) > most):
         raise too_large()
@@ -120,8 +117,6 @@ def read_request(raw: str | bytes, *, websocket: bool) -> RpcRequest:
     if isinstance(identifier, bool) or not isinstance(identifier, int | str | None):
         raise RpcError(-32600, unreadable=True)
     method, params = message.get("method"), message.get("params")
-    if identifier is None and websocket:
-        raise RpcError(-32600, unreadable=True)
     if message.get("jsonrpc") != "2.0" or not isinstance(method, str):
         raise MalformedRequest(identifier)
     if params is not None and not isinstance(params, dict):
@@ -143,7 +138,7 @@ def run(state: SharedState, broadcaster: Broadcaster, caller: Caller, request: R
     known = HANDLERS.get(request.method)
     grant = _identity(state, caller, request)
     if not state.credit_account(grant, caller.address).pay(request.method, state.monotonic()):
-        raise RpcError(10028, ends=True)
+        raise too_many(state.switches.retry_after_seconds)
     if not state.door.allows(request.method):
         raise RpcError(-32601, message="method not in allowlist")
     if caller.waiting >= MOST_WAITING:

@@ -16,6 +16,7 @@ __all__ = [
     "heartbeat",
     "notification",
     "number",
+    "payload_of",
     "refusal",
     "text_frame",
     "write",
@@ -91,8 +92,7 @@ def refusal(identifier: int | str | None, why: RpcError, us_in: int, us_out: int
     if why.data is not None:
         error["data"] = why.data
     error["message"] = why.message
-    if why.unreadable:  # recorded 2022: the order of keys is reversed, and there is no id
-        error = {"message": why.message, "code": why.code}
+    if why.unreadable:
         identifier = None
     return f'{_head(identifier)}"error":{write(error)},{_times(us_in, us_out, testnet)}}}'
 
@@ -119,10 +119,14 @@ def text_frame(text: str) -> bytes:
     return b"\x81\x7f" + size.to_bytes(8, "big") + payload
 
 
+def payload_of(frame: bytes) -> bytes:
+    """Returns the payload of an unmasked frame."""
+    return frame[2 if frame[1] < 126 else 4 if frame[1] == 126 else 10 :]
+
+
 def fragments(frame: bytes, size: int = 11) -> list[bytes]:
     """Returns the message as WebSocket fragments of ``size`` bytes, which may cut characters."""
-    head = 2 if frame[1] < 126 else 4 if frame[1] == 126 else 10
-    payload = frame[head:]
+    payload = payload_of(frame)
     parts = [payload[place : place + size] for place in range(0, len(payload), size)] or [b""]
     last = len(parts) - 1
     return [

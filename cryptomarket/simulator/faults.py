@@ -177,7 +177,7 @@ def truncated(exchange: FaultTarget, argument: str) -> None:
     """Send the first half of a notification's frame and drop the connection."""
     for link in _sockets(exchange):
         whole = frame_of("deribit_price_index.btc_usd", {"timestamp": 1, "price": 83251.03, "index_name": "btc_usd"})
-        link.send(whole[: len(whole) // 2])
+        link.write(whole[: len(whole) // 2])
         link.drop()
 
 
@@ -308,7 +308,7 @@ def lock(exchange: FaultTarget, argument: str) -> None:
     else:
         platform.locked.discard(name)
     for index in [name] if name else list(INDICES):
-        exchange.broadcaster.publish_event("platform_state", {"price_index": index, "locked": locked})
+        exchange.broadcaster.publish_event("platform_state", exchange.state.index_state(index))
 
 
 @fault("settle")

@@ -128,7 +128,7 @@ def _status(state: SharedState, why: RpcError) -> int:
 def _read(verb: str, path: str, query: str, body: bytes) -> RpcRequest:
     method = path[len(PREFIX) :].strip("/")
     if verb == "POST":
-        request = read_request(body, websocket=False)
+        request = read_request(body)
         return RpcRequest(request.identifier, request.method or method, request.params)
     params: dict[str, Any] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):

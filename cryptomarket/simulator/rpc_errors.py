@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["MESSAGES", "RpcError", "bad_request", "invalid", "too_large", "unauthorized"]
+__all__ = ["MESSAGES", "RpcError", "bad_request", "invalid", "too_large", "too_many", "unauthorized"]
 
 MESSAGES = {
     -32700: "Parse error",
@@ -36,6 +36,7 @@ MESSAGES = {
     13008: "request_failed",
     13009: "unauthorized",
     13010: "value_required",
+    13019: "orderbook_closed",
     13020: "not_found",
     13021: "forbidden",
     13025: "method_switched_off_by_admin",
@@ -56,7 +57,7 @@ class RpcError(Exception):
     def __init__(
         self,
         code: int,
-        data: dict[str, Any] | None = None,
+        data: dict[str, Any] | str | None = None,
         *,
         message: str | None = None,
         unreadable: bool = False,
@@ -81,10 +82,15 @@ def unauthorized() -> RpcError:
 
 
 def bad_request() -> RpcError:
-    """The real error of an unparseable message: not -32700, and without an id."""
-    return RpcError(11050, unreadable=True)
+    """The real error of an unparseable message: not -32700, and without an id; its data is a text (probed 2026)."""
+    return RpcError(11050, "invalid json", unreadable=True)
 
 
 def too_large() -> RpcError:
     """A request of more than 32 kB is not read at all, hence no id."""
     return RpcError(-32600, message="request entity too large", unreadable=True)
+
+
+def too_many(retry_after_seconds: float) -> RpcError:
+    """The error of empty credits, which ends the connection; it says when to try again where the time is not 0."""
+    return RpcError(10028, {"retry_after": retry_after_seconds} if retry_after_seconds else None, ends=True)

@@ -2,7 +2,8 @@
 
 import random as random_module
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..statements.limits import CreditLimit
 from .accounts import Accounts, IssuedGrant
@@ -64,10 +65,29 @@ class SharedState:
         """The time of the exchange, UNIX us."""
         return int(self.now() * 1_000_000)
 
+    def index_state(self, name: str) -> dict[str, Any]:
+        """The data of ``platform_state`` about one index."""
+        locked = self.platform.all_locked or name in self.platform.locked
+        return {"price_index": name, "locked": locked, "reasons": []}
+
+    def index_states(self) -> list[dict[str, Any]]:
+        """What a new subscriber of ``platform_state`` is sent at once, one notification for each index."""
+        return [self.index_state(name) for name in self.market.index_names]
+
     def credit_account(self, grant: IssuedGrant | None, address: str) -> CreditAccount:
         """Returns the credits of an account, or of an address without a login."""
         owner = f"key {grant.account.client_id}" if grant is not None else f"address {address}"
-        return self._credit_accounts.setdefault(owner, CreditAccount(self.budgets))
+        budgets = self.budgets if grant is not None else self._unauthenticated_budgets()
+        return self._credit_accounts.setdefault(owner, CreditAccount(budgets))
+
+    def _unauthenticated_budgets(self) -> dict[str, CreditLimit]:
+        share = self.switches.unauthenticated_share
+        if share == 1:
+            return self.budgets
+        return {
+            group: replace(limit, burst=int(limit.burst * share), refill=int(limit.refill * share))
+            for group, limit in self.budgets.items()
+        }
 
     def exhaust_credits(self) -> None:
         """Empties all credit buckets."""

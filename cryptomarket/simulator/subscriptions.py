@@ -1,5 +1,6 @@
 """The subscription methods with their real behaviour: silent drops, descending order, one ``.raw`` that fails all."""
 
+from dataclasses import replace
 from typing import Any
 
 from ..statements.limits import CHANNELS_PER_REQUEST
@@ -42,6 +43,8 @@ def _read(call: MethodCall, name: str) -> SimulatedChannel | None:
         return account_channel(call, name) if door.account_channels else None
     if not door.market_channels:
         return None
+    if name == "platform_state":
+        return replace(event_channel(name), firsts=call.state.index_states)
     known = call.state.channels.read(name, call.now_ms)
     return event_channel(name) if known is None and name in call.broadcaster.recorded else known
 

@@ -29,6 +29,10 @@ class Switches:
     close_code: int = connection.CLOSE_CODE.value
     strings_for_numbers: bool = channels.STRINGS_FOR_NUMBERS.value
     too_many_status: int = limits.TOO_MANY_STATUS.value
+    retry_after_seconds: float = limits.RETRY_AFTER_SECONDS.value
+    unauthenticated_share: float = limits.UNAUTHENTICATED_SHARE.value
+    evicts_sessions: bool = authentication.EVICTS_SESSIONS.value
+    empty_nonce: bool = authentication.EMPTY_NONCE.value
     coinbase_silence_seconds: float = coinbase.COINBASE_SILENCE_SECONDS.value
     coinbase_http_expires_in: int = coinbase.COINBASE_HTTP_EXPIRES_IN.value
     coinbase_socket_expires_in: int = coinbase.COINBASE_SOCKET_EXPIRES_IN.value

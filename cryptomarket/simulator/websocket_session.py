@@ -5,6 +5,7 @@ Frames go to a FrameWriter, in order; the time comes from the shared state.
 
 from typing import Protocol
 
+from ..statements.connection import HEARTBEAT_CLOSE_CODE
 from .accounts import IssuedGrant
 from .broadcast import Broadcaster, ChannelState
 from .dispatch import ConnectionEnded, MalformedRequest, RpcRequest, read_request, run
@@ -15,6 +16,12 @@ from .subscriptions import leave_all
 
 __all__ = ["FrameWriter", "WebSocketSession"]
 
+#: Each test_request comes so much later than one interval after the one before, the first later still (probed 2026).
+LATENESS_SECONDS = 0.6
+FIRST_LATENESS_SECONDS = 2.3
+HEARTBEAT_CLOSE_REASON = "heartbeat close"
+#: A connection on which the client has never sent a message is dropped after so long (probed 2026).
+UNUSED_SECONDS = 60.5
 #: How long responses are collected to be sent in reverse order.
 REORDER_SECONDS = 0.05
 
@@ -47,8 +54,9 @@ class WebSocketSession:
         self._outlet = outlet
         self._beat_at = 0.0
         self._asked_at: float | None = None
-        self._beats = 0
-        self._heard_at = state.monotonic()
+        #: When the client sent its newest message, or the connection began; when the newest notification was sent.
+        self._heard_at = self._notified_at = state.monotonic()
+        self._unused = True
 
     def remember(self, grant: IssuedGrant) -> None:
         """Remembers the login of the connection; whether a later one replaces it is not confirmed."""
@@ -63,11 +71,11 @@ class WebSocketSession:
     def receive(self, text: str | bytes) -> None:
         """Answer one frame."""
         state, us_in = self._state, self._state.now_us()
-        self._heard_at = state.monotonic()
+        self._heard_at, self._unused = state.monotonic(), False
         identifier: int | str | None = None
         why: RpcError | None = None
         try:
-            request = read_request(text, websocket=True)
+            request = read_request(text)
             identifier = request.identifier
             result = self._run(request)
         except MalformedRequest as malformed:
@@ -101,7 +109,7 @@ class WebSocketSession:
         before = self.heartbeat_seconds
         result = run(self._state, self._broadcaster, self, request)
         if self.heartbeat_seconds != before or request.method == "public/set_heartbeat":
-            self._beat_at, self._beats = self._state.monotonic() + self.heartbeat_seconds, 0
+            self._beat_at = self._state.monotonic() + self.heartbeat_seconds + FIRST_LATENESS_SECONDS
         return result
 
     def _refuse(self, identifier: int | str | None, why: RpcError, us_in: int) -> None:
@@ -119,6 +127,7 @@ class WebSocketSession:
         """Send one notification."""
         active_faults = self._state.active_faults
         if not active_faults.stalls(channel):
+            self._notified_at = self._state.monotonic()
             self._send(frame)
             if active_faults.repeat:
                 self._send(frame)
@@ -151,30 +160,31 @@ class WebSocketSession:
         longest = self._state.switches.coinbase_silence_seconds
         if self._state.door.ends_silence and longest and now - self._heard_at >= longest:
             self._outlet.close(1011)
+        elif self._unused and now - self._heard_at >= UNUSED_SECONDS:
+            self._outlet.close(0)
         else:
             self._beat(now)
 
     def _beat(self, now: float) -> None:
-        """Sends one heartbeat per interval, alternately a plain one and a test_request."""
+        """Sends a test_request each interval, with a heartbeat beside it where nothing else was sent."""
         interval = self.heartbeat_seconds
         if not interval:
             return
         allowed = self._state.switches.test_request_seconds or interval
         if self._asked_at is not None and now >= self._asked_at + allowed:
             self._asked_at = None
-            self._outlet.close(self._state.switches.close_code)
+            self._outlet.close(HEARTBEAT_CLOSE_CODE.value, HEARTBEAT_CLOSE_REASON)
         elif now >= self._beat_at:
-            self._beat_at = now + interval
-            self._beats += 1
-            if self._beats % 2:
+            if now - self._notified_at >= interval:
                 self.say(heartbeat("heartbeat"))
-            else:
-                self.ask()
+            self.ask()
 
     def ask(self) -> None:
         """Sends a test_request; the connection ends when it is not answered."""
+        now = self._state.monotonic()
+        self._beat_at = now + self.heartbeat_seconds + LATENESS_SECONDS
         if self._asked_at is None:
-            self._asked_at = self._state.monotonic()
+            self._asked_at = now
         self.say(heartbeat("test_request"))
 
     def closed(self) -> None:

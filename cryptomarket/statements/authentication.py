@@ -8,6 +8,8 @@ __all__ = [
     "ANY_KIND_NONE",
     "CONNECTION_EXPIRES_IN",
     "CONNECTION_LOGINS_COUNT",
+    "EMPTY_NONCE",
+    "EVICTS_SESSIONS",
     "NONCE_REUSE",
     "REFRESH_KEEPS_SCOPE",
     "SESSION_EXPIRES_IN",
@@ -82,6 +84,22 @@ ANY_KIND_NONE = Statement(
     "A scope may name none for every kind of right, not only for the documented ones: {value}.",
     True,
     source=f"{SCOPES} has account:none, trade:none and wallet:none",
+    confirmed_by=ConfirmedBy.NOBODY,
+    others=(False,),
+)
+EVICTS_SESSIONS = Statement(
+    "evicts_sessions",
+    "One session more than a key may have ends an older one and is not refused: {value}.",
+    True,
+    source=f"{SCOPES} says it; nobody saw it",
+    confirmed_by=ConfirmedBy.NOBODY,
+    others=(False,),
+)
+EMPTY_NONCE = Statement(
+    "empty_nonce",
+    "A signature without a nonce is accepted, with an empty line in its place: {value}.",
+    True,
+    source=INFERRED,
     confirmed_by=ConfirmedBy.NOBODY,
     others=(False,),
 )

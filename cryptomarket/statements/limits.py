@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .sources import CONNECTIONS, INFERRED, JSON_RPC, RATE_LIMITS, SCOPES, SUBSCRIBE
+from .sources import COINBASE_SDK, CONNECTIONS, INFERRED, JSON_RPC, RATE_LIMITS, SCOPES, SUBSCRIBE
 from .statement import DERIBIT, EVERY_HOST, ConfirmedBy, Statement
 
 __all__ = [
@@ -13,9 +13,11 @@ __all__ = [
     "CREDITS_SUBSCRIBE",
     "CREDITS_TRANSACTIONS",
     "REQUEST_BYTES",
+    "RETRY_AFTER_SECONDS",
     "SAYS_TOO_MANY",
     "SESSIONS_PER_KEY",
     "TOO_MANY_STATUS",
+    "UNAUTHENTICATED_SHARE",
     "CreditLimit",
 ]
 
@@ -109,4 +111,22 @@ SESSIONS_PER_KEY = Statement(
     16,
     source=SCOPES,
     confirmed_by=ConfirmedBy.DOCUMENTATION,
+)
+RETRY_AFTER_SECONDS = Statement(
+    "retry_after_seconds",
+    "The data of error 10028 has retry_after, {value} seconds; 0 stands for no data.",
+    0.0,
+    source=f"{COINBASE_SDK} reads retry_after and retry_after_ms; no page has them",
+    confirmed_by=ConfirmedBy.NOBODY,
+    hosts=EVERY_HOST,
+    others=(1.0,),
+)
+UNAUTHENTICATED_SHARE = Statement(
+    "unauthenticated_share",
+    "An address without a log-in has {value} of the credits of an account.",
+    1.0,
+    source=f"{RATE_LIMITS} says that its limits are others and gives no numbers",
+    confirmed_by=ConfirmedBy.NOBODY,
+    hosts=EVERY_HOST,
+    others=(0.5,),
 )

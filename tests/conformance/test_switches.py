@@ -12,11 +12,12 @@ import pytest
 from cryptomarket.deribit.auth import Credentials, GrantType, Secret
 from cryptomarket.simulator.exchange import Switches, running_exchange
 from cryptomarket.statements import UNCONFIRMED
+from cryptomarket.statements.statement import DERIBIT
 from tests.deribit.following import following
 
 pytestmark = pytest.mark.system
 
-OTHERS = [(one.name, other) for one in UNCONFIRMED for other in one.others]
+OTHERS = [(one.name, other) for one in UNCONFIRMED if DERIBIT in one.hosts for other in one.others]
 
 
 @pytest.mark.parametrize("switches", [OTHERS[::2], OTHERS[1::2]], ids=["one half", "the other half"])

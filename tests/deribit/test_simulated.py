@@ -15,11 +15,12 @@ from cryptomarket.simulator.accounts import DEFAULT_ACCOUNT
 from cryptomarket.simulator.exchange import Exchange, Switches, running_exchange
 from cryptomarket.simulator.faults import FAULTS
 from cryptomarket.statements import UNCONFIRMED
+from cryptomarket.statements.statement import DERIBIT
 
 from .following import WATCHFUL, Follower, following
 
-#: Each statement that nobody has confirmed, answered otherwise than the simulator's default.
-OTHERWISE = [f"{one.name}={json.dumps(other)}" for one in UNCONFIRMED for other in one.others]
+#: Each statement about Deribit that nobody has confirmed, answered otherwise than the simulator's default.
+OTHERWISE = [f"{one.name}={json.dumps(other)}" for one in UNCONFIRMED if DERIBIT in one.hosts for other in one.others]
 ARGUMENTS = {
     "unanswered": "public/subscribe",
     "error": "10040",

@@ -1,6 +1,7 @@
 """Every fault does what it says, on a real socket."""
 
 import json
+from typing import Any
 
 import anyio
 import pytest
@@ -8,12 +9,20 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError, Inval
 
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.simulator.faults import FAULTS, ScheduledFault
+from cryptomarket.simulator.http import sign
 from cryptomarket.simulator.scopes import FULL
 from cryptomarket.simulator.switches import Switches
 
 from .client import Client, connected, http
 
 INDEX, TICKER = "deribit_price_index.btc_usd", "ticker.BTC-PERPETUAL.100ms"
+
+
+async def first_states(client: Client, exchange: Exchange) -> list[dict[str, Any]]:
+    """What platform_state sends at once: the state of each index."""
+    states = [(await client.notification("platform_state"))["params"]["data"] for _ in exchange.state.index_states()]
+    assert [state["price_index"] for state in states] == exchange.state.market.index_names
+    return states
 
 
 async def _closed(client: Client) -> ConnectionClosed:
@@ -206,6 +215,7 @@ async def test_maintenance_is_announced_and_answers_11051() -> None:
     """platform_state says it, calls are refused, and it ends."""
     async with running_exchange() as exchange, connected(exchange) as client:
         await client.result("public/subscribe", channels=["platform_state"])
+        await first_states(client, exchange)
         exchange.inject("maintenance", "quiet")
         assert (await client.notification())["params"]["data"] == {"maintenance": True}
         assert await client.error("public/get_currencies") == 11051
@@ -217,8 +227,10 @@ async def test_a_lock_is_told_by_platform_state_and_status() -> None:
     """locked is a string on the wire, and partial names the indices."""
     async with running_exchange() as exchange, connected(exchange) as client:
         await client.result("public/subscribe", channels=["platform_state"])
+        assert {"price_index": "eth_usd", "locked": False, "reasons": []} in await first_states(client, exchange)
         exchange.inject("lock", "eth_usd")
-        assert (await client.notification())["params"]["data"] == {"price_index": "eth_usd", "locked": True}
+        told = (await client.notification())["params"]["data"]
+        assert told == {"price_index": "eth_usd", "locked": True, "reasons": []}
         assert await client.result("public/status") == {"locked": "partial", "locked_indices": ["eth_usd"]}
         exchange.inject("lock", "-eth_usd")
         assert await client.result("public/status") == {"locked": "false"}
@@ -316,10 +328,17 @@ async def test_http_can_answer_a_page_instead_of_json() -> None:
 
 
 async def test_the_clock_can_be_wrong() -> None:
-    """A skew shows in every time the exchange tells."""
+    """A skew shows in every time the exchange tells, and signatures of the right time are stale."""
     async with running_exchange(wall=lambda: 1_795_000_000.0) as exchange, connected(exchange) as client:
+
+        async def signed(at_ms: int) -> dict[str, Any]:
+            words = {"client_id": "demo", "nonce": "x", "signature": sign("demo-secret", at_ms, "x")}
+            return await client.ask("public/auth", grant_type="client_signature", timestamp=at_ms, **words)
+
         exchange.inject("skew", "-90")
         assert await client.result("public/get_time") == 1_794_999_910_000
+        assert (await signed(1_795_000_000_000))["error"]["code"] == 13004
+        assert "result" in await signed(1_794_999_910_000)
 
 
 async def test_faults_are_ordered_by_time() -> None:
