@@ -15,7 +15,7 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 
-from ..deribit.error_codes import error_code
+from ..deribit.error_codes import METHOD_NOT_FOUND, error_code
 from ..errors import DatabaseUnavailable, ExchangeError, ExchangeRefused
 from ..model import Price, Source, is_index
 from . import ledger
@@ -260,11 +260,12 @@ class Backfill:
         return len(heard) + (await self._fill_from_exchange(ticker, missing) if missing else 0)
 
     async def _fill_from_exchange(self, ticker: str, missing: Sequence[Interval]) -> int:
+        by_chart = is_index(ticker) and ticker not in VOLATILITY
         try:
-            by_chart = is_index(ticker) and ticker not in VOLATILITY
             return await (self._fill_index if by_chart else self._fill_minutes)(ticker, missing)
         except ExchangeRefused as exc:
-            if not error_code(exc.code).no_history:
+            # Every door has the charts of indices, but perhaps no bars: a host without charts is the wrong one.
+            if not error_code(exc.code).no_history or (by_chart and exc.code == METHOD_NOT_FOUND):
                 raise
             await self._mark(ticker, ((gap.start, gap.end) for gap in missing), Reason.UNAVAILABLE)
             return 0

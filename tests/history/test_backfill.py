@@ -1,6 +1,7 @@
 """Filling holes: the rules with lists, and the whole against the simulated exchange over real HTTP."""
 
 import time
+from dataclasses import replace
 from decimal import Decimal
 
 import anyio
@@ -156,6 +157,34 @@ async def test_a_history_that_does_not_exist_is_not_available(store: StoredHisto
         assert await Backfill(store, api).fill_all() == 0
         coverage = await store.coverage("nosuch_usd", slot_now(30), slot_now(1))
         assert [interval.reason for interval in coverage.intervals] == [None, "unavailable", None]
+
+
+async def test_bars_that_a_door_does_not_offer_are_not_asked_for_again(store: StoredHistory) -> None:
+    """Coinbase may not offer bars over HTTP: an instrument's hole keeps its reason, and indices are filled."""
+    async with running_exchange(door="coinbase-main") as exchange, HttpClient(exchange.http_url) as api:
+        door = exchange.state.door
+        exchange.state.door = replace(door, refused=(*door.refused, "public/get_tradingview_chart_data"))
+        await with_holes(store, "btc_usdc", 30, 2)
+        await with_holes(store, "BTC_USDC-PERPETUAL", 30, 2)
+        assert await Backfill(store, api).fill_all() == 27
+        coverage = await store.coverage("BTC_USDC-PERPETUAL", slot_now(30), slot_now(1))
+        assert [interval.reason for interval in coverage.intervals] == [None, "unavailable", None]
+        refusals = exchange.state.requests.copy()
+        assert await Backfill(store, api).fill_all() == 0
+        assert exchange.state.requests == refusals
+        exchange.state.door = door
+        filled = await Backfill(store, api).fill_range("BTC_USDC-PERPETUAL", slot_now(30), slot_now(1))
+        assert filled == 27  # on request it is tried again
+
+
+async def test_the_wrong_host_of_http_costs_no_history(store: StoredHistory) -> None:
+    """A host that offers no history at all is an error that is tried again, not a history that does not exist."""
+    async with running_exchange(door="coinbase-streams") as exchange, HttpClient(exchange.http_url) as api:
+        await with_holes(store, "btc_usdc", 30, 2)
+        with pytest.raises(ExchangeRefused, match="-32601"):
+            await Backfill(store, api).fill_all()
+    async with running_exchange(door="coinbase-main") as exchange, HttpClient(exchange.http_url) as api:
+        assert await Backfill(store, api).fill_all() == 27
 
 
 async def test_a_refusal_of_one_ticker_holds_no_other_up(store: StoredHistory) -> None:
