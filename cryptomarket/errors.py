@@ -19,6 +19,7 @@
         ├── ExchangeError             the exchange's
         │   ├── ExchangeRefused       it answered with an error code
         │   ├── ExchangeUnreachable   it did not answer, or the connection broke
+        │   ├── LoginServerRefused    the login server of a door answered with an error word
         │   └── WrongHost             it answered, but this host does not do what it is needed for
         ├── EnvironmentFault          the environment's: the operator can mend it
         │   ├── SettingsError         a setting is wrong
@@ -61,6 +62,7 @@ __all__ = [
     "InvalidInput",
     "InvalidParameter",
     "InvalidPrice",
+    "LoginServerRefused",
     "NoLeader",
     "NotLoggedIn",
     "RequestError",
@@ -151,6 +153,18 @@ class ExchangeRefused(ExchangeError):
     def __str__(self) -> str:
         detail = f" ({self.reason})" if self.reason else ""
         return f"{self.method} was refused: {self.code} {self.message}{detail}"
+
+
+class LoginServerRefused(ExchangeError):
+    """The login server of a door refused a request; ``word`` is that of RFC 6749, such as ``invalid_grant``."""
+
+    def __init__(self, endpoint: str, word: str) -> None:
+        super().__init__(endpoint, word)
+        self.endpoint = endpoint
+        self.word = word
+
+    def __str__(self) -> str:
+        return f"oauth2/{self.endpoint} was refused: {self.word}"
 
 
 class ExchangeUnreachable(ExchangeError):

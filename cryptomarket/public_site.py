@@ -69,6 +69,10 @@ class PublicSite:
         """Whether the browser of this request came over TLS, whatever a proxy speaks to us."""
         return (self._scheme or scope["scheme"]) == "https"
 
+    def origin_of(self, scope: Mapping[str, Any]) -> str:
+        """The public origin, or without the setting that of the request."""
+        return self.origin or _own_origin(scope, dict(scope["headers"]))
+
     def check_host(self, scope: Mapping[str, Any]) -> None:
         """Raise RequestRefused unless the request has one `Host` header and it names this site.
 

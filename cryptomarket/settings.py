@@ -19,9 +19,9 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from .deribit.doors import DERIBIT, DOORS, Door
+from .deribit.doors import COINBASE, DERIBIT, DOORS, Door, OAuth
 from .errors import SettingsError
-from .public_site import public_origin
+from .public_site import PublicSite, public_origin
 
 __all__ = ["PREFIX", "Settings", "read_settings", "secrets_in_files", "unknown_settings"]
 
@@ -169,6 +169,18 @@ class Settings(BaseSettings):
     deribit_ca_file: Annotated[str | None, BeforeValidator(_or_none)] = Field(
         None, description="certificates to trust instead of the system's (a file), for a proxy that decrypts"
     )
+    coinbase_client_id: str = Field(
+        "", description="the application's client id of OAuth2 at Coinbase; empty: persons cannot log in there"
+    )
+    coinbase_client_secret: Annotated[SecretStr | None, AfterValidator(_not_empty)] = Field(
+        None, description="the secret of that application, as Coinbase issued it"
+    )
+    coinbase_http_url: Annotated[str | None, _url("https", "http")] = Field(
+        None, description="the HTTP address of the exchange for persons who log in there; empty: that of Coinbase"
+    )
+    coinbase_login_url: Annotated[str | None, _url("https", "http")] = Field(
+        None, description="the login server, whose paths begin with /oauth2; empty: that of Coinbase"
+    )
     tickers: Annotated[Names, AfterValidator(_tickers)] = Field(
         ("btc_usd", "eth_usd"),
         description="tickers always streamed and recorded, separated by commas; empty: only what streams want",
@@ -257,6 +269,35 @@ class Settings(BaseSettings):
             http_url=self.deribit_http_url or door.http_url,
         )
 
+    @property
+    def coinbase(self) -> Door | None:
+        """The door of persons who log in at Coinbase, with the addresses that are set; None if it is not offered."""
+        if not self.coinbase_client_id or COINBASE.oauth is None:
+            return None
+        oauth = COINBASE.oauth
+        if self.coinbase_login_url:
+            server = f"{self.coinbase_login_url.rstrip('/')}/oauth2"
+            oauth = OAuth(f"{server}/auth", f"{server}/token", f"{server}/revoke")
+        return replace(COINBASE, http_url=self.coinbase_http_url or COINBASE.http_url, oauth=oauth)
+
+    def contradictions(self) -> list[str]:
+        """What cannot work together, a sentence each."""
+        found = []
+        if self.coinbase_client_secret and not self.coinbase_client_id:
+            found.append(f"{PREFIX}COINBASE_CLIENT_ID: expected the client id that the secret belongs to, not nothing")
+        if self.coinbase_client_id:
+            site = PublicSite(self.public_url or f"http://{_in_url(self.host)}")
+            if not site.secure and not site.loopback:
+                found.append(
+                    f"{PREFIX}PUBLIC_URL: expected the https:// address in browsers, since Coinbase sends them back "
+                    f"there and {PREFIX}COINBASE_CLIENT_ID is set"
+                )
+        return found
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
 
 def secrets_in_files() -> dict[str, str]:
     """Each setting that names a file with a secret, such as `database_url_file`, with the setting that it replaces.
@@ -282,7 +323,7 @@ def read_settings(**values: Any) -> Settings:
         raise SettingsError([*problems, *(_problem(e, from_files) for e in exc.errors(include_url=False))]) from None
     except (OSError, UnicodeError) as exc:
         raise SettingsError([f".env: expected a file of text ({type(exc).__name__})"]) from None
-    if problems:
+    if problems := [*problems, *found.contradictions()]:
         raise SettingsError(problems)
     return found if found.node else found.model_copy(update={"node": secrets.token_hex(4)})
 

@@ -17,7 +17,7 @@ VALUES = frozenset(
 )
 FEATURES = frozenset({"market", "deribit", "stream", "persons", "history", "cluster"})
 #: Plain tables of facts about the exchange: every feature may import them, and they import nothing of ours.
-PLAIN_TABLES = frozenset({"deribit.error_codes", "deribit.auth", "deribit.doors"})
+PLAIN_TABLES = frozenset({"deribit.error_codes", "deribit.auth", "deribit.doors", "deribit.coinbase"})
 #: Modules that read the settings: the command line and the entry points of programs.
 READS_SETTINGS = frozenset(
     {

@@ -223,7 +223,9 @@ def test_every_variable_of_the_compose_file_is_a_setting() -> None:
 
 #: Secrets that a worker and the migration do not need, and what they do not listen to.
 OF_GATEWAYS = {
-    name + file for name in ("DERIBIT_CLIENT_SECRET", "SECRET_KEY", "OPERATORS_TOKEN") for file in ("", "_FILE")
+    name + file
+    for name in ("DERIBIT_CLIENT_SECRET", "COINBASE_CLIENT_SECRET", "SECRET_KEY", "OPERATORS_TOKEN")
+    for file in ("", "_FILE")
 }
 
 

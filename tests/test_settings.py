@@ -65,6 +65,42 @@ def test_the_door_has_the_addresses_that_are_set() -> None:
     assert read_settings().door == DOORS["deribit"]
 
 
+def test_coinbase_is_offered_at_the_addresses_that_are_set() -> None:
+    """Without a client id it is not; each address replaces that of Coinbase."""
+    assert read_settings().coinbase is None
+    assert read_settings(coinbase_client_id="our-app").coinbase == DOORS["coinbase"]
+    door = read_settings(coinbase_client_id="our-app", coinbase_login_url="http://127.0.0.1:1/").coinbase
+    assert door is not None
+    assert door.oauth is not None
+    assert door.http_url == DOORS["coinbase"].http_url
+    assert (door.oauth.authorize_url, door.oauth.token_url) == (
+        "http://127.0.0.1:1/oauth2/auth",
+        "http://127.0.0.1:1/oauth2/token",
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"coinbase_client_secret": "hunter2"}, "COINBASE_CLIENT_ID: expected the client id"),
+        ({"coinbase_client_id": "our-app", "host": "0.0.0.0"}, "PUBLIC_URL: expected the https:// address"),
+        ({"coinbase_client_id": "our-app", "host": "::"}, "PUBLIC_URL: expected the https:// address"),
+        ({"coinbase_client_id": "our-app", "public_url": "http://example.com"}, "PUBLIC_URL: expected the https://"),
+        ({"coinbase_client_id": "our-app", "public_url": "https://example.com", "host": "0.0.0.0"}, ""),
+        ({"coinbase_client_id": "our-app", "public_url": "http://localhost:8000", "host": "0.0.0.0"}, ""),
+        ({"coinbase_client_id": "our-app", "host": "::1"}, ""),
+    ],
+)
+def test_what_cannot_work_together_stops_the_start(values: dict[str, str], expected: str) -> None:
+    """Coinbase sends browsers back over TLS only, except to this machine; the error names what to set."""
+    if not expected:
+        assert read_settings(**values).coinbase is not None
+        return
+    with pytest.raises(SettingsError, match=expected) as caught:
+        read_settings(**values)
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
@@ -189,7 +225,7 @@ def test_a_secret_is_read_from_its_file(tmp_path: Path, file: str) -> None:
     name = secrets_in_files()[file]
     value = VALUES.get(name, "hunter2")
     path = secret_file(tmp_path, f" {value}\n", 0o440)
-    (tmp_path / ".env").write_text(f"{PREFIX}{file.upper()}={path}\n")
+    (tmp_path / ".env").write_text(f"{PREFIX}{file.upper()}={path}\n{PREFIX}COINBASE_CLIENT_ID=our-app\n")
     found = read_settings()
     assert getattr(found, name).get_secret_value() == value
     assert "hunter2" not in repr(found)

@@ -29,6 +29,7 @@ async def demo_world() -> AsyncIterator[dict[str, str]]:
         async with running_exchange(seed=SEED) as exchange:
             yield {
                 "exchange": "deribit",
+                "coinbase_client_id": "",
                 "deribit_ws_url": exchange.ws_url,
                 "deribit_http_url": exchange.http_url,
                 "deribit_client_id": "",

@@ -16,7 +16,9 @@ import structlog
 from ..database.address import is_readable_by_others
 from ..database.engine import Database
 from ..database.lease import DatabaseLease
+from ..deribit.auth import Secret
 from ..deribit.http_client import HttpClient
+from ..deribit.oauth_client import OAuthApplication
 from ..deribit.rate_limit import RateLimiter
 from ..history.daily_jobs import DailyJobs, Job, Retention, history_jobs
 from ..history.recent_slots import RecentSlots
@@ -41,6 +43,7 @@ from ..web.security import HSTS
 from .backend import new_backend
 from .leader import Leader, Leadership
 from .metrics import LoopLag
+from .person_calls import PersonCalls
 from .persons import Persons
 from .server import Server, bound_socket, connection_limits, http_protocol, streams_allowed, uvicorn_config
 from .status import NodeStatus
@@ -77,6 +80,7 @@ class Gateway:
             ca_file=settings.deribit_ca_file,
             budget=rate_limiter,
         )
+        self._person_calls = _person_calls(settings, rate_limiter)
         self._searches = TokenBuckets(SEARCHES_PER_SECOND, MOST_SEARCHES)
         self._catalogue = Catalogue(self._http_client.tickers, configured=settings.tickers)
         self.latest = LatestValues(
@@ -112,6 +116,7 @@ class Gateway:
             has_leader=cluster.has_leader,
             streams=self.manager,
             logins_per_minute=settings.logins_per_minute,
+            coinbase=self._person_calls.coinbase,
             site=site,
             on_change=last_seen.record,
             refused=self.refusals.refused,
@@ -134,6 +139,7 @@ class Gateway:
             daily_jobs=daily_jobs,
             persons=self.persons,
             keys=keys,
+            person_call=self._person_calls.call,
         )
         self._leadership = Leadership(new_leader, self._runner)
         self._loop_lag = LoopLag()
@@ -218,7 +224,7 @@ class Gateway:
         self._runner.on_failure = on_failure
         if unknown := unknown_settings():
             log.warning("unknown settings ignored", names=unknown)
-        async with self._backend.running(), self.database, self._http_client:
+        async with self._backend.running(), self.database, self._http_client, self._person_calls:
             await self.history.migrate()
             if is_readable_by_others(self.database.url):
                 log.warning("database can be read by every user of the machine", file=self.database.place)
@@ -231,6 +237,7 @@ class Gateway:
                     self.persons.login_queue.run,
                     self.persons.waiting_notices.run,
                     self.persons.notifier.run,
+                    self.persons.revocations.run,
                     self._write_last_seen,
                     self._cluster.run,
                     partial(self._cluster.lead, self._leadership.run),
@@ -259,6 +266,18 @@ class Gateway:
 def _keys(settings: Settings) -> Callable[[], Sequence[str]]:
     place = settings.secret_key_file or key_file(settings.database_url.get_secret_value())
     return operator_keys(settings.secret_key.get_secret_value() if settings.secret_key else None, Path(place))
+
+
+def _person_calls(settings: Settings, budget: RateLimiter) -> PersonCalls:
+    secret = settings.coinbase_client_secret
+    return PersonCalls(
+        settings.door,
+        budget,
+        at_coinbase=settings.coinbase,
+        application=OAuthApplication(settings.coinbase_client_id, Secret(secret.get_secret_value() if secret else "")),
+        proxy=settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None,
+        ca_file=settings.deribit_ca_file,
+    )
 
 
 async def serve(

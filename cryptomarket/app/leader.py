@@ -29,6 +29,7 @@ from ..history.slot_snapshots import LEAST_INTERVAL, SlotSnapshots
 from ..history.writer import HistoryWriter
 from ..market.catalogue import Catalogue
 from ..model import Message
+from ..persons.grants import Call
 from ..persons.person_door import key_doors
 from ..settings import Settings
 from ..web.health import Check
@@ -123,7 +124,10 @@ class Recording:
 
 
 class Leader:
-    """The leader's parts for one epoch. Without ``settings.recorder`` another process stores the prices."""
+    """The leader's parts for one epoch. Without ``settings.recorder`` another process stores the prices.
+
+    ``person_call`` makes the calls of persons with keys where the connection takes none.
+    """
 
     def __init__(
         self,
@@ -139,6 +143,7 @@ class Leader:
         daily_jobs: DailyJobs,
         persons: Persons,
         keys: NodeKeys,
+        person_call: Call | None = None,
     ) -> None:
         self._cluster = cluster
         self._daily_jobs = daily_jobs
@@ -165,7 +170,7 @@ class Leader:
         if settings.recorder:
             self._recording = self._new_recording(epoch, settings, history, http_client, recent_slots)
         self.on_message, self.bars = self._recording.on_message, self._recording.bars
-        doors = key_doors(self._call, exchange_time=self._client.clock.now)
+        doors = key_doors(person_call or self._call, exchange_time=self._client.clock.now)
         self._worker = persons.leader_worker(doors)
 
     def _new_recording(

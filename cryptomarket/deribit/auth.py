@@ -19,6 +19,7 @@ __all__ = [
     "Credentials",
     "Grant",
     "GrantType",
+    "OAuthGrant",
     "Secret",
     "documented_scope",
     "missing_rights",
@@ -94,6 +95,18 @@ class Grant(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"<Grant scope={self.scope!r} expires_in={self.expires_in:.0f}>"
+
+
+class OAuthGrant(msgspec.Struct, frozen=True):
+    """The answer of a token endpoint of OAuth 2; its representation contains no token. ``expires_in`` is in seconds."""
+
+    access_token: str
+    expires_in: float = 3600.0
+    refresh_token: str = ""
+    scope: str = ""
+
+    def __repr__(self) -> str:
+        return f"<OAuthGrant expires_in={self.expires_in:.0f}>"
 
 
 def signature(secret: bytes | bytearray, timestamp: int, nonce: str, data: str = "") -> str:

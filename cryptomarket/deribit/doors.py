@@ -15,10 +15,11 @@ __all__ = ["DOORS", "Door", "OAuth"]
 
 @dataclass(frozen=True, slots=True)
 class OAuth:
-    """A server of OAuth 2: where people consent, and where codes and refresh tokens become access tokens."""
+    """A server of OAuth 2: where people consent, where codes and refresh tokens become tokens, and where these end."""
 
     authorize_url: str
     token_url: str
+    revoke_url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,11 @@ COINBASE = Door(
     heartbeat_seconds=15,
     instrument_lists_at_once=1,
     announces_limits=False,
-    oauth=OAuth("https://login.coinbase.com/oauth2/auth", "https://login.coinbase.com/oauth2/token"),
+    oauth=OAuth(
+        "https://login.coinbase.com/oauth2/auth",
+        "https://login.coinbase.com/oauth2/token",
+        "https://login.coinbase.com/oauth2/revoke",
+    ),
 )
 
 #: Every door by its name.

@@ -10,7 +10,6 @@ from typing import Any, Self, TypeVar
 
 import anyio
 import anyio.lowlevel
-import httpx2
 import msgspec
 
 from ..backoff import delays
@@ -18,17 +17,15 @@ from ..errors import ExchangeRefused, ExchangeUnreachable
 from ..model import Instrument, Tick, is_index
 from .channels import is_ticker
 from .error_codes import Action, error_code
+from .http_transport import HttpTransport
 from .instrument_states import StateMeaning, meaning_of
 from .instruments import InstrumentData
 from .messages import ErrorBody, UnreadableMessage, decode_as, number, read_price
-from .rate_limit import Group, RateLimiter, group_of
-from .transport import checked_proxy, trust
+from .rate_limit import RateLimiter, group_of
 from .upstream_clock import UpstreamClock
 
 __all__ = ["ChartBar", "ChartRange", "HttpClient", "result_of"]
 
-#: The list of all instruments has a few megabytes; a larger answer than this would only fill the memory.
-MAX_BYTES = 64 * 2**20
 #: Requests of each second that are left to the connection, whose subscriptions and persons go first.
 SPARED_PER_SECOND = 4
 
@@ -136,30 +133,25 @@ class HttpClient:
         random: Callable[[], float] = random_module.random,
     ) -> None:
         self._url = http_url.rstrip("/")
-        self._budget = budget or RateLimiter()
         self._tries = tries
         self._clock = clock or UpstreamClock(monotonic=monotonic)
         self._monotonic = monotonic
         self._random = random
-        self._client = httpx2.AsyncClient(
-            proxy=checked_proxy(proxy),
-            verify=trust(ca_file),
-            timeout=timeout_seconds,
-            trust_env=False,  # no proxy but ours, no credentials from a .netrc
-            follow_redirects=False,
+        self._http = HttpTransport(
+            proxy=proxy, ca_file=ca_file, budget=budget, timeout_seconds=timeout_seconds, monotonic=monotonic
         )
 
     def __repr__(self) -> str:
         return f"<HttpClient {self._url}>"
 
     async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
+        await self._http.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.__aexit__(kind, error, trace)
+        await self._http.__aexit__(kind, error, trace)
 
     async def call(self, method: str, **params: str | int | bool) -> msgspec.Raw:
         """The raw result of a public call."""
@@ -180,41 +172,23 @@ class HttpClient:
         if isinstance(error, ExchangeUnreachable):
             return True
         if error.code == 10028:
-            self._budget.slow_down(self._monotonic(), error.retry_after)
+            self._http.slow_down(error.retry_after)
         return error_code(error.code).action in (Action.RETRY, Action.SLOW_DOWN)
 
     async def _once(self, method: str, params: dict[str, Any]) -> tuple[msgspec.Raw, int | None]:
-        await self._turn(group_of(method))
         words = {key: str(value).lower() if isinstance(value, bool) else value for key, value in params.items()}
-        sent = self._monotonic()
-        try:
-            status, body = await self._get(f"{self._url}/{method}", words)
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
-            # Without the cause's text: it can hold the proxy's address.
-            raise ExchangeUnreachable(f"{method}: no answer over HTTP ({type(exc).__name__})") from None
-        raw, answered = result_of(method, status, body)
+        answer = await self._http.request(
+            method,
+            "GET",
+            f"{self._url}/{method}",
+            group=group_of(method),
+            spared=SPARED_PER_SECOND,
+            params=words,
+        )
+        raw, answered = result_of(method, answer.status, answer.body)
         if answered is not None:
-            self._clock.answered(answered * 1000, sent, self._monotonic())
+            self._clock.answered(answered * 1000, answer.sent, self._monotonic())
         return raw, answered
-
-    async def _turn(self, group: Group) -> None:
-        """Wait until the budget allows a request; another request can take the credits first, hence the loop."""
-        self._budget.http_waiting += 1
-        try:
-            while pause := self._budget.wait(group, self._monotonic(), spared=SPARED_PER_SECOND):  # noqa: ASYNC110 (time passing is no event)
-                await anyio.sleep(pause)
-        finally:
-            self._budget.http_waiting -= 1
-        self._budget.take(group, self._monotonic())
-
-    async def _get(self, url: str, params: dict[str, Any]) -> tuple[int, bytes]:
-        body = bytearray()
-        async with self._client.stream("GET", url, params=params) as response:
-            async for part in response.aiter_bytes():
-                body += part
-                if len(body) > MAX_BYTES:
-                    raise ExchangeUnreachable("the answer is larger than any of the exchange")
-            return response.status_code, bytes(body)
 
     async def tickers(self) -> dict[str, Instrument | None]:
         """Every instrument that is listed now, and every index, of which there is no more to say, by name."""

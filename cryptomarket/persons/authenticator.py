@@ -52,6 +52,18 @@ class Authenticator:
             raise RequestRefused(403, f"a request from a page of {self._site.origin or 'this site'}", reason="origin")
         return self._cookies.new(request)
 
+    def own_session(self, request: Request) -> str | None:
+        """Return the browser session of the cookie, whatever page the request comes from; None without one of ours."""
+        return self._cookies.session(request)
+
+    def next_session(self, request: Request) -> tuple[str, Mapping[str, str]]:
+        """Return a new browser session and its headers, for a request that another site redirected here."""
+        return self._cookies.new(request)
+
+    def origin(self, request: Request) -> str:
+        """Return the scheme, host and port by which the browser of this request knows the site."""
+        return self._site.origin_of(request.scope)
+
     async def leave_session(self, request: Request) -> None:
         """End the login of the browser session that the request comes with, since the browser gets a new one."""
         session = self._cookies.session(request)

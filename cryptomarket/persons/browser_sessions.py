@@ -148,7 +148,8 @@ def _ignore(*_: object) -> None:
 class BrowserSessions:
     """Reads and writes logins; ``publish`` notifies the sessions of a login that was extended.
 
-    ``on_change`` is called with the id of a person and the record that was stored, None at the end of the login.
+    ``on_change`` is called with the id of a person and the record that was stored, None at the end of the login;
+    ``on_end`` with the last record of a login that ended here.
     A record that cannot be opened, such as one of an earlier version, counts as absent. Raises CacheUnavailable.
     """
 
@@ -159,12 +160,14 @@ class BrowserSessions:
         *,
         publish: Callable[[SessionChanged], None] = _ignore,
         on_change: Callable[[str, Person | None], None] = _ignore,
+        on_end: Callable[[Person], None] = _ignore,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._cache = cache
         self._vault = vault
         self._publish = publish
         self._on_change = on_change
+        self._on_end = on_end
         self._wall = wall
         self._uses_written_from = 0.0
         #: Held while a login is made or ended, which takes several records; only the leader makes logins.
@@ -310,7 +313,10 @@ class BrowserSessions:
         # The person first: from here on none of its sessions is logged in.
         await self._cache.delete(PERSON % person_id)
         self._on_change(person_id, None)
-        return await self._unbind(tuple(person.sessions), person_id) if person else ()
+        if person is None:
+            return ()
+        self._on_end(person)
+        return await self._unbind(tuple(person.sessions), person_id)
 
     async def _unbind(self, sessions: Sequence[str], person_id: str) -> tuple[str, ...]:
         """Delete the records of the sessions that name the person; return those sessions."""
@@ -341,6 +347,8 @@ class BrowserSessions:
             kept = changed if changed.sessions else None
             if await self._cache.swap(name, record, self._sealed(kept) if kept else None, self._life(changed)):
                 self._on_change(person_id, kept)
+                if kept is None:
+                    self._on_end(changed)
                 return changed
         raise CacheUnavailable("a record changed at every attempt to change it")
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..addresses import AddressCounts, address_groups
 from ..deribit.auth import wipe
+from ..deribit.coinbase import is_cdp_key
 from ..errors import CacheUnavailable, RequestRefused
 from .limits import LoginLimits
 from .login_secrets import LoginSecrets
@@ -31,6 +32,8 @@ BODY_BYTES = 4_096
 BODY_SECONDS = 10.0
 #: Bodies of one address that are read at once: who sends them slowly keeps places of their own address only.
 BODIES_PER_ADDRESS = 4
+#: A key of Coinbase is a private key that signs anew every 15 minutes: it would have to stay here.
+CDP_KEY = "a Deribit key: one of Coinbase would have to stay here to renew the login; log in through Coinbase instead"
 TOO_MANY = "fewer log-ins; wait before the next"
 
 _MAX_LENGTH = 256
@@ -183,6 +186,9 @@ def _parse(body: bytearray) -> tuple[str, bytearray]:
     client_id = found.client_id
     if not 0 < len(client_id) <= _MAX_LENGTH or not client_id.isascii() or not client_id.isprintable():
         raise RequestRefused(422, f"client_id: 1 to {_MAX_LENGTH} printable letters")
+    if is_cdp_key(client_id):
+        wipe(secret)
+        raise RequestRefused(422, CDP_KEY)
     if not 0 < len(secret) <= _MAX_LENGTH or not _SECRET_BYTES.issuperset(secret):
         wipe(secret)
         raise RequestRefused(422, f"client_secret: a text of 1 to {_MAX_LENGTH} letters, as the exchange shows it")

@@ -14,7 +14,14 @@ import structlog
 
 from ..deribit.auth import wipe
 from ..deribit.error_codes import ErrorSource, error_code
-from ..errors import CacheUnavailable, CryptomarketError, ExchangeError, ExchangeRefused, InternalError
+from ..errors import (
+    CacheUnavailable,
+    CryptomarketError,
+    ExchangeError,
+    ExchangeRefused,
+    InternalError,
+    LoginServerRefused,
+)
 from ..model import SessionChanged
 from ..refusals import Refused, ignore_refusal
 from .browser_sessions import PERSON_CHANGED, BrowserSessions, Login, Person
@@ -34,6 +41,7 @@ OUR_FAULT = "this server failed by an error of its own, which was logged: try ag
 NO_ANSWER = "the exchange did not answer in time: try again"
 NO_CACHE = "this server does not reach its own cache of log-ins now: try again"
 GONE = "the log-in took too long: try again"
+NOT_REGISTERED = "this site is not registered there as it should be: tell its operator"
 NO_DOOR = "this server does not offer this log-in: open its page again"
 
 
@@ -75,6 +83,11 @@ def _failed(error: ExchangeError, door: PersonDoor) -> LoginFailed:
         if found.source is ErrorSource.KEY:
             cause = FailureCause.WRONG_KEY if found.wrong_key else FailureCause.KEY
             return LoginFailed(door.sentences.refused or found.sentence, cause)
+    if isinstance(error, LoginServerRefused):
+        if error.word == "invalid_grant":
+            return LoginFailed(door.sentences.refused, FailureCause.KEY)
+        log.warning("login server refuses this application", word=error.word)
+        return LoginFailed(NOT_REGISTERED)
     return LoginFailed(reason_of(error))
 
 

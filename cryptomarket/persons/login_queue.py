@@ -12,7 +12,7 @@ from anyio.abc import TaskStatus
 
 from ..errors import CacheUnavailable, NoLeader, RequestRefused
 from ..model import Message, SessionChanged
-from .browser_sessions import PERSON_CHANGED
+from .browser_sessions import KEY_DOOR, PERSON_CHANGED
 from .leader_requests import LeaderReply, LoginRequest, LoginsRequest, Place, RequestLeader
 from .login_secrets import MAX_SECRET_SECONDS, SECRET_SECONDS, LoginSecrets
 from .notifications import LOGIN_FAILED, LoginFailures
@@ -80,7 +80,7 @@ class LoginQueue:
         self._submitted = anyio.Event()
 
     async def submit(
-        self, login_id: str, session: str, *, client: str, address: str, browser: str = ""
+        self, login_id: str, session: str, *, client: str, address: str, browser: str = "", door: str = KEY_DOOR
     ) -> Place | None:
         """Queue a login; its outcome is published to its browser session.
 
@@ -91,7 +91,7 @@ class LoginQueue:
             raise NoLeader("no node leads now")
         if len(self._replied) >= MAX_QUEUED:
             raise _overloaded()
-        request = LoginRequest(login_id, session, client, address, self._wall(), browser)
+        request = LoginRequest(login_id, session, client, address, self._wall(), browser, door)
         await self._login_secrets.put_request(request)
         answer = self._answers[login_id] = _Answer()
         self._new[login_id] = request

@@ -15,7 +15,7 @@ from .browser_sessions import KEY_DOOR, Person
 from .grants import Call, exchange_session, login_ended, person_scope, renewed_grant, request_grant
 from .tokens import Tokens
 
-__all__ = ["Granted", "KeyDoor", "PersonDoor", "PersonDoors", "Sentences", "key_doors"]
+__all__ = ["Granted", "KeyDoor", "PersonDoor", "PersonDoors", "Sentences"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,6 +262,8 @@ class TokenRenewal:
                     raise LoginEnded(ENDED) from None
                 await self._sessions.refreshed(noted, noted.tokens)  # this leader tries it again
                 raise
+            except WideGrant:
+                raise LoginEnded(WIDENED) from None
             with contextlib.suppress(CacheUnavailable):
                 return await self._sessions.refreshed(noted, tokens)
         return await self._stored(lambda: self._sessions.refreshed(noted, tokens), until=noted.renewable_until)

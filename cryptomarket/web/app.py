@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import RequestRefused
 from ..market.latest import LatestValues
+from ..persons.coinbase_login import CALLBACK_PATH
 from ..persons.credential_middleware import CredentialMiddleware
 from ..public_site import ANY_SITE, PublicSite
 from ..refusals import Refused, ignore_refusal
@@ -103,6 +104,7 @@ def web_app(
             interval,
             persons.authenticator.browser_session if persons else anonymous,
             persons=persons is not None,
+            coinbase=persons is not None and persons.coinbase is not None,
         ),
     ]
     describe(app)
@@ -120,8 +122,10 @@ def web_app(
     if units_per_second is not None:
         inner = RateLimit(inner, units_per_second)
 
+    elsewhere = persons.coinbase.authorize_url if persons and persons.coinbase else None
+
     def layered(app: ASGIApp) -> ASGIApp:
-        return RefusalReport(SecurityHeaders(app, HSTS if site.secure else {}), refused)
+        return RefusalReport(SecurityHeaders(app, HSTS if site.secure else {}, elsewhere), refused)
 
     return _Entrance(site, STREAM_PATH, stream, CrossOrigin(inner, allowed_origins), layered)
 
@@ -129,11 +133,12 @@ def web_app(
 def _known_parameters(app: FastAPI) -> Mapping[str, Collection[str]]:
     """The query parameters of each address that checks them; the document names those of the API.
 
-    Pages take any, because other sites add theirs to links (`utm_source`, `fbclid`), and files a cache-buster.
+    Pages take any, because other sites add theirs to links (`utm_source`, `fbclid`), and files a cache-buster; so does
+    the address to which a login server sends browsers back.
     """
     plain = {route.path: () for route in app.router.routes if isinstance(route, Route)}
     checked = {**plain, **query_names(app)}
-    return {path: names for path, names in checked.items() if path not in (FAVICON, *PAGES)}
+    return {path: names for path, names in checked.items() if path not in (FAVICON, CALLBACK_PATH, *PAGES)}
 
 
 class _Entrance:

@@ -57,10 +57,12 @@ class SecurityHeaders:
     """Adds the headers to every response, also to those of errors, so it is the outermost layer.
 
     ``extra`` are further headers. A redirect keeps its path and query alone: routers build its host from the request.
+    One to the address ``elsewhere`` stays as it is.
     """
 
-    def __init__(self, app: ASGIApp, extra: Mapping[str, str] | None = None) -> None:
+    def __init__(self, app: ASGIApp, extra: Mapping[str, str] | None = None, elsewhere: str | None = None) -> None:
         self.app = app
+        self._elsewhere = f"{elsewhere}?".encode() if elsewhere else None
         headers = {**_HEADERS, **(extra or {})}
         self._pages = _raw({**headers, "Content-Security-Policy": _policy(_PAGES)})
         self._swagger = _raw({**headers, "Content-Security-Policy": _policy(_SWAGGER)})
@@ -76,12 +78,16 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 own = message["headers"]
                 if 300 <= message["status"] < 400:
-                    own = [(name, _relative(value) if name == b"location" else value) for name, value in own]
+                    own = [(name, self._location(value) if name == b"location" else value) for name, value in own]
                 present = {name for name, _ in own}
                 message["headers"] = [*own, *(h for h in headers if h[0] not in present)]
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
+
+    def _location(self, value: bytes) -> bytes:
+        stays = self._elsewhere is not None and value.startswith(self._elsewhere)
+        return value if stays else _relative(value)
 
 
 def _relative(location: bytes) -> bytes:

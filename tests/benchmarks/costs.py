@@ -71,6 +71,8 @@ CASES = (
         "a token of bounded length; the rate limit",
         TOKEN,
     ),
+    Case("/api/v1/persons/coinbase", "", "limits of log-ins; the rate limit"),
+    Case("/api/v1/persons/coinbase/callback", "state=x&code=y", "the same"),
     Case("/api/v1/persons/me/sessions", "", "the same", TOKEN),
     Case("/api/v1/persons/me/sessions/{login}", "", "the same", TOKEN, "DELETE"),
     Case("/api/v1/persons/me/account", "", "the same", TOKEN),
@@ -104,7 +106,7 @@ async def main() -> None:
     """Print the table."""
     configure_logs("ERROR")
     with tempfile.TemporaryDirectory() as folder:
-        async with full_gateway(Path(folder), rest_units_per_second=1e9) as gateway:
+        async with full_gateway(Path(folder), rest_units_per_second=1e9, coinbase_client_id="our-app") as gateway:
             started = time.perf_counter()
             print("| route | status | CPU of the event loop | CPU in all | memory | response | bounded by |")
             print("| --- | --- | --- | --- | --- | --- | --- |")

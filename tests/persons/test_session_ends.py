@@ -1,6 +1,7 @@
 """How browser sessions end: evicted, replaced, or forgotten by the operator. Each hears why, and leaves no record."""
 
 import json
+from dataclasses import astuple
 from pathlib import Path
 
 import httpx2
@@ -11,7 +12,8 @@ from cryptomarket.deribit.error_codes import ERROR_CODES
 from cryptomarket.errors import RequestRefused
 from cryptomarket.persons import browser_sessions, credential_middleware, token_renewal
 from cryptomarket.persons.browser_sessions import PERSON, SESSION
-from cryptomarket.persons.login_flow import GONE, NO_ANSWER, NO_CACHE, NO_DOOR, OUR_FAULT
+from cryptomarket.persons.coinbase_door import CoinbaseDoor
+from cryptomarket.persons.login_flow import GONE, NO_ANSWER, NO_CACHE, NO_DOOR, NOT_REGISTERED, OUR_FAULT
 from cryptomarket.persons.login_queue import UNANSWERED, _overloaded
 from cryptomarket.persons.notifications import ENDED_BY_PERSON, EVICTED, EXPIRED, FORGOTTEN, REPLACED
 from cryptomarket.persons.person_door import KeyDoor
@@ -20,6 +22,7 @@ from cryptomarket.persons.token_renewal import ENDED, NARROWED, NOT_RENEWED, WID
 from cryptomarket.persons.vault import fingerprint
 from cryptomarket.persons.waiting_logins import RESTARTS, TOO_MANY
 from cryptomarket.web import rate_limit
+from cryptomarket.web.api.coinbase import DENIED, FOREIGN
 from cryptomarket.web.api.problems import NO_LOGINS
 from tests.frontend import FRONTEND
 from tests.processes import run_program
@@ -96,12 +99,13 @@ async def test_d6_a_forgotten_person_hears_it_at_once(tmp_path: Path) -> None:
         assert len(site.gateway._cluster.members()) == 1
 
 
-SENTENCES = KeyDoor.sentences
+SENTENCES = (KeyDoor.sentences, CoinbaseDoor.sentences)
 FAILURES = {GONE, NO_ANSWER, NO_CACHE, NO_DOOR, OUR_FAULT, RESTARTS, TOO_MANY, UNANSWERED}
-FAILURES |= {SENTENCES.no_right, SENTENCES.too_wide}
+FAILURES |= {DENIED, FOREIGN, NOT_REGISTERED, *(text for one in SENTENCES for text in astuple(one) if text)}
 #: What an answer to the POST of a log-in may say that was made as it should be.
 REFUSALS = {
     NO_LOGINS,
+    str(RequestRefused(422, credential_middleware.CDP_KEY)),
     str(_overloaded()),
     *(str(RequestRefused(429, expected)) for expected in (credential_middleware.TOO_MANY, rate_limit.TOO_MANY)),
 }

@@ -51,7 +51,7 @@ async def test_every_route_is_described(tmp_path: Path) -> None:
         for path in sorted(one for one in described - {"/sse/"} if "get" in paths[one]):
             answer = await client.get(path)
             assert "not-found" not in answer.text, path
-            assert answer.status_code in (200, 401, 422), (path, answer.text)
+            assert answer.status_code in (200, 401, 422, 501), (path, answer.text)  # 501: not offered by this gateway
     assert described >= ROUTES
 
 

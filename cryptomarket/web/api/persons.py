@@ -16,10 +16,14 @@ from starlette.responses import Response
 from ...persons.accounts import AccountClient
 from ...persons.authenticator import Authenticator
 from ...persons.browser_label import browser_label
+from ...persons.coinbase_login import CoinbaseLogin
 from ...persons.credential_middleware import STATE, AcceptedLogin
 from ...persons.limits import LoginLimits
 from ...persons.login_queue import LoginQueue
 from ...persons.login_secrets import LoginSecrets
+from ...persons.notifications import LoginFailures
+from ...refusals import Refused, ignore_refusal
+from .coinbase import coinbase_router
 from .dependencies import json_response
 from .models import AccountResponse, LoginAccepted, LoginBody, PersonResponse, SessionEntry, SessionListResponse
 from .openapi import problems, request_body, response
@@ -40,13 +44,19 @@ _ACCEPTED = response("Accepted; the result arrives on the stream.", LoginAccepte
 
 @dataclass(frozen=True, slots=True)
 class PersonServices:
-    """What requests of persons need; the last two are for the middleware before the login."""
+    """What requests of persons need; ``coinbase`` is None where it is not offered.
+
+    ``login_secrets`` and ``limits`` are for the middleware before the login as well.
+    """
 
     authenticator: Authenticator
     login_queue: LoginQueue
     accounts: AccountClient
     login_secrets: LoginSecrets
     limits: LoginLimits
+    failures: LoginFailures
+    coinbase: CoinbaseLogin | None = None
+    refused: Refused = ignore_refusal
 
 
 def person_router(services: PersonServices) -> APIRouter:
@@ -153,4 +163,15 @@ def person_router(services: PersonServices) -> APIRouter:
         await authenticator.log_out(await authenticator.person(request))
         return Response(status_code=204, headers={**CLEAR, **headers})
 
+    router.include_router(
+        coinbase_router(
+            services.coinbase,
+            authenticator=authenticator,
+            login_queue=services.login_queue,
+            login_secrets=services.login_secrets,
+            limits=services.limits,
+            failures=services.failures,
+            refused=services.refused,
+        )
+    )
     return router

@@ -47,6 +47,19 @@ class LoginDialog {
     addEventListener("pagehide", () => this.form.reset()); // a page in the back-forward cache keeps its fields
     this.render();
     this.button.hidden = false;
+    this.awaitRedirected();
+  }
+
+  /** Coinbase sent the browser back, and the server sent it to this page: the result arrives on its stream. */
+  awaitRedirected() {
+    const address = new URL(location.href);
+    if (!address.searchParams.has("login")) return;
+    address.searchParams.delete("login");
+    history.replaceState(history.state, "", address);
+    announceSession(REPLACED);
+    this.awaitResult();
+    this.open();
+    this.setStatus(this.messages.text("login.waiting"));
   }
 
   /** @param {Stream} stream */
@@ -67,7 +80,7 @@ class LoginDialog {
     const { person } = this;
     this.button.textContent = person ? person.username : this.messages.text("login.open");
     this.button.setAttribute("aria-label", this.messages.text(person ? "person.open" : "login.open", { name: person?.username ?? "" }));
-    find("#person-title", HTMLElement).textContent = person ? person.username : this.messages.text("login.title");
+    find("#person-title", HTMLElement).textContent = person ? person.username : this.messages.text(document.getElementById("login-coinbase") ? "login.open" : "login.title");
     this.form.hidden = Boolean(person);
     this.card.hidden = !person;
     this.fields.disabled = this.pending !== 0;

@@ -64,10 +64,12 @@ def page_routes(
     interval: int,
     browser: Callable[[Request], tuple[str | None, Mapping[str, str]]],
     persons: bool,
+    coinbase: bool = False,
 ) -> list[BaseRoute]:
     """Routes of the pages and of the files they load.
 
-    ``browser`` returns the browser session of a request and the headers that start one. ``persons``: offer the login.
+    ``browser`` returns the browser session of a request and the headers that start one. ``persons``: offer the login,
+    ``coinbase``: that at Coinbase too.
     """
     templates = Environment(
         loader=FileSystemLoader(HERE / "templates"),
@@ -88,6 +90,7 @@ def page_routes(
             "version": version,
             "theme": theme if theme in THEMES else None,
             "persons": persons,
+            "coinbase": coinbase,
             "navigation": NAVIGATION,
             "path": request.url.path,
         }
