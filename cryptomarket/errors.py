@@ -120,11 +120,12 @@ class RequestRefused(RequestError):
 
 
 class UnknownTicker(RequestError):
-    """A ticker that does not exist; ``nearest`` holds the most similar known names."""
+    """A ticker that does not exist; ``nearest`` holds the most similar known names, ``parameter`` asked for it."""
 
-    def __init__(self, ticker: str, nearest: Sequence[str] = ()) -> None:
-        super().__init__(ticker, nearest)
+    def __init__(self, ticker: str, nearest: Sequence[str] = (), parameter: str = "ticker") -> None:
+        super().__init__(ticker, nearest, parameter)
         self.ticker = ticker
+        self.parameter = parameter
         self.nearest = tuple(nearest)
 
     def __str__(self) -> str:

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Protocol
 
 from .errors import InvalidPrice
@@ -117,7 +118,7 @@ class Tick:
         if is_index(self.ticker):
             return text
         beside = ",".join(
-            f'"{name}":{"null" if value is None else plain(value)}'
+            f'"{name}":{_number_json(value)}'
             for name, value in (("last", self.last), ("bid", self.bid), ("ask", self.ask))
         )
         return f"{text[:-1]},{beside}}}"
@@ -209,6 +210,25 @@ class Instrument:
     option_type: str
     contract_size: Decimal | None
     tick_size: Decimal | None
+
+    def json(self) -> str:
+        """The one JSON form of an instrument: numbers with every digit, null where the exchange sent nothing."""
+        return (
+            f'{{"ticker":{json.dumps(self.name)},"kind":{_word_json(self.kind)},'
+            f'"price_index":{_word_json(self.price_index)},"unit":{_word_json(self.unit)},'
+            f'"expiry":{"null" if self.expiry is None else self.expiry},"strike":{_number_json(self.strike)},'
+            f'"option_type":{_word_json(self.option_type)},"contract_size":{_number_json(self.contract_size)},'
+            f'"tick_size":{_number_json(self.tick_size)}}}'
+        )
+
+
+@lru_cache(maxsize=1024)  # a page has a thousand instruments and a dozen words
+def _word_json(word: str) -> str:
+    return json.dumps(word or None)
+
+
+def _number_json(number: Decimal | None) -> str:
+    return "null" if number is None else plain(number)
 
 
 @dataclass(frozen=True, slots=True)

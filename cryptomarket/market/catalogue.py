@@ -16,7 +16,7 @@ from anyio.abc import TaskStatus
 
 from ..backoff import doubled
 from ..errors import ExchangeError
-from ..model import Instrument, InstrumentChanged, Message, SessionChanged, Upstream, UpstreamState
+from ..model import Instrument, InstrumentChanged, Message, SessionChanged, Upstream, UpstreamState, is_index
 from .ticker_index import TickerIndex
 
 __all__ = ["Catalogue", "CatalogueStatistics", "with_nearest"]
@@ -64,6 +64,7 @@ class Catalogue:
         self._configured = tuple(configured)
         self._names = TickerIndex(self._configured)
         self._instruments: dict[str, Instrument] = {}
+        self._indices = TickerIndex(filter(is_index, self._configured))
         self._unlisted: dict[str, list[str]] = {}
         self.on_listed: Callable[[list[str]], None] = _ignore
         self._wall = wall
@@ -115,6 +116,18 @@ class Catalogue:
         """What is known of the ticker, None of an index and of an instrument whose details have not come yet."""
         return self._instruments.get(ticker)
 
+    def instruments(self, after: str = "") -> Iterator[Instrument]:
+        """The instruments whose details are known, sorted by name, from the one that follows ``after`` on."""
+        return (self._instruments[name] for name in self._names.after(after) if name in self._instruments)
+
+    def known_index(self, name: str) -> bool:
+        """Whether the exchange has the index."""
+        return name in self._indices
+
+    def nearest_index(self, name: str) -> list[str]:
+        """At most three indices that resemble ``name``, the closest first."""
+        return self._indices.nearest(name)
+
     def price_index(self, ticker: str) -> str | None:
         """The index that an instrument belongs to, if it is known."""
         found = self._instruments.get(ticker)
@@ -140,6 +153,7 @@ class Catalogue:
             self._names.add(ticker)
             if instrument is not None:
                 self._instruments[ticker] = instrument
+                self._indices.add(instrument.price_index)
                 self._bare.discard(ticker)
             elif ticker not in self._instruments:
                 self._bare.add(ticker)
@@ -191,6 +205,8 @@ class Catalogue:
     def _replace(self, found: Mapping[str, Instrument | None]) -> None:
         self._names = TickerIndex(found)
         self._instruments = {name: one for name, one in found.items() if one is not None}
+        of_instruments = (one.price_index for one in self._instruments.values())
+        self._indices = TickerIndex({*filter(is_index, found), *of_instruments})
         self._fetched_at, self._failure = self._wall(), None
         self._bare.clear()
         meanwhile, self._meanwhile = self._meanwhile, None

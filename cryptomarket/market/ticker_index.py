@@ -1,9 +1,10 @@
 """An index of ticker names: those that contain a text, and those nearest to a mistyped name, in bounded time. Pure."""
 
 import heapq
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
+from operator import itemgetter
 
 __all__ = ["TickerIndex"]
 
@@ -34,6 +35,10 @@ class TickerIndex:
     def __iter__(self) -> Iterator[str]:
         """The names, sorted."""
         return (name for name, _, _ in self._entries)
+
+    def after(self, name: str) -> Iterator[str]:
+        """The names that follow ``name`` in order; all after an empty one."""
+        return (entry[0] for entry in self._entries[bisect_right(self._entries, name, key=itemgetter(0)) :])
 
     def add(self, name: str) -> None:
         """Add a name, unless it is there."""

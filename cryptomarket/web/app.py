@@ -23,6 +23,7 @@ from .api.candles import RecentBars, candle_router, no_bars
 from .api.completeness import Completeness
 from .api.dependencies import HistoryDatabase, TickerCatalogue, TickerNames
 from .api.exports import export_router
+from .api.instruments import instrument_router
 from .api.openapi import describe, query_names
 from .api.persons import PersonServices, person_router
 from .api.prices import price_router
@@ -87,6 +88,7 @@ def web_app(
     )
     names, completeness = TickerNames(tickers, catalogue), Completeness(interval, wall)
     app.include_router(price_router(database, names, latest, completeness))
+    app.include_router(instrument_router(catalogue))
     app.include_router(candle_router(database, names, bars, completeness))
     app.include_router(export_router(database, names, completeness))
     app.include_router(udf_router(database, names, latest, bars, wall))

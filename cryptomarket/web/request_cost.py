@@ -17,6 +17,7 @@ REFUSED = 2.0
 BYTES = {
     "/static/": 1_000_000,
     "/api/v1/tickers": 200_000,
+    "/api/v1/instruments": 40_000,
     "/api/v1/candles": 30_000,
     "/udf/history": 20_000,
     "/api/v1/export.parquet": 5_000,

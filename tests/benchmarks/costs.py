@@ -49,6 +49,7 @@ CASES = (
     Case("/metrics", "", "operators only"),
     Case("/api/v1/status", "", "the rate limit; details for operators only"),
     Case("/api/v1/tickers", "", "the number of names; the rate limit"),
+    Case("/api/v1/instruments", "", "1,000 of 6,000 instruments; the rate limit"),
     Case("/api/v1/prices/latest", f"ticker={UNKNOWN}", "24 candidates; the rate limit"),
     Case("/api/v1/prices", "ticker=btc_usd&limit=10000", "`limit`; charged before it runs"),
     Case(

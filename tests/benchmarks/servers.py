@@ -7,7 +7,7 @@ import asyncio
 import http.client
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from typing import Any
 
@@ -23,8 +23,9 @@ from starlette.routing import Route
 from cryptomarket.app.server import Server, bound_socket, http_protocol
 from cryptomarket.cluster.single import SingleNode
 from cryptomarket.database.engine import Database
+from cryptomarket.market.catalogue import Catalogue
 from cryptomarket.market.latest import LatestValues
-from cryptomarket.model import Tick
+from cryptomarket.model import Instrument, Tick
 from cryptomarket.stream.endpoint import StreamEndpoint
 from cryptomarket.stream.manager import ServerSSEManager
 from cryptomarket.web.app import web_app
@@ -61,15 +62,8 @@ async def ours(port: int, http: Any, max_streams: int = 100_000) -> None:
         max_streams_per_address=100_000,
     )
 
-    class Nothing:
-        def known(self, _: str) -> bool:
-            return False
-
-        def nearest(self, _: str) -> list[str]:
-            return []
-
-        def search(self, _: str) -> Iterator[str]:
-            return iter(())
+    async def listed() -> dict[str, Instrument | None]:
+        return {}
 
     async def health() -> Health:
         return Health({})
@@ -79,7 +73,7 @@ async def ours(port: int, http: Any, max_streams: int = 100_000) -> None:
         latest=latest,
         database=Database("sqlite+aiosqlite:///unopened.db"),
         stream=endpoint,
-        catalogue=Nothing(),
+        catalogue=Catalogue(listed, configured=()),
         interval=60,
         health=health,
     )

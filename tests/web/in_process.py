@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import anyio
 from starlette.types import ASGIApp, Message
 
 from cryptomarket.app.gateway import Gateway
-from cryptomarket.model import InstrumentChanged
+from cryptomarket.model import Instrument, InstrumentChanged
 from cryptomarket.settings import read_settings
 from tests.market.test_ticker_index import NAMES
 
@@ -88,6 +89,11 @@ async def ask(
     return Answer(status, answered, b"".join(chunks), size, loop, process)
 
 
+def _option(name: str) -> Instrument:
+    words, strike, tick_size = ("option", "btc_usd", "BTC"), Decimal(100_000), Decimal("0.0001")
+    return Instrument(name, *words, 1_798_185_600, strike, "call", Decimal(1), tick_size)
+
+
 @contextlib.asynccontextmanager
 async def full_gateway(folder: Path, *, minutes: int = MINUTES, **settings: object) -> AsyncIterator[Gateway]:
     """A gateway without an exchange, but with all names of one and a week of prices with a gap."""
@@ -99,7 +105,7 @@ async def full_gateway(folder: Path, *, minutes: int = MINUTES, **settings: obje
     }
     gateway = Gateway(read_settings(**{**values, **settings}))
     for name in NAMES:
-        gateway._catalogue.on_message(InstrumentChanged(name, listed=True))
+        gateway._catalogue.on_message(InstrumentChanged(name, listed=True, instrument=_option(name)))
     gateway._catalogue._fetched_at = time.time()
     async with gateway.running():
         newest = int(time.time()) // 60 * 60 - 120

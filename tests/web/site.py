@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ import httpx2
 import uvicorn
 
 from cryptomarket.cluster.single import SingleNode
+from cryptomarket.market.catalogue import Catalogue
 from cryptomarket.market.demand import Demand
 from cryptomarket.market.latest import LatestValues
-from cryptomarket.model import Price, Tick, Upstream, UpstreamState
+from cryptomarket.model import Instrument, Price, Tick, Upstream, UpstreamState
 from cryptomarket.stream.endpoint import StreamEndpoint
 from cryptomarket.stream.manager import ServerSSEManager
 from cryptomarket.web.api.problems import problem_response
@@ -62,20 +62,27 @@ async def running_server(app: Any, port: int = 0, http: Any = "auto") -> AsyncIt
             server.should_exit = True
 
 
-@dataclass
-class Names:
-    """A catalogue of fixed names."""
+PERPETUAL = Instrument("BTC-PERPETUAL", "future", "btc_usd", "USD", None, None, "", Decimal(10), Decimal("0.5"))
 
-    tickers: frozenset[str] = frozenset({*TICKERS, "sol_usd", "BTC-PERPETUAL"})
 
-    def known(self, name: str) -> bool:
-        return name in self.tickers
+async def _listed() -> dict[str, Instrument | None]:
+    return {**dict.fromkeys([*TICKERS, "sol_usd"]), PERPETUAL.name: PERPETUAL}
 
-    def nearest(self, name: str) -> list[str]:
-        return get_close_matches(name, sorted(self.tickers), 3)
 
-    def search(self, text: str) -> Iterator[str]:
-        return iter(sorted(name for name in self.tickers if text.lower() in name.lower()))
+async def _read_catalogue() -> Catalogue:
+    """A catalogue that was read once."""
+    read = anyio.Event()
+
+    async def sleep(_: float) -> None:
+        read.set()
+        await anyio.sleep_forever()
+
+    catalogue = Catalogue(_listed, configured=TICKERS, sleep=sleep)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(catalogue.run)
+        await read.wait()
+        tasks.cancel_scope.cancel()
+    return catalogue
 
 
 @dataclass
@@ -134,11 +141,11 @@ async def running_site(
     demand = Demand(TICKERS)
     demand.subscribe(latest.follow)
     manager = ServerSSEManager(*TICKERS, "connection", latest=latest, demand=demand)
-    names = Names()
+    catalogue = await _read_catalogue()
     endpoint = StreamEndpoint(
         manager,
-        known=names.known,
-        nearest=names.nearest,
+        known=catalogue.known,
+        nearest=catalogue.nearest,
         problem=problem_response,
         allowed_origins=origins,
         **(limits or {}),
@@ -146,6 +153,7 @@ async def running_site(
     async with StoredHistory(f"sqlite+aiosqlite:///{folder / 'prices.db'}", interval=interval) as store:
         await store.migrate()
         bus = SingleNode(epoch=await store.take_epoch())
+        bus.subscribe(catalogue.on_message)
         bus.subscribe(latest.on_message)
         bus.subscribe(manager.on_message)
         await store.insert_missing(stored)
@@ -159,7 +167,7 @@ async def running_site(
             latest=latest,
             database=store.database,
             stream=endpoint,
-            catalogue=names,
+            catalogue=catalogue,
             interval=interval,
             health=health,
             allowed_origins=origins,

@@ -18,7 +18,10 @@ ROUTES = {
     "/readyz",
     "/metrics",
     "/api/v1/status",
-    *(f"/api/v1/{name}" for name in ("tickers", "prices", "prices/latest", "prices/filter", "candles", "coverage")),
+    *(
+        f"/api/v1/{name}"
+        for name in ("tickers", "instruments", "prices", "prices/latest", "prices/filter", "candles", "coverage")
+    ),
     *(f"/api/v1/export.{kind}" for kind in ("csv", "ndjson", "parquet")),
     *(f"/udf/{name}" for name in ("config", "symbols", "search", "time", "history")),
     *(f"/api/v1/persons/{name}" for name in ("login", "me", "me/account")),

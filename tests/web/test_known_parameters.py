@@ -20,6 +20,7 @@ ADDRESSES = {
     "/api/v1/prices/latest": "ticker=btc_usd",
     "/api/v1/prices/filter": "ticker=btc_usd&start_date=2025-11-20&end_date=2025-11-20&limit=5&order=desc",
     "/api/v1/tickers": "search=btc&limit=5",
+    "/api/v1/instruments": "index=btc_usd&kind=option&expiry=2026-12-25&limit=5&cursor=BTC",
     "/api/v1/candles": "ticker=btc_usd&resolution=1m&start=2025-11-20&limit=5",
     "/api/v1/coverage": "ticker=btc_usd&start=2025-11-20&end=2025-11-20",
     "/api/v1/export.csv": "ticker=btc_usd&start=2025-11-20&end=2025-11-20&order=asc",
@@ -85,6 +86,9 @@ async def test_values_that_are_too_long_are_refused_with_their_limit(tmp_path: P
             ("/api/v1/coverage", "start", 40),
             ("/api/v1/export.csv", "end", 40),
             ("/api/v1/tickers", "search", 64),
+            ("/api/v1/instruments", "index", 64),
+            ("/api/v1/instruments", "expiry", 10),
+            ("/api/v1/instruments", "cursor", 64),
             ("/udf/search", "query", 80),
             ("/sse/", "lastEventId", 128),
         ):

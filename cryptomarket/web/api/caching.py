@@ -19,6 +19,7 @@ class CachePolicy(StrEnum):
     #: A complete range of the past never changes.
     IMMUTABLE = "public, max-age=31536000, immutable"
     #: Missing slots of the past may still be filled; a range without a start may begin earlier after a backfill.
+    #: Instruments are listed and end.
     REVALIDATE = "no-cache"
     #: A range that reaches the present changes with every slot.
     NO_STORE = "no-store"

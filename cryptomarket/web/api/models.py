@@ -24,6 +24,8 @@ __all__ = [
     "DatafeedResponse",
     "DatafeedType",
     "ExpectedParameter",
+    "InstrumentListResponse",
+    "InstrumentResponse",
     "LoginAccepted",
     "LoginBody",
     "PersonResponse",
@@ -80,6 +82,30 @@ class TickerListResponse(Struct, frozen=True):
 
     complete: Annotated[bool, Meta(description="whether the list holds all matching names")]
     data: Sequence[TickerEntry]
+
+
+class InstrumentResponse(Struct, frozen=True):
+    """What the exchange says of one instrument; null where it says nothing."""
+
+    ticker: str
+    kind: Annotated[str | None, Meta(description="`future`, `option`, `spot`, `future_combo`, `option_combo`, ...")]
+    price_index: Annotated[str | None, Meta(description="the index that it belongs to")]
+    unit: Annotated[str | None, Meta(description="the currency that its prices are counted in")]
+    expiry: Annotated[int | None, Meta(description="UNIX seconds; null for what never expires")]
+    strike: Annotated[float | None, Meta(description="of an option")]
+    option_type: Annotated[str | None, Meta(description="`call` or `put`, of an option")]
+    contract_size: Annotated[
+        float | None, Meta(description="one contract: of an inverse future in the unit, else in coins")
+    ]
+    tick_size: Annotated[float | None, Meta(description="the smallest step of its order prices, in the unit")]
+
+
+class InstrumentListResponse(Struct, frozen=True):
+    """A page of instruments, sorted by ticker."""
+
+    complete: Annotated[bool, Meta(description="whether the list of the exchange was read since the start")]
+    data: Sequence[InstrumentResponse]
+    next: NextCursor
 
 
 class CandleResponse(Struct, frozen=True):

@@ -47,6 +47,8 @@ _NAMES: dict[str, Any] = {
     "Price": models.PriceResponse,
     "PriceList": models.PriceListResponse,
     "TickerList": models.TickerListResponse,
+    "Instrument": models.InstrumentResponse,
+    "InstrumentList": models.InstrumentListResponse,
     "Candle": models.CandleResponse,
     "CandleList": models.CandleListResponse,
     "Coverage": models.CoverageResponse,
@@ -66,6 +68,9 @@ _NAMES: dict[str, Any] = {
 
 _PRICE = models.PriceResponse("btc_usd", 64250.13, 1763668800, 1763668859123)
 _CANDLE = models.CandleResponse(1763668800, 64250.13, 64260.5, 64240, 64255.01, 58)
+_OPTION = models.InstrumentResponse(
+    "BTC-25DEC26-100000-C", "option", "btc_usd", "BTC", 1798185600, 100000, "call", 1, 0.0001
+)
 _CHECKS = {"database": Check(True, "answers")}
 _AGES = {"btc_usd": 412}
 _SCOPE = "account:read mainaccount"
@@ -74,6 +79,7 @@ _SCOPE = "account:read mainaccount"
 _EXAMPLES: list[Any] = [
     models.PriceListResponse("btc_usd", True, [_PRICE], "asc-1763668800"),
     models.TickerListResponse(True, [models.TickerEntry("btc_usd", "index", True)]),
+    models.InstrumentListResponse(True, [_OPTION], "BTC-25DEC26-100000-C"),
     models.CandleListResponse("btc_usd", "1m", True, [_CANDLE], None),
     models.CoverageResponse(
         "btc_usd",

@@ -1,15 +1,17 @@
-"""Pages of stored prices and candles: their cursors and their JSON.
+"""Pages of stored prices, candles and instruments: their cursors and their JSON.
 
 Plain functions over values; this file knows neither the database nor HTTP.
 """
 
 import json
 import re
+from collections.abc import Iterable
 
 from ...errors import InvalidParameter
 from ...history.pages import Order
+from ...model import Instrument
 
-__all__ = ["format_cursor", "page_json", "parse_cursor"]
+__all__ = ["format_cursor", "instruments_json", "page_json", "parse_cursor"]
 
 _CURSOR = re.compile(r"(asc|desc)-(\d{1,12})\Z", re.ASCII)
 
@@ -36,3 +38,9 @@ def page_json(ticker: str, data: str, *, cursor: str | None, complete: bool, **f
         f'{{"ticker":{json.dumps(ticker)}{more},"complete":{json.dumps(complete)},'
         f'"data":[{data}],"next":{json.dumps(cursor)}}}'
     )
+
+
+def instruments_json(instruments: Iterable[Instrument], *, cursor: str | None, complete: bool) -> str:
+    """The JSON of a page of instruments; its cursor is the last name."""
+    data = ",".join(one.json() for one in instruments)
+    return f'{{"complete":{json.dumps(complete)},"data":[{data}],"next":{json.dumps(cursor)}}}'

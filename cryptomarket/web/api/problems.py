@@ -86,7 +86,7 @@ def _problem(error: Exception) -> _Problem:
             detail = "; ".join(f"{entry.parameter}: expected {entry.expected}" for entry in invalid)
             return _Problem(_with_parameters(replace(document, detail=detail), invalid))
         case UnknownTicker():
-            return _Problem(replace(document, parameter="ticker", nearest=error.nearest))
+            return _Problem(replace(document, parameter=error.parameter, nearest=error.nearest))
         case RequestRefused():
             headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
             return _Problem(_by_status(error.status, str(error)), headers)

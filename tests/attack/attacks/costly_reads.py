@@ -73,6 +73,7 @@ class Documents(Attack):
                 "/readyz",
                 "/api/v1/status",
                 "/api/v1/tickers?limit=10000",
+                "/api/v1/instruments",
                 "/static/messages/en.json",
                 "/static/../../settings.py",
                 "/static/%2e%2e/%2e%2e/settings.py",

@@ -22,6 +22,8 @@ TEXTS = (
     "/api/v1/export.csv?ticker=btc_usd&start=",
     "/api/v1/export.ndjson?ticker=btc_usd&end=",
     "/api/v1/tickers?search=",
+    "/api/v1/instruments?cursor=",
+    "/api/v1/instruments?index=",
     "/udf/history?symbol=btc_usd&resolution=1&to=1763647200&from=",
     "/udf/history?symbol=",
     "/udf/search?query=",
