@@ -24,7 +24,7 @@ from .auth import (
     signed_params,
     write_rights,
 )
-from .error_codes import Action, error_code
+from .error_codes import METHOD_NOT_FOUND, Action, error_code
 
 __all__ = ["ApplicationLogin", "LoginStatistics"]
 
@@ -43,6 +43,15 @@ class LoginStatistics:
     scope: list[str]
     trouble: str
     losses: int  # logins that the exchange ended while they were used
+
+
+def _with_advice(error: ExchangeRefused) -> str:
+    """The refusal of a login, with the setting that may be wrong."""
+    if error_code(error.code).wrong_key:
+        return f"{error}; a key is valid at one door alone, see CRYPTOMARKET_EXCHANGE"
+    if error.code == METHOD_NOT_FOUND:
+        return f"{error}; this host takes no key, see CRYPTOMARKET_EXCHANGE"
+    return str(error)
 
 
 class ApplicationLogin:
@@ -164,7 +173,7 @@ class ApplicationLogin:
         elif error_code(error.code).wrong_key and self._signed_by_a_wrong_clock():
             self._signed_again, self._due, self._in_flight = True, now, False
         else:
-            self.failed(str(error), now, hopeless=error_code(error.code).action is Action.STOP)
+            self.failed(_with_advice(error), now, hopeless=error_code(error.code).action is Action.STOP)
 
     def _signed_by_a_wrong_clock(self) -> bool:
         """Whether the refusal told a time of the exchange by which the signature was old; once for each login."""

@@ -196,6 +196,7 @@ async def test_the_check_logs_in_with_the_key(tmp_path: Path, right: bool) -> No
             credentials=Credentials(account.client_id, Secret(secret)),
         )
     assert failures(checks) == ([] if right else ["login"])
+    assert ("see CRYPTOMARKET_EXCHANGE" in checks["login"].detail) is not right
     assert secret not in str(checks)
 
 

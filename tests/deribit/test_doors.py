@@ -229,7 +229,7 @@ async def test_the_simulated_streams_host_works_at_the_door_of_deribit() -> None
         following(exchange.ws_url, "btc_usdc", credentials=KEY, raw=True) as follower,
     ):
         await follower.tick_of("btc_usdc")
-        assert "-32601" in follower.deribit_client.login.problem
+        assert "this host takes no key, see CRYPTOMARKET_EXCHANGE" in follower.deribit_client.login.problem
 
 
 REFUSALS: dict[str, Answer] = {"by an error": refuse, "by an empty answer": lambda _: []}
