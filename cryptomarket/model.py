@@ -1,6 +1,7 @@
 """The values that all rooms share: ticks, stored prices, the state of upstream, and the messages of the bus.
 
-Frozen values, and the one JSON form of a price. It imports nothing but our errors, and knows no socket and no clock.
+Frozen values, and the one JSON form of a price. It imports nothing but our errors and the
+groups of fields, and knows no socket and no clock.
 """
 
 import json
@@ -11,6 +12,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from .errors import InvalidPrice
+from .fields import NO_FIELDS, Fields, FieldValues, fields_json
 
 __all__ = [
     "Gap",
@@ -71,7 +73,7 @@ class Tick:
 
     The ``price`` of an instrument is its mark price; ``last``, ``bid`` and ``ask`` are None for an index, and where the
     exchange sent none. The bus sets ``epoch`` and ``sequence``; before that both are 0. ``after``: the last (epoch,
-    sequence) the leader had seen before it took over.
+    sequence) the leader had seen before it took over. ``fields``: the values of its groups, empty for an index.
     """
 
     ticker: str
@@ -83,6 +85,7 @@ class Tick:
     epoch: int = 0
     sequence: int = 0
     after: tuple[int, int] = (0, 0)
+    fields: FieldValues = ()
 
     @property
     def id(self) -> str:
@@ -112,8 +115,8 @@ class Tick:
         before, ended = self.after
         return before == epoch and ended <= sequence and self.sequence == ended + 1
 
-    def json(self) -> str:
-        """The one JSON form of a price, with ``last``, ``bid`` and ``ask`` for an instrument."""
+    def json(self, fields: Fields = NO_FIELDS) -> str:
+        """The one JSON form of a price, with ``last``, ``bid``, ``ask`` and the groups ``fields`` for an instrument."""
         text = price_json(self.ticker, self.price, self.timestamp, self.exchange_timestamp)
         if is_index(self.ticker):
             return text
@@ -121,7 +124,7 @@ class Tick:
             f'"{name}":{_number_json(value)}'
             for name, value in (("last", self.last), ("bid", self.bid), ("ask", self.ask))
         )
-        return f"{text[:-1]},{beside}}}"
+        return f"{text[:-1]},{beside}{fields_json(self.fields, fields)}}}"
 
 
 class Source(StrEnum):

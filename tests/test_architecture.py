@@ -13,7 +13,18 @@ PACKAGE = ROOT / "cryptomarket"
 
 #: Plain values that every room may import.
 VALUES = frozenset(
-    {"model", "errors", "backoff", "query", "addresses", "cookies", "public_site", "token_buckets", "refusals"}
+    {
+        "model",
+        "errors",
+        "fields",
+        "backoff",
+        "query",
+        "addresses",
+        "cookies",
+        "public_site",
+        "token_buckets",
+        "refusals",
+    }
 )
 FEATURES = frozenset({"market", "deribit", "stream", "persons", "history", "cluster"})
 #: Plain tables of facts about the exchange: every feature may import them, and they import nothing of ours.
@@ -47,7 +58,8 @@ ARROWS: dict[str, frozenset[str]] = {
     "public_site": frozenset({"errors"}),
     "token_buckets": frozenset({"addresses"}),
     "refusals": frozenset({"addresses", "token_buckets"}),
-    "model": frozenset({"errors"}),  # invalid values raise our errors
+    "fields": frozenset({"errors"}),
+    "model": frozenset({"errors", "fields"}),  # invalid values raise our errors
     "statements": frozenset(),  # facts about the exchange, for those that speak its protocol
     "settings": VALUES | {"deribit.doors"},
     "logs": VALUES,

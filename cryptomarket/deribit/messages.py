@@ -1,16 +1,18 @@
-"""Messages of the exchange, decoded into types: the frame, prices, states of the platform.
+"""Messages of the exchange, decoded into types: the frame, prices and what is beside them, states of the platform.
 
 Numbers keep the exact decimal they were written as (`8.7e3` is 8700). Unknown fields and kinds are ignored. A null, an
 `"undefined"` or an `"expired"` in place of a number is read as None. It knows no socket and no clock.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from ..errors import InvalidInput, InvalidPrice
-from ..model import Tick, exact_price, is_index
+from ..fields import FieldValues, is_plain
+from ..model import PRICE_DIGITS, Tick, exact_price, is_index, plain
 
 __all__ = [
     "LONGEST_RETRY_AFTER",
@@ -29,7 +31,7 @@ __all__ = [
     "read_price",
 ]
 
-NOTHING = msgspec.Raw(b"")
+NOTHING, NULL = msgspec.Raw(b""), msgspec.Raw(b"null")
 _T = TypeVar("_T")
 
 #: Timestamps (UNIX ms) outside are refused: before the exchange existed, or after the year 2100.
@@ -37,6 +39,8 @@ EARLIEST_MS, LATEST_MS = 1_400_000_000_000, 4_102_444_800_000
 
 #: A longer wait that a peer asks for is cut, in seconds: a mistaken one must not keep us away for a day.
 LONGEST_RETRY_AFTER = 300.0
+#: The values of a group with more characters are read one by one.
+USUAL_CHARACTERS = 200
 
 
 class UnreadableMessage(InvalidInput):
@@ -120,6 +124,36 @@ class TickerData(msgspec.Struct, frozen=True, gc=False):
     best_ask_price: msgspec.Raw = NOTHING
     best_ask_amount: msgspec.Raw = NOTHING
     index_price: msgspec.Raw = NOTHING
+    underlying_price: msgspec.Raw = NOTHING
+    open_interest: msgspec.Raw = NOTHING
+    current_funding: msgspec.Raw = NOTHING
+    funding_8h: msgspec.Raw = NOTHING
+    mark_iv: msgspec.Raw = NOTHING
+    bid_iv: msgspec.Raw = NOTHING
+    ask_iv: msgspec.Raw = NOTHING
+    stats: msgspec.Raw = NOTHING
+    greeks: msgspec.Raw = NOTHING
+
+
+class _Stats(msgspec.Struct, frozen=True, gc=False):
+    """``stats`` of a ticker."""
+
+    price_change: msgspec.Raw = NOTHING
+    high: msgspec.Raw = NOTHING
+    low: msgspec.Raw = NOTHING
+    volume: msgspec.Raw = NOTHING
+    volume_usd: msgspec.Raw = NOTHING
+    volume_notional: msgspec.Raw = NOTHING
+
+
+class _Greeks(msgspec.Struct, frozen=True, gc=False):
+    """``greeks`` of the ticker of an option."""
+
+    delta: msgspec.Raw = NOTHING
+    gamma: msgspec.Raw = NOTHING
+    vega: msgspec.Raw = NOTHING
+    theta: msgspec.Raw = NOTHING
+    rho: msgspec.Raw = NOTHING
 
 
 class PlatformState(msgspec.Struct, frozen=True):
@@ -147,6 +181,9 @@ class InstrumentState(msgspec.Struct, frozen=True):
 _frames = msgspec.json.Decoder(Frame)
 _indices = msgspec.json.Decoder(IndexData)
 _tickers = msgspec.json.Decoder(TickerData)
+_stats = msgspec.json.Decoder(_Stats)
+_greeks = msgspec.json.Decoder(_Greeks)
+_NO_STATS, _NO_GREEKS = _Stats(), _Greeks()
 
 
 def decode_frame(text: str | bytes) -> Frame:
@@ -215,15 +252,53 @@ def _read_instrument(ticker: str, data: msgspec.Raw | bytes) -> Reading:
     price = number(found.mark_price)  # of a combo it may be negative
     if price is None:
         return Reading(None, found.state)
-    tick = Tick(
-        ticker,
-        price,
-        found.timestamp,
-        last=number(found.last_price),
-        bid=_side(found.best_bid_price, found.best_bid_amount),
-        ask=_side(found.best_ask_price, found.best_ask_amount),
-    )
+    bid = _side(found.best_bid_price, found.best_bid_amount)
+    ask = _side(found.best_ask_price, found.best_ask_amount)
+    fields = _fields(found, has_bid=bid is not None, has_ask=ask is not None)
+    tick = Tick(ticker, price, found.timestamp, number(found.last_price), bid, ask, fields=fields)
     return Reading(tick, found.state)
+
+
+def _fields(found: TickerData, *, has_bid: bool, has_ask: bool) -> FieldValues:
+    """The values of each of `FIELD_GROUPS`; those that cannot be read are null, as they must not cost the price."""
+    bid = found.best_bid_price if has_bid else NULL
+    ask = found.best_ask_price if has_ask else NULL
+    stats, greeks = _read_or(_stats, found.stats, _NO_STATS), _read_or(_greeks, found.greeks, _NO_GREEKS)
+    volatility = found.mark_iv, found.bid_iv, found.ask_iv
+    volumes = stats.volume, stats.volume_usd, stats.volume_notional
+    return (
+        _group((found.last_price, bid, ask, found.best_bid_amount, found.best_ask_amount)),
+        _group((stats.price_change, stats.high, stats.low, *volumes)),
+        _group((*volatility, greeks.delta, greeks.gamma, greeks.vega, greeks.theta, greeks.rho)),
+        _group((found.current_funding, found.funding_8h)),
+        _group((found.open_interest, found.index_price, found.underlying_price)),
+    )
+
+
+def _read_or(decoder: msgspec.json.Decoder[_T], raw: msgspec.Raw, default: _T) -> _T:
+    try:
+        return decoder.decode(raw) if raw else default
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return default
+
+
+def _group(values: Sequence[msgspec.Raw]) -> str | None:
+    """The values as the text of a group, None when the exchange sent none of them."""
+    if not any(values):
+        return None
+    text = b",".join(values)
+    if all(values) and is_plain(text) and len(text) <= USUAL_CHARACTERS:
+        return text.decode()
+    return ",".join(map(_plain_text, values))
+
+
+def _plain_text(raw: msgspec.Raw) -> str:
+    """The raw JSON value as a plain number, digit for digit, or ``null`` where `number` finds none."""
+    text = bytes(raw)
+    if text and is_plain(text) and len(text) <= PRICE_DIGITS:
+        return text.decode()
+    value = number(text)
+    return "null" if value is None else plain(value)
 
 
 def _side(price: msgspec.Raw, amount: msgspec.Raw) -> Decimal | None:

@@ -13,6 +13,7 @@ from cryptomarket.cluster.redis.codec import (
     encode_batch,
     encode_tick,
 )
+from cryptomarket.fields import FIELD_GROUPS
 from cryptomarket.model import (
     Gap,
     Instrument,
@@ -24,9 +25,18 @@ from cryptomarket.model import (
     Upstream,
     UpstreamState,
     WaitingLogin,
+    plain,
 )
 
 prices = st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**9), max_value=10**9)
+
+
+def _group(names: tuple[str, ...]) -> st.SearchStrategy[str | None]:
+    """The values of a group of fields, or None."""
+    value = st.just("null") | prices.map(plain)
+    return st.none() | st.lists(value, min_size=len(names), max_size=len(names)).map(",".join)
+
+
 ticks = st.builds(
     Tick,
     ticker=st.text(max_size=12),
@@ -38,6 +48,7 @@ ticks = st.builds(
     epoch=st.integers(min_value=0, max_value=2**31),
     sequence=st.integers(min_value=0, max_value=2**53),
     after=st.tuples(st.integers(0, 2**31), st.integers(0, 2**53)),
+    fields=st.just(()) | st.tuples(*map(_group, FIELD_GROUPS.values())),
 )
 upstreams = st.builds(Upstream, st.sampled_from(UpstreamState), st.integers(0, 2**53), st.text(max_size=20))
 notifications = st.builds(

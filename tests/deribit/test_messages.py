@@ -49,7 +49,7 @@ def test_what_is_no_number_is_none(text: str) -> None:
 def test_a_ticker_that_never_traded_has_its_mark_and_no_last() -> None:
     """The mark is the price; last, bid and ask may be missing in every way seen on the wire."""
     tick = instrument(last_price="null", best_bid_price="0.0", best_bid_amount="0.0", best_ask_price='"undefined"').tick
-    assert tick == Tick(BTC, Decimal("83212.14"), STAMP)
+    assert tick == Tick(BTC, Decimal("83212.14"), STAMP, fields=("null,null,null,0.0,null", None, None, None, None))
 
 
 def test_a_bid_of_zero_that_somebody_offers_is_a_bid() -> None:

@@ -92,6 +92,28 @@ async def test_the_latest_price_is_the_newest_tick_else_the_newest_stored(tmp_pa
     assert instrument.text.endswith('"last":null,"bid":8699.5,"ask":null}')
 
 
+async def test_the_latest_price_has_the_fields_that_were_asked_for(tmp_path: Path) -> None:
+    """An index has none, in any case; a wrong name is 422."""
+    values = ("8700,8699.5,null,10,0.0", None, None, "0.00001,-0.0000031", "797578130,8701.10,null")
+    path = "/api/v1/prices/latest"
+    async with running_site(tmp_path) as site:
+        site.tick("btc_usd", "64250.10")
+        site.latest.follow(frozenset({"BTC-PERPETUAL"}), frozenset())
+        site.tick("BTC-PERPETUAL", "8700", ms=NOON * 1000, bid=Decimal("8699.5"), fields=values)
+        usual = await site.get(path, ticker="BTC-PERPETUAL")
+        asked = await site.get(path, ticker="BTC-PERPETUAL", fields="funding,greeks,quote")
+        index = await site.get(path, ticker="btc_usd", fields="quote")
+        index_usual = await site.get(path, ticker="btc_usd")
+        wrong = await site.get(path, ticker="btc_usd", fields="quotes")
+    assert "quote" not in usual.text
+    assert asked.text == usual.text[:-1] + (
+        ',"quote":{"last":8700,"bid":8699.5,"ask":null,"bid_amount":10,"ask_amount":0.0},"greeks":null,'
+        '"funding":{"current_funding":0.00001,"funding_8h":-0.0000031}}'
+    )
+    assert index.text == index_usual.text
+    assert (wrong.status_code, wrong.json()["parameter"]) == (422, "fields")
+
+
 async def test_a_known_ticker_without_a_price_is_a_404_that_says_so(tmp_path: Path) -> None:
     """A ticker without a price differs from an unknown name."""
     async with running_site(tmp_path) as site:

@@ -17,7 +17,7 @@ ADDRESSES = {
     "/readyz": "",
     "/openapi.json": "",
     "/api/v1/prices": "ticker=btc_usd&start=2025-11-20&end=2025-11-20&limit=5&order=asc",
-    "/api/v1/prices/latest": "ticker=btc_usd",
+    "/api/v1/prices/latest": "ticker=btc_usd&fields=quote",
     "/api/v1/prices/filter": "ticker=btc_usd&start_date=2025-11-20&end_date=2025-11-20&limit=5&order=desc",
     "/api/v1/tickers": "search=btc&limit=5",
     "/api/v1/instruments": "index=btc_usd&kind=option&expiry=2026-12-25&limit=5&cursor=BTC",

@@ -9,6 +9,7 @@ from decimal import Decimal
 import msgspec
 
 from ...errors import InvalidInput, InvalidPrice
+from ...fields import checked_values
 from ...model import (
     Gap,
     GapReason,
@@ -42,6 +43,7 @@ class _Tick(msgspec.Struct, array_like=True, frozen=True, tag="t"):
     last: str | None = None
     bid: str | None = None
     ask: str | None = None
+    fields: tuple[str | None, ...] = ()
 
 
 class _Upstream(msgspec.Struct, array_like=True, frozen=True, tag="u"):
@@ -136,9 +138,9 @@ def _encoded(message: Message) -> _Encoded:
 
 
 def _tick(tick: Tick) -> _Tick:
-    beside = map(_digits, (tick.last, tick.bid, tick.ask))
+    last, bid, ask = map(_digits, (tick.last, tick.bid, tick.ask))
     place = tick.epoch, tick.sequence, tick.after
-    return _Tick(tick.ticker, plain(tick.price), tick.exchange_timestamp, *place, *beside)
+    return _Tick(tick.ticker, plain(tick.price), tick.exchange_timestamp, *place, last, bid, ask, tick.fields)
 
 
 def _instrument(one: Instrument | None) -> _Instrument | None:
@@ -171,7 +173,8 @@ def _decoded(found: _Encoded) -> Message:
             last, bid, ask = map(_price, (found.last, found.bid, found.ask))
             price = exact_price(found.price)
             place = found.epoch, found.sequence, found.after
-            return Tick(found.ticker, price, found.exchange_timestamp, last, bid, ask, *place)
+            fields = checked_values(found.fields)
+            return Tick(found.ticker, price, found.exchange_timestamp, last, bid, ask, *place, fields)
         case _Upstream():
             return Upstream(found.state, found.since, found.reason)
         case _Gap():

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from ...history.intervals import Kind
 from ...model import UpstreamState
 from ..health import Check, HealthStatus
+from .price_fields import FundingFields, GreeksFields, InterestFields, QuoteFields, StatsFields
 
 __all__ = [
     "AccountResponse",
@@ -45,6 +46,7 @@ __all__ = [
 Seconds = Annotated[int, Meta(description="UNIX seconds")]
 Milliseconds = Annotated[int, Meta(description="UNIX milliseconds")]
 Complete = Annotated[bool, Meta(description="whether no slot of the range that is due is missing")]
+_GROUP = "instruments only, where `fields` asks for it; null when the exchange does not send it"
 NextCursor = Annotated[str | None, Meta(description="the `cursor` of the next page; null on the last")]
 
 
@@ -58,6 +60,11 @@ class PriceResponse(Struct, frozen=True):
     last: Annotated[float | UnsetType | None, Meta(description="instruments only: the last trade")] = UNSET
     bid: Annotated[float | UnsetType | None, Meta(description="instruments only: the best bid")] = UNSET
     ask: Annotated[float | UnsetType | None, Meta(description="instruments only: the best ask")] = UNSET
+    quote: Annotated[QuoteFields | UnsetType | None, Meta(description=_GROUP)] = UNSET
+    stats: Annotated[StatsFields | UnsetType | None, Meta(description=_GROUP)] = UNSET
+    greeks: Annotated[GreeksFields | UnsetType | None, Meta(description=_GROUP)] = UNSET
+    funding: Annotated[FundingFields | UnsetType | None, Meta(description=_GROUP)] = UNSET
+    interest: Annotated[InterestFields | UnsetType | None, Meta(description=_GROUP)] = UNSET
 
 
 class PriceListResponse(Struct, frozen=True):

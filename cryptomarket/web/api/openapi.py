@@ -20,6 +20,7 @@ from ...stream.events import ConnectionEnvelope, GapEvent, HeartbeatEvent, Price
 from ...stream.parameters import MAX_TICKERS
 from ..health import Check, ReadinessResponse
 from . import models
+from .price_fields import FundingFields, GreeksFields, InterestFields, QuoteFields, StatsFields
 from .problems import MEDIA_TYPE
 
 __all__ = [
@@ -67,6 +68,20 @@ _NAMES: dict[str, Any] = {
 }
 
 _PRICE = models.PriceResponse("btc_usd", 64250.13, 1763668800, 1763668859123)
+_INSTRUMENT = models.PriceResponse(
+    "BTC-25DEC26-76000-C",
+    0.1331,
+    1763668800,
+    1763668859123,
+    0.1325,
+    0.132,
+    0.134,
+    quote=QuoteFields(0.1325, 0.132, 0.134, 12.4, 31.0),
+    stats=StatsFields(-1.852, 0.1385, 0.13, 48.2, 529840.5, 6.42),
+    greeks=GreeksFields(42.31, 41.9, 42.75, 0.72451, 0.00001, 68.74501, -31.02733, 41.5021),
+    funding=None,
+    interest=InterestFields(1204.7, 83250.78, 84222.88),
+)
 _CANDLE = models.CandleResponse(1763668800, 64250.13, 64260.5, 64240, 64255.01, 58)
 _OPTION = models.InstrumentResponse(
     "BTC-25DEC26-100000-C", "option", "btc_usd", "BTC", 1798185600, 100000, "call", 1, 0.0001
@@ -77,6 +92,8 @@ _SCOPE = "account:read mainaccount"
 
 #: Values of the models; each schema shows those of its model, also where one is a part of another.
 _EXAMPLES: list[Any] = [
+    _INSTRUMENT,
+    FundingFields(-0.00021714, -0.0000031),
     models.PriceListResponse("btc_usd", True, [_PRICE], "asc-1763668800"),
     models.TickerListResponse(True, [models.TickerEntry("btc_usd", "index", True)]),
     models.InstrumentListResponse(True, [_OPTION], "BTC-25DEC26-100000-C"),

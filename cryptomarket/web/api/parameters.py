@@ -4,11 +4,12 @@ from typing import Annotated, Literal
 
 from fastapi import Depends, Query
 
+from ...fields import FIELD_GROUPS, Fields, parse_fields
 from ...history.pages import Order, PageQuery
 from .pagination import parse_cursor
 from .time_range import MOST_CHARACTERS, TimeRange, parse_range
 
-__all__ = ["NameLimit", "Page", "PageByDate", "Resolution", "Search", "SortOrder", "Ticker", "Within"]
+__all__ = ["AskedFields", "NameLimit", "Page", "PageByDate", "Resolution", "Search", "SortOrder", "Ticker", "Within"]
 
 Ticker = Annotated[
     str,
@@ -46,6 +47,19 @@ NameLimit = Annotated[int, Query(description="The largest number of names in one
 Resolution = Annotated[
     Literal["1m", "5m", "15m", "1h", "4h", "1d"], Query(description="The length of a candle; days are UTC days.")
 ]
+_FieldNames = Annotated[
+    str | None,
+    Query(
+        description="Groups of numbers beside the price of an instrument, separated by commas: "
+        f"{', '.join(f'`{name}`' for name in FIELD_GROUPS)}.",
+        max_length=64,
+        examples=["quote,greeks"],
+    ),
+]
+
+
+def _asked_fields(fields: _FieldNames = None) -> Fields:
+    return parse_fields(fields)
 
 
 def _within(start: Time = None, end: Time = None) -> TimeRange:
@@ -76,6 +90,8 @@ def _page_by_date(
     return PageQuery(ticker, within.start, within.end, limit, parse_cursor(cursor, order), order)
 
 
+#: The groups of fields that a request asks for.
+AskedFields = Annotated[Fields, Depends(_asked_fields)]
 #: The range from `start` to `end`.
 Within = Annotated[TimeRange, Depends(_within)]
 #: A page of the range from `start` to `end`.

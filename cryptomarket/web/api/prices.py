@@ -10,14 +10,14 @@ from starlette.responses import Response
 from ...history import prices as price_table
 from ...history.pages import PageQuery
 from ...market.latest import LatestValues
-from ...model import Price, Tick, is_index
+from ...model import is_index
 from .caching import history_response, next_link
 from .completeness import Completeness
 from .dependencies import HistoryDatabase, HistoryReader, TickerNames, json_response, known_ticker
 from .models import PriceListResponse, PriceResponse, TickerEntry, TickerListResponse
 from .openapi import NOT_MODIFIED, PRICE_PROBLEMS, response
 from .pagination import format_cursor, page_json
-from .parameters import NameLimit, Page, PageByDate, Search
+from .parameters import AskedFields, NameLimit, Page, PageByDate, Search
 from .problems import NoPriceYet
 from .time_range import TimeRange
 
@@ -60,13 +60,18 @@ def price_router(
         return await price_list(request, page, reader)
 
     @router.get("/prices/latest", summary="The newest price", responses=_LATEST, response_class=Response)
-    async def latest_price(ticker: KnownTicker, reader: Reader) -> Response:
-        """The newest tick in the form of the stream; the newest stored price if no tick arrived since the start."""
-        newest: Tick | Price | None = latest.tick(ticker)
-        newest = newest or await reader.read(price_table.latest, ticker)
-        if newest is None:
+    async def latest_price(ticker: KnownTicker, reader: Reader, fields: AskedFields) -> Response:
+        """The newest tick in the form of the stream, with the `fields` that were asked for.
+
+        If no tick arrived since the start: the newest stored price, which has no fields.
+        """
+        tick = latest.tick(ticker)
+        if tick is not None:
+            return json_response(tick.json(fields))
+        stored = await reader.read(price_table.latest, ticker)
+        if stored is None:
             raise NoPriceYet(ticker)
-        return json_response(newest.json())
+        return json_response(stored.json())
 
     @router.get("/tickers", summary="The catalogue", responses=_TICKERS, response_class=Response)
     async def tickers(search: Search = "", limit: NameLimit = 10_000) -> Response:
