@@ -30,6 +30,8 @@ class SimulatedDoor:
     #: Whether a WebSocket whose client sends no message for a while is closed with 1011.
     ends_silence: bool = False
     logout_reason: str = ""
+    #: Whether HTTP has a status of its own for too many requests, which a client may try again after.
+    answers_too_many: bool = True
     testnet: bool = True
     #: Whether the OAuth2 server answers beside it.
     oauth: bool = False
@@ -55,6 +57,7 @@ COINBASE_STREAMS = SimulatedDoor(
     instruments="*_USDC-PERPETUAL",
     account_channels=False,
     ends_silence=True,
+    answers_too_many=False,
     testnet=False,
 )
 COINBASE_MAIN = SimulatedDoor(
@@ -66,6 +69,7 @@ COINBASE_MAIN = SimulatedDoor(
     socket_is_person=True,
     ends_silence=True,
     logout_reason="logout",
+    answers_too_many=False,
     testnet=False,
     oauth=True,
 )

@@ -120,7 +120,7 @@ def respond(
 
 
 def _status(state: SharedState, why: RpcError) -> int:
-    if why.code == 10028:
+    if why.code == 10028 and state.door.answers_too_many:
         return state.switches.too_many_status
     return ERROR_STATUS.value
 

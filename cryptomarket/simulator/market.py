@@ -73,6 +73,12 @@ class Market:
         self._expired[name] = now_ms
         self._listed = (self._listed[0], {found: value for found, value in listed.items() if found != name})
 
+    def ended(self, name: str, now_ms: int) -> bool:
+        """Whether the instrument was listed a day ago and is not any more, or a fault expired it."""
+        if name in self.instruments(now_ms):
+            return False
+        return name in self._expired or name in self.instruments_of(now_ms - DAY_MS)
+
     def instruments_of(self, moment_ms: int) -> dict[str, SimulatedInstrument]:
         """Returns the instruments listed at another moment."""
         listed = instruments_on(moment_ms, self._listings)

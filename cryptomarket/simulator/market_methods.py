@@ -204,7 +204,9 @@ def _summary(call: MethodCall, found: SimulatedInstrument, moment: int) -> dict[
 
 @handler("public/get_order_book")
 def get_order_book(call: MethodCall) -> Any:
-    """The ticker and the order book."""
+    """The ticker and the order book; 13019 for an instrument that ended within the last day."""
+    if call.state.market.ended(text(call.params, "instrument_name"), call.now_ms):
+        raise RpcError(13019)
     return _book(call, instrument_named(call))
 
 

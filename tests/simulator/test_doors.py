@@ -177,6 +177,16 @@ async def test_a_client_that_sends_nothing_for_30_s_is_closed_with_1011(door: st
         assert await _closed(client) == (1011, "")
 
 
+@pytest.mark.parametrize(("door", "expected"), [("deribit", 429), (MAIN, 400)])
+async def test_too_many_requests_over_http_have_no_429_at_coinbase(door: str, expected: int) -> None:
+    """The connection ends after the answer at both."""
+    async with running_exchange(door=door) as exchange:
+        await http(exchange, "/api/v2/public/get_time")
+        exchange.inject("too_many")
+        status, body = await http(exchange, "/api/v2/public/get_time")
+        assert (status, json.loads(body)["error"]["code"]) == (expected, 10028)
+
+
 async def test_logging_out_at_coinbase_closes_with_1000_logout() -> None:
     """There is no answer."""
     async with running_exchange(door=MAIN, accounts=[account()]) as exchange, connected(exchange) as client:

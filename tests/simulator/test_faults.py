@@ -197,6 +197,8 @@ async def test_an_expired_instrument_goes_silent_and_is_announced() -> None:
         await client.notification(states)
         assert await _silent(client)
         assert await client.error("public/ticker", instrument_name="BTC-PERPETUAL") == -32602
+        assert await client.error("public/get_order_book", instrument_name="BTC-PERPETUAL") == 13019
+        assert await client.error("public/get_order_book", instrument_name="ETH-1JAN20") == -32602
         assert await client.result("public/subscribe", channels=[TICKER]) == []
 
 
