@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from cryptomarket.deribit.application_login import ApplicationLogin
 from cryptomarket.deribit.auth import Credentials, Secret
 from cryptomarket.deribit.connection_failures import MinimumPause, classify
-from cryptomarket.deribit.doors import DOORS
+from cryptomarket.deribit.doors import DOORS, Door
 from cryptomarket.deribit.error_codes import Action
 from cryptomarket.deribit.protocol import Purpose
 from cryptomarket.deribit.rate_limit import RateLimiter
@@ -22,6 +22,8 @@ from cryptomarket.deribit.watchdog import LivenessProbe
 from cryptomarket.errors import WrongHost
 from cryptomarket.model import Upstream, UpstreamState
 from cryptomarket.simulator.exchange import running_exchange
+from cryptomarket.statements.coinbase import COINBASE_SILENCE_SECONDS
+from cryptomarket.statements.connection import SHORTEST_HEARTBEAT
 
 from .following import QUICK, Clock, Noting, door_at, following
 from .scripted import Answer, Refuse, Scripted, refuse, scripted_exchange
@@ -180,11 +182,22 @@ async def test_the_wait_of_too_many_requests_is_kept_before_the_next_connection(
 PATIENT = replace(QUICK, silence=10_000, first=10_000, rhythm=10_000, starvation=10_000)
 
 
-async def test_the_streams_host_of_coinbase_is_followed_beyond_30_seconds() -> None:
-    """The simulated host, which closes a silent connection with 1011, keeps ours for two minutes of a jumping clock."""
+@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+def test_the_numbers_of_a_door_agree_with_what_is_known(door: Door) -> None:
+    """Two requests of ours fit into the silence that ends a connection, and no heartbeat is refused."""
+    assert 2 * door.silence_seconds <= COINBASE_SILENCE_SECONDS.value
+    assert door.heartbeat_seconds >= SHORTEST_HEARTBEAT.value
+
+
+@pytest.mark.parametrize("like", ["coinbase", "deribit"])
+async def test_the_streams_host_of_coinbase_is_followed_beyond_30_seconds(like: str) -> None:
+    """The simulated host, which closes a silent connection with 1011, keeps ours for two minutes of a jumping clock.
+
+    So it does when it was only given as an address, at the door of Deribit.
+    """
     clock, budget = Clock(), Noting(time_scale=1)
     async with running_exchange(door="coinbase-streams", time_scale=10, monotonic=clock) as exchange:
-        door = replace(door_at(exchange.ws_url, "coinbase"), heartbeat_seconds=3600)
+        door = replace(door_at(exchange.ws_url, like), heartbeat_seconds=3600)
         tickers, options = ("BTC_USDC-PERPETUAL", "btc_usdc"), {"budget": budget, "timeouts": PATIENT}
         async with following(door, *tickers, monotonic=clock, **options) as follower:
             for ticker in tickers:
