@@ -74,8 +74,8 @@ class ExchangeStatus:
 
     def _instrument_changed(self, name: str, state: str) -> InstrumentChanged | None:
         meaning = meaning_of(state)
-        if not is_ticker(name) or (self.ended(name) and meaning is StateMeaning.ENDED):
-            return None  # it has several words for one end
+        if not is_ticker(name) or (self.ended(name) and meaning is not StateMeaning.LISTED):
+            return None  # one end has several words, in any order
         self.instrument_state(name, state)
         return None if meaning is StateMeaning.RESTING else InstrumentChanged(name, meaning is StateMeaning.LISTED)
 
@@ -88,12 +88,11 @@ class ExchangeStatus:
             if self._resting.pop(name, None) is not None:
                 self.changes += 1
             return False
-        if name not in self._wanted():
+        if self.ended(name) or name not in self._wanted():
             return False
-        ended = meaning is StateMeaning.ENDED and not self.ended(name)
         self._resting[name] = state
         self.changes += 1
-        return ended
+        return meaning is StateMeaning.ENDED
 
     def forget_unwanted(self) -> None:
         """The demand changed: forget the instruments that nobody wants any more."""

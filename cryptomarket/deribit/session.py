@@ -221,9 +221,11 @@ class ExchangeSession:
             tick, state = read_price(ticker, event.data)
         except UnreadableMessage as exc:
             return self._skipped(f"{event.channel[:80]}: {exc}", ticker)
-        ended = _ended(ticker) if self.exchange_status.instrument_state(ticker, state) else []
+        ended = self._ended(ticker) if self.exchange_status.instrument_state(ticker, state) else []
         if tick is None:
             return ended
+        if self.subscriptions.has_ended(ticker) and not self.exchange_status.ended(ticker):
+            self.subscriptions.listed(ticker)
         self._channels.price_received(event.channel, now)
         self.exchange_status.price_received(ticker)
         if self.protocol.state is ConnectionState.SUBSCRIBING:
@@ -236,9 +238,14 @@ class ExchangeSession:
         if change is None:
             return []
         if not change.listed:
-            return _ended(change.ticker)
+            return self._ended(change.ticker)
         self.subscriptions.listed(change.ticker)
         return [change]
+
+    def _ended(self, ticker: str) -> list[Effect]:
+        """No price of the instrument will come any more."""
+        change = InstrumentChanged(ticker, listed=False)
+        return [change, Gap(ticker)] if self.subscriptions.ended(ticker) else [change]
 
     def _answered(self, event: Result, now: float) -> list[Effect]:
         if event.request.purpose is Purpose.CALL:
@@ -314,8 +321,3 @@ class ExchangeSession:
         self.subscriptions.connection_lost()
         self.login.connection_lost()
         return effects
-
-
-def _ended(ticker: str) -> list[Effect]:
-    """No price of the instrument will come any more."""
-    return [InstrumentChanged(ticker, listed=False), Gap(ticker)]

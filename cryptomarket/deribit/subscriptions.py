@@ -70,6 +70,8 @@ class Subscriptions:
         self._suspects: list[list[str]] = []
         self._postponed: dict[str, float] = {}
         self._refused: dict[str, _Refusal] = {}
+        #: The wanted instruments that have ended: on each new connection their channels are refused.
+        self._ended: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<Subscriptions {len(self.tickers())} wanted, {len(self.confirmed())} confirmed>"
@@ -81,6 +83,10 @@ class Subscriptions:
         demand = frozenset(tickers) - self.configured
         added, self._demand = demand - self._demand, demand
         self._tickers = self.configured | demand
+        for ticker in self._ended - self._tickers:
+            self.listed(ticker)
+            for interval in (BATCHED, RAW):
+                self._refused.pop(channel_of(ticker, interval), None)
         return [ticker for ticker in sorted(added) if self._channel(ticker) in self._refused]
 
     def wanted(self) -> set[str]:
@@ -166,7 +172,7 @@ class Subscriptions:
         times = known.times + 1 if known else 1
         pause = doubled(self.refusal_seconds, times - 1, cap_seconds=self.longest_refusal_seconds)
         self._refused[channel] = _Refusal(now + pause, times)
-        return known is None
+        return known is None and ticker_of(channel) not in self._ended
 
     def postpone(self, requested: Iterable[str], now: float, seconds: float) -> None:
         """A subscribe failed as a whole: its channels are requested again after a pause."""
@@ -205,8 +211,20 @@ class Subscriptions:
         for refusal in self._refused.values():
             refusal.retry_at = 0.0
 
+    def ended(self, ticker: str) -> bool:
+        """The instrument has ended; returns whether it is wanted, and no connection has told of its end before."""
+        new = ticker in self._tickers and ticker not in self._ended
+        if new:
+            self._ended.add(ticker)
+        return new
+
+    def has_ended(self, ticker: str) -> bool:
+        """Whether the instrument is wanted and has ended."""
+        return ticker in self._ended
+
     def listed(self, ticker: str) -> None:
         """The exchange lists the ticker (again): its refused channels are tried again now."""
+        self._ended.discard(ticker)
         for channel in (channel_of(ticker, BATCHED), channel_of(ticker, RAW)):
             if channel in self._refused:
                 self._refused[channel].retry_at = 0.0

@@ -119,8 +119,13 @@ def test_prices_end_a_lock_whose_end_was_missed(ticker: str) -> None:
 class Talk:
     """A session in the middle of its connection, and what it computes of the reason for silence."""
 
-    def __init__(self, *configured: str, price_index: Callable[[str], str | None] = index_of) -> None:
-        self.subscriptions = Subscriptions(configured)
+    def __init__(
+        self,
+        *configured: str,
+        price_index: Callable[[str], str | None] = index_of,
+        subscriptions: Subscriptions | None = None,
+    ) -> None:
+        self.subscriptions = subscriptions or Subscriptions(configured)
         login = ApplicationLogin(None, exchange_time=lambda: 0.0)
         self.session = ExchangeSession(
             DOORS["deribit"], self.subscriptions, login, RateLimiter(), price_index=price_index, monotonic=lambda: 0.0
@@ -151,12 +156,37 @@ class Talk:
 def test_an_end_is_said_once() -> None:
     """The exchange has several words for one end, and the prices carry them too; a new listing is said again."""
     talk = Talk("btc_usd", OPTION)
-    said = [effect for word in ("closed", "deactivated", "terminated") for effect in talk.state(OPTION, word)]
+    words = ("deactivated", "settled", "closed", "terminated")
+    said = [effect for word in words for effect in talk.state(OPTION, word)]
     assert said == [InstrumentChanged(OPTION, listed=False), Gap(OPTION)]
     assert [type(effect) for effect in talk.price(OPTION, "closed")] == [Tick]
     assert talk.state(OPTION, "open") == [InstrumentChanged(OPTION, listed=True)]
     said = [*talk.price(OPTION, "closed"), *talk.state(OPTION, "terminated")]
     assert said[1:] == [InstrumentChanged(OPTION, listed=False), Gap(OPTION)]
+
+
+def test_an_end_is_said_once_on_all_connections() -> None:
+    """The next connection refuses the channel, and may announce a later word of the same end."""
+    talk = Talk("btc_usd")
+    talk.subscriptions.want([OPTION])
+    assert Gap(OPTION) in talk.state(OPTION, "delivered")
+    talk.session.close()
+    again = Talk("btc_usd", subscriptions=talk.subscriptions)
+    assert again.state(OPTION, "archivized") == [InstrumentChanged(OPTION, listed=False)]
+    channel = f"ticker.{OPTION}.100ms"
+    assert talk.subscriptions.answered([channel], [], 0.0) == []
+    assert talk.subscriptions.refused() == [OPTION]
+    talk.subscriptions.want([])
+    talk.subscriptions.want([OPTION])
+    assert talk.subscriptions.answered([channel], [], 0.0) == [channel]  # who asks later is told too
+
+
+def test_prices_of_an_instrument_that_ended_begin_it_anew() -> None:
+    """A market that was closed for a night opens: its next end is said again."""
+    talk = Talk("btc_usd", OPTION)
+    assert Gap(OPTION) in talk.price(OPTION, "closed")
+    assert len(talk.price(OPTION, "open")) == 1
+    assert Gap(OPTION) in talk.price(OPTION, "closed")
 
 
 def test_five_thousand_states_at_once_leave_nothing_behind() -> None:
@@ -166,7 +196,7 @@ def test_five_thousand_states_at_once_leave_nothing_behind() -> None:
     before, kept = talk.reasons, len(talk.session.exchange_status._resting)
     for number in range(2500):
         name = f"BTC-25DEC26-{number}-C"
-        assert [type(effect) for effect in talk.state(name, "delivered")] == [InstrumentChanged, Gap]
+        assert [type(effect) for effect in talk.state(name, "delivered")] == [InstrumentChanged]
         assert talk.state(f"{name}1", "open") == [InstrumentChanged(f"{name}1", listed=True)]
         talk.price("BTC-PERPETUAL")
     assert (talk.reasons, len(talk.session.exchange_status._resting)) == (before, kept)

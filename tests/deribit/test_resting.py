@@ -216,4 +216,4 @@ async def test_a_wider_grant_than_asked_for_is_said(capsys: pytest.CaptureFixtur
         }
         async with following(exchange.url, credentials=key) as follower:
             await follower.tick_of("btc_usd")
-    assert "more than requested: trade:read_write" in capsys.readouterr().out
+    assert "more than reading: trade:read_write" in capsys.readouterr().out
