@@ -143,6 +143,7 @@ def simulate(
         typer.Option(help="Choose a behaviour that Deribit leaves open: name=value; repeatable."),
     ] = None,
     time_scale: Annotated[float, typer.Option(help="Tick so many times as often.", min=0.1)] = 1.0,
+    day: Annotated[bool, typer.Option("--day", help="A real day: 5,000 instruments, a lock, a maintenance.")] = False,
 ) -> None:
     """Run the simulated exchange alone: Deribit's WebSocket and HTTP interface with prices from a seeded walk.
 
@@ -157,7 +158,7 @@ def simulate(
     try:
         accounts = accounts_of(context.obj, door)
         run = functools.partial(simulate_exchange, host, port, door, seed, accounts, replay or [], speed)
-        run_async(functools.partial(run, fault or [], switch or [], time_scale))
+        run_async(functools.partial(run, fault or [], switch or [], time_scale, day))
     except CannotSimulate as exc:
         raise StartError(str(exc)) from exc
 

@@ -72,6 +72,7 @@ async def simulate_exchange(
     faults: Sequence[str] = (),
     switches: Sequence[str] = (),
     time_scale: float = 1.0,
+    day: bool = False,
 ) -> None:
     """Run the exchange until SIGINT or SIGTERM, after printing its addresses and accounts.
 
@@ -91,6 +92,7 @@ async def simulate_exchange(
             replay=replay,
             speed=speed,
             time_scale=time_scale,
+            day=day,
             switches=turned,
             faults=faults,
         ) as exchange:

@@ -33,13 +33,15 @@ from . import (  # noqa: F401 (they register their methods)
 from .account_channels import publish_order
 from .accounts import CDP_ACCOUNT, DEFAULT_ACCOUNT, Accounts, SimulatedAccount
 from .broadcast import Broadcaster
-from .catalogue import SimulatedInstrument
 from .channels import Channels
 from .connection import ServerConnection
 from .credits import BUDGETS
+from .day import Day
 from .doors import DERIBIT, DOORS, SimulatedDoor
 from .faults import ScheduledFault, inject
 from .http import HttpCaller, HttpResponse, respond
+from .lifecycle import Lifecycle
+from .listings import FEW, MANY
 from .market import Market
 from .oauth_server import PREFIX as OAUTH_PREFIX
 from .oauth_server import OAuthServer, RegisteredClient
@@ -73,6 +75,7 @@ class Exchange:
         recorded: Sequence[RecordedNotification] = (),
         speed: float = 1.0,
         time_scale: float = 1.0,
+        day: bool = False,
         testnet: bool | None = None,
         switches: Switches | None = None,
         budgets: dict[str, CreditLimit] | None = None,
@@ -89,6 +92,7 @@ class Exchange:
             time_scale=time_scale,
             extra=frozenset(part for name in channels for part in name.split(".")[1:2]),
             lists=door.lists,
+            listings=MANY if day else FEW,
         )
         self.accounts = tuple(accounts) or (CDP_ACCOUNT if door.socket_is_person else DEFAULT_ACCOUNT,)
         self.state = SharedState(
@@ -124,7 +128,9 @@ class Exchange:
         self._most_connections = most_connections
         self._server: asyncio.Server | None = None
         self._scheduled_faults = [(monotonic() + inject.at_seconds, inject) for inject in scheduled_faults]
-        self._known = market.instruments(self.state.now_ms())
+        started_ms = self.state.now_ms()
+        self._lifecycle = Lifecycle(market, self.broadcaster, started_ms, states_of_2026=switches.states_of_2026)
+        self._day = Day(started_ms) if day else None
 
     @property
     def ws_url(self) -> str:
@@ -178,7 +184,9 @@ class Exchange:
             self._stepped_ms = moment
         behind = len(due) > STEPS_AT_ONCE
         if not behind:  # after its last ticks, so that they do not follow its end
-            self._announce(now_ms)
+            self._lifecycle.step(now_ms)
+        for name, argument in self._day.due(now_ms) if self._day else ():
+            self.inject(name, argument)
         now = self.state.monotonic()
         self._inject_due(now)
         for session in self.sessions:
@@ -199,25 +207,6 @@ class Exchange:
                     self.inject(order.name, order.argument)
                 except ValueError as exc:  # an unknown instrument or index: logged, and the exchange continues
                     log.warning("fault failed", fault=order.name, argument=order.argument, reason=str(exc))
-
-    def _announce(self, now_ms: int) -> None:
-        """Publishes listings and expiries on ``instrument.state``."""
-        listed = self.state.market.instruments(now_ms)
-        if listed is self._known:
-            return
-        before, self._known = self._known, listed
-        for name in before.keys() - listed.keys():
-            self._tell_state(before[name], "deactivated", now_ms)
-            self._tell_state(before[name], "terminated", now_ms)
-        for name in listed.keys() - before.keys():
-            self._tell_state(listed[name], "created", now_ms)
-            self._tell_state(listed[name], "started", now_ms)
-
-    def _tell_state(self, instrument: SimulatedInstrument, state: str, now_ms: int) -> None:
-        data = {"timestamp": now_ms, "state": state, "instrument_name": instrument.name}
-        for kind in (instrument.kind, "any"):
-            for currency in (instrument.currency, "any"):
-                self.broadcaster.publish_event(f"instrument.state.{kind}.{currency}", data)
 
     def statistics(self) -> dict[str, Any]:
         """Returns counts since the start: connections, notifications, requests by method."""
@@ -296,6 +285,7 @@ async def running_exchange(
     replay: Path | Sequence[Path] | None = None,
     speed: float = 1.0,
     time_scale: float = 1.0,
+    day: bool = False,
     testnet: bool | None = None,
     switches: Switches | None = None,
     budgets: dict[str, CreditLimit] | None = None,
@@ -309,7 +299,8 @@ async def running_exchange(
     ``door`` is a name of ``doors.DOORS``; without accounts it has the door's usual one, and ``testnet`` is the door's.
     ``oauth_client`` is the application that may ask persons of Coinbase for their consent.
     ``replay`` serves recorded files at ``speed`` times their pace (0: without pauses). ``time_scale`` multiplies the
-    rate of ticks. ``faults`` are texts like ``drop/30`` (see ``faults``). Raises OSError for a
+    rate of ticks. ``day``: about 5,000 instruments and the happenings of a real day, by the clock ``wall``.
+    ``faults`` are texts like ``drop/30`` (see ``faults``). Raises OSError for a
     port that is taken, UnreadableRecording for bad files and ValueError for an unknown fault or door.
     """
     if door not in DOORS:
@@ -323,6 +314,7 @@ async def running_exchange(
         recorded=read_recordings(paths),
         speed=speed,
         time_scale=time_scale,
+        day=day,
         testnet=testnet,
         switches=switches,
         budgets=budgets,

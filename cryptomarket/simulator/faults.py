@@ -257,8 +257,9 @@ def too_many(exchange: FaultTarget, argument: str) -> None:
 
 @fault("stall")
 def stall(exchange: FaultTarget, argument: str) -> None:
-    """Stop sending on the channels that match the pattern (default: all)."""
-    exchange.state.active_faults.stalled.add(argument or "*")
+    """Stop sending on the channels that match the pattern (default: all); ``-PATTERN`` ends it."""
+    stalled = exchange.state.active_faults.stalled
+    (stalled.discard if argument.startswith("-") else stalled.add)(argument.removeprefix("-") or "*")
 
 
 @fault("refuse")

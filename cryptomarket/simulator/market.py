@@ -63,6 +63,7 @@ class Market:
         if self._listed[0] != day:
             today = self._extra | self.instruments_of(now_ms)
             self._listed = (day, {name: found for name, found in today.items() if name not in self._expired})
+            self._day = {name: kept for name, kept in self._day.items() if name in today}
         return self._listed[1]
 
     def expire(self, name: str, now_ms: int) -> None:

@@ -27,6 +27,7 @@ class Switches:
     first_values: bool = channels.FIRST_VALUES.value
     fast_market: bool = channels.FAST_MARKET.value
     close_code: int = connection.CLOSE_CODE.value
+    states_of_2026: bool = channels.STATES_OF_2026.value
     strings_for_numbers: bool = channels.STRINGS_FOR_NUMBERS.value
     too_many_status: int = limits.TOO_MANY_STATUS.value
     retry_after_seconds: float = limits.RETRY_AFTER_SECONDS.value

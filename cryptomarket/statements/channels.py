@@ -3,7 +3,7 @@
 from .sources import INFERRED
 from .statement import EVERY_HOST, ConfirmedBy, Statement
 
-__all__ = ["FAST_MARKET", "FIRST_VALUES", "STRINGS_FOR_NUMBERS"]
+__all__ = ["FAST_MARKET", "FIRST_VALUES", "STATES_OF_2026", "STRINGS_FOR_NUMBERS"]
 
 FIRST_VALUES = Statement(
     "first_values",
@@ -31,4 +31,13 @@ STRINGS_FOR_NUMBERS = Statement(
     confirmed_by=ConfirmedBy.NOBODY,
     hosts=EVERY_HOST,
     others=(True,),
+)
+STATES_OF_2026 = Statement(
+    "states_of_2026",
+    "The states of instruments are the words since January 2026, such as open, delivered and archivized: {value}.",
+    True,
+    source="the schema since 13 January 2026; nothing was recorded, and the earlier words may still occur",
+    confirmed_by=ConfirmedBy.NOBODY,
+    hosts=EVERY_HOST,
+    others=(False,),
 )

@@ -193,24 +193,12 @@ async def test_an_expired_instrument_goes_silent_and_is_announced() -> None:
         await client.result("public/subscribe", channels=[states, TICKER])
         exchange.inject("expire", "BTC-PERPETUAL")
         notified = (await client.notification(states))["params"]["data"]
-        assert (notified["instrument_name"], notified["state"]) == ("BTC-PERPETUAL", "deactivated")
-        await client.notification(states)
+        assert (notified["instrument_name"], notified["state"]) == ("BTC-PERPETUAL", "settlement")
         assert await _silent(client)
         assert await client.error("public/ticker", instrument_name="BTC-PERPETUAL") == -32602
         assert await client.error("public/get_order_book", instrument_name="BTC-PERPETUAL") == 13019
         assert await client.error("public/get_order_book", instrument_name="ETH-1JAN20") == -32602
         assert await client.result("public/subscribe", channels=[TICKER]) == []
-
-
-async def test_the_daily_expiry_lists_new_instruments() -> None:
-    """At 08:00 UTC the day's instruments are deactivated and others created."""
-    moment = [1_795_161_599.0]
-    async with running_exchange(wall=lambda: moment[0]) as exchange, connected(exchange) as client:
-        states = "instrument.state.any.any"
-        await client.result("public/subscribe", channels=[states])
-        moment[0] += 1.5
-        notified = [(await client.notification(states))["params"]["data"] for _ in range(230)]
-        assert {data["state"] for data in notified} == {"deactivated", "terminated", "created", "started"}
 
 
 async def test_maintenance_is_announced_and_answers_11051() -> None:
