@@ -300,10 +300,12 @@ class Rhythm:
     usual_pause: float | None = None
     last: float | None = None
 
-    def beat(self, now: float) -> None:
-        """Record an arrival."""
+    def beat(self, now: float, *, whole: bool = False) -> None:
+        """Record an arrival; ``whole``: the pause is known to be no outage, and counts in full from now on."""
         if self.last is not None:
-            pause = min(now - self.last, self.limit)
+            pause = now - self.last if whole else min(now - self.last, self.limit)
+            if whole:
+                self.usual_pause = max(pause, self.usual_pause or 0.0)
             self.usual_pause = pause if self.usual_pause is None else self.usual_pause + (pause - self.usual_pause) / 8
         self.last = now
 

@@ -1,14 +1,14 @@
 """The requests that subscribe and unsubscribe channels: when they are queued, and what each outcome leads to."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from ..errors import ExchangeRefused, ExchangeUnreachable
-from ..model import Gap
+from ..model import Gap, Tick, is_index
 from .channels import is_raw, ticker_of
 from .effects import Effect, Outbox, ProtocolWarning
 from .error_codes import METHOD_NOT_FOUND, Action, error_code
-from .messages import UnreadableMessage, decode_as
+from .messages import UnreadableMessage, decode_as, read_price
 from .outcomes import Outcomes, no_answer, refusal
 from .protocol import Purpose, Request, Result
 from .rate_limit import Priority
@@ -39,7 +39,15 @@ class ChannelRequests:
         self._outbox = outbox
         self._timeouts = timeouts
         self._login_lost = login_lost
-        self._watchdog = Watchdog(shortest_seconds=timeouts.rhythm, first_seconds=timeouts.first)
+        self._watchdog = Watchdog(
+            shortest_seconds=timeouts.rhythm,
+            first_seconds=timeouts.first,
+            unlearned_seconds=timeouts.unlearned,
+            settle_seconds=timeouts.settle,
+        )
+        #: The channel whose state is being compared with the exchange's: one at a time, which bounds their cost.
+        self._comparing: str | None = None
+        self._compares = True
         self._queued: set[Purpose] = set()
         self._last_price = now
 
@@ -49,6 +57,7 @@ class ChannelRequests:
         return {
             Purpose.SUBSCRIBE: Outcomes(self._subscribed, self._subscribe_refused, self._subscribe_expired),
             Purpose.UNSUBSCRIBE: Outcomes(self._unsubscribed, self._unsubscribe_refused, self._unsubscribe_expired),
+            Purpose.COMPARE: Outcomes(self._compared, self._compare_refused, self._compare_expired),
         }
 
     def start(self, now: float) -> None:
@@ -73,13 +82,14 @@ class ChannelRequests:
         self.queue(now)  # channels beyond the limits of one request
         return {"channels": channels} if channels else None
 
-    def price_received(self, channel: str, now: float) -> None:
-        """A price arrived on the channel."""
-        self._watchdog.data_received(channel, now)
-        self._last_price = now
+    def data_received(self, channel: str, tick: Tick | None, now: float) -> None:
+        """Data of a ticker arrived on the channel, None for data without a price."""
+        self._watchdog.data_received(channel, tick, now)
+        if tick is not None:
+            self._last_price = now
 
     def check_silence(self, rests: Callable[[str], bool], now: float) -> None:
-        """Subscribe again the channels that are silent for too long; ``rests`` returns whether a ticker rests.
+        """Subscribe lost channels again, compare silent ones; ``rests`` returns whether a ticker rests.
 
         Raises ExchangeUnreachable when no channel of a configured ticker carries prices although each was subscribed
         again. What streams want does not count: their quiet instruments must not end the connection of all.
@@ -87,7 +97,8 @@ class ChannelRequests:
         prices = {c: ticker for c in self._subscriptions.confirmed() if (ticker := ticker_of(c))}
         resting = {channel for channel, ticker in prices.items() if rests(ticker)}
         self._watchdog.pause(resting, now)
-        silent = self._watchdog.overdue(prices, now)
+        silent = self._watchdog.to_compare(prices, now)
+        lost = self._watchdog.lost(prices, now) + [c for c in silent if is_index(prices[c]) or not self._compares]
         configured = self._subscriptions.configured
         active = {channel for channel, ticker in prices.items() if ticker in configured} - resting
         if not active:
@@ -95,11 +106,46 @@ class ChannelRequests:
         starved = now - self._last_price > self._timeouts.starvation
         if active and starved and all(map(self._watchdog.resubscriptions, active)):
             raise ExchangeUnreachable("the exchange answers but sends no prices")
-        for channel in silent:
+        for channel in lost:
             self._watchdog.resubscribed(channel, now)
-        self._subscriptions.renew(silent)
+        self._subscriptions.renew(lost)
         self._watchdog.retain(self._subscriptions.wanted())
+        self._compare([channel for channel in silent if channel not in lost], configured)
         self.queue(now)
+
+    # Compare
+
+    def _compare(self, silent: list[str], configured: Collection[str]) -> None:
+        """Ask for the present price of one silent instrument, those of configured tickers first."""
+        if self._comparing is None and silent:
+            self._comparing = min(silent, key=lambda channel: ticker_of(channel) not in configured)
+            ticker = ticker_of(self._comparing)
+            self._outbox.add("public/ticker", Purpose.COMPARE, Priority.SUBSCRIBE, instrument_name=ticker)
+
+    def _compared(self, result: Result, now: float) -> list[Effect]:
+        channel, self._comparing = self._comparing, None
+        ticker, sent = result.request.params["instrument_name"], result.request.sent
+        if channel is None:
+            return []
+        try:
+            self._watchdog.compared(channel, read_price(ticker, result.result).tick, sent, now)
+        except UnreadableMessage:
+            self._watchdog.not_compared(channel, now)
+        return []
+
+    def _compare_refused(self, request: Request, error: ExchangeRefused, now: float) -> list[Effect]:
+        """A host that knows no such method leaves only to subscribe again."""
+        self._compares = self._compares and error.code != METHOD_NOT_FOUND
+        return self._not_compared(now)
+
+    def _compare_expired(self, request: Request, now: float) -> list[Effect]:
+        return self._not_compared(now)
+
+    def _not_compared(self, now: float) -> list[Effect]:
+        channel, self._comparing = self._comparing, None
+        if channel is not None:
+            self._watchdog.not_compared(channel, now)
+        return []
 
     # Subscribe
 

@@ -110,6 +110,7 @@ class Purpose(Enum):
     HEARTBEAT = "heartbeat"
     SUBSCRIBE = "subscribe"
     UNSUBSCRIBE = "unsubscribe"
+    COMPARE = "compare"
     PROBE = "probe"
     REPLY = "reply"
     CALL = "call"

@@ -221,12 +221,12 @@ class ExchangeSession:
             tick, state = read_price(ticker, event.data)
         except UnreadableMessage as exc:
             return self._skipped(f"{event.channel[:80]}: {exc}", ticker)
+        self._channels.data_received(event.channel, tick, now)
         ended = self._ended(ticker) if self.exchange_status.instrument_state(ticker, state) else []
         if tick is None:
             return ended
         if self.subscriptions.has_ended(ticker) and not self.exchange_status.ended(ticker):
             self.subscriptions.listed(ticker)
-        self._channels.price_received(event.channel, now)
         self.exchange_status.price_received(ticker)
         if self.protocol.state is ConnectionState.SUBSCRIBING:
             self.protocol.move(Step.STREAM)

@@ -16,6 +16,8 @@ class Timeouts:
     probe: float = 3.0  # for the answer to a probe: with `silence` under the promised 10
     rhythm: float = 3.0  # the shortest silence of a channel that can count as too long
     first: float = 5.0  # for the first data of a confirmed channel
+    unlearned: float = 30.0  # for the second data of an instrument, which is sent only when something changes
+    settle: float = 1.0  # for data on its way, after the exchange told that there is some
     starvation: float = 30.0  # without any price from an exchange that answers
     retry: float = 5.0  # before a failed subscribe is sent again
     check: float = 0.25  # between two checks of all of these

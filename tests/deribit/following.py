@@ -25,6 +25,8 @@ QUICK = Timeouts(
     probe=20,
     rhythm=20,
     first=20,
+    unlearned=20,
+    settle=0.1,
     starvation=60,
     retry=0.1,
     check=0.02,
@@ -33,7 +35,7 @@ QUICK = Timeouts(
     stopped=0.5,
 )
 #: For tests of silence: silent channels and connections are noticed at once.
-WATCHFUL = replace(QUICK, probe=0.3, rhythm=0.3, first=0.5, starvation=3)
+WATCHFUL = replace(QUICK, probe=0.3, rhythm=0.3, first=0.5, unlearned=0.5, starvation=3)
 
 
 class Clock:

@@ -207,7 +207,7 @@ async def test_a_login_that_never_answers_keeps_no_price_waiting() -> None:
 
 
 async def test_a_wider_grant_than_asked_for_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    """A grant of more rights than requested is logged."""
+    """A grant of rights to write is logged."""
     key = Credentials("demo", Secret("demo-secret"))
     async with scripted_exchange() as exchange:
         exchange.answers["public/auth"] = lambda params: {
