@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from cryptomarket.deribit.auth import Credentials, GrantType, Secret
-from cryptomarket.simulator.exchange import Switches, running_exchange
+from cryptomarket.simulator.exchange import SimulatedAccount, Switches, running_exchange
 from cryptomarket.statements import UNCONFIRMED
 from cryptomarket.statements.statement import DERIBIT
 from tests.deribit.following import following
@@ -40,9 +40,10 @@ async def test_the_client_works_with_the_other_answer(switches: list[tuple[str, 
 async def _log_in_and_reconnect(switches: Switches) -> None:
     """Check logins and prices before and after the exchange ends the session, and that there is one connection."""
     key = Credentials("demo", Secret("demo-secret"))
+    reading = SimulatedAccount("demo", "demo-secret", scope="account:read trade:read wallet:read")
     login: dict[str, Any] = {"credentials": key, "grant_type": GrantType.SIGNATURE}
     async with (
-        running_exchange(time_scale=10, switches=switches) as exchange,
+        running_exchange(time_scale=10, accounts=[reading], switches=switches) as exchange,
         following(exchange.ws_url, "btc_usd", "BTC-PERPETUAL", **login) as follower,
     ):
         await follower.tick_of("BTC-PERPETUAL")
