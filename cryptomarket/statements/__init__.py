@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from . import authentication, channels, coinbase, connection, errors, limits
+from . import authentication, catalogue, channels, coinbase, connection, errors, limits, messages
 from .statement import ConfirmedBy, Statement
 
 __all__ = ["STATEMENTS", "TOPICS", "UNCONFIRMED", "ConfirmedBy", "Statement"]
@@ -18,7 +18,16 @@ def _statements(topic: ModuleType) -> tuple[Statement[Any], ...]:
 
 
 #: The modules, in the order of the documentation; the docstring of each says what its statements are about.
-TOPICS: tuple[ModuleType, ...] = (connection, errors, authentication, limits, channels, coinbase)
+TOPICS: tuple[ModuleType, ...] = (
+    connection,
+    messages,
+    errors,
+    limits,
+    channels,
+    catalogue,
+    authentication,
+    coinbase,
+)
 STATEMENTS: Mapping[str, Statement[Any]] = MappingProxyType(
     {statement.name: statement for topic in TOPICS for statement in _statements(topic)}
 )

@@ -12,6 +12,8 @@ __all__ = [
     "CREDITS_OTHER",
     "CREDITS_SUBSCRIBE",
     "CREDITS_TRANSACTIONS",
+    "LONGEST_LABEL",
+    "OWN_LIMITS",
     "REQUEST_BYTES",
     "RETRY_AFTER_SECONDS",
     "SAYS_TOO_MANY",
@@ -129,4 +131,18 @@ UNAUTHENTICATED_SHARE = Statement(
     confirmed_by=ConfirmedBy.NOBODY,
     hosts=EVERY_HOST,
     others=(0.5,),
+)
+LONGEST_LABEL = Statement(
+    "longest_label",
+    "The label of private/subscribe has at most {value} characters.",
+    16,
+    source=SUBSCRIBE,
+    confirmed_by=ConfirmedBy.DOCUMENTATION,
+)
+OWN_LIMITS = Statement(
+    "own_limits",
+    "private/get_account_summary says the limits of the account: {value}.",
+    True,
+    source="a recording of 2025",
+    confirmed_by=ConfirmedBy.RECORDING,
 )

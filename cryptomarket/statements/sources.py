@@ -3,6 +3,7 @@
 __all__ = [
     "API_POLICY",
     "AUTHENTICATION",
+    "CHANNELS",
     "COINBASE_INTRODUCTION",
     "COINBASE_OAUTH",
     "COINBASE_PARTNERS",
@@ -19,6 +20,7 @@ __all__ = [
     "NOTIFICATIONS",
     "PROBE",
     "PUBLIC_AUTH",
+    "PUBLIC_METHODS",
     "RATE_LIMITS",
     "SCOPES",
     "SUBSCRIBE",
@@ -39,6 +41,8 @@ SCOPES = f"{_ARTICLES}access-scope.md"
 HEARTBEAT = f"{_REFERENCE}session-management/public-set_heartbeat.md"
 MARKET_DATA = f"{_REFERENCE}market-data/"
 PUBLIC_AUTH = f"{_REFERENCE}authentication/public-auth.md"
+PUBLIC_METHODS = _REFERENCE
+CHANNELS = "https://docs.deribit.com/subscriptions/"
 SUBSCRIBE = f"{_REFERENCE}subscription-management/public-subscribe.md"
 
 COINBASE_INTRODUCTION = f"{_COINBASE}api-reference/advanced-trade-api/rest-api/introduction"

@@ -2,9 +2,18 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-__all__ = ["COINBASE", "COINBASE_MAIN", "COINBASE_STREAMS", "DERIBIT", "EVERY_HOST", "ConfirmedBy", "Statement"]
+__all__ = [
+    "COINBASE",
+    "COINBASE_MAIN",
+    "COINBASE_STREAMS",
+    "DERIBIT",
+    "EVERY_HOST",
+    "ConfirmedBy",
+    "Statement",
+    "shown",
+]
 
 T = TypeVar("T")
 
@@ -52,4 +61,17 @@ class Statement(Generic[T]):
     @property
     def sentence(self) -> str:
         """The text with the value in it."""
-        return self.text.format(value=self.value)
+        return self.text.format(value=shown(self.value))
+
+
+def shown(value: Any) -> str:
+    """A value as text for people: yes or no, numbers without needless digits, lists with commas."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, set | frozenset):
+        value = sorted(value)
+    if isinstance(value, tuple | list):
+        return ", ".join(map(str, value)) or "an empty list"
+    return "nothing" if value is None else str(value)
