@@ -27,7 +27,7 @@ BUILT := pyproject.toml hatch_build.py cryptomarket/web/frontend/package-lock.js
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help demo run test test-system lint check check-compose screenshots bench bench-bus bench-scale bench-logins bench-login-attack bench-costs bench-price fuzz chaos attack login-day audit sbom lock clean
+.PHONY: help demo run test test-system lint check check-compose screenshots bench bench-bus bench-scale bench-logins bench-login-attack bench-costs bench-price exchange-document fuzz chaos attack login-day audit sbom lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made
@@ -81,6 +81,9 @@ bench-price: $(VENV)/test.stamp ## What a price costs after 100,000 instruments 
 
 bench-costs: $(VENV)/test.stamp ## What the dearest anonymous request of each route costs, ten seconds
 	@$(BIN)/python -m tests.benchmarks.costs
+
+exchange-document: $(VENV)/test.stamp ## Write docs/exchange.md from the statements about the exchange
+	@$(BIN)/python -m tests.statements.document
 
 fuzz: $(VENV)/test.stamp ## Broken bytes at the HTTP socket, and a million broken frames of the exchange (ARGS="--count N" for more)
 	@RAW_EXAMPLES=5000 $(BIN)/python -m pytest --quiet tests/app/test_raw_requests.py

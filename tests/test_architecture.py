@@ -37,6 +37,7 @@ READS_SETTINGS = frozenset(
         "cli.init",
         "cli.persons",
         "cli.snapshot",
+        "cli.verify",
         "app.asgi",
         "app.backend",
         "app.gateway",
@@ -72,9 +73,10 @@ ARROWS: dict[str, frozenset[str]] = {
     "web": VALUES | {"market", "stream", "persons", "history"},
     "simulator": frozenset({"model", "statements"}),
     "conformance": frozenset({"errors"}),
+    "verify": VALUES | {"statements", "deribit"},  # it connects as the gateway does
     "tasks": VALUES | FEATURES | {"logs", "database", "hardening"},
     "app": VALUES | FEATURES | {"web", "logs", "simulator", "database", "hardening"},
-    "cli": VALUES | FEATURES | {"web", "logs", "app", "simulator", "database", "hardening", "conformance"},
+    "cli": VALUES | FEATURES | {"web", "logs", "app", "simulator", "database", "hardening", "conformance", "verify"},
     "__main__": frozenset({"cli"}),
 }
 

@@ -22,6 +22,7 @@ from .bench import bench
 from .conformance import conformance
 from .init import init
 from .shared import Host, Json, OrderedCommand, Port, revealed, run_async
+from .verify import verify
 
 __all__ = ["app", "main"]
 
@@ -211,6 +212,7 @@ def migrate() -> None:
 app.command()(init)
 app.command()(bench)
 app.command()(conformance)
+app.command()(verify)
 app.command("rotate-keys")(persons.rotate_keys)
 app.add_typer(persons.persons, name="persons")
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from ..statements.catalogue import PERPETUAL_EXPIRES
 from .encoding import DecimalFloat
 from .indices import INDICES
 
 __all__ = ["DAY_MS", "NEVER_MS", "SimulatedInstrument", "combo", "date_of", "dated", "parse_instrument", "uuid_of"]
 
 #: The expiry of instruments that never expire: the year 3000.
-NEVER_MS = 32503708800000
+NEVER_MS = PERPETUAL_EXPIRES.value
 DAY_MS = 86_400_000
 
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from ..statements.catalogue import MOST_BARS
 from .catalogue import DAY_MS, SimulatedInstrument
 from .market import SETTLEMENT_MS, Market
 from .rpc_errors import invalid
@@ -27,7 +28,6 @@ RESOLUTIONS = {
 VOLATILITY_RESOLUTIONS = {"1": 1000, "60": 60_000, "3600": 3_600_000, "43200": 43_200_000, "1D": DAY_MS}
 
 #: Bars of one answer. The real limit is not confirmed; the real exchange pages by a thousand.
-MOST_BARS = 5000
 MOST_VOLATILITY_BARS = 1000
 
 
@@ -52,7 +52,7 @@ def tradingview_chart(
         raise invalid("resolution", "invalid value")
     step = RESOLUTIONS[resolution]
     price = lambda moment: market.mark_price(instrument, moment)  # noqa: E731
-    bars = _bars(price, start_ms, min(end_ms, now_ms), step, now_ms)[-MOST_BARS:]
+    bars = _bars(price, start_ms, min(end_ms, now_ms), step, now_ms)[-MOST_BARS.value :]
     columns: dict[str, list[Any]] = {
         name: [bar[place] for bar in bars] for place, name in enumerate(("ticks", "open", "high", "low", "close"))
     }
@@ -84,7 +84,7 @@ def _bars(price: Callable[[int], float], start_ms: int, end_ms: int, step: int, 
     """``[ms, open, high, low, close]`` for every bar that begins in [start, end]."""
     shift = SETTLEMENT_MS if step == DAY_MS else 0
     first = -(-(start_ms - shift) // step) * step + shift
-    first = max(first, end_ms - (end_ms - shift) % step - (MOST_BARS - 1) * step)
+    first = max(first, end_ms - (end_ms - shift) % step - (MOST_BARS.value - 1) * step)
     bars: list[list[Any]] = []
     for tick in range(first, end_ms + 1, step):
         last = min(tick + step - 1, now_ms)

@@ -16,9 +16,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
+from ..statements.coinbase import CDP_TOKEN_SECONDS
+
 __all__ = ["LONGEST_LIFE_SECONDS", "KeyPair", "key_name", "new_key_pair", "signed_token"]
 
-LONGEST_LIFE_SECONDS = 120
+LONGEST_LIFE_SECONDS = CDP_TOKEN_SECONDS.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ..statements.coinbase import MAIN_SUBSCRIBE_CODE, MAIN_SUBSCRIBE_MESSAGE
 from ..statements.limits import REQUEST_BYTES
 from .accounts import IssuedGrant
 from .broadcast import Broadcaster, ChannelState
@@ -140,7 +141,7 @@ def run(state: SharedState, broadcaster: Broadcaster, caller: Caller, request: R
     if not state.credit_account(grant, caller.address).pay(request.method, state.monotonic()):
         raise too_many(state.switches.retry_after_seconds)
     if not state.door.allows(request.method):
-        raise RpcError(-32601, message="method not in allowlist")
+        raise RpcError(MAIN_SUBSCRIBE_CODE.value, message=MAIN_SUBSCRIBE_MESSAGE.value)
     if caller.waiting >= MOST_WAITING:
         raise RpcError(10066)
     ordered = state.active_faults.errors.get(request.method) or state.active_faults.errors.get("")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 
+from ..statements.coinbase import LOGOUT_CLOSE_REASON
+
 __all__ = ["DERIBIT", "DOORS", "SimulatedDoor"]
 
 
@@ -68,7 +70,7 @@ COINBASE_MAIN = SimulatedDoor(
     market_channels=False,
     socket_is_person=True,
     ends_silence=True,
-    logout_reason="logout",
+    logout_reason=LOGOUT_CLOSE_REASON.value,
     answers_too_many=False,
     testnet=False,
     oauth=True,

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
+from ..statements.errors import UNKNOWN_INSTRUMENT_REASON, WRONG_NAME_REASON
 from .catalogue import DAY_MS, SimulatedInstrument, parse_instrument
 from .currencies import CURRENCIES, KNOWN
 from .dispatch import MethodCall, flag, handler, text, whole
@@ -25,7 +26,7 @@ def instrument_named(call: MethodCall) -> SimulatedInstrument:
     if found is not None:
         return found
     readable = parse_instrument(name) is not None or "PERPETUAL" in name
-    raise invalid("instrument_name", "instrument not found" if readable else "wrong format")
+    raise invalid("instrument_name", UNKNOWN_INSTRUMENT_REASON.value if readable else WRONG_NAME_REASON.value)
 
 
 def kind_of(call: MethodCall) -> str | None:
@@ -217,7 +218,7 @@ def get_order_book_by_instrument_id(call: MethodCall) -> Any:
     listed = call.state.market.instruments(call.now_ms).values()
     found = next((found for found in listed if found.identifier == number), None)
     if found is None:
-        raise invalid("instrument_id", "instrument not found")
+        raise invalid("instrument_id", UNKNOWN_INSTRUMENT_REASON.value)
     return _book(call, found)
 
 

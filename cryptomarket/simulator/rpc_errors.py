@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from ..statements.errors import BAD_JSON_CODE, BAD_JSON_DATA, NO_TOKEN_CODE, NO_TOKEN_REASON
+
 __all__ = ["MESSAGES", "RpcError", "bad_request", "invalid", "too_large", "too_many", "unauthorized"]
 
 MESSAGES = {
@@ -78,12 +80,12 @@ def invalid(parameter: str, reason: str) -> RpcError:
 
 def unauthorized() -> RpcError:
     """The error of a private call with no token, or none that is good here."""
-    return RpcError(13009, {"reason": "invalid_token"})
+    return RpcError(NO_TOKEN_CODE.value, {"reason": NO_TOKEN_REASON.value})
 
 
 def bad_request() -> RpcError:
     """The real error of an unparseable message: not -32700, and without an id; its data is a text (probed 2026)."""
-    return RpcError(11050, "invalid json", unreadable=True)
+    return RpcError(BAD_JSON_CODE.value, BAD_JSON_DATA.value, unreadable=True)
 
 
 def too_large() -> RpcError:

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from ..statements.limits import CHANNELS_PER_REQUEST
+from ..statements.channels import RAW_REFUSED_CODE
+from ..statements.errors import SUBSCRIBE_BY_HTTP_CODE
+from ..statements.limits import CHANNELS_PER_REQUEST, LONGEST_LABEL
 from .account_channels import account_channel
 from .broadcast import Broadcaster
 from .channels import SimulatedChannel, event_channel
@@ -12,22 +14,20 @@ from .rpc_errors import RpcError, invalid
 
 __all__ = ["leave_all"]
 
-LONGEST_LABEL = 16
-
 
 @handler("public/subscribe", "private/subscribe")
 def subscribe(call: MethodCall) -> Any:
     """Returns the accepted channels in descending byte order; unknown ones are left out silently."""
     if not call.caller.websocket:
-        raise RpcError(10030)
+        raise RpcError(SUBSCRIBE_BY_HTTP_CODE.value)
     names = _names(call)
     label = call.params.get("label")
-    if label is not None and (not isinstance(label, str) or len(label) > LONGEST_LABEL):
+    if label is not None and (not isinstance(label, str) or len(label) > LONGEST_LABEL.value):
         raise invalid("label", "wrong format")
     found = [channel for name in names if (channel := _read(call, name)) is not None]
     accepted = {channel.name: channel for channel in found if not call.state.active_faults.refuses(channel.name)}
     if call.grant is None and any(channel.raw and channel.name not in call.broadcaster.recorded for channel in found):
-        raise RpcError(13778)  # nothing of the request is subscribed, other channels included
+        raise RpcError(RAW_REFUSED_CODE.value)  # nothing of the request is subscribed, other channels included
     for name in sorted(accepted, key=str.encode, reverse=True):
         again = name in call.caller.channels
         entry = call.broadcaster.join(accepted[name], call.caller, call.now_ms)
@@ -53,7 +53,7 @@ def _read(call: MethodCall, name: str) -> SimulatedChannel | None:
 def unsubscribe(call: MethodCall) -> Any:
     """Returns the channels that were removed."""
     if not call.caller.websocket:
-        raise RpcError(10030)
+        raise RpcError(SUBSCRIBE_BY_HTTP_CODE.value)
     removed = [name for name in dict.fromkeys(_names(call)) if name in call.caller.channels]
     for name in removed:
         call.broadcaster.leave(call.caller.channels.pop(name), call.caller)
@@ -64,7 +64,7 @@ def unsubscribe(call: MethodCall) -> Any:
 def unsubscribe_all(call: MethodCall) -> Any:
     """Removes all channels."""
     if not call.caller.websocket:
-        raise RpcError(10030)
+        raise RpcError(SUBSCRIBE_BY_HTTP_CODE.value)
     leave_all(call.caller, call.broadcaster)
     return "ok"
 

@@ -5,7 +5,14 @@ Frames go to a FrameWriter, in order; the time comes from the shared state.
 
 from typing import Protocol
 
-from ..statements.connection import HEARTBEAT_CLOSE_CODE
+from ..statements.coinbase import COINBASE_SILENCE_CODE
+from ..statements.connection import (
+    FIRST_TEST_REQUEST_LATENESS,
+    HEARTBEAT_CLOSE_CODE,
+    HEARTBEAT_CLOSE_REASON,
+    HEARTBEAT_LATENESS,
+    QUIET_SECONDS,
+)
 from .accounts import IssuedGrant
 from .broadcast import Broadcaster, ChannelState
 from .dispatch import ConnectionEnded, MalformedRequest, RpcRequest, read_request, run
@@ -16,12 +23,6 @@ from .subscriptions import leave_all
 
 __all__ = ["FrameWriter", "WebSocketSession"]
 
-#: Each test_request comes so much later than one interval after the one before, the first later still (probed 2026).
-LATENESS_SECONDS = 0.6
-FIRST_LATENESS_SECONDS = 2.3
-HEARTBEAT_CLOSE_REASON = "heartbeat close"
-#: A connection on which the client has never sent a message is dropped after so long (probed 2026).
-UNUSED_SECONDS = 60.5
 #: How long responses are collected to be sent in reverse order.
 REORDER_SECONDS = 0.05
 
@@ -109,7 +110,7 @@ class WebSocketSession:
         before = self.heartbeat_seconds
         result = run(self._state, self._broadcaster, self, request)
         if self.heartbeat_seconds != before or request.method == "public/set_heartbeat":
-            self._beat_at = self._state.monotonic() + self.heartbeat_seconds + FIRST_LATENESS_SECONDS
+            self._beat_at = self._state.monotonic() + self.heartbeat_seconds + FIRST_TEST_REQUEST_LATENESS.value
         return result
 
     def _refuse(self, identifier: int | str | None, why: RpcError, us_in: int) -> None:
@@ -159,8 +160,8 @@ class WebSocketSession:
             self._send(frame)
         longest = self._state.switches.coinbase_silence_seconds
         if self._state.door.ends_silence and longest and now - self._heard_at >= longest:
-            self._outlet.close(1011)
-        elif self._unused and now - self._heard_at >= UNUSED_SECONDS:
+            self._outlet.close(COINBASE_SILENCE_CODE.value)
+        elif self._unused and now - self._heard_at >= QUIET_SECONDS.value:
             self._outlet.close(0)
         else:
             self._beat(now)
@@ -173,7 +174,7 @@ class WebSocketSession:
         allowed = self._state.switches.test_request_seconds or interval
         if self._asked_at is not None and now >= self._asked_at + allowed:
             self._asked_at = None
-            self._outlet.close(HEARTBEAT_CLOSE_CODE.value, HEARTBEAT_CLOSE_REASON)
+            self._outlet.close(HEARTBEAT_CLOSE_CODE.value, HEARTBEAT_CLOSE_REASON.value)
         elif now >= self._beat_at:
             if now - self._notified_at >= interval:
                 self.say(heartbeat("heartbeat"))
@@ -182,7 +183,7 @@ class WebSocketSession:
     def ask(self) -> None:
         """Sends a test_request; the connection ends when it is not answered."""
         now = self._state.monotonic()
-        self._beat_at = now + self.heartbeat_seconds + LATENESS_SECONDS
+        self._beat_at = now + self.heartbeat_seconds + HEARTBEAT_LATENESS.value
         if self._asked_at is None:
             self._asked_at = now
         self.say(heartbeat("test_request"))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .sources import COINBASE_SDK, CONNECTIONS, INFERRED, JSON_RPC, RATE_LIMITS, SCOPES, SUBSCRIBE
-from .statement import DERIBIT, EVERY_HOST, ConfirmedBy, Statement
+from .statement import COINBASE_STREAMS, DERIBIT, EVERY_HOST, ConfirmedBy, Statement
 
 __all__ = [
     "CHANNELS_PER_REQUEST",
@@ -98,7 +98,7 @@ CHANNELS_PER_REQUEST = Statement(
     500,
     source=SUBSCRIBE,
     confirmed_by=ConfirmedBy.DOCUMENTATION,
-    hosts=EVERY_HOST,
+    hosts=(DERIBIT, COINBASE_STREAMS),
 )
 CONNECTIONS_PER_ADDRESS = Statement(
     "connections_per_address",

@@ -1,7 +1,7 @@
 """The form of requests, answers and notifications."""
 
 from .sources import JSON_RPC, PROBE, PUBLIC_METHODS
-from .statement import COINBASE_MAIN, DERIBIT, EVERY_HOST, ConfirmedBy, Statement
+from .statement import COINBASE_MAIN, COINBASE_STREAMS, DERIBIT, EVERY_HOST, ConfirmedBy, Statement
 
 __all__ = [
     "ANSWERS_WITHOUT_ID",
@@ -39,7 +39,7 @@ TIMING_ON_NOTIFICATIONS = Statement(
     False,
     source="recordings of 2020 to 2026",
     confirmed_by=ConfirmedBy.RECORDING,
-    hosts=EVERY_HOST,
+    hosts=(DERIBIT, COINBASE_STREAMS),
 )
 TEXT_IDS = Statement(
     "text_ids",
