@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ..model import GapReason
 from .connection_channel import ConnectionChannel
 from .encoding import connection_event, gap_data
-from .event_log import BEGINNING, CHUNK, EventLog, LogEntry
+from .event_log import BEGINNING, CHUNK, EventLog, LogEntry, joined
 from .statistics import Counters
 from .subscribers import Cohort, Stream
 
@@ -67,7 +67,7 @@ class Delivery:
         else:
             entries = self._event_log.newest(cohort.tickers)
         cohort.ahead[stream] = entries[-1].position if replays and len(entries) == CHUNK else self._event_log.position
-        frame = cohort.framed(b"".join((head, *(entry.data for entry in entries), tail)))
+        frame = cohort.framed(head + joined(entries, cohort.fields) + tail)
         if not stream.sink.write(frame):
             blocked = self._block(
                 stream, cohort, since if replays and since is not None else BEGINNING, replays=replays
@@ -120,7 +120,7 @@ class Delivery:
         self, stream: Stream, cohort: Cohort, entries: list[LogEntry], before: int, extra: list[bytes]
     ) -> None:
         cohort.ahead[stream] = self._event_log.position
-        frame = b"".join((*(entry.data for entry in entries), *extra))
+        frame = b"".join((joined(entries, cohort.fields), *extra))
         if not frame or stream.sink.write(cohort.framed(frame)):
             self._count(entries, 1)
         else:
@@ -137,7 +137,7 @@ class Delivery:
                 self._catch_up(stream, cohort, entries, position, [gap, *extra])
                 return
             entries = self._event_log.chunk(cohort.tickers, position)
-            frame = b"".join((*(entry.data for entry in entries), *extra))
+            frame = b"".join((joined(entries, cohort.fields), *extra))
             if frame and not stream.sink.write(cohort.framed(frame)):
                 self._block(stream, cohort, position, replays=True).pending.extend(extra)
                 return
@@ -182,7 +182,7 @@ class Delivery:
         return self.broadcast(cohort, connection_event(gap))
 
     def _deliver(self, cohort: Cohort, entries: list[LogEntry], before: int) -> int:
-        frame = cohort.framed(b"".join([entry.data for entry in entries]))
+        frame = cohort.framed(joined(entries, cohort.fields))
         self._counters.frames += 1
         taken = 0
         # A copy, because a write that finds its reader gone changes the set.
@@ -205,7 +205,7 @@ class Delivery:
                 continue
             frame = frames.get(len(rest))
             if frame is None:
-                frame = frames[len(rest)] = cohort.framed(b"".join([entry.data for entry in rest]))
+                frame = frames[len(rest)] = cohort.framed(joined(rest, cohort.fields))
                 self._counters.frames += 1
             if stream.sink.write(frame):
                 taken += 1

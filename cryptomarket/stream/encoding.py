@@ -4,12 +4,14 @@ Pure: no socket, no clock. A line break in any field cannot begin another field.
 Specification: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 """
 
+import functools
 import re
 from collections.abc import Mapping
 
 import msgspec
 from msgspec import UNSET
 
+from ..fields import Fields, FieldValues, fields_json
 from ..model import GapReason, Tick, Upstream
 from .events import GapEvent, HeartbeatEvent, UpstreamEvent
 
@@ -22,10 +24,14 @@ __all__ = [
     "price_event",
     "retry",
     "state_data",
+    "with_fields",
 ]
 
 #: The channel that every stream has beside its tickers.
 CONNECTION = "connection"
+
+#: Events with fields that are kept, as cohorts that ask for the same fields receive the same events at about one time.
+KEPT_WITH_FIELDS = 1_024
 
 #: "Lines must be separated by either CRLF, a single LF, or a single CR."
 _LINE_END = re.compile("\r\n|\r|\n")
@@ -44,6 +50,12 @@ def event(name: str, data: str, event_id: str | None = None) -> bytes:
 def price_event(tick: Tick) -> bytes:
     """The event of a tick: its id, its ticker as the name, its JSON as data."""
     return event(tick.ticker, tick.json(), tick.id)
+
+
+@functools.lru_cache(maxsize=KEPT_WITH_FIELDS)
+def with_fields(price: bytes, values: FieldValues, fields: Fields) -> bytes:
+    """The event of a price with the groups ``fields`` behind its other members."""
+    return price[:-3] + fields_json(values, fields).encode() + price[-3:]
 
 
 def connection_event(data: str) -> bytes:

@@ -147,7 +147,8 @@ class StreamEndpoint:
             tickers = self._without(unknown, tickers, scope) if self._fetched() else tickers.difference(unknown)
         session, headers = self._identify(request)
         groups = address_groups(scope["client"][0]) if scope.get("client") else ()
-        return Subscription(parameters.tenths, tickers, session, groups, tuple(sorted(unknown))), headers
+        names = tuple(sorted(unknown))
+        return Subscription(parameters.tenths, tickers, session, groups, names, fields=parameters.fields), headers
 
     def _without(self, unknown: list[str], tickers: frozenset[str], scope: Scope) -> frozenset[str]:
         """The tickers that are known. Raises InvalidParameter when none is; `connection` counts as none."""

@@ -14,8 +14,9 @@ from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
 
+from ..fields import Fields, FieldValues
 from ..model import GapReason, Tick
-from .encoding import price_event
+from .encoding import price_event, with_fields
 
 __all__ = [
     "BEGINNING",
@@ -26,6 +27,7 @@ __all__ = [
     "MOST_BYTES",
     "EventLog",
     "LogEntry",
+    "joined",
 ]
 
 #: The position before every arrival.
@@ -37,6 +39,8 @@ MOST_BYTES = 64 * 2**20
 #: What an event takes in memory besides its data, as measured: a tuple, two numbers, the header of a bytes object, and
 #: an entry of a list.
 ENTRY_BYTES = 200
+#: What its fields take besides their characters: a tuple and five strings.
+FIELDS_BYTES = 350
 #: A full log drops events until it has this share of its bound: to drop one event for each that arrives costs more.
 LEFT_SHARE = 15 / 16
 #: The most events in one write, about 26 KB. A reader that catches up receives chunk after chunk, at its own pace.
@@ -49,29 +53,47 @@ _POSITION = itemgetter(0)
 
 
 class LogEntry(NamedTuple):
-    """The event of one tick: its position, its arrival in monotonic seconds, and its bytes."""
+    """The event of one tick: its position, its arrival in monotonic seconds, its bytes without fields, and those."""
 
     position: int
     arrived: float
     data: bytes
+    fields: FieldValues = ()
+
+    @property
+    def size(self) -> int:
+        """The memory that the entry takes, in bytes."""
+        size = len(self.data) + ENTRY_BYTES
+        return size + FIELDS_BYTES + sum(map(len, filter(None, self.fields))) if self.fields else size
+
+
+def joined(entries: Iterable[LogEntry], fields: Fields) -> bytes:
+    """The events of the entries, each with the groups ``fields``."""
+    if not fields:
+        return b"".join([entry.data for entry in entries])
+    return b"".join([with_fields(entry.data, entry.fields, fields) for entry in entries])
 
 
 class _Ring:
-    """The last events of one ticker, about ``kept``. Events at positions up to ``start`` are not kept."""
+    """The last events of one ticker, about ``kept``. Events at positions up to ``start`` are not kept.
 
-    __slots__ = ("bytes", "entries", "kept", "most", "newest", "start")
+    Without ``keeps_fields`` the newest event alone has its fields. Events at positions up to ``bare`` lack them.
+    """
 
-    def __init__(self, start: int, kept: int) -> None:
+    __slots__ = ("bare", "bytes", "entries", "keeps_fields", "kept", "most", "newest", "start")
+
+    def __init__(self, start: int, kept: int, *, keeps_fields: bool = False) -> None:
         self.entries: list[LogEntry] = []
         self.newest: LogEntry | None = None
-        self.start = start
+        self.start = self.bare = start
+        self.keeps_fields = keeps_fields
         self.kept = kept
         self.most = kept + kept // 8  # dropping moves the whole list, so it is done rarely
         self.bytes = 0
 
     def drop(self, count: int) -> int:
         """Drop the oldest events; return how many bytes they had."""
-        dropped = sum(len(entry.data) for entry in islice(self.entries, count)) + count * ENTRY_BYTES
+        dropped = sum(entry.size for entry in islice(self.entries, count))
         self.start = self.entries[count - 1].position
         del self.entries[:count]
         self.bytes -= dropped
@@ -113,6 +135,8 @@ class EventLog:
         self._kept_demanded = kept_demanded
         self._configured = {ticker: _Ring(self.position, kept) for ticker in tickers}
         self._demanded: dict[str, _Ring] = {}
+        #: The tickers that a stream of timer 0 wanted with fields; the catalogue bounds them.
+        self._with_fields: set[str] = set()
         self._rings = dict(self._configured)
 
     def __repr__(self) -> str:
@@ -121,7 +145,9 @@ class EventLog:
     def follow(self, added: frozenset[str], released: frozenset[str]) -> None:
         """Keep the events of the tickers added from now on, and none of those released."""
         for ticker in added:
-            self._rings[ticker] = self._demanded[ticker] = _Ring(self.position, self._kept_demanded)
+            keeps = ticker in self._with_fields
+            ring = _Ring(self.position, self._kept_demanded, keeps_fields=keeps)
+            self._rings[ticker] = self._demanded[ticker] = ring
         for ticker in released:
             del self._rings[ticker]
             self.bytes -= self._demanded.pop(ticker).bytes
@@ -129,6 +155,20 @@ class EventLog:
     def follows(self, ticker: str) -> bool:
         """Whether the events of the ticker are kept."""
         return ticker in self._rings
+
+    def keep_fields(self, tickers: Iterable[str]) -> None:
+        """Keep the fields of these tickers from now on, for streams that receive every tick with them."""
+        for ticker in tickers:
+            self._with_fields.add(ticker)
+            ring = self._rings.get(ticker)
+            if ring is None or ring.keeps_fields:
+                continue
+            ring.keeps_fields = True
+            if ring.newest is not None:
+                size = ring.newest.size - ring.entries[-1].size
+                ring.entries[-1] = ring.newest
+                ring.bytes += size
+                self.bytes += size
 
     def append(self, tick: Tick, now: float) -> bool:
         """Encode and keep the tick; return False for one that is not followed, of a lower epoch, or repeated."""
@@ -144,9 +184,12 @@ class EventLog:
         ring = self._rings.get(tick.ticker)
         if ring is None:
             return False
-        entry = ring.newest = LogEntry(self.position, now, price_event(tick))
+        entry = ring.newest = LogEntry(self.position, now, price_event(tick), tick.fields)
+        if tick.fields and not ring.keeps_fields:
+            entry = LogEntry(self.position, now, entry.data)
+            ring.bare = self.position - 1
         ring.entries.append(entry)
-        size = len(entry.data) + ENTRY_BYTES
+        size = entry.size if entry.fields else len(entry.data) + ENTRY_BYTES
         ring.bytes += size
         self.bytes += size
         if len(ring.entries) > ring.most:
@@ -210,20 +253,20 @@ class EventLog:
         rings = (self._rings.get(ticker) for ticker in tickers)
         return sum(len(ring.entries) - ring.index(after) for ring in rings if ring is not None)
 
-    def lost(self, tickers: Iterable[str], after: int) -> bool:
-        """Whether any event after the position did not arrive here or is no longer kept.
+    def lost(self, tickers: Iterable[str], after: int, *, fields: bool = False) -> bool:
+        """Whether any event after the position did not arrive here or is no longer kept, with its fields if asked.
 
         A ticker that is not followed here has no events; its streams are told so.
         """
-        return after < self._complete_since or self.dropped_after(tickers, after)
+        return after < self._complete_since or self.dropped_after(tickers, after, fields=fields)
 
-    def dropped_after(self, tickers: Iterable[str], after: int) -> bool:
-        """Whether any event after the position is no longer kept."""
+    def dropped_after(self, tickers: Iterable[str], after: int, *, fields: bool = False) -> bool:
+        """Whether any event after the position is no longer kept, with its fields if asked."""
         rings = map(self._rings.get, tickers)
-        return any(ring is not None and ring.start > after for ring in rings)
+        return any(ring is not None and (ring.start > after or (fields and ring.bare > after)) for ring in rings)
 
-    def resume(self, tickers: Iterable[str], event_id: str) -> int | GapReason:
-        """The position of the id, or why a stream cannot resume after it."""
+    def resume(self, tickers: Iterable[str], event_id: str, *, fields: bool = False) -> int | GapReason:
+        """The position of the id, or why a stream cannot resume after it, with the missed fields if asked."""
         match = _ID.fullmatch(event_id)
         if match is None:
             return GapReason.UNKNOWN
@@ -235,7 +278,7 @@ class EventLog:
             return GapReason.EPOCH
         # On another node the reader may have received more of an earlier epoch than arrived here.
         position = min(sequence + offset, self._ends.get(epoch, self.position))
-        if not self.lost(tickers, position):
+        if not self.lost(tickers, position, fields=fields):
             return position
         return GapReason.TOO_OLD if epoch == self.epoch else GapReason.EPOCH
 

@@ -153,6 +153,8 @@ class ServerSSEManager:
         full = self._demand.join(subscription.tickers, subscription.groups)
         now = self._monotonic()
         self._channel.refresh()
+        if subscription.fields and subscription.tenths == 0:
+            self._event_log.keep_fields(subscription.tickers)
         stream, cohort, is_new = self._subscribers.join(sink, subscription, now)
         if is_new:
             cohort.position, cohort.version, cohort.last_sent = self._event_log.position, self._channel.version, now
@@ -170,15 +172,19 @@ class ServerSSEManager:
 
     def missed(self, subscription: Subscription, last_event_id: str) -> int:
         """How many events a stream that joins with the id would first receive."""
-        since = self._event_log.resume(subscription.tickers, last_event_id) if subscription.tenths == 0 else None
-        return self._event_log.count(subscription.tickers, since) if isinstance(since, int) else 0
+        if subscription.tenths:
+            return 0
+        tickers, fields = subscription.tickers, bool(subscription.fields)
+        since = self._event_log.resume(tickers, last_event_id, fields=fields)
+        return self._event_log.count(tickers, since) if isinstance(since, int) else 0
 
     def _welcome(
         self, stream: Stream, cohort: Cohort, last_event_id: str | None, gaps: list[Gap], *, replays: bool
     ) -> None:
         head, since = self.draw_retry(), None
         if last_event_id:
-            resumed = self._event_log.resume(cohort.tickers, last_event_id)
+            every_with_fields = cohort.bucket.immediate and bool(cohort.fields)
+            resumed = self._event_log.resume(cohort.tickers, last_event_id, fields=every_with_fields)
             if not replays:
                 resumed = GapReason.TOO_OLD
             if isinstance(resumed, GapReason):

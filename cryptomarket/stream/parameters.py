@@ -10,6 +10,7 @@ from typing import NamedTuple
 from starlette.datastructures import QueryParams
 
 from ..errors import InvalidParameter
+from ..fields import Fields, parse_fields
 from ..query import check_names
 from .encoding import CONNECTION
 
@@ -24,7 +25,7 @@ MOST_ID_CHARACTERS = 128
 MOST_CACHED_BYTES = 1024
 
 #: `lastEventId` is what EventSource polyfills send instead of the header.
-_NAMES = ("timer", "channels", "lastEventId")
+_NAMES = ("timer", "channels", "fields", "lastEventId")
 _TIMER = re.compile(r"([0-9]{1,4})(?:\.([0-9])0*)?")
 _TIMER_EXPECTED = "0 for every tick, or seconds from 0.1 to 3600 in tenths"
 _CHANNELS_EXPECTED = (
@@ -36,12 +37,14 @@ _CHANNELS_EXPECTED = (
 class StreamParameters(NamedTuple):
     """The timer in tenths of a second, and the tickers among the channels; None when ``channels`` is missing.
 
+    ``fields`` are the groups to add to the prices of instruments.
     ``last_event_id`` is the id of the last event that arrived, from clients that cannot send it as a header.
     """
 
     tenths: int
     tickers: frozenset[str] | None
     last_event_id: str | None
+    fields: Fields
 
 
 def parse_parameters(query: bytes) -> StreamParameters:
@@ -55,7 +58,8 @@ def _parse(query: bytes) -> StreamParameters:
     last_event_id = params.get("lastEventId")
     if last_event_id is not None and len(last_event_id) > MOST_ID_CHARACTERS:
         raise InvalidParameter("lastEventId", f"at most {MOST_ID_CHARACTERS} characters")
-    return StreamParameters(_tenths(params), _tickers(params), last_event_id)
+    fields = parse_fields(params.get("fields"))
+    return StreamParameters(_tenths(params), _tickers(params), last_event_id, fields)
 
 
 _cached = functools.lru_cache(maxsize=1024)(_parse)

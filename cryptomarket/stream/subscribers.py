@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ..fields import NO_FIELDS, Fields
 from .phase_schedule import Bucket, PhaseSchedule
 from .sinks import Sink
 
@@ -22,7 +23,7 @@ class Subscription:
 
     ``session`` is the browser session that receives personal events, ``groups`` what its streams are counted by, the
     narrowest first. ``unknown``: the names it asked for that are no tickers. Without ``replays`` it is told that missed
-    events are too old, instead of receiving them.
+    events are too old, instead of receiving them. ``fields``: the groups to add to the prices of instruments.
     """
 
     tenths: int = 600
@@ -31,6 +32,7 @@ class Subscription:
     groups: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     replays: bool = True
+    fields: Fields = NO_FIELDS
 
 
 class Stream:
@@ -49,7 +51,7 @@ class Stream:
 
 
 class Cohort:
-    """The streams of one timer, one set of tickers, one phase and one kind of sink.
+    """The streams of one timer, one set of tickers and of fields, one phase and one kind of sink.
 
     ``streams`` have received everything up to ``position``; those in ``ahead`` joined or resumed later, each with a
     position of its own. A blocked stream is in ``blocked`` alone. All of them count in ``size``.
@@ -59,6 +61,7 @@ class Cohort:
         "ahead",
         "blocked",
         "bucket",
+        "fields",
         "framed",
         "key",
         "last_sent",
@@ -72,7 +75,7 @@ class Cohort:
     def __init__(self, key: "_Key", bucket: Bucket, framed: Callable[[bytes], bytes]) -> None:
         self.key = key
         self.bucket = bucket
-        self.tickers = key[2]
+        self.tickers, self.fields = key[2], key[3]
         self.framed = framed
         self.streams: set[Stream] = set()
         self.ahead: dict[Stream, int] = {}
@@ -100,7 +103,7 @@ class Cohort:
         self.blocked.discard(stream)
 
 
-_Key = tuple[int, int, frozenset[str], type[Sink]]
+_Key = tuple[int, int, frozenset[str], Fields, type[Sink]]
 _T = TypeVar("_T", int, str)
 
 
@@ -127,7 +130,7 @@ class Subscribers:
     def join(self, sink: Sink, subscription: Subscription, now: float) -> tuple[Stream, Cohort, bool]:
         """Return the new stream, its cohort, and whether the cohort is new; the caller sets the stream's position."""
         bucket = self.schedule.place(subscription.tenths, now)
-        key = (bucket.tenths, bucket.phase, subscription.tickers, type(sink))
+        key = (bucket.tenths, bucket.phase, subscription.tickers, subscription.fields, type(sink))
         cohorts = self._cohorts.get(key)
         if cohorts is None:
             cohorts = self._cohorts[key] = []

@@ -219,6 +219,12 @@ def stream() -> str:
     harness.bus.publish(Upstream(UpstreamState.STALE, 1_763_669_036_000, "no ticks"))
     harness.advance(1)
     step("upstream stale")
+    readers["with fields, timer=0"], _ = harness.join(0, "BTC-PERPETUAL", "eth_usd", fields="interest,quote,greeks")
+    values = "64001,1000,null,71750.0,0.0", None, None, None, "797578130,64000.1,null"
+    harness.bus.publish(Tick("BTC-PERPETUAL", Decimal("64000.51"), 1_763_668_800_008, Decimal(64001), fields=values))
+    harness.publish(7, ticker="eth_usd")
+    harness.turn()
+    step("an instrument with fields")
     anyio.run(harness.manager.drain, 0)
     step("stop")
     return "\n".join(lines) + "\n"

@@ -7,6 +7,7 @@ from typing import Any
 from cryptomarket.addresses import address_groups
 from cryptomarket.cluster.single import SingleNode
 from cryptomarket.conformance.eventsource import EventSourceParser, MessageEvent
+from cryptomarket.fields import parse_fields
 from cryptomarket.market.demand import Demand
 from cryptomarket.market.latest import LatestValues
 from cryptomarket.model import Tick, Upstream, UpstreamState
@@ -148,9 +149,11 @@ class Harness:
         session: str | None = None,
         address: str | None = None,
         unknown: tuple[str, ...] = (),
+        fields: str | None = None,
     ) -> tuple[Reader, Stream]:
         """Join a reader; returns it and its stream."""
         reader = reader or Reader()
         groups = address_groups(address) if address else ()
-        subscription = Subscription(round(timer * 10), frozenset(tickers) or EVERYTHING, session, groups, unknown)
+        wanted = frozenset(tickers) or EVERYTHING
+        subscription = Subscription(round(timer * 10), wanted, session, groups, unknown, fields=parse_fields(fields))
         return reader, self.manager.join(reader, subscription, last_event_id)

@@ -71,7 +71,7 @@ async def test_a_wrong_timer_is_a_problem_naming_it(serving: Serving, timer: str
     ("query", "parameter", "says"),
     [
         ("timer=1&timer=2", "timer", "one value"),
-        ("foo=1", "foo", "channels, lastEventId, timer"),
+        ("foo=1", "foo", "channels, fields, lastEventId, timer"),
         ("timer=1&interval=5", "interval", "did you mean timer?"),
         ("tickers=btc_usd", "tickers", "did you mean channels?"),
     ],

@@ -13,6 +13,7 @@ import msgspec
 from fastapi import FastAPI
 from starlette.routing import Route
 
+from ...fields import FIELD_GROUPS
 from ...history.intervals import Kind
 from ...model import GapReason, UpstreamState
 from ...persons.events import LoggedOutEvent, LoginFailedEvent, LoginWaitingEvent, PersonEvent
@@ -325,6 +326,15 @@ _STREAM_PARAMETERS: list[dict[str, Any]] = [
         "style": "form",
         "explode": False,
         "example": ["btc_usd", "eth_usd"],
+    },
+    {
+        "name": "fields",
+        "in": "query",
+        "description": "Groups of numbers to add to the prices of instruments, separated by commas.",
+        "schema": {"type": "array", "items": {"enum": list(FIELD_GROUPS)}, "uniqueItems": True},
+        "style": "form",
+        "explode": False,
+        "example": ["quote", "greeks"],
     },
     {
         "name": "lastEventId",
