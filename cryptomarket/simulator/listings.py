@@ -85,7 +85,7 @@ def _chain(pair: str, period: str, expires: int, places: tuple[int, ...]) -> Ite
     options = [dated(pair, period, expires, strike, side) for strike in strikes for side in "CP"]
     yield from options
     if not future.linear:
-        yield from _combos(future, [option for option in options if option.option_type == "call"])
+        yield from _combos(future, options)
 
 
 def _strike(price: float, step: str) -> str:
@@ -95,15 +95,18 @@ def _strike(price: float, step: str) -> str:
     return (text.rstrip("0").rstrip(".") if decimals else text).replace(".", "d")
 
 
-def _combos(future: SimulatedInstrument, calls: list[SimulatedInstrument]) -> Iterator[SimulatedInstrument]:
-    """A spread of the future against the perpetual, a call spread and a ratio spread."""
+def _combos(future: SimulatedInstrument, options: list[SimulatedInstrument]) -> Iterator[SimulatedInstrument]:
+    """A spread of the future against the perpetual, a call spread, a ratio spread and a straddle."""
     perpetual = next(fixed for fixed in _FIXED if fixed.coin == future.coin and fixed.perpetual)
     coin, _, date = future.name.partition("-")
     yield combo(f"{coin}-FS-{date}_PERP", (-1, perpetual), (1, future))
+    calls = [option for option in options if option.option_type == "call"]
     low, high = calls[len(calls) // 2 - 2], calls[len(calls) // 2]
     strikes = f"{low.strike:.0f}_{high.strike:.0f}"
     yield combo(f"{coin}-CS-{date}-{strikes}", (1, low), (-1, high))
     yield combo(f"{coin}-CSR12-{date}-{strikes}", (1, low), (-2, high))
+    put = next(option for option in options if option.option_type == "put" and option.strike == high.strike)
+    yield combo(f"{coin}-STRD-{date}-{high.strike:.0f}", (1, high), (1, put))
 
 
 def _expiries(now_ms: int, counts: tuple[int, int, int, int]) -> Iterator[tuple[str, int]]:

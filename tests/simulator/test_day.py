@@ -76,7 +76,7 @@ async def test_a_kind_and_a_currency_hear_of_their_instruments_alone() -> None:
         told = await clock.move(exchange, client, 5)
         names = {channel: {row["data"]["instrument_name"] for row in told if row["channel"] == channel}
                  for channel in channels}  # fmt: skip
-        assert all(name.startswith("BTC-CS") for name in names[channels[0]])
+        assert all(name.startswith(("BTC-CS", "BTC-STRD")) for name in names[channels[0]])
         assert all("_USDC-" in name for name in names[channels[1]])
         assert all(names.values())
 

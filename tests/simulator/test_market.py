@@ -53,7 +53,7 @@ def test_what_is_not_listed_has_no_history(ticker: str) -> None:
     assert list(Market(1).prices(ticker, NOW - 3_600_000, NOW, 60)) == []
 
 
-@pytest.mark.parametrize(("listings", "listed", "ended"), [(FEW, 194, 60), (MANY, 5030, 490)])
+@pytest.mark.parametrize(("listings", "listed", "ended"), [(FEW, 200, 64), (MANY, 5030, 490)])
 def test_each_day_at_eight_as_much_ends_as_is_listed(listings: Listings, listed: int, ended: int) -> None:
     """Nothing leaves the list before it expires, on Fridays and in the last week of a quarter neither."""
     expiry = NOW - NOW % 86_400_000 + 28_800_000
