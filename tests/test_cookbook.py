@@ -165,8 +165,15 @@ def test_python_reads_an_error(demo: Demo) -> None:
 
 def test_curl_reads_the_stream(demo: Demo) -> None:
     """The first lines of the stream contain a price."""
-    found = demo.run("sh", "-ec", demo.example("sh", "timer=1&channels"), lines=8)
+    found = demo.run("sh", "-ec", demo.example("sh", "channels=btc_usd"), lines=8)
     assert any(line.startswith('data: {"ticker":"btc_usd","price":') for line in found), found
+
+
+def test_curl_reads_the_fields_of_an_instrument(demo: Demo) -> None:
+    """The first lines of the stream contain a price with both groups."""
+    found = demo.run("sh", "-ec", demo.example("sh", "fields=quote,funding"), lines=12)
+    prices = [line for line in found if line.startswith('data: {"ticker":"BTC-PERPETUAL",')]
+    assert re.search(rf'"bid_amount":{PRICE},.*"funding":{{"current_funding":-?{PRICE},', prices[0]), found
 
 
 def test_curl_reads_the_api(demo: Demo) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..errors import CryptomarketError, SettingsError, StartError
+from ..fields import FIELD_GROUPS
 from ..hardening import forbid_core_dumps, keep_files_private
 from ..logs import configure_logs
 from ..settings import Settings, read_settings, unknown_settings
@@ -169,11 +170,12 @@ def tail(
     url: Annotated[str, typer.Option(help="The address of the gateway.")] = "http://127.0.0.1:8000",
     timer: Annotated[float, typer.Option(help="Seconds between deliveries, 0 for every tick.")] = 1,
     channels: Annotated[str | None, typer.Option(help="Tickers to print, separated by commas.")] = None,
+    fields: Annotated[str | None, typer.Option(help=f"Of instruments: some of {','.join(FIELD_GROUPS)}.")] = None,
     as_json: Json = False,
 ) -> None:
     """Print the stream of a running gateway, one line for each event, until interrupted.
 
-    Example: cryptomarket tail --timer 0 --channels btc_usd --json
+    Example: cryptomarket tail --timer 0 --channels BTC-PERPETUAL --fields quote,funding --json
     """
     from .tail import Event, Lines, follow
 
@@ -181,7 +183,7 @@ def tail(
         print(event.json(), flush=True)
 
     show = show_json if as_json else Lines(Console()).show
-    run_async(functools.partial(follow, url, show, timer=timer, channels=channels))
+    run_async(functools.partial(follow, url, show, timer=timer, channels=channels, fields=fields))
 
 
 for command in (history.history, history.export, history.gaps, history.backfill, snapshot.snapshot):

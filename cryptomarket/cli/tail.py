@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..errors import CryptomarketError
+from ..fields import FIELD_GROUPS
 from ..model import plain
 
 __all__ = ["Event", "Lines", "events", "follow"]
@@ -61,7 +62,16 @@ class Lines:
         self._last[event.name] = price
         colour, arrow = ("dim", " ") if before in (None, price) else ("green", "▲") if price > before else ("red", "▼")
         clock = datetime.fromtimestamp(data["timestamp"], UTC).strftime("%H:%M:%S")
-        return f"[dim]{clock}[/]  {escape(event.name):20} [{colour}]{plain(price):>18} {arrow}[/]"
+        line = f"[dim]{clock}[/]  {escape(event.name):20} [{colour}]{plain(price):>18} {arrow}[/]"
+        return line + "".join(f"  [dim]{group}[/] {_values(data[group])}" for group in FIELD_GROUPS if group in data)
+
+
+def _values(group: dict[str, Decimal | int | None] | None) -> str:
+    """The values of a group of fields, each with its name."""
+    if group is None:
+        return "-"
+    values = ((name, "-" if value is None else plain(Decimal(value))) for name, value in group.items())
+    return " ".join(f"{name}={value}" for name, value in values)
 
 
 async def events(lines: AsyncIterator[str], retry: Callable[[float], None]) -> AsyncIterator[Event]:
@@ -83,7 +93,9 @@ async def events(lines: AsyncIterator[str], retry: Callable[[float], None]) -> A
             name, last_id, data = "", "", []
 
 
-async def follow(url: str, show: Callable[[Event], None], *, timer: float, channels: str | None = None) -> None:
+async def follow(
+    url: str, show: Callable[[Event], None], *, timer: float, channels: str | None = None, fields: str | None = None
+) -> None:
     """Call ``show`` with every event of the gateway at ``url``, reconnecting when needed, until cancelled.
 
     Raises CryptomarketError when the gateway refuses the request, or cannot be reached at the first attempt.
@@ -95,7 +107,8 @@ async def follow(url: str, show: Callable[[Event], None], *, timer: float, chann
         wait = seconds
 
     last_id, reached = "", False
-    query: dict[str, str | float] = {"timer": timer} | ({"channels": channels} if channels else {})
+    query: dict[str, str | float] = {"timer": timer}
+    query |= {name: value for name, value in (("channels", channels), ("fields", fields)) if value}
     async with httpx2.AsyncClient(timeout=httpx2.Timeout(10, read=SILENCE_SECONDS)) as client:
         while True:
             headers = {"Last-Event-ID": last_id} if last_id else {}

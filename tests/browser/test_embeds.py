@@ -123,6 +123,31 @@ async def test_tabs_with_different_tickers_and_timers_share_streams(tmp_path: Pa
         await wait_for_change(other)
 
 
+async def test_tabs_with_the_same_fields_share_a_stream(tmp_path: Path) -> None:
+    """A tab without fields has another stream, whose prices have none."""
+    follow = """async (fields) => {
+        const { CryptoMarketStream } = await import("/static/cryptomarket.js");
+        const stream = new CryptoMarketStream({ tickers: ["BTC-PERPETUAL"], timer: 0, fields });
+        stream.addEventListener("price", ({ detail }) => { globalThis.price = detail; });
+        stream.open();
+    }"""
+    async with live_site(tmp_path) as site, chromium(site.address) as window:
+        tabs = [await window.open("/healthz") for _ in range(3)]
+        for tab, fields in zip(tabs, (["quote", "stats"], ["stats", "quote"], []), strict=True):
+            await tab.evaluate(follow, fields)
+        await wait_for_streams(site, 2)
+        await wait_for_demand(site, "BTC-PERPETUAL")
+        values = "64001,64000.50,null,0.10000000000000000555,0.0", None, None, None, None
+        site.tick("BTC-PERPETUAL", "64000.5", fields=values)
+        for tab in tabs:
+            await tab.wait_for_function("() => globalThis.price")
+        first, second, third = [await tab.evaluate("globalThis.price") for tab in tabs]
+        assert first == second
+        assert (first["quote"]["bid_amount"], first["stats"]) == ("0.10000000000000000555", None)
+        assert "quote" not in third
+        await wait_for_streams(site, 2)
+
+
 async def test_a_page_in_the_back_forward_cache_holds_no_stream(tmp_path: Path) -> None:
     """Leaving the page closes its stream, and going back opens it again."""
     async with live_site(tmp_path) as site, chromium(site.address) as window:

@@ -37,6 +37,14 @@ async def test_a_line_for_scripts_keeps_every_digit() -> None:
     assert '"price":64250.10,' in Event("btc_usd", "7-1", TICK).json()
 
 
+async def test_lines_for_people_show_fields() -> None:
+    """Each group after the price, with every digit; a group that the exchange does not send is a dash."""
+    out = io.StringIO()
+    text = '{"ticker":"A","price":1,"timestamp":1763668800,"quote":{"last":1.50,"bid":null},"greeks":null}'
+    Lines(Console(file=out, width=100)).show(Event("A", "7-1", text))
+    assert out.getvalue().rstrip().endswith("quote last=1.50 bid=-  greeks -")
+
+
 async def test_lines_for_people_show_price_and_direction() -> None:
     """A higher price has an arrow up; the state of the connection has its own line."""
     out = io.StringIO()

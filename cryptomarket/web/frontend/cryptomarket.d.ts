@@ -14,7 +14,17 @@ export interface Price {
   last?: number | null;
   bid?: number | null;
   ask?: number | null;
+  /** For instruments, of the `fields` that the stream asked for; null when the exchange does not send the group. */
+  quote?: Group<"last" | "bid" | "ask" | "bid_amount" | "ask_amount"> | null;
+  stats?: Group<"price_change" | "high" | "low" | "volume" | "volume_usd" | "volume_notional"> | null;
+  greeks?: Group<"mark_iv" | "bid_iv" | "ask_iv" | "delta" | "gamma" | "vega" | "theta" | "rho"> | null;
+  funding?: Group<"current_funding" | "funding_8h"> | null;
+  interest?: Group<"open_interest" | "index_price" | "underlying_price"> | null;
 }
+
+/** Exact decimals as text, null where the exchange sends none; docs/api.md has the units. */
+export type Group<Name extends string> = Record<Name, string | null>;
+export type Field = "quote" | "stats" | "greeks" | "funding" | "interest";
 
 export type Connection =
   | { kind: "upstream"; state: "live" | "connecting" | "stale" | "down"; since: number; ages: Record<string, number> }
@@ -29,6 +39,8 @@ export interface StreamOptions {
   tickers: Iterable<string>;
   /** Seconds between deliveries: 0 for every tick, else 0.1 to 3600; default 5. */
   timer?: number;
+  /** Groups of numbers to add to the prices of instruments; none by default. */
+  fields?: readonly Field[];
   /** The address of the stream; default: /sse/ of the gateway that serves this script. */
   url?: string | URL;
   /** Share one connection among the tabs of this browser where possible; default true. */

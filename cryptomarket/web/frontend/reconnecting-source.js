@@ -14,6 +14,8 @@ const CHECK_MS = 5_000;
 const MIN_DELAY_MS = 1_000;
 const MAX_DELAY_MS = 30_000;
 
+const FIELDS = /"(\w+)":(\{[^}]*\})/g;
+const NUMBER = /:(-?\d[\d.]*)/g;
 const PRICE = /"price":(-?\d+(?:\.\d+)?)/;
 
 /** Events: "price" (detail: Price), "connection" (detail: the event's data), "link" (detail: "opening", "open" or "lost"). */
@@ -130,8 +132,9 @@ export class ReconnectingSource extends EventTarget {
   /** @param {string} data */
   onPrice(data) {
     this.onEvent();
-    // JSON.parse rounds a price to a binary float: its exact digits are taken from the text.
+    // JSON.parse rounds a price to a binary float: its exact digits, and those of fields, are taken from the text.
     const detail = { ...JSON.parse(data), price: PRICE.exec(data)?.[1] ?? "0" };
+    for (const [, name = "", group = ""] of data.matchAll(FIELDS)) detail[name] = JSON.parse(group.replace(NUMBER, ':"$1"'));
     this.dispatchEvent(new CustomEvent("price", { detail }));
   }
 }

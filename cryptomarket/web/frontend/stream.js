@@ -35,11 +35,14 @@ function startWorker() {
 /** Documented in cryptomarket.d.ts. */
 export class CryptoMarketStream extends EventTarget {
   /** @param {import("./cryptomarket.d.ts").StreamOptions} options */
-  constructor({ tickers, timer = DEFAULT_TIMER, url, shared = true }) {
+  constructor({ tickers, timer = DEFAULT_TIMER, fields = [], url, shared = true }) {
     super();
     this.tickers = [...tickers];
     this.timer = timer;
-    this.url = new URL(url ?? "/sse/", import.meta.url).href;
+    const address = new URL(url ?? "/sse/", import.meta.url);
+    // A part of the address, by which tabs share a stream; sorted, so that they do whatever the order.
+    if (fields.length) address.searchParams.set("fields", [...fields].sort().join(","));
+    this.url = address.href;
     this.shared = shared;
     this.link = "opening";
     /** @type {Map<string, any>} */
