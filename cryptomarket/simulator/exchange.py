@@ -20,9 +20,10 @@ import anyio
 import structlog
 
 from ..statements.limits import CONNECTIONS_PER_ADDRESS, CreditLimit
-from . import (  # noqa: F401 (they register their methods)
+from . import (  # noqa: F401 (they register their methods and faults)
     control,
     history_methods,
+    login_faults,
     market_methods,
     private_methods,
     public_methods,

@@ -5,7 +5,7 @@ Frames go to a FrameWriter, in order; the time comes from the shared state.
 
 from typing import Protocol
 
-from ..statements.coinbase import COINBASE_SILENCE_CODE
+from ..statements.coinbase import COINBASE_SILENCE_CODE, LOGOUT_CLOSE_CODE
 from ..statements.connection import (
     FIRST_TEST_REQUEST_LATENESS,
     HEARTBEAT_CLOSE_CODE,
@@ -84,7 +84,8 @@ class WebSocketSession:
         except RpcError as refused:
             why = refused
         except ConnectionEnded:
-            self._outlet.close(state.switches.close_code, state.door.logout_reason)
+            reason = state.door.logout_reason
+            self._outlet.close(LOGOUT_CLOSE_CODE.value if reason else state.switches.close_code, reason)
             return
         if why is not None:
             self._refuse(identifier, why, us_in)

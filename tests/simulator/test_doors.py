@@ -188,8 +188,12 @@ async def test_too_many_requests_over_http_have_no_429_at_coinbase(door: str, ex
 
 
 async def test_logging_out_at_coinbase_closes_with_1000_logout() -> None:
-    """There is no answer."""
-    async with running_exchange(door=MAIN, accounts=[account()]) as exchange, connected(exchange) as client:
+    """There is no answer; the switch of other ends does not change this one."""
+    people, switches = [account()], Switches(close_code=0)
+    async with (
+        running_exchange(door=MAIN, accounts=people, switches=switches) as exchange,
+        connected(exchange) as client,
+    ):
         await client.result("public/auth", grant_type="coinbase_cdp", token=jwt())
         await client.send({"jsonrpc": "2.0", "id": 9, "method": "private/logout", "params": {}})
         assert await _closed(client) == (1000, "logout")
