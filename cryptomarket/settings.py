@@ -19,6 +19,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from .deribit.auth import is_private_key, private_key
 from .deribit.doors import COINBASE, DERIBIT, DOORS, Door, OAuth
 from .errors import SettingsError
 from .public_site import PublicSite, public_origin
@@ -121,6 +122,13 @@ def _not_empty(value: SecretStr | None) -> SecretStr | None:
     return value if value and value.get_secret_value() else None
 
 
+def _key_secret(value: SecretStr | None) -> SecretStr | None:
+    value = _not_empty(value)
+    if value and is_private_key(pem := value.get_secret_value().encode()):
+        private_key(pem)
+    return value
+
+
 def _long(value: SecretStr | None) -> SecretStr | None:
     value = _not_empty(value)
     if value and (len(value.get_secret_value()) < LEAST_TOKEN or not value.get_secret_value().isascii()):
@@ -160,8 +168,8 @@ class Settings(BaseSettings):
         None, description="the HTTP address of the exchange, for catalogue and history; empty: that of the door"
     )
     deribit_client_id: str = Field("", description="the application's own API key; empty: public prices only")
-    deribit_client_secret: Annotated[SecretStr | None, AfterValidator(_not_empty)] = Field(
-        None, description="the secret of that key; it signs the login and is never sent"
+    deribit_client_secret: Annotated[SecretStr | None, AfterValidator(_key_secret)] = Field(
+        None, description="the secret of that key, or its private key (PEM); it signs the login and is never sent"
     )
     deribit_proxy: Annotated[SecretStr | None, _secret_url("http", "socks5", "socks5h")] = Field(
         None, description="a proxy to the exchange, http://user:password@host:port or socks5://..."

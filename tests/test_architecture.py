@@ -62,7 +62,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "fields": frozenset({"errors"}),
     "model": frozenset({"errors", "fields"}),  # invalid values raise our errors
     "statements": frozenset(),  # facts about the exchange, for those that speak its protocol
-    "settings": VALUES | {"deribit.doors"},
+    "settings": VALUES | {"deribit.auth", "deribit.doors"},
     "logs": VALUES,
     **dict.fromkeys(FEATURES, VALUES),
     "deribit": VALUES | {"statements"},

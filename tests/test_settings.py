@@ -9,6 +9,7 @@ from cryptomarket.deribit.doors import DOORS
 from cryptomarket.errors import SettingsError
 from cryptomarket.history.candles import RESOLUTIONS
 from cryptomarket.settings import OF_COMPOSE, PREFIX, Settings, read_settings, secrets_in_files, unknown_settings
+from cryptomarket.simulator.coinbase_keys import new_key_pair
 
 ROOT = Path(__file__).parents[1]
 NAMES = {PREFIX + name.upper() for name in (*Settings.model_fields, *secrets_in_files())}
@@ -277,3 +278,16 @@ def test_a_secret_is_given_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert read_settings().redis_url is not None
     monkeypatch.setenv("CRYPTOMARKET_REDIS_URL_FILE", "")
     assert read_settings().redis_url is None
+
+
+def test_a_private_key_that_cannot_sign_stops_the_start_without_an_echo() -> None:
+    """The setting and what was expected are named; a usable key is taken as it is."""
+    pem = new_key_pair().private
+    secret = read_settings(deribit_client_secret=pem).deribit_client_secret
+    assert secret is not None
+    assert secret.get_secret_value() == pem
+    with pytest.raises(SettingsError) as refused:
+        read_settings(deribit_client_secret=pem[:70])
+    assert "CRYPTOMARKET_DERIBIT_CLIENT_SECRET" in str(refused.value)
+    assert "Ed25519 or RSA private key" in str(refused.value)
+    assert pem[30:60] not in str(refused.value)

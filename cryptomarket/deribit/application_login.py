@@ -18,6 +18,7 @@ from .auth import (
     GrantType,
     Secret,
     documented_scope,
+    is_private_key,
     missing_rights,
     refuses_scope,
     session_scope,
@@ -124,7 +125,7 @@ class ApplicationLogin:
             refresh_token = self._refresh_token.reveal()
             return {"grant_type": "refresh_token", "refresh_token": refresh_token, "scope": scope}
         client_id, secret = self.credentials.client_id, self.credentials.client_secret.reveal()
-        if self.grant_type is GrantType.CREDENTIALS:
+        if self.grant_type is GrantType.CREDENTIALS and not is_private_key(secret.encode()):
             return {
                 "grant_type": "client_credentials",
                 "client_id": client_id,

@@ -4,6 +4,8 @@ Plain values and functions that import nothing of the package, so any feature ma
 no error of this module contains a secret or a token.
 """
 
+import base64
+import binascii
 import ctypes
 import hmac
 from dataclasses import dataclass, field
@@ -11,6 +13,12 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 __all__ = [
     "LEVELS",
@@ -22,7 +30,9 @@ __all__ = [
     "OAuthGrant",
     "Secret",
     "documented_scope",
+    "is_private_key",
     "missing_rights",
+    "private_key",
     "refuses_scope",
     "session_scope",
     "signature",
@@ -48,6 +58,8 @@ READ_ONLY_SCOPE = " ".join(f"{kind}:{level}" for kind, level in LEVELS.items())
 _DOCUMENTED = ("account:read", "wallet:none", "trade:none")
 #: Words the exchange adds to a scope that are not rights; ``name`` is that of the key.
 _BOOKKEEPING = frozenset({"connection", "mainaccount", "session", "expires", "ip", "name"})
+_UNUSABLE_KEY = "not an Ed25519 or RSA private key in PEM (BEGIN PRIVATE KEY) without a password"
+_PEM_BEGIN, _PEM_END = b"-----BEGIN PRIVATE KEY-----", b"-----END PRIVATE KEY-----"
 _RANKS = {"none": 0, "read": 1, "read_write": 2}
 
 
@@ -72,7 +84,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An API key: its public identifier and its secret."""
+    """An API key: its public identifier, and its secret or the private half of its key pair (PEM)."""
 
     client_id: str
     client_secret: Secret
@@ -109,9 +121,48 @@ class OAuthGrant(msgspec.Struct, frozen=True):
         return f"<OAuthGrant expires_in={self.expires_in:.0f}>"
 
 
+def is_private_key(secret: bytes | bytearray) -> bool:
+    """Whether a secret is the private half of a key pair, and not a text that the exchange issued."""
+    return secret.startswith(b"-----BEGIN ")
+
+
+def private_key(pem: bytes | bytearray) -> Ed25519PrivateKey | RSAPrivateKey:
+    """The private key in a PEM text, whose line breaks may be missing.
+
+    Raises ValueError, which has no part of the key, for any other text.
+
+    A copy of the decoded key is overwritten; a PEM parser would leave one behind.
+    """
+    begin, end = pem.find(_PEM_BEGIN), pem.find(_PEM_END)
+    if begin != 0 or end < 0:
+        raise ValueError(_UNUSABLE_KEY)
+    der = b""
+    with memoryview(pem) as view, view[len(_PEM_BEGIN) : end] as body:
+        try:
+            der = binascii.a2b_base64(body)
+            key = load_der_private_key(der, None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise ValueError(_UNUSABLE_KEY) from None
+        finally:
+            wipe(der)
+    if not isinstance(key, Ed25519PrivateKey | RSAPrivateKey):
+        raise ValueError(_UNUSABLE_KEY)
+    return key
+
+
 def signature(secret: bytes | bytearray, timestamp: int, nonce: str, data: str = "") -> str:
-    """HMAC-SHA256 in hex over timestamp (UNIX ms), nonce and data; the first two are each followed by a newline."""
-    return hmac.digest(secret, f"{timestamp}\n{nonce}\n{data}".encode(), "sha256").hex()
+    """The signature over timestamp (UNIX ms), nonce and data; the first two are each followed by a newline.
+
+    With a secret HMAC-SHA256 in hex; with a private key its own signature (RSA: PKCS #1 v1.5 with SHA-256) in base64url
+    without padding, as in the example of https://docs.deribit.com/articles/asymmetric-api-keys. Raises ValueError as
+    `private_key`.
+    """
+    text = f"{timestamp}\n{nonce}\n{data}".encode()
+    if not is_private_key(secret):
+        return hmac.digest(secret, text, "sha256").hex()
+    key = private_key(secret)
+    signed = key.sign(text) if isinstance(key, Ed25519PrivateKey) else key.sign(text, PKCS1v15(), SHA256())
+    return base64.urlsafe_b64encode(signed).decode().rstrip("=")
 
 
 def signed_params(

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import anyio
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..addresses import AddressCounts, address_groups
-from ..deribit.auth import wipe
+from ..deribit.auth import is_private_key, private_key, wipe
 from ..deribit.coinbase import is_cdp_key
 from ..errors import CacheUnavailable, RequestRefused
 from .limits import LoginLimits
@@ -34,6 +35,7 @@ BODY_SECONDS = 10.0
 BODIES_PER_ADDRESS = 4
 #: A key of Coinbase is a private key that signs anew every 15 minutes: it would have to stay here.
 CDP_KEY = "a Deribit key: one of Coinbase would have to stay here to renew the login; log in through Coinbase instead"
+KEY_PAIR = "client_secret: of a key pair the Ed25519 private key in PEM, without a password"
 TOO_MANY = "fewer log-ins; wait before the next"
 
 _MAX_LENGTH = 256
@@ -189,10 +191,36 @@ def _parse(body: bytearray) -> tuple[str, bytearray]:
     if is_cdp_key(client_id):
         wipe(secret)
         raise RequestRefused(422, CDP_KEY)
+    if is_private_key(secret):
+        return client_id, _usable_key(secret)
     if not 0 < len(secret) <= _MAX_LENGTH or not _SECRET_BYTES.issuperset(secret):
         wipe(secret)
         raise RequestRefused(422, f"client_secret: a text of 1 to {_MAX_LENGTH} letters, as the exchange shows it")
     return client_id, secret
+
+
+def _usable_key(pem: bytearray) -> bytearray:
+    """Return an Ed25519 key without its line breaks, which JSON escapes; overwrites ``pem``. Raises RequestRefused.
+
+    RSA keys are refused: to check one takes up to 0.35 s of the leader, and one that is not checked can hang it.
+    """
+    key = bytearray(len(pem))
+    size, escaped = 0, False
+    for letter in pem:
+        escape = letter == ord("\\") and not escaped
+        if not escape and not (escaped and letter in b"nr"):
+            key[size] = letter
+            size += 1
+        escaped = escape
+    wipe(pem)
+    del key[size:]
+    try:
+        if size <= _MAX_LENGTH and isinstance(private_key(key), Ed25519PrivateKey):
+            return key
+    except ValueError:
+        pass
+    wipe(key)
+    raise RequestRefused(422, KEY_PAIR)
 
 
 def _check_delay(seconds: float) -> None:

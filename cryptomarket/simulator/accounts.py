@@ -15,6 +15,7 @@ from ..statements.authentication import CONNECTION_EXPIRES_IN, SIGNATURE_SECONDS
 from ..statements.limits import SESSIONS_PER_KEY
 from .coinbase_keys import key_name
 from .doors import DERIBIT, SimulatedDoor
+from .key_pairs import verifies
 from .oauth_issuer import OAuthIssuer
 from .rpc_errors import RpcError, invalid, unauthorized
 from .scopes import FULL, check_documented, coinbase_rights, granted, kept, session_name
@@ -30,7 +31,8 @@ MOST_FAILURES = 60
 class SimulatedAccount:
     """An account with an API key; ``scope`` is the widest scope that the key may be granted.
 
-    At the doors of Coinbase ``client_id`` is the name of a CDP key, and ``public_key`` its public half (PEM).
+    A key that is a pair has no secret, but the public half (PEM) as ``public_key``: Ed25519 or RSA at Deribit, and a
+    CDP key, whose name is the ``client_id``, at Coinbase.
     """
 
     client_id: str
@@ -156,7 +158,7 @@ class Accounts:
         self._limit_failures(name)
         account = self.known.get(name)
         proof = self._secret_fits if kind == "client_credentials" else self._signature_fits
-        if account is None or not account.client_secret or not proof(account, params):
+        if account is None or not proof(account, params):
             self._failures.setdefault(name, []).append(self._wall())
             raise RpcError(13004)
         return self._grant(account, str(params.get("scope") or ""), connection)
@@ -264,7 +266,7 @@ class Accounts:
 
     def _secret_fits(self, account: SimulatedAccount, params: dict[str, Any]) -> bool:
         secret = _text(params, "client_secret")
-        return hmac.compare_digest(account.client_secret.encode(), secret.encode())
+        return bool(account.client_secret) and hmac.compare_digest(account.client_secret.encode(), secret.encode())
 
     def _signature_fits(self, account: SimulatedAccount, params: dict[str, Any]) -> bool:
         stamp, nonce = params.get("timestamp"), str(params.get("nonce") or "")
@@ -274,8 +276,12 @@ class Accounts:
         if not isinstance(stamp, int):
             raise invalid("timestamp", "value required" if stamp is None else "wrong format")
         text = f"{stamp}\n{nonce}\n{params.get('data') or ''}"
-        expected = hmac.new(account.client_secret.encode(), text.encode(), hashlib.sha256).hexdigest()
-        if not hmac.compare_digest(expected.encode(), signature.encode()):
+        if account.public_key:
+            fits = verifies(account.public_key, text.encode(), signature)
+        else:
+            expected = hmac.new(account.client_secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+            fits = bool(account.client_secret) and hmac.compare_digest(expected.encode(), signature.encode())
+        if not fits:
             return False
         used = (account.client_id, nonce) in self._nonces and not self._switches.nonce_reuse
         if used or abs(self._wall() - stamp / 1000) > SIGNATURE_SECONDS.value:

@@ -1,8 +1,21 @@
 """Logging in: signatures that Deribit would compute, scopes compared, tokens renewed in time, secrets unseen."""
 
+import base64
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_curve_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 
 from cryptomarket.deribit.application_login import ApplicationLogin
 from cryptomarket.deribit.auth import (
@@ -42,6 +55,57 @@ def login(**options: Any) -> ApplicationLogin:
 def test_signs_as_deribit_does(secret: str, timestamp: int, nonce: str, data: str, expected: str) -> None:
     """The worked examples, the first of them Deribit's own."""
     assert signature(secret.encode(), timestamp, nonce, data) == expected
+
+
+def pem_of(key: Ed25519PrivateKey | RSAPrivateKey | EllipticCurvePrivateKey, password: bytes = b"") -> bytes:
+    encryption = BestAvailableEncryption(password) if password else NoEncryption()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+
+
+ED25519, RSA = Ed25519PrivateKey.generate(), generate_private_key(65537, 2048)
+PEM = pem_of(ED25519)
+
+
+@pytest.mark.parametrize("pem", [PEM, PEM.replace(b"\n", b""), PEM.replace(b"\n", b"\r\n"), bytearray(PEM)])
+def test_an_ed25519_key_signs_the_same_text(pem: bytes) -> None:
+    """In base64url without padding; a password field of a browser removes line breaks."""
+    signed = signature(pem, 1576074319000, "1iqt2wls")
+    assert "=" not in signed
+    ED25519.public_key().verify(base64.urlsafe_b64decode(signed + "=="), b"1576074319000\n1iqt2wls\n")
+    assert bytes(pem).startswith(b"-----BEGIN")  # it is the caller who overwrites it
+
+
+def test_an_rsa_key_signs_as_openssl_does() -> None:
+    """PKCS #1 v1.5 with SHA-256, the defaults of ``openssl pkeyutl -rawin``."""
+    signed = base64.urlsafe_b64decode(signature(pem_of(RSA), 1576074319000, "1iqt2wls") + "==")
+    RSA.public_key().verify(signed, b"1576074319000\n1iqt2wls\n", PKCS1v15(), SHA256())
+
+
+@pytest.mark.parametrize(
+    "pem",
+    [
+        pem_of(ED25519, b"password"),
+        pem_of(generate_curve_key(SECP256R1())),
+        PEM[:60],
+        PEM.replace(b"M", b"N", 1),
+        b"-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----",
+    ],
+)
+def test_a_key_that_cannot_sign_is_refused_without_an_echo(pem: bytes) -> None:
+    """With a password, of another kind, cut, damaged, or no private key at all."""
+    with pytest.raises(ValueError, match="private key") as refused:
+        signature(pem, 0, "")
+    assert refused.value.__cause__ is None
+    assert "BEGIN PRIVATE KEY" in str(refused.value)
+
+
+def test_a_private_key_is_never_sent() -> None:
+    """Even where the secret of a key would be."""
+    one = ApplicationLogin(
+        Credentials("AMANDA", Secret(PEM.decode())), exchange_time=lambda: 0.0, grant_type=GrantType.CREDENTIALS
+    )
+    assert one.params()["grant_type"] == "client_signature"
+    assert "PRIVATE" not in str(one.params())
 
 
 def test_a_signed_login_does_not_carry_the_secret() -> None:

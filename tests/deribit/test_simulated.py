@@ -11,7 +11,8 @@ import pytest
 from cryptomarket.app.health import login_check
 from cryptomarket.deribit.auth import Credentials, Secret
 from cryptomarket.deribit.rate_limit import AttemptLimiter, RateLimiter
-from cryptomarket.simulator.accounts import DEFAULT_ACCOUNT
+from cryptomarket.simulator.accounts import DEFAULT_ACCOUNT, SimulatedAccount
+from cryptomarket.simulator.coinbase_keys import new_key_pair
 from cryptomarket.simulator.exchange import Exchange, Switches, running_exchange
 from cryptomarket.simulator.faults import FAULTS
 from cryptomarket.statements import UNCONFIRMED
@@ -245,3 +246,17 @@ def subscribed(exchange: Exchange) -> list[list[str]]:
     """The channels of each request to subscribe, of all connections."""
     requests = [request for session in exchange.opened_sessions for request in session.requests]
     return [request.params["channels"] for request in requests if request.method == "public/subscribe"]
+
+
+@pytest.mark.parametrize("right", [True, False])
+async def test_the_application_logs_in_with_a_key_pair(right: bool) -> None:
+    """The exchange knows the public half; the signature of another key is refused."""
+    key, other = new_key_pair(), new_key_pair()
+    account = SimulatedAccount("pair", public_key=key.public)
+    credentials = Credentials("pair", Secret((key if right else other).private))
+    async with (
+        running_exchange(accounts=(account,)) as exchange,
+        following(exchange.ws_url, "BTC-PERPETUAL", credentials=credentials, raw=True) as follower,
+    ):
+        await follower.tick_of("BTC-PERPETUAL")
+        assert follower.deribit_client.authenticated is right

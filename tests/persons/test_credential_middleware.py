@@ -11,14 +11,18 @@ import anyio
 import httpx2
 import pytest
 from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from cryptomarket.deribit.auth import private_key
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.credential_middleware import (
     BODIES_PER_ADDRESS,
     BODY_BYTES,
+    KEY_PAIR,
     LOGIN_PATH,
     STATE,
     CredentialMiddleware,
@@ -27,6 +31,7 @@ from cryptomarket.persons.limits import LoginLimits
 from cryptomarket.persons.login_secrets import CIPHERTEXT, KEY, LoginSecrets
 from cryptomarket.persons.vault import Vault
 from cryptomarket.public_site import ANY_SITE
+from cryptomarket.simulator.coinbase_keys import new_key_pair
 from cryptomarket.web.api.problems import problem_response
 
 from .site import ADA, connection_event, running_persons
@@ -118,6 +123,40 @@ async def test_the_route_receives_only_a_login_id() -> None:
     assert client_id == "key"
     assert SECRET.encode() not in ciphertext + key
     assert setup.vault.open_secret(ciphertext, base64.b64decode(wrapped), seconds=15) == SECRET.encode()
+
+
+@pytest.mark.parametrize("breaks", ["\n", "\r\n", ""])
+async def test_an_ed25519_private_key_is_taken(breaks: str) -> None:
+    """With its line breaks, which JSON escapes, and without, as a password field of a browser leaves it."""
+    setup, pem = MiddlewareSetup(), new_key_pair().private
+    assert (await setup.post(body(client_secret=pem.replace("\n", breaks))))[0] == 202
+    ((state, _rest),) = setup.inner.seen
+    _client_id, key = await LoginSecrets(setup.cache, setup.vault).take(state.login_id) or ("", bytearray())
+    assert private_key(key).public_key() == private_key(pem.encode()).public_key()
+
+
+RSA_KEY = rsa.generate_private_key(65537, 1024).private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+)
+
+
+@pytest.mark.parametrize(
+    "pem",
+    [
+        RSA_KEY.decode(),
+        RSA_KEY.decode()[:256],
+        new_key_pair("ES256").private,
+        new_key_pair().private[:80],
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMA==\n-----END ENCRYPTED PRIVATE KEY-----",
+    ],
+)
+async def test_another_private_key_is_refused_with_what_is_taken(pem: str) -> None:
+    """No part of the key is repeated, and nothing is stored."""
+    setup = MiddlewareSetup()
+    status, document, _ = await setup.post(body(client_secret=pem))
+    assert status == 422
+    assert json.loads(document)["detail"].endswith(KEY_PAIR)
+    assert not [name async for name in setup.cache.names("deribit:login:")]
 
 
 async def test_each_login_has_a_key_of_its_own() -> None:

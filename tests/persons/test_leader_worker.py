@@ -32,6 +32,7 @@ from cryptomarket.persons.vault import Vault
 from cryptomarket.persons.waiting_logins import WaitingLogins
 from cryptomarket.public_site import ANY_SITE
 from cryptomarket.simulator.accounts import SimulatedAccount
+from cryptomarket.simulator.coinbase_keys import new_key_pair
 from cryptomarket.simulator.scopes import FULL
 
 from .simulated import SimulatedCalls
@@ -166,6 +167,16 @@ async def test_a_person_is_not_told_to_check_a_right_secret_because_of_a_clock()
     assert await leader.limits.failures(["192.0.2.1"]) == {"192.0.2.1": 0}
     await leader.log_in()
     assert leader.published[1:] == [SessionChanged(("s1",), "person")]
+
+
+async def test_a_person_logs_in_with_a_key_pair() -> None:
+    """The private key signs and is never sent."""
+    pair, leader = new_key_pair(), Leader()
+    leader.exchange.exchange.state.accounts.known["pair"] = SimulatedAccount("pair", number=9, public_key=pair.public)
+    login_id = await LoginSecrets(leader.cache, leader.vault).put("pair", bytearray(pair.private.encode()))
+    await leader.handle_login(LoginRequest(login_id, "s1", "client", "192.0.2.1", leader.clock.now))
+    assert leader.published == [SessionChanged(("s1",), "person")]
+    assert "PRIVATE" not in str(leader.exchange.calls)
 
 
 async def test_a_repeated_request_publishes_its_outcome_again() -> None:
