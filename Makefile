@@ -27,7 +27,7 @@ BUILT := pyproject.toml hatch_build.py cryptomarket/web/frontend/package-lock.js
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help demo run test test-system lint check check-compose screenshots bench bench-bus bench-scale bench-logins bench-login-attack bench-costs bench-price exchange-document fuzz chaos attack login-day audit sbom lock clean
+.PHONY: help demo run test test-system lint check check-compose screenshots bench bench-bus bench-scale bench-logins bench-login-attack bench-costs bench-price exchange-document fuzz chaos attack login-day exchange-day audit sbom lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made
@@ -97,6 +97,9 @@ attack: $(VENV)/test.stamp ## Every attack at once on one gateway beside honest 
 
 login-day: $(VENV)/test.stamp ## 27 simulated hours of 50 logins with restarts and evictions, some minutes (ARGS="--persons 6 --step 600")
 	@$(BIN)/python -m tests.persons.login_day $(ARGS)
+
+exchange-day: $(VENV)/test.stamp ## 26 simulated hours of 200 streams that follow options as they expire, 5 minutes (ARGS="--hours 2")
+	@$(BIN)/python -m tests.app.exchange_day $(ARGS)
 
 audit: $(VENV)/audit.stamp ## Ask whether anything we lock has a known vulnerability; offline the project's own floors judge
 	@$(BIN)/python -m tests.supply.audit
