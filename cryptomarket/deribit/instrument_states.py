@@ -3,9 +3,11 @@
 Both may occur. Source: https://docs.deribit.com, channel `instrument.state`, and the changelog of 13 January 2026.
 """
 
+from collections.abc import Mapping
 from enum import Enum
+from types import MappingProxyType
 
-__all__ = ["StateMeaning", "meaning_of"]
+__all__ = ["STATES_OF_2022", "STATES_OF_2026", "StateMeaning", "meaning_of"]
 
 
 class StateMeaning(Enum):
@@ -18,15 +20,30 @@ class StateMeaning(Enum):
     ENDED = "ended"
 
 
-_LISTED = ("created", "started", "open")
-_ENDED = ("closed", "deactivated", "terminated", "delivered", "archivized")
-_MEANINGS = {
-    "": StateMeaning.LISTED,  # an index has no state
-    **dict.fromkeys(_LISTED, StateMeaning.LISTED),
-    **dict.fromkeys(_ENDED, StateMeaning.ENDED),
-}
+STATES_OF_2022: Mapping[str, StateMeaning] = MappingProxyType(
+    {
+        "created": StateMeaning.LISTED,
+        "started": StateMeaning.LISTED,
+        "settled": StateMeaning.RESTING,
+        "closed": StateMeaning.ENDED,
+        "deactivated": StateMeaning.ENDED,
+        "terminated": StateMeaning.ENDED,
+    }
+)
+STATES_OF_2026: Mapping[str, StateMeaning] = MappingProxyType(
+    {
+        "open": StateMeaning.LISTED,
+        "settlement": StateMeaning.RESTING,
+        "inactive": StateMeaning.RESTING,
+        "locked": StateMeaning.RESTING,
+        "halted": StateMeaning.RESTING,
+        "delivered": StateMeaning.ENDED,
+        "archivized": StateMeaning.ENDED,
+    }
+)
+_MEANINGS = {"": StateMeaning.LISTED, **STATES_OF_2022, **STATES_OF_2026}  # an index has no state
 
 
 def meaning_of(state: str) -> StateMeaning:
-    """The meaning of a state. The words are open-ended: any other (`settled`, `halted`, a new one) means a rest."""
+    """The meaning of a state. The words are open-ended: one that is in neither table means a rest."""
     return _MEANINGS.get(state, StateMeaning.RESTING)

@@ -5,6 +5,7 @@ from typing import Any
 import structlog
 
 from ..backoff import delays
+from ..deribit.instrument_states import STATES_OF_2022
 from ..errors import ExchangeUnreachable
 from ..statements import Statement, catalogue, channels
 from ..statements.statement import COINBASE_MAIN
@@ -23,8 +24,6 @@ WATCHED: tuple[Statement[Any], ...] = (
     channels.INSTRUMENT_STATES,
     channels.CREATION_IS_INSTRUMENT,
 )
-#: The words of instrument.state before January 2026.
-OLD_STATES = {"created", "started", "settled", "closed", "deactivated", "terminated"}
 #: Between two calls of ours; Coinbase ends connections whose client is silent for 30 s.
 CALL_SECONDS = 12.0
 
@@ -46,8 +45,8 @@ class _Seen:
         stated = set(channels.INSTRUMENT_STATES.value)
         found = [unseen(statement, "no listing and no expiry came") for statement in WATCHED]
         if self.states:
-            found[0] = saw(channels.STATES_OF_2026, not self.states & OLD_STATES)
-            found[1] = saw(channels.INSTRUMENT_STATES, self.states, holds=self.states <= stated | OLD_STATES)
+            found[0] = saw(channels.STATES_OF_2026, self.states.isdisjoint(STATES_OF_2022))
+            found[1] = saw(channels.INSTRUMENT_STATES, self.states, holds=self.states <= stated | STATES_OF_2022.keys())
         if self.created:
             needed = set(catalogue.INSTRUMENT_FIELDS.value)
             whole = all(isinstance(one, dict) and needed <= one.keys() for one in self.created)

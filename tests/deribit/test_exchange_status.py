@@ -12,10 +12,12 @@ from cryptomarket.deribit.channels import INSTRUMENT_CREATION, INSTRUMENT_STATE,
 from cryptomarket.deribit.doors import DOORS
 from cryptomarket.deribit.effects import Effect
 from cryptomarket.deribit.exchange_status import ExchangeStatus
+from cryptomarket.deribit.instrument_states import STATES_OF_2026
 from cryptomarket.deribit.rate_limit import RateLimiter
 from cryptomarket.deribit.session import ExchangeSession
 from cryptomarket.deribit.subscriptions import Subscriptions
 from cryptomarket.model import Gap, InstrumentChanged, Tick
+from cryptomarket.statements.channels import INSTRUMENT_STATES
 
 OPTION = "BTC-25DEC26-76000-C"
 STAMP = 1_790_755_218_559
@@ -54,6 +56,11 @@ def test_the_words_for_an_end(state: str) -> None:
     assert told(status, state) == InstrumentChanged(OPTION, listed=False)
     assert (status.rests(OPTION), status.ended(OPTION)) == (True, True)
     assert status.reason([OPTION], authenticated=False) == ""
+
+
+def test_every_stated_word_has_a_meaning() -> None:
+    """The table has the words that the program states as the exchange's."""
+    assert STATES_OF_2026.keys() == {*INSTRUMENT_STATES.value}
 
 
 def test_a_creation_has_the_whole_instrument() -> None:
