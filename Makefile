@@ -95,7 +95,7 @@ chaos: $(VENV)/test.stamp ## Everything that can befall a cluster, for an hour (
 attack: $(VENV)/test.stamp ## Every attack at once on one gateway beside honest users, four minutes (ARGS="--seconds 60 --only HalfHeads")
 	@$(BIN)/python -m tests.attack.run $(ARGS)
 
-login-day: $(VENV)/test.stamp ## 27 simulated hours of 50 logins with restarts and evictions, some minutes (ARGS="--persons 6 --step 600")
+login-day: $(VENV)/test.stamp ## 27 simulated hours of 50 logins with restarts and evictions, some minutes (ARGS="--persons 6 --step 600"; ARGS="--door coinbase")
 	@$(BIN)/python -m tests.persons.login_day $(ARGS)
 
 exchange-day: $(VENV)/test.stamp ## 26 simulated hours of 200 streams that follow options as they expire, 5 minutes (ARGS="--hours 2")

@@ -5,7 +5,7 @@ part of an answer.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -43,9 +43,10 @@ class HttpTransport:
         budget: RateLimiter | None = None,
         timeout_seconds: float = 30.0,
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self.budget = budget or RateLimiter()
-        self._monotonic = monotonic
+        self._monotonic, self._sleep = monotonic, sleep
         self._client = httpx2.AsyncClient(
             proxy=checked_proxy(proxy),
             verify=trust(ca_file),
@@ -94,8 +95,8 @@ class HttpTransport:
         """Wait until the budget allows a request; another request can take the credits first, hence the loop."""
         self.budget.http_waiting += 1
         try:
-            while pause := self.budget.wait(group, self._monotonic(), spared=spared):  # noqa: ASYNC110 (time passing is no event)
-                await anyio.sleep(pause)
+            while pause := self.budget.wait(group, self._monotonic(), spared=spared):
+                await self._sleep(pause)
         finally:
             self.budget.http_waiting -= 1
         self.budget.take(group, self._monotonic())

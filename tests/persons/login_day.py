@@ -1,7 +1,7 @@
 """Twenty-seven hours of logins on a clock that runs fast: real gateways, the simulator and Redis over real sockets.
 
 At every step who is logged in, the balances, and the page must agree. Restarts, evictions, and keys that are revoked or
-narrowed happen on the way. Run it with ``make login-day``.
+narrowed happen on the way. Run it with ``make login-day``; with ``--door coinbase`` it is the day of `coinbase_day`.
 """
 
 import argparse
@@ -34,6 +34,7 @@ from cryptomarket.statements.limits import CreditLimit
 from tests.redis_server import RedisServer, running_redis
 
 from .clocked_cache import Clock, ClockedCache
+from .coinbase_day import CoinbaseFindings, run_coinbase_day
 from .node import Node
 from .page import Page
 
@@ -357,12 +358,17 @@ async def run_day(folder: Path, count: int, step_seconds: float) -> Findings:
 def main() -> None:
     """Run the day, print what was counted, and fail if anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--persons", type=int, default=50)
+    parser.add_argument("--door", choices=("deribit", "coinbase"), default="deribit")
+    parser.add_argument("--persons", type=int, help="50, at Coinbase 1,000")
     parser.add_argument("--step", type=float, default=60.0, help="seconds of the clock between two looks")
     arguments = parser.parse_args()
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        findings = anyio.run(run_day, Path(folder), arguments.persons, arguments.step)
+    findings: Findings | CoinbaseFindings
+    if arguments.door == "coinbase":
+        findings = anyio.run(run_coinbase_day, arguments.persons or 1_000)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            findings = anyio.run(run_day, Path(folder), arguments.persons or 50, arguments.step)
     print(json.dumps({**vars(findings), "seconds": round(time.monotonic() - started)}, indent=1))
     raise SystemExit(0 if findings.clean else 1)
 

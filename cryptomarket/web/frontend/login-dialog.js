@@ -28,6 +28,8 @@ class LoginDialog {
     this.person = null;
     /** The timer of a login in progress, else 0. */
     this.pending = 0;
+    /** Whether Coinbase sent the browser here, and the other tabs do not know yet. */
+    this.redirected = false;
     this.timeFormat = new Intl.DateTimeFormat(messages.dates, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
     this.button = find("#person-open", HTMLButtonElement);
     this.dialog = find("#person", HTMLDialogElement);
@@ -56,7 +58,7 @@ class LoginDialog {
     if (!address.searchParams.has("login")) return;
     address.searchParams.delete("login");
     history.replaceState(history.state, "", address);
-    announceSession(REPLACED);
+    this.redirected = true;
     this.awaitResult();
     this.open();
     this.setStatus(this.messages.text("login.waiting"));
@@ -65,8 +67,17 @@ class LoginDialog {
   /** @param {Stream} stream */
   follow(stream) {
     stream.addEventListener("connection", (event) => this.onEvent(/** @type {CustomEvent} */ (event).detail));
-    // A logout while the stream was lost sent no event to this page.
-    stream.addEventListener("link", () => stream.link === "open" && this.person && this.loadAccount());
+    stream.addEventListener("link", () => stream.link === "open" && this.onLinked());
+  }
+
+  onLinked() {
+    if (this.redirected) {
+      // Now this page hears what the streams that open again say: other tabs may have kept one with the cookie before.
+      this.redirected = false;
+      announceSession(REPLACED);
+    } else if (this.person) {
+      this.loadAccount(); // a logout while the stream was lost sent no event to this page
+    }
   }
 
   open() {
