@@ -9,9 +9,12 @@ from typing import Any
 import anyio
 import pytest
 
+from cryptomarket.fields import FIELD_GROUPS
+
 from .processes import free_port, running_program
 from .reader import Reader, exact, reading
 from .recorded import recorded_folder, recorded_lines
+from .recorded_fields import expected_fields
 
 pytestmark = pytest.mark.system
 
@@ -21,7 +24,7 @@ FILES = ["fastmm-2026-09-30.ws-ticker-production.jsonl", "nautilus-2025-2026.jso
 def recorded_ticks(name: str) -> Iterator[dict[str, Any]]:
     """Parse the ticks of the file in order, independently of the program."""
     for line in recorded_lines(name):
-        message = json.loads(line["raw"], parse_float=Decimal)
+        message = json.loads(line["raw"], parse_float=Decimal, parse_int=Decimal)
         if line.get("part") == "params.data":
             channel, data = line["channel"], message
         elif message.get("method") == "subscription":
@@ -33,7 +36,8 @@ def recorded_ticks(name: str) -> Iterator[dict[str, Any]]:
         elif channel.startswith("ticker.") and channel.endswith(".100ms"):
             beside = {"last": data["last_price"], "bid": data["best_bid_price"], "ask": data["best_ask_price"]}
             name, price = data["instrument_name"], data["mark_price"]
-            yield {"ticker": name, "price": price, "exchange_timestamp": data["timestamp"], **beside}
+            fields = expected_fields(data)
+            yield {"ticker": name, "price": price, "exchange_timestamp": data["timestamp"], **beside, **fields}
 
 
 async def replayed(
@@ -49,7 +53,7 @@ async def replayed(
     }
     async with running_program(folder, "serve", tickers=",".join(tickers), **address) as gateway:
         url = await gateway.url()
-        async with reading(f"{url}/sse/?timer={timer}") as reader:
+        async with reading(f"{url}/sse/?timer={timer}&fields={','.join(FIELD_GROUPS)}") as reader:
             await reader.next("connection")
             arguments = ["simulate", "--port", str(port), "--replay", str(path), "--speed", str(speed)]
             async with running_program(folder, *arguments) as exchange:
@@ -71,7 +75,7 @@ async def prices(reader: Reader, done: Callable[[list[dict[str, Any]]], bool]) -
 
 @pytest.mark.parametrize("name", FILES)
 async def test_every_recorded_price_arrives_exactly(tmp_path: Path, name: str) -> None:
-    """At timer=0 every recorded price of a subscribed ticker arrives, in order, to the last digit."""
+    """At timer=0 every recorded price of a subscribed ticker arrives with all fields, in order, to the last digit."""
     truth = list(recorded_ticks(name))
     assert truth
     found = await replayed(

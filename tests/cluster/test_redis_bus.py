@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
@@ -18,7 +18,7 @@ from cryptomarket.cluster.redis.membership import ANNOUNCE_SECONDS, MAX_WANTED
 from cryptomarket.cluster.redis.publisher import BEAT_SECONDS, publish_notification
 from cryptomarket.cluster.redis.wanted import EXPIRE_SECONDS, WANTED, read_wanted
 from cryptomarket.errors import CacheUnavailable
-from cryptomarket.model import Gap, GapReason, Message, SessionChanged, Upstream, UpstreamState
+from cryptomarket.model import Gap, GapReason, Message, SessionChanged, Tick, Upstream, UpstreamState
 from tests.processes import eventually
 from tests.redis_server import RedisServer, running_redis
 
@@ -82,6 +82,22 @@ async def test_all_nodes_receive_the_same_in_order(tmp_path: Path) -> None:
         await eventually(lambda: all(node.places == expected for node in found), "all ticks", 60)
         await eventually(lambda: all(changed in node.received for node in found), "the notification", 60)
         assert all(node.received.count(changed) == 1 for node in found)
+
+
+async def test_other_nodes_receive_the_fields_of_an_instrument(tmp_path: Path) -> None:
+    """With every tick, and a node that starts later finds them with the latest."""
+    values = "83216.0,83212.0,null,71750.0,0.0", None, None, "-0.00021714,-0.0000031", "797578130,83251.03,null"
+    async with nodes(tmp_path) as (server, (leader, other)):
+        leader.bus.publish(replace(tick(7, "BTC-PERPETUAL"), fields=values))
+        await eventually(lambda: other.places == [(1, 1)], "the tick", 60)
+        await eventually(lambda: leader.bus.connected(), "it is stored", 60)
+        async with new_node(server, "late") as late, anyio.create_task_group() as tasks:
+            await tasks.start(late.bus.run)
+            await eventually(lambda: late.places == [(1, 1)], "the latest tick", 60)
+            tasks.cancel_scope.cancel()
+    for node in (leader, other, late):
+        (found,) = [message for message in node.received if isinstance(message, Tick)]
+        assert found.fields == values
 
 
 async def test_gateways_on_two_databases_of_one_redis_do_not_hear_each_other(tmp_path: Path) -> None:

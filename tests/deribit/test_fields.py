@@ -4,24 +4,13 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from cryptomarket.deribit.messages import read_price
 from cryptomarket.fields import FIELD_GROUPS, FieldValues, checked_values
 from tests.recorded import recorded_lines
-
-#: Where the exchange has each value: the path of names in its ticker.
-SOURCES = {
-    "last": ("last_price",),
-    "bid": ("best_bid_price",),
-    "ask": ("best_ask_price",),
-    "bid_amount": ("best_bid_amount",),
-    "ask_amount": ("best_ask_amount",),
-    **{name: ("stats", name) for name in FIELD_GROUPS["stats"]},
-    **{name: ("greeks", name) for name in ("delta", "gamma", "vega", "theta", "rho")},
-}
+from tests.recorded_fields import expected_fields, value_of
 
 
 def recorded_tickers() -> Iterator[tuple[str, bytes]]:
@@ -40,16 +29,6 @@ def recorded_tickers() -> Iterator[tuple[str, bytes]]:
                 break
 
 
-def source(data: dict[str, Any], name: str) -> Any:
-    """The value of the exchange for one of our names; a Decimal or None, and no price for an empty side."""
-    value: Any = data
-    for step in SOURCES.get(name, (name,)):
-        value = value.get(step) if value else None
-    if name in ("bid", "ask") and value == 0 and not data[f"best_{name}_amount"]:
-        return None
-    return value if isinstance(value, Decimal) else None
-
-
 def plain_digits(text: str) -> str:
     """The digits of a number as the exchange wrote it, without the exponent."""
     return format(Decimal(text), "f")
@@ -65,17 +44,14 @@ def test_every_recorded_value_is_kept_digit_for_digit() -> None:
         assert checked_values(tick.fields) == tick.fields
         written = json.loads(text, parse_float=plain_digits, parse_int=plain_digits)
         shown = json.loads(tick.json(tuple(FIELD_GROUPS)), parse_float=str, parse_int=str)
-        for group, names in FIELD_GROUPS.items():
-            if shown[group] is None:
-                assert all(source(data, name) is None for name in names), (ticker, group)
+        for group, values in expected_fields(data).items():
+            if values is None:
+                assert shown[group] is None, (ticker, group)
                 continue
             seen[group] += 1
-            for name in names:
-                value = source(data, name)
-                found: Any = written
-                for step in SOURCES.get(name, (name,)):
-                    found = None if found is None else found.get(step)
-                assert shown[group][name] == (None if value is None else found), (ticker, name)
+            for name, value in values.items():
+                digits = None if value is None else value_of(written, name)
+                assert shown[group][name] == digits, (ticker, name)
         assert shown["quote"]["bid"] == shown["bid"]
         assert shown["quote"]["ask"] == shown["ask"]
     assert seen["quote"] == seen["stats"] == seen["interest"] > 300
