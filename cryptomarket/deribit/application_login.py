@@ -122,7 +122,7 @@ class ApplicationLogin:
         assert self.credentials is not None  # noqa: S101 (due() returned True)
         scope = self.scope
         if self.authenticated and self._refresh_token:
-            refresh_token = self._refresh_token.reveal()
+            self._signed_at, refresh_token = None, self._refresh_token.reveal()
             return {"grant_type": "refresh_token", "refresh_token": refresh_token, "scope": scope}
         client_id, secret = self.credentials.client_id, self.credentials.client_secret.reveal()
         if self.grant_type is GrantType.CREDENTIALS and not is_private_key(secret.encode()):
@@ -174,6 +174,8 @@ class ApplicationLogin:
         elif error_code(error.code).wrong_key and self._signed_by_a_wrong_clock():
             self._signed_again, self._due, self._in_flight = True, now, False
         else:
+            renewing = self.authenticated and self._refresh_token is not None
+            self.losses += renewing and error_code(error.code).ends_tokens
             self.failed(_with_advice(error), now, hopeless=error_code(error.code).action is Action.STOP)
 
     def _signed_by_a_wrong_clock(self) -> bool:

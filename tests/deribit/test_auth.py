@@ -293,6 +293,19 @@ def test_a_login_that_is_lost_again_and_again_is_made_with_growing_pauses() -> N
     assert one.lost(EVICTED, now + 3600, now + 3600)
 
 
+def test_a_refused_renewal_is_a_loss_and_no_wrong_clock() -> None:
+    """The full login follows at once, though the last signature was made long ago."""
+    times = iter(range(0, 1_000_000, 1_000))
+    one = login(exchange_time=lambda: float(next(times)))
+    one.params()
+    granted_at(one, 0.0)
+    one.sent()
+    assert one.params()["grant_type"] == "refresh_token"
+    one.refused(ExchangeRefused("public/auth", 13009, "unauthorized", "invalid_token"), 900.0)
+    assert (one.losses, one.authenticated, one.due(900.0)) == (1, True, True)
+    assert one.params()["grant_type"] == "client_signature"
+
+
 def test_tokens_of_a_year_are_renewed_each_quarter_of_an_hour() -> None:
     """The session that went longest without a renewal is ended first, and a refused renewal tells that ours was."""
     one = login()

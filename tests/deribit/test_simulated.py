@@ -206,6 +206,25 @@ async def test_a_login_that_other_programs_ended_is_made_anew(adopts: bool) -> N
         assert not any("ticker.ETH-PERPETUAL.100ms" in asked for asked in subscribed(exchange))
 
 
+async def test_a_login_that_other_programs_ended_is_noticed_by_its_renewal() -> None:
+    """Without a new channel the refused renewal tells it; prices go on, and the login follows."""
+    async with (
+        running_exchange(time_scale=5, switches=Switches(session_expires_in=3)) as exchange,
+        following(exchange.ws_url, "BTC-PERPETUAL", credentials=key_of(exchange), raw=True) as follower,
+    ):
+        await follower.tick_of("BTC-PERPETUAL")
+        evict(exchange)
+        await follower.until(lambda: follower.deribit_client.login.losses == 1)
+        await follower.until(lambda: alive(exchange))
+        assert follower.deribit_client.statistics().all_changes
+
+
+def alive(exchange: Exchange) -> bool:
+    """Whether the socket's login is valid at the exchange."""
+    grant = exchange.opened_sessions[-1].remembered
+    return grant is not None and exchange.state.accounts.alive(grant)
+
+
 async def test_the_end_of_a_persons_login_does_not_end_the_applications() -> None:
     """The socket may remember the login of the person who came last; its end is the application's next login."""
     async with (
