@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from .balances import summary
+from .balances import portfolio
 from .broadcast import Broadcaster
 from .channels import SimulatedChannel, of_channel
 from .currencies import WALLETS
@@ -28,13 +28,13 @@ def account_channel(call: MethodCall, name: str) -> SimulatedChannel | None:
     grant = call.grant
     if grant is None or not call.private:
         return None
-    orders, portfolio = _ORDERS.fullmatch(name), _PORTFOLIO.fullmatch(name)
+    orders, balances = _ORDERS.fullmatch(name), _PORTFOLIO.fullmatch(name)
     if not grant.may("trade:read" if orders else "account:read"):
         return None
     owner, label = grant.account.client_id, call.params.get("label")
     if orders or _SILENT.fullmatch(name):
         return SimulatedChannel(name, first=False, owner=owner, label=label)
-    currency = portfolio[1].upper() if portfolio else ""
+    currency = balances[1].upper() if balances else ""
     if currency not in (*WALLETS, "ANY"):
         return None
     # Subscribed as user.portfolio.BTC, delivered as user.portfolio.btc (recorded 2025).
@@ -42,7 +42,7 @@ def account_channel(call: MethodCall, name: str) -> SimulatedChannel | None:
     return SimulatedChannel(
         name,
         lambda now_ms: now_ms - now_ms % 5000,
-        lambda _: summary(grant.account, shown),
+        lambda _: portfolio(grant.account, shown),
         first=call.state.switches.first_values,
         spoken=name.lower(),
         label=label,

@@ -4,7 +4,7 @@ from typing import Any
 
 from .accounts import SimulatedAccount
 
-__all__ = ["identity", "rights", "summary"]
+__all__ = ["identity", "portfolio", "rights", "summary"]
 
 _BALANCES = {"BTC": 10.0, "ETH": 250.5, "USDC": 100_000.0}
 
@@ -57,6 +57,12 @@ def summary(account: SimulatedAccount, currency: str) -> dict[str, Any]:
         },
     }
     return value
+
+
+def portfolio(account: SimulatedAccount, currency: str) -> dict[str, Any]:
+    """Returns what ``user.portfolio`` says: the balances without address and limits."""
+    shown = summary(account, currency)
+    return {name: value for name, value in shown.items() if name not in ("deposit_address", "limits", "locked_balance")}
 
 
 def rights() -> dict[str, Any]:

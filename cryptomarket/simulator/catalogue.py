@@ -8,7 +8,7 @@ from typing import Any
 
 from ..statements.catalogue import PERPETUAL_EXPIRES
 from .encoding import DecimalFloat
-from .indices import INDICES
+from .indices import COINS, INDICES
 
 __all__ = ["DAY_MS", "NEVER_MS", "SimulatedInstrument", "combo", "date_of", "dated", "parse_instrument", "uuid_of"]
 
@@ -161,7 +161,8 @@ def dated(
     index = f"{coin}_usdc" if linear else f"{coin}_usd"
     created = expires - {"day": 4, "week": 21}.get(period, 180) * DAY_MS
     if strike is None or side is None:
-        tick = 0.01 if linear else 2.5 if coin == "btc" else 0.25
+        cheap = coin in COINS and COINS[coin].base < 50
+        tick = (0.0001 if cheap else 0.01) if linear else 2.5 if coin == "btc" else 0.25
         return SimulatedInstrument(name, "future", coin, index, tick, _identifier(name), period, created, expires)
     name = f"{name}-{strike}-{side}"
     tick = 0.0001 if not linear else 5.0 if coin == "btc" else 0.2 if coin == "eth" else 0.001

@@ -20,6 +20,8 @@ __all__ = ["Market"]
 #: The index changes every 1007 ms on the real exchange, production and test alike (recorded 2026).
 CADENCE_MS = 1007
 SETTLEMENT_MS = 8 * 3_600_000
+#: Days whose listings are kept: those before and after a settlement, and one that a request asked for.
+MOST_DAYS = 3
 
 
 class Market:
@@ -44,7 +46,8 @@ class Market:
         self._time_scale = time_scale
         self._walks = {index.coin.name: self._walk(index) for index in INDICES.values()}
         self._extra = {name: found for name in extra if (found := parse_instrument(name)) is not None}
-        self._listed: tuple[int, dict[str, SimulatedInstrument]] = (-1, {})
+        #: What is listed, by day, of the last days that were asked for.
+        self._listed: dict[int, dict[str, SimulatedInstrument]] = {}
         self._day: dict[str, tuple[int, dict[str, float]]] = {}
         #: Instruments that a fault expired, with the moment (UNIX ms).
         self._expired: dict[str, int] = {}
@@ -60,25 +63,27 @@ class Market:
     def instruments(self, now_ms: int) -> dict[str, SimulatedInstrument]:
         """Returns the listed instruments by name; those of a replayed recording are always included."""
         day = (now_ms - SETTLEMENT_MS) // DAY_MS
-        if self._listed[0] != day:
+        if day not in self._listed:
+            while len(self._listed) > MOST_DAYS:
+                del self._listed[min(self._listed)]
             today = self._extra | self.instruments_of(now_ms)
-            self._listed = (day, {name: found for name, found in today.items() if name not in self._expired})
+            self._listed[day] = {name: found for name, found in today.items() if name not in self._expired}
             self._day = {name: kept for name, kept in self._day.items() if name in today}
-        return self._listed[1]
+        return self._listed[day]
 
     def expire(self, name: str, now_ms: int) -> None:
         """Expires an instrument; raises ValueError for an unknown one."""
-        listed = self.instruments(now_ms)
-        if name not in listed:
+        if name not in self.instruments(now_ms):
             raise ValueError(f"unknown instrument {name!r}")
         self._expired[name] = now_ms
-        self._listed = (self._listed[0], {found: value for found, value in listed.items() if found != name})
+        for day, listed in self._listed.items():
+            self._listed[day] = {found: value for found, value in listed.items() if found != name}
 
     def ended(self, name: str, now_ms: int) -> bool:
         """Whether the instrument was listed a day ago and is not any more, or a fault expired it."""
         if name in self.instruments(now_ms):
             return False
-        return name in self._expired or name in self.instruments_of(now_ms - DAY_MS)
+        return name in self._expired or name in self.instruments(now_ms - DAY_MS)
 
     def instruments_of(self, moment_ms: int) -> dict[str, SimulatedInstrument]:
         """Returns the instruments listed at another moment."""

@@ -52,7 +52,7 @@ async def unlisted(gateway: Gateway) -> str:
 def list_again(market: Market, name: str) -> None:
     """Undo the fault ``expire``."""
     del market._expired[name]
-    market._listed = (-1, {})
+    market._listed.clear()
 
 
 async def test_d5_a_misspelt_ticker_beside_a_good_one_degrades(tmp_path: Path) -> None:

@@ -118,3 +118,17 @@ def test_an_option_far_away_has_never_traded() -> None:
     assert ticker["last_price"] is None
     assert ticker["stats"]["high"] is None
     assert (ticker["best_bid_price"], ticker["best_bid_amount"]) == (0.0, 0.0)
+
+
+def test_the_lists_before_and_after_a_settlement_are_both_kept() -> None:
+    """Around 08:00 UTC both are asked for many times: neither is made anew, and an expiry on demand is in both."""
+    market, expiry = Market(1, listings=MANY), NOW - NOW % 86_400_000 + 28_800_000
+    before, after = market.instruments(expiry - 1), market.instruments(expiry)
+    assert market.instruments(expiry - 500) is before
+    assert market.instruments(expiry + 500) is after
+    for day in range(1, 9):
+        market.instruments(NOW + day * 86_400_000)
+    assert market.instruments(expiry) is not after  # old days are forgotten
+    market.expire("BTC-PERPETUAL", expiry)
+    assert "BTC-PERPETUAL" not in market.instruments(expiry)
+    assert market.ended("BTC-PERPETUAL", expiry)
