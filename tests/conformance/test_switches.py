@@ -48,7 +48,7 @@ async def _log_in_and_reconnect(switches: Switches) -> None:
     ):
         await follower.tick_of("BTC-PERPETUAL")
         await follower.tick_of("btc_usd")
-        assert follower.deribit_client.authenticated
+        await follower.until(lambda: follower.deribit_client.authenticated)
         (session,) = exchange.sessions
         session.ask()
         await follower.until(lambda: session.methods()[-1] == "public/test")
@@ -58,5 +58,5 @@ async def _log_in_and_reconnect(switches: Switches) -> None:
         await follower.until(lambda: len(exchange.opened_sessions) > 1, within=15)
         await follower.tick_of("BTC-PERPETUAL", within=15)
         await follower.tick_of("btc_usd")
-        assert follower.deribit_client.authenticated
+        await follower.until(lambda: follower.deribit_client.authenticated)
         assert exchange.most_at_once == 1
