@@ -8,9 +8,14 @@ from typing import Any
 import anyio
 from websockets.asyncio.client import ClientConnection, connect
 
+from cryptomarket.simulator.credits import BUDGETS
 from cryptomarket.simulator.exchange import Exchange
+from cryptomarket.statements.limits import CreditLimit
 
-__all__ = ["Client", "connected", "http"]
+__all__ = ["RICH", "Client", "connected", "http"]
+
+#: Enough credits to ask as often as a test does.
+RICH = {name: CreditLimit(1, 10_000, 10_000) for name in BUDGETS}
 
 
 class Client:

@@ -6,15 +6,11 @@ from typing import Any
 import anyio
 import pytest
 
-from cryptomarket.simulator.credits import BUDGETS
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.simulator.switches import Switches
-from cryptomarket.statements.limits import CreditLimit
 
-from .client import Client, connected
+from .client import RICH, Client, connected
 
-#: Enough credits to ask as often as a day with a quick clock does.
-RICH = {name: CreditLimit(1, 10_000, 10_000) for name in BUDGETS}
 #: A midnight UTC, in seconds.
 MIDNIGHT = 1_795_132_800.0
 HOUR = 3600.0

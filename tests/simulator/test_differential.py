@@ -13,13 +13,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
-from cryptomarket.simulator.credits import BUDGETS
 from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.simulator.switches import Switches
-from cryptomarket.statements.limits import CreditLimit
 from tests.recorded import recorded_folder, recorded_lines
 
-from .client import Client, connected, http
+from .client import RICH, Client, connected, http
 from .shapes import differences, shape
 
 #: Requests of recorded HTTP answers that do not carry their address, by endpoint or by the name of the source's file.
@@ -103,10 +101,6 @@ SINGLE = {
     ("cryptofeed", ".result[].min_trade_amount: int is float"): "in ETH an integer in 2021",
     ("tardis", ".estimated_delivery_price: str is float"): "the text expired, in 2020",
 }
-
-
-#: Enough credits to subscribe as often as this test does.
-RICH = {name: CreditLimit(1, 10_000, 10_000) for name in BUDGETS}
 
 
 def _target(line: dict[str, Any], combo: str) -> str | None:
