@@ -46,6 +46,8 @@ RICH = {name: CreditLimit(1, 10_000, 10_000) for name in BUDGETS}
 #: Announced reasons for which the state may be `stale`, and `down` with its successor while the exchange is away.
 EXPLAINED = ("the exchange is in maintenance", "locked by the exchange: sol_usdc", "resting at the exchange")
 PRICES_MEASURED, ROUNDS = 1_000, 7
+#: Full within the first hours, so that what grows afterwards is something else.
+EVENT_LOG_BYTES = 4 * 2**20
 
 
 class Clock:
@@ -108,7 +110,7 @@ class Report:
     listed_followed: int = 0
     connections: int = 0
     listed: int = 0
-    #: What is kept at the first look and at the last, by name; microseconds of one price; megabytes of the process.
+    #: At the start, in the middle and at the end: what is kept, by name; microseconds of one price; megabytes of all.
     kept: list[dict[str, int]] = field(default_factory=list)
     price: list[float] = field(default_factory=list)
     megabytes: list[float] = field(default_factory=list)
@@ -127,7 +129,13 @@ class ExchangeDay:
             CONFIGURED, monotonic=clock, wall=clock, listed=lambda name: self.catalogue.known(name)
         )
         self.manager = ServerSSEManager(
-            *CONFIGURED, "connection", latest=self.latest, demand=self.demand, monotonic=clock, wall=clock
+            *CONFIGURED,
+            "connection",
+            latest=self.latest,
+            demand=self.demand,
+            event_log_bytes=EVENT_LOG_BYTES,
+            monotonic=clock,
+            wall=clock,
         )
         self.demand.subscribe(self.latest.follow)
         self.demand.subscribe(lambda _added, _released: self.client.want(self.demand.tickers))
@@ -181,11 +189,12 @@ class ExchangeDay:
         """Let the hours pass; returns what happened."""
         async with self._running() as exchange:
             end = self.clock.now + hours * HOUR
+            looks = {60, round(hours * HOUR / self.step / 2)}
             self._follow_soonest()
             while self.clock.now < end:
                 await self._leap(exchange)
                 self._look(exchange)
-                if self.report.leaps == 60:
+                if self.report.leaps in looks:
                     self._measure()
             self._measure()
             self.report.wrong += [text for one in self.followers if (text := one.verdict(self.clock.now))]
