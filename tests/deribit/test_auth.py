@@ -90,6 +90,7 @@ def test_an_rsa_key_signs_as_openssl_does() -> None:
         PEM.replace(b"M", b"N", 1),
         b"-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----",
     ],
+    ids=["with a password", "of a curve", "cut", "damaged", "a certificate"],
 )
 def test_a_key_that_cannot_sign_is_refused_without_an_echo(pem: bytes) -> None:
     """With a password, of another kind, cut, damaged, or no private key at all."""

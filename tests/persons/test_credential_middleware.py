@@ -149,6 +149,7 @@ RSA_KEY = rsa.generate_private_key(65537, 1024).private_bytes(
         new_key_pair().private[:80],
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMA==\n-----END ENCRYPTED PRIVATE KEY-----",
     ],
+    ids=["short RSA", "cut RSA", "of a curve", "cut", "with a password"],
 )
 async def test_another_private_key_is_refused_with_what_is_taken(pem: str) -> None:
     """No part of the key is repeated, and nothing is stored."""
