@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import anyio
+import httpx2
 import pytest
 
 from cryptomarket.persons import coinbase_login
@@ -76,9 +77,10 @@ async def test_who_began_must_be_who_returns(tmp_path: Path) -> None:
 
 
 async def test_a_state_is_good_once(tmp_path: Path) -> None:
-    """Who opens the callback's address again, as from a browser's history, changes nothing."""
+    """Who opens the callback's address again, as from a browser's history, changes nothing, with whichever cookie."""
     async with running_coinbase(tmp_path) as site:
-        browser = await site.browser()
+        browser, again = await site.browser(), await site.browser()
+        again.client.cookies = httpx2.Cookies(browser.client.cookies)
         address = await consent(await go(browser))
         async with browser.stream() as tab:
             await come_back(browser, address)
@@ -86,6 +88,7 @@ async def test_a_state_is_good_once(tmp_path: Path) -> None:
             await come_back(browser, address)
             assert (await connection_event(tab, "login_failed"))["reason"] == FOREIGN
         assert (await browser.me()).status_code == 200
+        assert await told(again, address) == FOREIGN
 
 
 async def test_an_address_that_nobody_began_logs_nobody_in(tmp_path: Path) -> None:

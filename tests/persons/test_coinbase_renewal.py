@@ -112,7 +112,7 @@ async def test_a_cache_that_takes_no_writes_is_noticed_before_the_token_is_used(
     async with logged_in() as world:
         world.later(50)
         world.cache.away, sent = True, len(world.coinbase.logins.sent)
-        with pytest.raises(CacheUnavailable):
+        with pytest.raises(CacheUnavailable), anyio.fail_after(5):
             await world.renew()
         assert len(world.coinbase.logins.sent) == sent
         world.cache.away = False
