@@ -10,9 +10,7 @@ Price = Annotated[float | None, Meta(description="in the currency of `price`; nu
 Percent = Annotated[float | None, Meta(description="percent; null where there is none")]
 Amount = Annotated[
     float | None,
-    Meta(
-        description="US dollars for inverse futures and perpetuals, else the coin; null where the exchange sends none"
-    ),
+    Meta(description="US dollars for inverse contracts, else coins; null where the exchange sends none"),
 ]
 Greek = Annotated[float | None, Meta(description="as the exchange computes it; null where it sends none")]
 Rate = Annotated[float | None, Meta(description="a fraction, not percent; null where the exchange sends none")]
