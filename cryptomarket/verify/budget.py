@@ -9,10 +9,12 @@ __all__ = ["Budget"]
 class Budget:
     """One budget for all connections of a run: they share one address, and with a key one account."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, connections_a_minute: int) -> None:
         self._clock = clock
         self._requests = RateLimiter()
-        self._attempts = AttemptLimiter()
+        self._attempts = AttemptLimiter(max_attempts=connections_a_minute)
+        # The limits without a log-in are not published, so it begins without credits and at half the pace.
+        self._requests.slow_down(clock.now())
 
     async def turn(self, group: Group) -> None:
         """Wait until a request of the group may go, and count it."""

@@ -26,6 +26,11 @@ class Clock:
         """Seconds since some moment."""
         return self._monotonic() * self.scale
 
+    @property
+    def slack(self) -> float:
+        """How much later than real something may come because it passes faster than this machine works, in seconds."""
+        return 0.6 * self.scale if self.scale > 1 else 0.0
+
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await anyio.sleep(seconds / self.scale)

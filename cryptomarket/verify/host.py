@@ -1,5 +1,6 @@
 """One host of the exchange as checks see it: its sockets, its HTTP side, and the key if there is one."""
 
+import contextlib
 import json
 import secrets
 from collections.abc import AsyncIterator
@@ -91,11 +92,20 @@ class Host:
             raise ExchangeUnreachable(f"HTTP {exc.response.status_code} instead of a WebSocket") from exc
         except (OSError, TimeoutError, InvalidHandshake) as exc:
             raise ExchangeUnreachable(f"no connection: {type(exc).__name__}") from exc
+        checking = CheckSocket(socket, self.clock, self._budget, self._recorder, place=self.kind)
         try:
-            yield CheckSocket(socket, self.clock, self._budget, self._recorder, place=self.kind)
+            yield checking
         finally:
             with anyio.CancelScope(shield=True):
+                await self._log_out(checking)
                 await opened.__aexit__(None, None, None)
+
+    async def _log_out(self, socket: CheckSocket) -> None:
+        """End the log-in of a connection: a session that stays would push the gateway's own one out."""
+        if socket.logged_in and socket.closed is None:
+            with contextlib.suppress(ExchangeUnreachable):
+                await socket.ask("private/logout")
+                await socket.until(lambda _: False, 1)
 
     def _opener(self, suffix: str) -> Opener:
         route = self._route
@@ -108,7 +118,7 @@ class Host:
         async with self.socket() as socket:
             yield socket, await self.log_in(socket, scope or self.reading_scope())
 
-    def reading_scope(self, session: str = "", life_seconds: int = 600) -> str:
+    def reading_scope(self, session: str = "", life_seconds: int = 120) -> str:
         """The scope of a short session that may read the account."""
         name = session or f"cryptomarket-verify-{secrets.token_hex(4)}"
         return session_scope(name, life_seconds=life_seconds)
@@ -119,18 +129,23 @@ class Host:
             changed["timestamp"] = (await socket.call("public/get_time")).result
         answer = await socket.call("public/auth", **self.signed(scope, **changed))
         if refuses_scope(answer.code, str(answer.reason[1])):
-            return await socket.call("public/auth", **self.signed(documented_scope(scope), **changed))
+            answer = await socket.call("public/auth", **self.signed(documented_scope(scope), **changed))
+        socket.logged_in = socket.logged_in or not answer.code
         return answer
 
     def signed(self, scope: str, **changed: Any) -> dict[str, Any]:
-        """The parameters of a log-in by signature, as of now unless ``timestamp`` is among those changed."""
+        """The parameters of a log-in by signature, as of now unless ``timestamp`` is among those changed.
+
+        An empty ``nonce`` is left out.
+        """
         key = self.credentials
         if key is None:
             raise ExchangeUnreachable("no API key")
         timestamp = int(changed.pop("timestamp", self.clock.wall() * 1000))
         nonce = str(changed.pop("nonce", secrets.token_hex(8)))
         secret = key.client_secret.reveal().encode()
-        return signed_params(key.client_id, secret, scope, timestamp=timestamp, nonce=nonce) | changed
+        params = signed_params(key.client_id, secret, scope, timestamp=timestamp, nonce=nonce) | changed
+        return {name: value for name, value in params.items() if name != "nonce" or value}
 
     async def get(self, method: str, /, *, urgent: bool = False, **params: Any) -> Message:
         """The answer to a GET; an urgent one does not wait for its turn. Raises ExchangeUnreachable when none comes."""

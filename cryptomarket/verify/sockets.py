@@ -30,6 +30,8 @@ class CheckSocket:
         self.opened_at = clock.now()
         #: Whether test_requests are answered.
         self.answers_tests = True
+        #: Whether a log-in succeeded on it.
+        self.logged_in = False
         #: Whether all messages are kept; a long recording keeps none.
         self.keeps = True
         self._socket = socket
@@ -46,8 +48,12 @@ class CheckSocket:
 
         Raises ExchangeUnreachable when the connection is closed.
         """
-        await self._budget.turn(group_of(method))
+        await self.turn(method)
         await self.send_at_once(text, method)
+
+    async def turn(self, method: str) -> None:
+        """Wait until a request of the method may be sent, and count it."""
+        await self._budget.turn(group_of(method))
 
     async def send_at_once(self, text: str, method: str = "") -> None:
         """Send a frame without waiting for its turn."""
@@ -71,7 +77,9 @@ class CheckSocket:
     async def call(self, method: str, /, **params: Any) -> Message:
         """The answer to a request. Raises ExchangeUnreachable when none comes."""
         number = await self.ask(method, **params)
-        answer = await self.until(lambda message: message.answers and message.get("id") == number, ANSWER_SECONDS)
+        answer = await self.until(
+            lambda message: message.answers and message.get("id") == number, ANSWER_SECONDS * self._clock.scale
+        )
         if answer is None:
             raise ExchangeUnreachable(f"no answer to {method}" + (f": {self.ending}" if self.closed else ""))
         return answer

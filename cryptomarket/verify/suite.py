@@ -25,8 +25,6 @@ from .watch import WATCHED, watch
 
 __all__ = ["Plan", "Run", "running"]
 
-AT_ONCE = 4
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -41,6 +39,11 @@ class Plan:
     record: Path | None = None
     #: How long to go on recording after the checks, in seconds.
     watch_seconds: float = 0.0
+    #: The names of the statements to check; empty for all.
+    only: frozenset[str] = frozenset()
+    #: How many checks run at the same time.
+    at_once: int = 4
+    connections_a_minute: int = 30
 
     def addresses(self) -> list[tuple[str, str, str | None]]:
         """Kind, WebSocket address and HTTP address of each host."""
@@ -85,21 +88,26 @@ class Run:
             return False
 
     async def _check(self, hosts: Sequence[Host], tell: Callable[[Row], None]) -> None:
-        chosen = [(check, host) for check in CHECKS for host in hosts if check.of(host.kind)]
+        chosen = [(check, host) for check in CHECKS for host in hosts if self._chosen(check, host)]
         chosen.sort(key=lambda pair: not pair[0].unconfirmed)
-        places = anyio.CapacityLimiter(AT_ONCE)
+        places = anyio.CapacityLimiter(self.plan.at_once)
 
         async def one(check: StatementCheck, host: Host) -> None:
             async with places:
                 await self._outcome(check, host, tell)
 
-        async with anyio.create_task_group() as tasks:
-            for check, host in chosen:
-                if not check.exceeds:
-                    tasks.start_soon(one, check, host)
+        for slow in (False, True):  # apart, so that nobody's work disturbs what measures seconds
+            async with anyio.create_task_group() as tasks:
+                for check, host in chosen:
+                    if check.slow is slow and not check.exceeds:
+                        tasks.start_soon(one, check, host)
         for check, host in chosen:  # what exceeds a limit comes last and alone, so that it disturbs nothing
             if check.exceeds:
                 await one(check, host)
+
+    def _chosen(self, check: StatementCheck, host: Host) -> bool:
+        names = {statement.name for statement in check.of(host.kind)}
+        return bool(names & self.plan.only if self.plan.only else names)
 
     async def _outcome(self, check: StatementCheck, host: Host, tell: Callable[[Row], None]) -> None:
         """Tell the row of each statement of the check; when the check fails, those left are not checked."""
@@ -142,7 +150,7 @@ def running(plan: Plan, clock: Clock | None = None) -> Iterator[Run]:
     key = plan.credentials
     secrets = () if key is None else (key.client_id, key.client_secret.reveal())
     with MessageRecorder(plan.record, clock, *secrets) as recorder:
-        budget = Budget(clock)
+        budget = Budget(clock, plan.connections_a_minute)
         hosts = [
             Host(
                 kind,

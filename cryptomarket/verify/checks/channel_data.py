@@ -41,7 +41,11 @@ async def index(host: Host) -> AsyncIterator[Observation]:
         yield saw(channels.INDEX_FIELDS, fields(found[0].data))
         seconds = (found[-1].at - found[1].at) / (len(found) - 2)
         stated = channels.INDEX_SECONDS.value
-        yield saw(channels.INDEX_SECONDS, round(seconds, 2), holds=0.8 * stated <= seconds <= 1.25 * stated)
+        yield saw(
+            channels.INDEX_SECONDS,
+            round(seconds, 2),
+            holds=0.7 * stated <= seconds <= 1.5 * stated + host.clock.slack / 10,
+        )
 
 
 @check(

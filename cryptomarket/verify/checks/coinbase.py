@@ -20,12 +20,14 @@ async def silence(host: Host) -> AsyncIterator[Observation]:
         else:
             await socket.call("public/test")
         start = host.clock.now()
-        await socket.until(lambda _: False, stated + 10)
+        await socket.until(lambda _: False, stated + 12)
         if socket.closed is None:
             yield saw(coinbase.COINBASE_SILENCE_SECONDS, 0.0)
             return
         seconds = host.clock.now() - start
-        yield saw(coinbase.COINBASE_SILENCE_SECONDS, round(seconds, 1), holds=stated - 3 <= seconds <= stated + 4)
+        yield saw(
+            coinbase.COINBASE_SILENCE_SECONDS, round(seconds, 1), holds=abs(seconds - stated) <= 4 + host.clock.slack
+        )
         yield saw(coinbase.COINBASE_SILENCE_CODE, socket.closed[0])
 
 

@@ -74,11 +74,11 @@ async def overdrawn(socket: CheckSocket, method: str, burst: int) -> tuple[int, 
     """Send requests until the exchange refuses; returns the answers before, and error 10028 if it came.
 
     A burst is sent at once, then single requests: what the exchange has not read when it closes can turn the close
-    into a reset. Requests in pairs follow for networks so slow that the credits refill meanwhile.
+    into a reset. More at a time follow for networks so slow that the credits refill meanwhile.
     """
     request = {"jsonrpc": "2.0", "method": method, "params": {"channels": ["verify.unknown"]}}
     start, error = len(socket.received), None
-    for count in (burst, *[1] * burst, *[2] * burst):
+    for count in (burst, *[1] * (burst // 2), *[2] * (burst // 2), *[burst] * 3):
         for number in range(count):
             await socket.send_at_once(json.dumps(request | {"id": f"over-{number}"}), method)
         last = f"over-{count - 1}"
@@ -124,7 +124,8 @@ async def too_many(host: Host) -> AsyncIterator[Observation]:
             yield saw(limits.RETRY_AFTER_SECONDS, retry)
         share = answered / burst
         stated = (limits.UNAUTHENTICATED_SHARE.value, *limits.UNAUTHENTICATED_SHARE.others)
-        near = next((one for one in stated if one <= share <= 1.4 * one), round(share, 2))
+        # A slow network lets credits refill meanwhile, so more may pass than there were.
+        near = max((one for one in stated if one <= share), default=round(share, 2))
         yield saw(limits.UNAUTHENTICATED_SHARE, near)
         code = 0 if socket.closed is None else socket.closed[0]
         # A close without a handshake is read as 1006.
@@ -142,7 +143,7 @@ async def own_credits(host: Host) -> AsyncIterator[Observation]:
             answered, _error = await overdrawn(socket, "public/subscribe", burst)
         except ExchangeUnreachable:
             answered = sum(message.answers and not message.code for message in socket.received) - 2
-        holds = burst <= answered <= 1.4 * burst and socket.closed is not None
+        holds = burst <= answered and socket.closed is not None  # more pass a slow network
         yield saw(limits.CREDITS_SUBSCRIBE, f"{answered} at once", holds=holds)
     await host.clock.sleep(rule.burst / rule.refill + 1)
 
@@ -185,7 +186,8 @@ async def connections(host: Host) -> AsyncIterator[Observation]:
 
             async def hold(result: list[str] = result, ready: anyio.Event = ready) -> None:
                 try:
-                    async with host.socket():
+                    async with host.socket() as socket:
+                        await socket.call("public/test")  # one that asks nothing is ended soon
                         ready.set()
                         await done.wait()
                 except ExchangeUnreachable as exc:
