@@ -27,6 +27,9 @@ BUILT := pyproject.toml hatch_build.py cryptomarket/web/frontend/package-lock.js
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" $(UPGRADE)
 
+# Other people's clients that the system tests run.
+CLIENTS := coinbase cryptofeed nautilus ssc2ce
+
 .PHONY: help demo run test test-system lint check check-compose screenshots bench bench-bus bench-scale bench-logins bench-login-attack bench-costs bench-price exchange-document fuzz chaos attack login-day exchange-day audit sbom lock clean
 .DEFAULT_GOAL := help
 
@@ -115,6 +118,7 @@ lock: $(VENV)/lock.stamp ## Write requirements/ anew from pyproject.toml (UPGRAD
 	@$(COMPILE) --constraints requirements/test.txt --group audit --output-file requirements/audit.txt
 	@$(COMPILE) --group node --output-file requirements/node.txt
 	@$(COMPILE) --group lock --output-file requirements/lock.txt
+	@for client in $(CLIENTS); do $(COMPILE) --group $$client --output-file requirements/clients/$$client.txt || exit 1; done
 
 clean: ## Remove the environment and everything generated
 	rm -rf $(VENV) build dist artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis

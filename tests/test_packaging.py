@@ -19,6 +19,8 @@ from .supply.locks import locked
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ("audit", "build", "celery", "lock", "node", "run", "test")
+#: The locks of other people's clients, each for an environment of its own.
+CLIENTS = tuple(f"clients/{path.stem}" for path in sorted((ROOT / "requirements" / "clients").glob("*.txt")))
 #: The files that an installation depends on beside the locks.
 BUILT = ("pyproject.toml", "hatch_build.py", "cryptomarket/web/frontend/package-lock.json")
 COMMANDS = set(re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split())
@@ -29,7 +31,7 @@ def project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", [*LOCKS, *CLIENTS])
 def test_every_locked_package_has_hashes(name: str) -> None:
     """Each package is pinned by version and content, so a replaced one is refused."""
     packages = locked(name)
@@ -37,7 +39,7 @@ def test_every_locked_package_has_hashes(name: str) -> None:
     assert [package.name for package in packages.values() if not package.hashes] == []
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", [*LOCKS, *CLIENTS])
 def test_locks_contain_no_url_and_no_path(name: str) -> None:
     """A lock file contains no URL of a registry and no path of the machine that wrote it."""
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
@@ -59,6 +61,7 @@ def test_locks_contain_no_url_and_no_path(name: str) -> None:
         ("celery", lambda: project()["project"]["optional-dependencies"]["celery"]),
         ("audit", lambda: project()["dependency-groups"]["audit"]),
         ("lock", lambda: project()["dependency-groups"]["lock"]),
+        *((name, lambda name=name: project()["dependency-groups"][name.partition("/")[2]]) for name in CLIENTS),
     ],
 )
 def test_locks_satisfy_the_dependencies(name: str, wanted: Any) -> None:
