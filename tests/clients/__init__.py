@@ -1,0 +1,1 @@
+"""Clients of the exchange that other people wrote, unmodified, against the simulated exchange."""
