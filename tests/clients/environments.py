@@ -3,11 +3,13 @@
 import fcntl
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import venv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import anyio
@@ -45,11 +47,20 @@ def _install(folder: Path, lock: Path) -> None:
         pytest.skip(f"{lock.stem} cannot be installed here: {done.stderr.strip().splitlines()[-1][:200]}")
 
 
-async def run_client(name: str, *arguments: str, program: str | None = None, seconds: float = 60.0) -> list[Any]:
-    """Run a program of the client with the arguments; returns the JSON values that it prints, one a line."""
+async def run_client(
+    name: str,
+    *arguments: str,
+    program: str = "",
+    trust: Mapping[str, str] = MappingProxyType({}),
+    seconds: float = 60.0,
+) -> list[Any]:
+    """Run the client's program with the arguments; returns the JSON values that it prints, one a line.
+
+    ``program`` names another one than that of the client's name, ``trust`` are the variables of a `TlsFront`.
+    """
     python = await anyio.to_thread.run_sync(python_of, name)
     command: Sequence[str] = [str(python), str(PROGRAMS / f"{program or name}_program.py"), *arguments]
     with anyio.fail_after(seconds):
-        done = await anyio.run_process(command, check=False, env={"PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1"})
+        done = await anyio.run_process(command, check=False, env={"PATH": os.environ["PATH"], **trust})
     assert done.returncode == 0, done.stderr.decode()[-4000:]
     return [json.loads(line) for line in done.stdout.decode().splitlines() if line.startswith(("{", "["))]
