@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cryptomarket.simulator.exchange import DEFAULT_ACCOUNT, Exchange, running_exchange
+from cryptomarket.simulator.accounts import DEFAULT_ACCOUNT
+from cryptomarket.simulator.exchange import Exchange, running_exchange
 from cryptomarket.simulator.tickers import ticker_of
 from cryptomarket.simulator.trades import book, trade
 

@@ -1,8 +1,9 @@
-"""ssc2ce 0.14, which dials the address with a slash at its end, logs in by its secret and sends its token with calls."""
+"""ssc2ce 0.14, which dials the address with a slash at its end, logs in by its secret and then uses its token."""
 
 import pytest
 
-from cryptomarket.simulator.exchange import DEFAULT_ACCOUNT, running_exchange
+from cryptomarket.simulator.accounts import DEFAULT_ACCOUNT
+from cryptomarket.simulator.exchange import running_exchange
 
 from .environments import run_client
 
