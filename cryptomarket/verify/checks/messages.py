@@ -11,7 +11,7 @@ from ..registry import check
 from ..rows import Observation, saw
 from ..sockets import ANSWER_SECONDS
 
-_EXPONENT = re.compile(r"[0-9.]e-?[0-9]+[,}\]]")
+_EXPONENT = re.compile(r"[0-9.]e-?[0-9]{1,3}[,}\]]")
 LISTEN_SECONDS = 3.0
 
 
