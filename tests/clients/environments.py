@@ -4,10 +4,12 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -24,27 +26,54 @@ ENVIRONMENTS = ROOT / "build" / "clients"
 INSTALL_SECONDS = 300
 
 
-def python_of(name: str) -> Path:
-    """The Python of the client's environment, which is made if it is not there; skips the test where it cannot be."""
-    lock = ROOT / "requirements" / "clients" / f"{name}.txt"
+def _environment(lock: Path, install: Callable[[Path], None]) -> Path:
+    """Returns the folder of what is locked, installed if it is not there; skips the test where it cannot be."""
+    name = lock.parent.name if lock.suffix == ".json" else lock.stem
     folder = ENVIRONMENTS / f"{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    done = folder / "done"
+    folder.mkdir(parents=True, exist_ok=True)
     with (ENVIRONMENTS / f"{name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # tests of several processes want it at once
-        if not done.exists():
-            venv.create(folder, clear=True, symlinks=True)
-            _install(folder, lock)
-            done.touch()
-    return folder / "bin" / "python"
+        if not (folder / "done").exists():
+            try:
+                install(folder)
+            except subprocess.TimeoutExpired:
+                pytest.skip(f"{name} cannot be installed here within {INSTALL_SECONDS} s")
+            except subprocess.CalledProcessError as exc:
+                pytest.skip(f"{name} cannot be installed here: {' '.join(exc.stderr.split())[-200:]}")
+            (folder / "done").touch()
+    return folder
 
 
-def _install(folder: Path, lock: Path) -> None:
-    command = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet"]
-    options = ["--disable-pip-version-check", "--require-hashes", "--no-compile", "--requirement", str(lock)]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
-    if done.returncode:
-        pytest.skip(f"{lock.stem} cannot be installed here: {done.stderr.strip().splitlines()[-1][:200]}")
+def _run(*command: str | Path) -> None:
+    subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=True)
+
+
+def _python(name: str) -> list[str]:
+    """The Python of the client's environment."""
+    lock = ROOT / "requirements" / "clients" / f"{name}.txt"
+
+    def install(folder: Path) -> None:
+        venv.create(folder, clear=True, symlinks=True)
+        pip = (sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "--disable-pip-version-check")
+        _run(*pip, "install", "--quiet", "--require-hashes", "--no-compile", "--requirement", lock)
+
+    return [str(_environment(lock, install) / "bin" / "python")]
+
+
+def _node() -> list[str]:
+    """A Node.js that finds the packages of the npm registry."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        pytest.skip("node and npm are not installed")
+    lock = PROGRAMS.parent / "npm" / "package-lock.json"
+
+    def install(folder: Path) -> None:
+        for file in (lock, lock.with_name("package.json")):
+            shutil.copy(file, folder)
+        quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+        _run(npm, "ci", "--prefix", folder, *quiet)
+
+    return ["env", f"NODE_PATH={_environment(lock, install) / 'node_modules'}", node]
 
 
 async def run_client(
@@ -56,10 +85,11 @@ async def run_client(
 ) -> list[Any]:
     """Run the client's program with the arguments; returns the JSON values that it prints, one a line.
 
-    ``program`` names another one than that of the client's name, ``trust`` are the variables of a `TlsFront`.
+    ``trust`` are the variables of a `TlsFront`; ``seconds`` are for the program, without the installation.
     """
-    python = await anyio.to_thread.run_sync(python_of, name)
-    command: Sequence[str] = [str(python), str(PROGRAMS / f"{program or name}_program.py"), *arguments]
+    (path,) = PROGRAMS.glob(f"{name}_program.*")
+    interpreter = await anyio.to_thread.run_sync(_node if path.suffix == ".cjs" else partial(_python, name))
+    command = [*interpreter, str(path), *arguments]
     with anyio.fail_after(seconds):
         done = await anyio.run_process(command, check=False, env={"PATH": os.environ["PATH"], **trust})
     assert done.returncode == 0, done.stderr.decode()[-4000:]
