@@ -28,7 +28,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--custom-compile-command "make lock" $(UPGRADE)
 
 # Other people's clients that the system tests run.
-CLIENTS := coinbase cryptofeed nautilus ssc2ce
+CLIENTS := ccxt coinbase cryptofeed nautilus ssc2ce
 
 .PHONY: help demo run test test-system lint check check-compose screenshots bench bench-bus bench-scale bench-logins bench-login-attack bench-costs bench-price exchange-document fuzz chaos attack login-day exchange-day audit sbom lock clean
 .DEFAULT_GOAL := help
