@@ -203,14 +203,12 @@ class ExchangeSession:
             case _:  # a heartbeat, or an answer to no pending request
                 return []
 
-    def _skipped(self, reason: str, ticker: str | None = None) -> list[Effect]:
-        """Warn; raises ExchangeUnreachable after too many, not counting those of tickers that only streams want."""
-        if ticker is not None and ticker not in self.subscriptions.configured:
-            return [ProtocolWarning(f"unreadable message skipped: {reason}")]
+    def _skipped(self, reason: str) -> list[Effect]:
+        """Warn; raises ExchangeUnreachable after too many."""
         self._unreadable += 1
         if self._unreadable >= MAX_UNREADABLE:
             raise ExchangeUnreachable(f"{self._unreadable} unreadable messages, the last: {reason}")
-        return [ProtocolWarning(f"unreadable message skipped: {reason}")]
+        return [_skipped_message(reason)]
 
     def _notified(self, event: Notified, now: float) -> list[Effect]:
         self.subscriptions.data_received(event.channel)
@@ -220,7 +218,9 @@ class ExchangeSession:
                 return self._status_changed(event)
             tick, state = read_price(ticker, event.data)
         except UnreadableMessage as exc:
-            return self._skipped(f"{event.channel[:80]}: {exc}", ticker)
+            reason = f"{event.channel[:80]}: {exc}"
+            # Prices of configured tickers go on although other channels cannot be read, so only these are counted.
+            return self._skipped(reason) if ticker in self.subscriptions.configured else [_skipped_message(reason)]
         self._channels.data_received(event.channel, tick, now)
         ended = self._ended(ticker) if self.exchange_status.instrument_state(ticker, state) else []
         if tick is None:
@@ -321,3 +321,7 @@ class ExchangeSession:
         self.subscriptions.connection_lost()
         self.login.connection_lost()
         return effects
+
+
+def _skipped_message(reason: str) -> ProtocolWarning:
+    return ProtocolWarning(f"unreadable message skipped: {reason}")

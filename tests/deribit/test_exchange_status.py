@@ -10,7 +10,7 @@ import pytest
 from cryptomarket.deribit.application_login import ApplicationLogin
 from cryptomarket.deribit.channels import INSTRUMENT_CREATION, INSTRUMENT_STATE, PLATFORM_STATE
 from cryptomarket.deribit.doors import DOORS
-from cryptomarket.deribit.effects import Effect
+from cryptomarket.deribit.effects import Effect, ProtocolWarning
 from cryptomarket.deribit.exchange_status import ExchangeStatus
 from cryptomarket.deribit.instrument_states import STATES_OF_2026
 from cryptomarket.deribit.rate_limit import RateLimiter
@@ -229,3 +229,21 @@ def test_a_lock_is_understood_once_the_catalogue_is_read() -> None:
     known["BTC-PERPETUAL"] = "btc_usd"
     talk.session.check_timers()
     assert talk.session.resting_reason() == "locked by the exchange: btc_usd (index of BTC-PERPETUAL)"
+
+
+@pytest.mark.parametrize(
+    ("channel", "data"),
+    [
+        (PLATFORM_STATE, {"price_index": None, "locked": False}),
+        (PLATFORM_STATE, {"maintenance": "partial"}),
+        (INSTRUMENT_STATE, {"instrument_name": OPTION, "state": None}),
+        (INSTRUMENT_CREATION, {"instrument_name": OPTION, "expiration_timestamp": "never"}),
+    ],
+)
+def test_announcements_of_another_shape_end_no_connection(channel: str, data: dict[str, Any]) -> None:
+    """One arrives for each of 190 indices, and for each listing of a day; prices can be read all the same."""
+    talk = Talk("btc_usd")
+    for _ in range(190):
+        (warning,) = talk.hear(channel, **data)
+        assert isinstance(warning, ProtocolWarning)
+    assert len(talk.hear("deribit_price_index.btc_usd", index_name="btc_usd", price=5)) == 1
