@@ -131,7 +131,7 @@ class Catalogue:
     def price_index(self, ticker: str) -> str | None:
         """The index that an instrument belongs to, if it is known."""
         found = self._instruments.get(ticker)
-        return found.price_index if found else None
+        return (found.price_index or None) if found else None
 
     def on_message(self, message: Message) -> None:
         """Apply a message of the bus: a listing or an end, or a sign that some may have been missed."""
@@ -153,7 +153,8 @@ class Catalogue:
             self._names.add(ticker)
             if instrument is not None:
                 self._instruments[ticker] = instrument
-                self._indices.add(instrument.price_index)
+                if instrument.price_index:
+                    self._indices.add(instrument.price_index)
                 self._bare.discard(ticker)
             elif ticker not in self._instruments:
                 self._bare.add(ticker)
@@ -205,7 +206,7 @@ class Catalogue:
     def _replace(self, found: Mapping[str, Instrument | None]) -> None:
         self._names = TickerIndex(found)
         self._instruments = {name: one for name, one in found.items() if one is not None}
-        of_instruments = (one.price_index for one in self._instruments.values())
+        of_instruments = (one.price_index for one in self._instruments.values() if one.price_index)
         self._indices = TickerIndex({*filter(is_index, found), *of_instruments})
         self._fetched_at, self._failure = self._wall(), None
         self._bare.clear()

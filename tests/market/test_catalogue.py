@@ -1,6 +1,7 @@
 """The catalogue: known tickers, nearest names, and a refresh that is repeated until the exchange answers."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -134,6 +135,21 @@ async def test_instruments_come_and_go_between_refreshes() -> None:
     assert catalogue.instrument("BTC-1JAN27") == instrument("BTC-1JAN27")
     assert catalogue.price_index("BTC-1JAN27") == "btc_usd"
     assert (catalogue.instrument("PAXG_USDC"), catalogue.price_index("btc_usd")) == (None, None)
+
+
+async def test_an_instrument_without_an_index_adds_none() -> None:
+    """Neither one that is fetched nor one that is announced: the empty name is no index."""
+    script = Script(failures=0, sleeps=1)
+    bare = Instrument("BTC-1JAN27", "", "", "", None, None, "", None, None)
+    script.listed[bare.name] = bare
+    catalogue = script.catalogue()
+    with pytest.raises(Finished):
+        await catalogue.run()
+    catalogue.on_message(InstrumentChanged("BTC-2JAN27", True, replace(bare, name="BTC-2JAN27")))
+    assert catalogue.known("BTC-1JAN27")
+    assert catalogue.known("BTC-2JAN27")
+    assert not catalogue.known_index("")
+    assert catalogue.price_index("BTC-1JAN27") is None
 
 
 async def test_d5_a_configured_ticker_that_is_not_listed_is_named_once(log_lines: LogLines) -> None:
