@@ -63,7 +63,8 @@ _CHART = re.compile(r"chart\.trades\.([^.]+)\.([0-9D]+)")
 _KINDS = "any|future|option|spot|future_combo|option_combo"
 _TRADES = re.compile(rf"trades\.(?:({_KINDS})\.([A-Za-z]+)|([A-Za-z0-9_\-]+))\.(raw|100ms|agg2)")
 _EVENTS = re.compile(
-    rf"platform_state(\.public_methods_state)?|announcements|instrument\.(state|creation)\.({_KINDS})\.[A-Za-z]+"
+    rf"platform_state(\.public_methods_state)?|announcements|block_rfq\.trades\.[A-Za-z]+"
+    rf"|instrument\.(state|creation)\.({_KINDS})\.[A-Za-z]+"
 )
 _INTERVALS = {"raw": 0, "100ms": 100, "agg2": 1000}
 _QUOTE = ("timestamp", "instrument_name", "best_bid_price", "best_bid_amount", "best_ask_price", "best_ask_amount")

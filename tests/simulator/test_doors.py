@@ -44,8 +44,9 @@ async def _closed(client: Client) -> tuple[int, str]:
 async def test_the_streams_door_subscribes_and_answers_nothing_else() -> None:
     """Public channels, heartbeats and tests work; every other method is not in its allowlist."""
     async with running_exchange(door=STREAMS) as exchange, connected(exchange) as client:
-        wanted = [INDEX, TICKER, "user.portfolio.BTC", "ticker.BTC-PERPETUAL.100ms", "bogus"]
-        assert await client.result("public/subscribe", channels=wanted) == [TICKER, INDEX]
+        wanted = [INDEX, TICKER, "block_rfq.trades.USDC", "user.portfolio.BTC", "ticker.BTC-PERPETUAL.100ms", "bogus"]
+        accepted = [TICKER, INDEX, "block_rfq.trades.USDC"]
+        assert await client.result("public/subscribe", channels=wanted) == accepted
         assert (await client.notification(TICKER))["params"]["data"]["instrument_name"] == "BTC_USDC-PERPETUAL"
         assert await client.error("public/subscribe", channels=["ticker.BTC_USDC-PERPETUAL.raw"]) == 13778
         assert await client.result("public/unsubscribe", channels=[INDEX]) == [INDEX]
@@ -153,11 +154,13 @@ async def test_a_token_with_a_wrong_field_is_refused(header: dict[str, Any], cla
         assert await client.result("public/test")
 
 
-@pytest.mark.parametrize("token", ["x", "a.b.c", "é.é.é", jwt(new_key_pair()), jwt()[:-4] + "AAAA", "e30.e30.AAAA"])
-async def test_a_token_that_the_key_did_not_sign_is_refused(token: str) -> None:
+async def test_a_token_that_the_key_did_not_sign_is_refused() -> None:
     """Another key's signature, a changed one, and what is no token at all."""
+    head, claims, _ = jwt().split(".")
+    tokens = ["x", "a.b.c", "é.é.é", "e30.e30.AAAA", jwt(new_key_pair()), f"{head}.{claims}.{'A' * 86}"]
     async with running_exchange(door=MAIN, accounts=[account()]) as exchange, connected(exchange) as client:
-        assert await client.error("public/auth", grant_type="coinbase_cdp", token=token) == 13004
+        for token in tokens:
+            assert await client.error("public/auth", grant_type="coinbase_cdp", token=token) == 13004
 
 
 @pytest.mark.parametrize("door", [STREAMS, MAIN])
