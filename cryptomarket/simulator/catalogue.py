@@ -55,6 +55,18 @@ class SimulatedInstrument:
         return "USDC" if self.linear else self.coin.upper()
 
     @property
+    def quote_currency(self) -> str:
+        """The currency that it is priced in."""
+        if self.linear:
+            return "USDC"
+        return self.coin.upper() if self.kind.startswith("option") else "USD"
+
+    @property
+    def number_prefix(self) -> str:
+        """What the numbers of its orders and trades begin with: they are counted by currency, BTC without a prefix."""
+        return "" if self.currency == "BTC" else f"{self.currency}-"
+
+    @property
     def contract_size(self) -> float:
         """The amount of one contract: dollars of inverse futures, else coins."""
         if self.kind.startswith("option"):
@@ -84,7 +96,6 @@ class SimulatedInstrument:
     def json(self, state: str = "open") -> dict[str, Any]:
         """The instrument object of get_instruments, get_instrument and instrument.creation, with the fields of 2026."""
         coin = self.coin.upper()
-        quote = "USDC" if self.linear else coin if self.kind.startswith("option") else "USD"
         option = self.kind.startswith("option")
         value: dict[str, Any] = {
             "min_trade_amount": self.min_trade_amount,
@@ -98,7 +109,7 @@ class SimulatedInstrument:
             "taker_commission": DecimalFloat(0.0005),
             "base_currency": coin,
             "base_currency_uuid": uuid_of(coin),
-            "quote_currency_uuid": uuid_of(quote),
+            "quote_currency_uuid": uuid_of(self.quote_currency),
             "contract_size": self.contract_size,
             "kind": self.kind,
             "tick_size_steps": self.tick_size_steps,
@@ -112,7 +123,7 @@ class SimulatedInstrument:
             "counter_currency": "USDC" if self.linear else "USD",
             "tick_size": self.tick_size,
             "maker_commission": DecimalFloat(0.0),
-            "quote_currency": quote,
+            "quote_currency": self.quote_currency,
             "lot_size": 1,
         }
         return value | self._of_kind()

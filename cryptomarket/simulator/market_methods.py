@@ -182,7 +182,7 @@ def _summary(call: MethodCall, found: SimulatedInstrument, moment: int) -> dict[
         "volume_usd": stats.get("volume_usd", 0.0),
         "volume_notional": stats.get("volume_notional", stats.get("volume_usd", 0.0)),
         "volume": stats["volume"],
-        "quote_currency": found.json()["quote_currency"],
+        "quote_currency": found.quote_currency,
         "price_change": stats["price_change"],
         "open_interest": shown.get("open_interest"),
         "mid_price": None if bid is None or ask is None else round((bid + ask) / 2, 6),

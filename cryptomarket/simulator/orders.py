@@ -117,8 +117,8 @@ class Orders:
         """Returns the new order, filled where it crosses the best price."""
         _check(instrument, asked)
         self._count += 1
-        prefix = "USDC-" if instrument.linear else "" if instrument.coin == "btc" else f"{instrument.coin.upper()}-"
-        order = SimulatedOrder(f"{prefix}{46_094_000_000 + self._count}", owner, instrument, asked, now_ms, now_ms)
+        number = f"{instrument.number_prefix}{46_094_000_000 + self._count}"
+        order = SimulatedOrder(number, owner, instrument, asked, now_ms, now_ms)
         own = self.known.setdefault(owner, [])
         own.append(order)
         del own[: -MOST_FINISHED - len(self._open)]
@@ -206,7 +206,7 @@ class Orders:
         inverse = found.kind.startswith("future") and not found.linear
         value: dict[str, Any] = {
             "trade_seq": self._count,
-            "trade_id": f"{order.number.rpartition('-')[0]}{'-' * ('-' in order.number)}{300_000_000 + self._count}",
+            "trade_id": f"{found.number_prefix}{300_000_000 + self._count}",
             "timestamp": now_ms,
             "tick_direction": 0,
             "state": order.state,

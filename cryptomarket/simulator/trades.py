@@ -75,7 +75,6 @@ def _trade(
     amount: float,
     buys: bool,
 ) -> dict[str, Any]:
-    prefix = "USDC-" if instrument.linear else "" if instrument.coin == "btc" else f"{instrument.coin.upper()}-"
     value: dict[str, Any] = {
         "timestamp": at,
         "price": price,
@@ -88,7 +87,7 @@ def _trade(
         "tick_direction": 0,
         # Greater than 2**53, as real ids are: a browser that reads them as numbers loses digits.
         "starbase_match_id": 225_046_781_992_000_000 + number % 1_000_000_000,
-        "trade_id": f"{prefix}{number % 1_000_000_000}",
+        "trade_id": f"{instrument.number_prefix}{number % 1_000_000_000}",
         "contracts": round(amount / instrument.contract_size, 4),
         "starbase_timestamp": at * 1_000_000 + 718_924,
     }

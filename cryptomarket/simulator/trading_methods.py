@@ -51,8 +51,7 @@ def _owner(call: MethodCall) -> str:
 
 
 def _with_trades(call: MethodCall, order: SimulatedOrder) -> dict[str, Any]:
-    fills = call.state.orders.fills.get(_owner(call), [])
-    return {"order": order.json(), "trades": [fill.row for fill in fills if fill.order == order.number]}
+    return {"order": order.json(), "trades": [fill.row for fill in _fills(call) if fill.order == order.number]}
 
 
 @handler("private/buy", scope=_WRITE)
