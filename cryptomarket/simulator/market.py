@@ -64,7 +64,7 @@ class Market:
         """Returns the listed instruments by name; those of a replayed recording are always included."""
         day = (now_ms - SETTLEMENT_MS) // DAY_MS
         if day not in self._listed:
-            while len(self._listed) > MOST_DAYS:
+            while len(self._listed) >= MOST_DAYS:
                 del self._listed[min(self._listed)]
             today = self._extra | self.instruments_of(now_ms)
             self._listed[day] = {name: found for name, found in today.items() if name not in self._expired}
