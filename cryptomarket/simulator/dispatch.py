@@ -152,14 +152,14 @@ def run(state: SharedState, broadcaster: Broadcaster, caller: Caller, request: R
     if state.platform.maintenance and request.method not in ("public/test", "public/status", "public/get_time"):
         raise RpcError(11051)
     function, scope = known
-    if request.method.startswith("private/"):
+    private = request.method.startswith("private/")
+    if private:
         if grant is None:
             raise unauthorized()
         if scope and not grant.may(scope):
             raise RpcError(state.switches.missing_scope_code)
     elif grant is None and not state.platform.unauthenticated_calls and request.method not in _ALWAYS:
         raise RpcError(11056)
-    private = request.method.startswith("private/")
     return function(MethodCall(state, broadcaster, caller, request.params, grant, state.now_ms(), private))
 
 

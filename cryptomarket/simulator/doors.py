@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 
+from ..statements import statement as hosts
 from ..statements.coinbase import LOGOUT_CLOSE_REASON
 
 __all__ = ["DERIBIT", "DOORS", "SimulatedDoor"]
@@ -51,9 +52,11 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-DERIBIT = SimulatedDoor(name="deribit", grants=frozenset({"client_credentials", "client_signature", "refresh_token"}))
+DERIBIT = SimulatedDoor(
+    name=hosts.DERIBIT, grants=frozenset({"client_credentials", "client_signature", "refresh_token"})
+)
 COINBASE_STREAMS = SimulatedDoor(
-    name="coinbase-streams",
+    name=hosts.COINBASE_STREAMS,
     grants=frozenset(),
     methods=("public/subscribe", "public/unsubscribe", "public/unsubscribe_all", "public/set_heartbeat", "public/test"),
     instruments="*_USDC-PERPETUAL",
@@ -63,7 +66,7 @@ COINBASE_STREAMS = SimulatedDoor(
     testnet=False,
 )
 COINBASE_MAIN = SimulatedDoor(
-    name="coinbase-main",
+    name=hosts.COINBASE_MAIN,
     grants=frozenset({"coinbase_cdp", "coinbase_oauth2"}),
     refused=("public/subscribe", "public/unsubscribe*", "public/fork_token", "public/exchange_token"),
     instruments="*_USDC-PERPETUAL",

@@ -108,9 +108,8 @@ class WebSocketSession:
         self.requests.append(request)
         if self._state.switches.any_traffic_proves_life:
             self.proved_alive()
-        before = self.heartbeat_seconds
         result = run(self._state, self._broadcaster, self, request)
-        if self.heartbeat_seconds != before or request.method == "public/set_heartbeat":
+        if request.method == "public/set_heartbeat":
             self._beat_at = self._state.monotonic() + self.heartbeat_seconds + FIRST_TEST_REQUEST_LATENESS.value
         return result
 

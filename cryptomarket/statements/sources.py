@@ -1,15 +1,12 @@
 """The documents and measurements that statements name as their sources."""
 
 __all__ = [
-    "API_POLICY",
     "AUTHENTICATION",
     "CHANNELS",
-    "COINBASE_INTRODUCTION",
     "COINBASE_OAUTH",
     "COINBASE_PARTNERS",
     "COINBASE_PROBE",
     "COINBASE_SDK",
-    "COINBASE_TECHNICAL",
     "COINBASE_WEBSOCKET",
     "CONNECTIONS",
     "ERRORS",
@@ -17,7 +14,6 @@ __all__ = [
     "INFERRED",
     "JSON_RPC",
     "MARKET_DATA",
-    "NOTIFICATIONS",
     "PROBE",
     "PUBLIC_AUTH",
     "PUBLIC_METHODS",
@@ -30,12 +26,10 @@ _ARTICLES = "https://docs.deribit.com/articles/"
 _REFERENCE = "https://docs.deribit.com/api-reference/"
 _COINBASE = "https://docs.cdp.coinbase.com/"
 
-API_POLICY = f"{_ARTICLES}api-usage-policy.md"
 AUTHENTICATION = f"{_ARTICLES}authentication.md"
 CONNECTIONS = f"{_ARTICLES}connection-management-best-practices.md"
 ERRORS = f"{_ARTICLES}errors.md"
 JSON_RPC = f"{_ARTICLES}json-rpc-overview.md"
-NOTIFICATIONS = f"{_ARTICLES}notifications.md"
 RATE_LIMITS = f"{_ARTICLES}rate-limits.md"
 SCOPES = f"{_ARTICLES}access-scope.md"
 HEARTBEAT = f"{_REFERENCE}session-management/public-set_heartbeat.md"
@@ -45,10 +39,8 @@ PUBLIC_METHODS = _REFERENCE
 CHANNELS = "https://docs.deribit.com/subscriptions/"
 SUBSCRIBE = f"{_REFERENCE}subscription-management/public-subscribe.md"
 
-COINBASE_INTRODUCTION = f"{_COINBASE}api-reference/advanced-trade-api/rest-api/introduction"
 COINBASE_OAUTH = f"{_COINBASE}coinbase-app/oauth2-integration/access-and-refresh-tokens"
 COINBASE_PARTNERS = f"{_COINBASE}coinbase-app/advanced-trade-apis/guides/derivatives/deribit-partners"
-COINBASE_TECHNICAL = f"{_COINBASE}coinbase-app/advanced-trade-apis/guides/derivatives/technical"
 COINBASE_WEBSOCKET = f"{_COINBASE}coinbase-app/advanced-trade-apis/websocket/websocket-endpoints"
 COINBASE_SDK = "coinbase-advanced-py 2.0.0rc1, Coinbase's own client"
 
