@@ -24,7 +24,7 @@ async def test_a_book_can_be_followed_from_its_snapshot() -> None:
         assert data["type"] == "snapshot"
         sides: dict[str, dict[float, float]] = {side: {p: a for _, p, a in data[side]} for side in ("bids", "asks")}
         last = data["change_id"]
-        for _ in range(30):
+        for _ in range(10):
             data = (await client.notification(channel))["params"]["data"]
             assert (data["type"], data["prev_change_id"]) == ("change", last)
             assert data["bids"] or data["asks"]  # none of the recorded changes is empty
