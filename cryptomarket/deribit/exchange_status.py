@@ -79,16 +79,14 @@ class ExchangeStatus:
         self.instrument_state(name, state)
         return None if meaning is StateMeaning.RESTING else InstrumentChanged(name, meaning is StateMeaning.LISTED)
 
-    def instrument_state(self, name: str, state: str) -> bool:
-        """Take the state of an instrument, which its prices carry as well; returns whether it ends a wanted one."""
-        if state == self._resting.get(name, ""):
-            return False
-        meaning = meaning_of(state)
+    def instrument_state(self, name: str, state: str, *, priced: bool = False) -> bool:
+        """Take the state of an instrument, ``priced`` if it came with a price; returns whether it ends a wanted one."""
+        meaning = meaning_of(state, priced=priced)
         if meaning is StateMeaning.LISTED:
             if self._resting.pop(name, None) is not None:
                 self.changes += 1
             return False
-        if self.ended(name) or name not in self._wanted():
+        if state == self._resting.get(name) or self.ended(name) or name not in self._wanted():
             return False
         self._resting[name] = state
         self.changes += 1

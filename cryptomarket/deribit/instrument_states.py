@@ -44,6 +44,9 @@ STATES_OF_2026: Mapping[str, StateMeaning] = MappingProxyType(
 _MEANINGS = {"": StateMeaning.LISTED, **STATES_OF_2022, **STATES_OF_2026}  # an index has no state
 
 
-def meaning_of(state: str) -> StateMeaning:
-    """The meaning of a state. The words are open-ended: one that is in neither table means a rest."""
-    return _MEANINGS.get(state, StateMeaning.RESTING)
+def meaning_of(state: str, *, priced: bool = False) -> StateMeaning:
+    """The meaning of a state; ``priced``: it came with a price.
+
+    The words are open-ended. One that is in neither table means a rest, but not if it came with a price.
+    """
+    return _MEANINGS.get(state, StateMeaning.LISTED if priced else StateMeaning.RESTING)

@@ -222,7 +222,8 @@ class ExchangeSession:
             # Prices of configured tickers go on although other channels cannot be read, so only these are counted.
             return self._skipped(reason) if ticker in self.subscriptions.configured else [_skipped_message(reason)]
         self._channels.data_received(event.channel, tick, now)
-        ended = self._ended(ticker) if self.exchange_status.instrument_state(ticker, state) else []
+        ends = self.exchange_status.instrument_state(ticker, state, priced=tick is not None)
+        ended = self._ended(ticker) if ends else []
         if tick is None:
             return ended
         if self.subscriptions.has_ended(ticker) and not self.exchange_status.ended(ticker):

@@ -49,6 +49,16 @@ def test_the_words_for_a_rest(state: str) -> None:
     assert status.reason([OPTION], authenticated=False) == f"resting at the exchange: {OPTION} ({state})"
 
 
+@pytest.mark.parametrize("state", ["dreaming", "settlement"])
+def test_an_unknown_word_beside_a_price_is_no_rest(state: str) -> None:
+    """If the word for a listing changes again, prices go on; a known word for a rest means one also with a price."""
+    talk = Talk("BTC-PERPETUAL")
+    talk.state("BTC-PERPETUAL", state)
+    assert talk.session.resting_reason() == f"resting at the exchange: BTC-PERPETUAL ({state})"
+    talk.price("BTC-PERPETUAL", state)
+    assert bool(talk.session.resting_reason()) is (state == "settlement")
+
+
 @pytest.mark.parametrize("state", ["closed", "deactivated", "terminated", "delivered", "archivized"])
 def test_the_words_for_an_end(state: str) -> None:
     """The instrument rests for ever, which is no reason for a state of upstream."""
