@@ -1,5 +1,6 @@
 """Runs programs of other people's clients, each in an environment of its own with the locked packages."""
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -7,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -48,12 +48,24 @@ def _run(*command: str | Path) -> None:
     subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=True)
 
 
-def _python(name: str) -> list[str]:
-    """The Python of the client's environment."""
+def _newer_python(major: int, least: int) -> str | None:
+    """A Python of this machine; a shim that is there but not active counts as absent."""
+    for name in (f"python{major}.{minor}" for minor in range(least, least + 3)):
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            _run(name, "-c", "import venv")
+            return name
+    return None
+
+
+def _python(name: str, least: tuple[int, int]) -> list[str]:
+    """The Python of the client's environment, of that version or a newer one."""
     lock = ROOT / "requirements" / "clients" / f"{name}.txt"
+    python = sys.executable if sys.version_info >= least else _newer_python(*least)
+    if python is None:
+        pytest.skip(f"{name} needs Python {least[0]}.{least[1]} or newer")
 
     def install(folder: Path) -> None:
-        venv.create(folder, clear=True, symlinks=True)
+        _run(python, "-m", "venv", "--clear", "--without-pip", folder)
         pip = (sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "--disable-pip-version-check")
         _run(*pip, "install", "--quiet", "--require-hashes", "--no-compile", "--requirement", lock)
 
@@ -79,16 +91,17 @@ def _node() -> list[str]:
 async def run_client(
     name: str,
     *arguments: str,
-    program: str = "",
     trust: Mapping[str, str] = MappingProxyType({}),
+    python: tuple[int, int] = (3, 11),
     seconds: float = 60.0,
 ) -> list[Any]:
     """Run the client's program with the arguments; returns the JSON values that it prints, one a line.
 
-    ``trust`` are the variables of a `TlsFront`; ``seconds`` are for the program, without the installation.
+    ``trust`` are the variables of a `TlsFront`, ``python`` is the oldest version that will do. ``seconds`` are for
+    the program, without the installation.
     """
     (path,) = PROGRAMS.glob(f"{name}_program.*")
-    interpreter = await anyio.to_thread.run_sync(_node if path.suffix == ".cjs" else partial(_python, name))
+    interpreter = await anyio.to_thread.run_sync(_node if path.suffix == ".cjs" else partial(_python, name, python))
     command = [*interpreter, str(path), *arguments]
     with anyio.fail_after(seconds):
         done = await anyio.run_process(command, check=False, env={"PATH": os.environ["PATH"], **trust})

@@ -117,7 +117,7 @@ QUIET = ("announcements", "platform_state.public_methods_state", "instrument.sta
 async def test_coinbase_receives_channels_without_a_key() -> None:
     """The streams door sends the market's values on each channel; of requests it answers public/test alone."""
     async with running_exchange(door="coinbase-streams", time_scale=5) as exchange:
-        work = {"channels": [*STREAMED, *QUIET, "user.lock"], "seconds": 3}
+        work = {"channels": STREAMED, "quiet": [*QUIET, "user.lock"]}
         calls: list[tuple[str, dict[str, Any]]] = [("public_test", {}), ("public_get_time", {})]
         said = await program(exchange.ws_url, work | {"calls": calls})
         methods, channels = by("method", said), by("channel", said)
@@ -157,7 +157,7 @@ async def test_coinbase_receives_listings_and_mark_prices_of_options() -> None:
         begun.append(exchange)
         channels = ["instrument.creation.option.BTC", "instrument.state.option.any", "markprice.options.btc_usd"]
         work = {"calls": [("public_hello", {"client_name": "a", "client_version": "1"})], "channels": channels}
-        said = await program(exchange.ws_url, work | {"seconds": 10})
+        said = await program(exchange.ws_url, work)
         data = {name: line["data"] for name, line in by("channel", said).items()}
         listed = exchange.state.market.instruments(exchange.state.now_ms())
         created = data["instrument.creation.option.BTC"]
@@ -183,7 +183,7 @@ async def test_coinbase_logs_in_with_a_cdp_key(tmp_path: Path) -> None:
         assert read["private_get_open_orders"]["result"] == []
         buys = ("private_buy", ONE | {"amount": 0.01, "type": "market", "label": "mine"})
         own = [f"user.{name}.{PERPETUAL}.raw" for name in ("orders", "trades", "changes")] + ["user.portfolio.usdc"]
-        said = await program(exchange.ws_url, {"calls": [*reads, buys], "channels": own, "seconds": 8}, **keys)
+        said = await program(exchange.ws_url, {"calls": [*reads, buys], "channels": own}, **keys)
         methods, data = by("method", said), {name: line["data"] for name, line in by("channel", said).items()}
         assert methods["private_get_account_summary"]["result"] == identity(ACCOUNT) | summary(ACCOUNT, "USDC")
         assert data.keys() == set(own)

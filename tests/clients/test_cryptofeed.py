@@ -16,13 +16,11 @@ from .tls_front import tls_front
 
 pytestmark = pytest.mark.system
 
-LISTENED_SECONDS = "4"
-
 
 async def received(exchange: Exchange, folder: Path, *keys: str) -> dict[str, list[dict[str, Any]]]:
     """Run the program and return what it was handed, by kind."""
     async with tls_front(exchange.port, folder) as front:
-        said = await run_client("cryptofeed", front.place, *keys, LISTENED_SECONDS, trust=front.trust)
+        said = await run_client("cryptofeed", front.place, *keys, trust=front.trust)
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for line in said:
         found[line.pop("kind")].append(line | {"at": round(float(line["timestamp"]) * 1000)})

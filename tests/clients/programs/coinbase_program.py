@@ -1,6 +1,7 @@
 """Call methods and receive channels by coinbase-advanced-py 2.0: ``address key secret work``, an empty key for none.
 
-The work is a JSON object: ``calls`` as ``[[method, parameters], ...]``, ``channels``, and ``seconds`` to wait for them.
+The work is a JSON object: ``calls`` as ``[[method, parameters], ...]``, ``channels`` to wait for until each has spoken,
+for at most twenty seconds, and ``quiet`` ones.
 An address of ``ws`` is for its WebSocket client, one without a scheme for its REST client.
 """
 
@@ -11,6 +12,8 @@ from typing import Any
 
 from coinbase.deribit import DeribitRetailClient, DeribitRetailWSClient
 from coinbase.deribit.errors import DeribitAuthError, DeribitRPCError, DeribitSubscriptionError
+
+SECONDS = 20
 
 
 def say(**values: Any) -> None:
@@ -27,19 +30,19 @@ def answers(client: Any, calls: list[tuple[str, dict[str, Any]]]) -> None:
             say(method=method, error=exc.code)
 
 
-def receive(client: Any, channels: list[str]) -> threading.Event:
-    """Subscribe, and print the first message of each channel; returns what is set after the last of them."""
+def receive(client: Any, channels: list[str], quiet: list[str]) -> threading.Event:
+    """Subscribe, and print the first message of each channel; returns what is set when all but quiet ones spoke."""
     spoken, all_spoke = set[str](), threading.Event()
 
     def heard(data: Any, channel: str) -> None:
         if channel not in spoken:
             spoken.add(channel)
             say(channel=channel, data=data)
-        if spoken == set(channels):
+        if spoken >= set(channels):
             all_spoke.set()
 
     try:
-        client.subscribe(channels, heard)
+        client.subscribe(channels + quiet, heard)
     except DeribitSubscriptionError as exc:
         say(rejected=exc.rejected)
     return all_spoke
@@ -54,10 +57,10 @@ def main(address: str, key: str, secret: str, work: str) -> None:
             answers(DeribitRetailClient(**keys, base_url=address), todo["calls"])
             return
         with DeribitRetailWSClient(**keys, url=address) as client:
-            waited = receive(client, todo["channels"]) if todo.get("channels") else None
+            waited = receive(client, todo["channels"], todo.get("quiet", [])) if todo.get("channels") else None
             answers(client, todo["calls"])
             if waited is not None:
-                waited.wait(todo["seconds"])
+                waited.wait(SECONDS)
                 client.unsubscribe_all()  # its close takes ten seconds when a message is on the way
             if key:
                 say(method="private_logout", result=client.private_logout()["result"])

@@ -1,4 +1,4 @@
-"""Print what cryptofeed 2.4 hands to its callbacks: ``host:port client_id client_secret seconds``."""
+"""Print what cryptofeed 2.4 hands to its callbacks, until that is enough: ``host:port client_id client_secret``."""
 
 import asyncio
 import json
@@ -11,14 +11,16 @@ from cryptofeed.defines import FUNDING, L1_BOOK, L2_BOOK, OPEN_INTEREST, TICKER,
 from cryptofeed.exchanges import Deribit
 
 SYMBOL = "BTC-USD-PERP"
-#: Of each kind at most so many are printed.
-MOST = 20
+#: So many of each kind are enough, and after so many seconds it ends in any case.
+ENOUGH = {"l1": 10, "ticker": 10, "trade": 5, "book": 10, "funding": 10, "interest": 1}
+SECONDS = 30.0
 printed: Counter[str] = Counter()
 
 
 def say(kind: str, **values: object) -> None:
+    """Print a line."""
     printed[kind] += 1
-    if printed[kind] <= MOST:
+    if printed[kind] <= ENOUGH[kind]:
         print(json.dumps({"kind": kind, **values}, default=str))
 
 
@@ -47,7 +49,15 @@ async def interest(found: object, _receipt: float) -> None:
     say("interest", open_interest=found.open_interest, timestamp=found.timestamp)
 
 
-def main(place: str, client_id: str, client_secret: str, seconds: str) -> None:
+async def enough(kinds: int) -> None:
+    """Wait until there is enough of so many kinds."""
+    for _ in range(int(SECONDS / 0.1)):
+        await asyncio.sleep(0.1)
+        if len(printed) == kinds and all(printed[kind] >= ENOUGH[kind] for kind in printed):
+            break
+
+
+def main(place: str, client_id: str, client_secret: str) -> None:
     (endpoint,) = Deribit.rest_endpoints
     Deribit.websocket_endpoints = [WebsocketEndpoint(f"wss://{place}/ws/api/v2")]
     Deribit.rest_endpoints = [RestEndpoint(f"https://{place}", routes=endpoint.routes)]
@@ -63,7 +73,8 @@ def main(place: str, client_id: str, client_secret: str, seconds: str) -> None:
     handler.add_feed(Deribit(config=settings, symbols=[SYMBOL], channels=list(channels), callbacks=channels))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    loop.call_later(float(seconds), loop.stop)
+    waiting = loop.create_task(enough(len(channels)))
+    waiting.add_done_callback(lambda _: loop.stop())
     handler.run(start_loop=True, install_signal_handlers=False)
 
 
