@@ -1,7 +1,7 @@
 """The values that all rooms share: ticks, stored prices, the state of upstream, and the messages of the bus.
 
-Frozen values, and the one JSON form of a price. It imports nothing but our errors and the
-groups of fields, and knows no socket and no clock.
+Frozen values, and the one JSON form of a price. It imports nothing but our errors and the groups of fields, and knows
+no socket and no clock.
 """
 
 import json

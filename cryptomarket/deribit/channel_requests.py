@@ -130,21 +130,21 @@ class ChannelRequests:
         try:
             self._watchdog.compared(channel, read_price(ticker, result.result).tick, sent, now)
         except UnreadableMessage:
-            self._watchdog.not_compared(channel, now)
+            self._watchdog.pause([channel], now)
         return []
 
-    def _compare_refused(self, request: Request, error: ExchangeRefused, now: float) -> list[Effect]:
+    def _compare_refused(self, _request: Request, error: ExchangeRefused, now: float) -> list[Effect]:
         """A host that knows no such method leaves only to subscribe again."""
         self._compares = self._compares and error.code != METHOD_NOT_FOUND
         return self._not_compared(now)
 
-    def _compare_expired(self, request: Request, now: float) -> list[Effect]:
+    def _compare_expired(self, _request: Request, now: float) -> list[Effect]:
         return self._not_compared(now)
 
     def _not_compared(self, now: float) -> list[Effect]:
         channel, self._comparing = self._comparing, None
         if channel is not None:
-            self._watchdog.not_compared(channel, now)
+            self._watchdog.pause([channel], now)
         return []
 
     # Subscribe

@@ -1,7 +1,7 @@
 """How a connection begins: hello, login, heartbeat, in this order, and what each outcome of these leads to.
 
-A door whose host of prices does not authenticate has the last step only. Prices need no
-login: when it fails, the failure is reported and the next step is taken.
+A door whose host of prices does not authenticate has the last step only. Prices need no login: when it fails, the
+failure is reported and the next step is taken.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The budget of requests and of connection attempts: how long each must wait.
 
-The limits are statements of the exchange. Exceeding a limit ends the connection (10028), so requests
-wait and are never dropped. One budget serves one address and outlives connections. The time comes from the caller.
+The limits are those of `statements`. Exceeding one ends the connection (10028), so requests wait and are never dropped.
+One budget serves one address and outlives connections. The time comes from the caller.
 """
 
 from collections import deque

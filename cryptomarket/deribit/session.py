@@ -204,7 +204,7 @@ class ExchangeSession:
                 return []
 
     def _skipped(self, reason: str) -> list[Effect]:
-        """Warn; raises ExchangeUnreachable after too many."""
+        """Count and report an unreadable message; raises ExchangeUnreachable after too many."""
         self._unreadable += 1
         if self._unreadable >= MAX_UNREADABLE:
             raise ExchangeUnreachable(f"{self._unreadable} unreadable messages, the last: {reason}")

@@ -87,7 +87,7 @@ class Watchdog:
         self._watch(channel, now).since = now
 
     def pause(self, channels: Iterable[str], now: float) -> None:
-        """The exchange announced that these rest: their silence counts from now."""
+        """Nothing can be said of these, which rest or could not be compared: their silence counts from now."""
         for channel in channels:
             if channel in self._watches:
                 self._watches[channel].since = now
@@ -132,10 +132,6 @@ class Watchdog:
             self._nothing_new(watch, now)
         else:
             watch.missing_since = now
-
-    def not_compared(self, channel: str, now: float) -> None:
-        """The present state is not known: the silence counts from now."""
-        self.pause([channel], now)
 
     def resubscribed(self, channel: str, now: float) -> None:
         """The channel is being subscribed again."""

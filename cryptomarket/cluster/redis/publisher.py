@@ -1,7 +1,7 @@
 """Publishing: messages go to this node's receivers at once, and to the other nodes in batches through Redis.
 
-Receivers of this node never wait for Redis. While Redis is away, a leader's ticks and changes of
-instruments wait for it.
+Receivers of this node never wait for Redis. While Redis is away, a leader's ticks and changes of instruments wait for
+it.
 """
 
 import time
