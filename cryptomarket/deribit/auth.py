@@ -10,7 +10,7 @@ import ctypes
 import hmac
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -27,6 +27,7 @@ __all__ = [
     "Credentials",
     "Grant",
     "GrantType",
+    "Life",
     "OAuthGrant",
     "Secret",
     "documented_scope",
@@ -61,6 +62,10 @@ _BOOKKEEPING = frozenset({"connection", "mainaccount", "session", "expires", "ip
 _UNUSABLE_KEY = "not an Ed25519 or RSA private key in PEM (BEGIN PRIVATE KEY) without a password"
 _PEM_BEGIN, _PEM_END = b"-----BEGIN PRIVATE KEY-----", b"-----END PRIVATE KEY-----"
 _RANKS = {"none": 0, "read": 1, "read_write": 2}
+
+
+#: The seconds that a token lives, in an answer. One that has expired on arrival would be renewed without a pause.
+Life = Annotated[float, msgspec.Meta(ge=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ class Grant(msgspec.Struct, frozen=True):
 
     access_token: str
     refresh_token: str
-    expires_in: float
+    expires_in: Life
     scope: str
 
     def __repr__(self) -> str:
@@ -113,7 +118,7 @@ class OAuthGrant(msgspec.Struct, frozen=True):
     """The answer of a token endpoint of OAuth 2; its representation contains no token. ``expires_in`` is in seconds."""
 
     access_token: str
-    expires_in: float = 3600.0
+    expires_in: Life = 3600.0
     refresh_token: str = ""
     scope: str = ""
 

@@ -39,7 +39,7 @@ class HttpCalls:
         except ExchangeRefused as exc:
             if exc.code == 10028:
                 self._transport.slow_down(exc.retry_after)
-            if "token" not in sent:
+            if token is None and "token" not in sent:
                 raise
-            # Without the exchange's text, which may repeat the token that it refuses.
-            raise ExchangeRefused(method, exc.code, "token refused") from None
+            # Without the exchange's text, which may repeat the token.
+            raise ExchangeRefused(method, exc.code, "refused with a token") from None

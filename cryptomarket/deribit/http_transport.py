@@ -33,7 +33,10 @@ class HttpAnswer:
 
 
 class HttpTransport:
-    """An async context manager; ``budget`` is the pace that the host allows, 15 requests a second by default."""
+    """An async context manager; ``budget`` is the pace that the host allows, 15 requests a second by default.
+
+    An answer that is not complete within ``timeout_seconds`` is none, however steadily its parts arrive.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class HttpTransport:
     ) -> None:
         self.budget = budget or RateLimiter()
         self._monotonic, self._sleep = monotonic, sleep
+        self._timeout_seconds = timeout_seconds
         self._client = httpx2.AsyncClient(
             proxy=checked_proxy(proxy),
             verify=trust(ca_file),
@@ -82,7 +86,8 @@ class HttpTransport:
         await self._turn(group, spared)
         sent = self._monotonic()
         try:
-            return HttpAnswer(*await self._answer(verb, url, headers=headers, **how), sent)
+            with anyio.fail_after(self._timeout_seconds):  # the client's own timeout is for each part of the answer
+                return HttpAnswer(*await self._answer(verb, url, headers=headers, **how), sent)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
             # Without the cause's text: it can hold the proxy's address.
             raise ExchangeUnreachable(f"{method}: no answer over HTTP ({type(exc).__name__})") from None

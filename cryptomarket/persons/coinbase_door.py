@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from ..deribit.auth import OAuthGrant, wipe
+from ..deribit.auth import Life, OAuthGrant, wipe
 from ..deribit.coinbase import OAUTH_GRANT, rights_beyond_reading
 from ..errors import ExchangeError, ExchangeUnreachable, LoginServerRefused
 from .browser_sessions import Person
@@ -52,7 +52,7 @@ class _Bearer(msgspec.Struct, frozen=True):
     """The answer of ``public/auth`` over HTTP; there is no refresh token."""
 
     access_token: str
-    expires_in: float
+    expires_in: Life
     scope: str = ""
 
     def __repr__(self) -> str:

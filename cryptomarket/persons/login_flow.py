@@ -37,6 +37,9 @@ __all__ = ["GONE", "NO_ANSWER", "NO_CACHE", "NO_DOOR", "OUR_FAULT", "LoginFailed
 
 log = structlog.get_logger(__name__)
 
+#: The most of the rights of a grant that is logged.
+MOST_LETTERS = 200
+
 OUR_FAULT = "this server failed by an error of its own, which was logged: try again later"
 NO_ANSWER = "the exchange did not answer in time: try again"
 NO_CACHE = "this server does not reach its own cache of log-ins now: try again"
@@ -223,7 +226,8 @@ class LoginFlow:
     async def _granted(self, door: PersonDoor, client_id: str, secret: bytearray, session: str) -> Granted:
         try:
             return await door.log_in(client_id, secret, session)
-        except WideGrant:
+        except WideGrant as exc:
+            log.warning("login too wide", rights=str(exc)[:MOST_LETTERS])
             raise LoginFailed(door.sentences.too_wide, FailureCause.KEY) from None
         except MissingRights:
             raise LoginFailed(door.sentences.no_right, FailureCause.KEY) from None

@@ -135,7 +135,7 @@ class EventLog:
         self._kept_demanded = kept_demanded
         self._configured = {ticker: _Ring(self.position, kept) for ticker in tickers}
         self._demanded: dict[str, _Ring] = {}
-        #: The tickers that a stream of timer 0 wanted with fields; the catalogue bounds them.
+        #: The tickers that a stream of timer 0 wanted with fields, until no stream wants them any more.
         self._with_fields: set[str] = set()
         self._rings = dict(self._configured)
 
@@ -150,6 +150,7 @@ class EventLog:
             self._rings[ticker] = self._demanded[ticker] = ring
         for ticker in released:
             del self._rings[ticker]
+            self._with_fields.discard(ticker)
             self.bytes -= self._demanded.pop(ticker).bytes
 
     def follows(self, ticker: str) -> bool:

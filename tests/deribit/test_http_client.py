@@ -3,9 +3,12 @@
 import time
 from decimal import Decimal
 
+import anyio
 import pytest
+from anyio.abc import SocketAttribute, SocketStream
 
 from cryptomarket.deribit.http_client import HttpClient
+from cryptomarket.deribit.http_transport import HttpTransport
 from cryptomarket.errors import ExchangeRefused, ExchangeUnreachable
 from cryptomarket.model import Instrument
 from cryptomarket.simulator.exchange import running_exchange
@@ -60,3 +63,28 @@ async def test_nobody_there_is_unreachable() -> None:
     async with HttpClient("http://127.0.0.1:1/api/v2", tries=2, random=lambda: 0.0) as api:
         with pytest.raises(ExchangeUnreachable, match="ConnectError"):
             await api.call("public/get_time")
+
+
+async def test_an_answer_that_never_ends_is_none() -> None:
+    """Its parts arrive in time, so only the time of the whole answer ends it."""
+
+    async def drip(stream: SocketStream) -> None:
+        async with stream:
+            await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            while True:
+                try:
+                    await stream.send(b" ")
+                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                    return
+                await anyio.sleep(0.01)
+
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as tasks,
+        HttpTransport(timeout_seconds=0.2) as transport,
+    ):
+        tasks.start_soon(listener.serve, drip)
+        port = listener.extra(SocketAttribute.local_port)
+        with anyio.fail_after(5), pytest.raises(ExchangeUnreachable, match="TimeoutError"):
+            await transport.request("drip", "GET", f"http://127.0.0.1:{port}/")
+        tasks.cancel_scope.cancel()

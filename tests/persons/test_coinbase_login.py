@@ -118,6 +118,19 @@ async def test_who_declines_reads_so(tmp_path: Path) -> None:
         assert await told(browser, address) == DENIED
 
 
+async def test_who_declines_stays_logged_in_as_before(tmp_path: Path) -> None:
+    """Only a login that takes its place ends the one that the browser has, as with a key."""
+    async with running_coinbase(tmp_path) as site:
+        browser = await site.browser()
+        await outcome(browser, BOB)
+        before = browser.cookies
+        async with browser.stream() as tab:
+            await come_back(browser, await consent(await go(browser), deny="1"))
+            assert (await connection_event(tab, "login_failed"))["reason"] == DENIED
+        assert browser.cookies == before
+        assert (await browser.me()).json()["username"] == "bob"
+
+
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [

@@ -74,6 +74,18 @@ async def test_of_a_new_kind_only_a_right_to_write_is_refused(right: str, kept: 
     assert (await leader.sessions.person("7") is not None) is kept
 
 
+@pytest.mark.parametrize("seconds", ["0", "-1", "0.001", "1e999", '"900"'])
+async def test_tokens_that_have_expired_on_arrival_are_not_taken(seconds: str) -> None:
+    """Each renewal of such tokens would be due at once."""
+    leader = Leader()
+    leader.exchange.replies["public/auth"] = (
+        f'{{"access_token":"a","refresh_token":"r","expires_in":{seconds},"scope":"account:read"}}'
+    )
+    leader.exchange.replies["private/get_account_summary"] = '{"id":7}'
+    await leader.log_in()
+    assert await leader.sessions.person("7") is None
+
+
 @pytest.mark.parametrize("life_seconds", [10, 900, 97_200, 31_536_000])
 async def test_d1_a_login_outlives_its_tokens(life_seconds: int) -> None:
     """For 30 hours of use the tokens, of 10 seconds to a year, always live, and never have more rights."""

@@ -150,6 +150,9 @@ def test_the_log_counts_the_fields_it_keeps() -> None:
     assert all(entry.fields for entry in kept.chunk([BTC], 0))
     kept.follow(frozenset(), frozenset({BTC}))
     assert kept.bytes == 0
+    kept.follow(frozenset({BTC}), frozenset())
+    kept.append(instrument(1_000).at(7, 1_000), 0.0)
+    assert not any(entry.fields for entry in kept.chunk([BTC], 0))
 
 
 async def test_over_a_socket_a_wrong_name_is_refused_before_the_stream(serving: Serving) -> None:

@@ -108,23 +108,23 @@ def coinbase_router(
     async def callback(request: Request) -> Response:
         """For Coinbase alone, with `state` and `code` or `error`: a redirect to the page, which shows the result.
 
-        The browser gets a new session, as at every log-in. What was not begun with the browser's cookie logs nobody in.
+        The browser gets a new session, as at every log-in. When nobody is logged in, it keeps the one it has.
         """
         if coinbase is None:
             raise NOT_OFFERED
         query, before = request.query_params, authenticator.own_session(request)
         found = await coinbase.end(query.getlist("state"), query.getlist("code"), before)
         session, headers = authenticator.next_session(request)
-        if before is not None and found is None:  # somebody else's link must not end what this browser has
-            session, headers = before, {}
         try:
             why = await attempt(request, session, found)
         except CacheUnavailable:
             why = NO_LOGINS
-        if why:
-            await failures.notify(session, why)
-        if found is not None:
+        if not why:
             await authenticator.leave_session(request)
+        else:
+            if before is not None:  # neither a refusal nor somebody else's link ends what this browser has
+                session, headers = before, {}
+            await failures.notify(session, why)
         return Response(status_code=303, headers={**_HEADERS, **headers, "Location": RESULT_PAGE})
 
     return router
