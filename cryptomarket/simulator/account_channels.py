@@ -12,15 +12,21 @@ from .orders import Fill, SimulatedOrder
 from .positions import position
 from .shared_state import SharedState
 
-__all__ = ["account_channel", "publish_order"]
+__all__ = ["account_channel", "is_account_channel", "publish_order"]
 
 _PORTFOLIO = re.compile(r"user\.portfolio\.([A-Za-z]+)")
-#: Channels on which nothing ever happens here.
+#: Channels on which nothing ever happens here; the second kind is of block trades, with a right of its own.
 _SILENT = re.compile(r"user\.(lock|position_lock|access_log|(combo_trades|isolated|trailing_orders)\.[A-Za-z0-9_.\-]+)")
+_BLOCKS = re.compile(r"(block_rfq)\.(?:maker|taker)\.[A-Za-z.]+|(block_trade)_confirmations(?:\.[A-Za-z]+)?")
 _ORDERS = re.compile(
     r"user\.(orders|trades|changes)\.(?:([A-Za-z0-9_\-]+)|(any|future|option|spot|future_combo|option_combo)"
     r"\.([A-Za-z]+))\.(raw|100ms|agg2)"
 )
+
+
+def is_account_channel(name: str) -> bool:
+    """Whether a channel of that name would tell of an account, and not of the market."""
+    return name.startswith("user.") or _BLOCKS.fullmatch(name) is not None
 
 
 def account_channel(call: MethodCall, name: str) -> SimulatedChannel | None:
@@ -28,11 +34,12 @@ def account_channel(call: MethodCall, name: str) -> SimulatedChannel | None:
     grant = call.grant
     if grant is None or not call.private:
         return None
-    orders, balances = _ORDERS.fullmatch(name), _PORTFOLIO.fullmatch(name)
-    if not grant.may("trade:read" if orders else "account:read"):
+    orders, balances, blocks = _ORDERS.fullmatch(name), _PORTFOLIO.fullmatch(name), _BLOCKS.fullmatch(name)
+    right = "trade" if orders else "account" if blocks is None else blocks[1] or blocks[2]
+    if not grant.may(f"{right}:read"):
         return None
     owner, label = grant.account.client_id, call.params.get("label")
-    if orders or _SILENT.fullmatch(name):
+    if orders or blocks or _SILENT.fullmatch(name):
         return SimulatedChannel(name, first=False, owner=owner, label=label)
     currency = balances[1].upper() if balances else ""
     if currency not in (*WALLETS, "ANY"):

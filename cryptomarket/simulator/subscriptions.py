@@ -6,7 +6,7 @@ from typing import Any
 from ..statements.channels import RAW_REFUSED_CODE
 from ..statements.errors import SUBSCRIBE_BY_HTTP_CODE
 from ..statements.limits import CHANNELS_PER_REQUEST, LONGEST_LABEL
-from .account_channels import account_channel
+from .account_channels import account_channel, is_account_channel
 from .broadcast import Broadcaster
 from .channels import SimulatedChannel, event_channel
 from .dispatch import Caller, MethodCall, handler
@@ -39,7 +39,7 @@ def subscribe(call: MethodCall) -> Any:
 
 def _read(call: MethodCall, name: str) -> SimulatedChannel | None:
     door = call.state.door
-    if name.startswith("user."):
+    if is_account_channel(name):
         return account_channel(call, name) if door.account_channels else None
     if not door.market_channels:
         return None

@@ -74,8 +74,8 @@ async def test_the_main_door_lists_linear_perpetuals_and_subscribes_nothing_publ
         answer = await client.result("public/auth", grant_type="coinbase_cdp", token=jwt())
         assert set(answer) == {"expires_in", "scope", "token_type", "sid"}
         assert answer["expires_in"] == 3000
-        channels = ["user.portfolio.BTC", TICKER, INDEX]
-        assert await client.result("private/subscribe", channels=channels) == ["user.portfolio.BTC"]
+        channels = ["user.portfolio.BTC", "block_trade_confirmations", "block_rfq.maker.USDC"]
+        assert await client.result("private/subscribe", channels=[*channels, TICKER, INDEX]) == channels
         shown = await client.result("private/get_account_summaries", extended=True)
         assert shown["email"] == "ann@example.com"
         assert [row["instrument_name"] for row in await client.result("private/get_positions")] == [
