@@ -146,7 +146,7 @@ def run(state: SharedState, broadcaster: Broadcaster, caller: Caller, request: R
         raise RpcError(10066)
     ordered = state.active_faults.errors.get(request.method) or state.active_faults.errors.get("")
     if ordered:
-        raise RpcError(ordered, ends=ordered == 10028)
+        raise _ordered_error(ordered, request)
     if known is None:
         raise RpcError(-32601)
     if state.platform.maintenance and request.method not in ("public/test", "public/status", "public/get_time"):
@@ -161,6 +161,14 @@ def run(state: SharedState, broadcaster: Broadcaster, caller: Caller, request: R
     elif grant is None and not state.platform.unauthenticated_calls and request.method not in _ALWAYS:
         raise RpcError(11056)
     return function(MethodCall(state, broadcaster, caller, request.params, grant, state.now_ms(), private))
+
+
+def _ordered_error(code: int, request: RpcRequest) -> RpcError:
+    """The error that a fault orders; its message repeats the token of a log-in, as that of Coinbase may."""
+    error, token = RpcError(code, ends=code == 10028), request.params.get("token")
+    if token is not None:
+        error.message += f": {token}"
+    return error
 
 
 _ALWAYS = ("public/auth", "public/test", "public/hello", "public/status", "public/get_time", "public/set_heartbeat")

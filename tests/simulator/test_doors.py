@@ -202,6 +202,14 @@ async def test_logging_out_at_coinbase_closes_with_1000_logout() -> None:
         assert await _closed(client) == (1000, "logout")
 
 
+async def test_an_ordered_error_repeats_the_token_of_a_log_in() -> None:
+    """Coinbase's own client says that messages may: no client may write one down as it is."""
+    async with running_exchange(door=MAIN) as exchange, connected(exchange) as client:
+        exchange.inject("error", "public/auth:13004")
+        refused = (await client.ask("public/auth", grant_type="coinbase_oauth2", token="a-token"))["error"]
+        assert refused == {"code": 13004, "message": "invalid_credentials: a-token"}
+
+
 async def test_an_unknown_door_is_named() -> None:
     """With the doors that there are."""
     with pytest.raises(ValueError, match="unknown door 'back': expected one of deribit, coinbase-streams"):
