@@ -38,8 +38,8 @@ def summary(account: SimulatedAccount, currency: str) -> dict[str, Any]:
         value[f"options_{greek}"] = 0.0
     for greek in ("gamma", "vega", "theta"):
         value[f"options_{greek}_map"] = {f"{currency.lower()}_usd": 0.0} if currency in ("BTC", "ETH") else {}
-    for figure in ("equity", "margin_balance", "initial_margin", "maintenance_margin", "delta"):
-        value[f"total_{figure}{'_total' * (figure == 'delta')}_usd"] = 0.0
+    for figure in ("equity", "margin_balance", "initial_margin", "maintenance_margin", "delta_total"):
+        value[f"total_{figure}_usd"] = 0.0
     value |= {
         "margin_model": "segregated_sm",
         "portfolio_margining_enabled": False,
