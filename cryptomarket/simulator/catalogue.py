@@ -6,15 +6,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ..statements.catalogue import PERPETUAL_EXPIRES
+from ..statements.catalogue import EXPIRY_HOUR, PERPETUAL_EXPIRES
 from .encoding import DecimalFloat
 from .indices import COINS, INDICES
 
-__all__ = ["DAY_MS", "NEVER_MS", "SimulatedInstrument", "combo", "date_of", "dated", "parse_instrument", "uuid_of"]
+__all__ = [
+    "DAY_MS",
+    "EXPIRY_MS",
+    "NEVER_MS",
+    "SimulatedInstrument",
+    "combo",
+    "date_of",
+    "dated",
+    "parse_instrument",
+    "uuid_of",
+]
 
 #: The expiry of instruments that never expire: the year 3000.
 NEVER_MS = PERPETUAL_EXPIRES.value
 DAY_MS = 86_400_000
+#: When instruments expire and are settled: 08:00 UTC, in ms after midnight.
+EXPIRY_MS = EXPIRY_HOUR.value * 3_600_000
 
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
@@ -156,7 +168,7 @@ def parse_instrument(name: str) -> SimulatedInstrument | None:
         return None
     try:
         month = _MONTHS.index(match["date"][-5:-2]) + 1
-        expiry = datetime(2000 + int(match["date"][-2:]), month, int(match["date"][:-5]), 8, tzinfo=UTC)
+        expiry = datetime(2000 + int(match["date"][-2:]), month, int(match["date"][:-5]), EXPIRY_HOUR.value, tzinfo=UTC)
     except ValueError:
         return None
     expires = int(expiry.timestamp()) * 1000

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .catalogue import NEVER_MS, SimulatedInstrument
+from .catalogue import DAY_MS, EXPIRY_MS, NEVER_MS, SimulatedInstrument
 from .charts import RESOLUTIONS, volatility_now
 from .market import Market
 from .random_walk import key_of, noise
@@ -300,7 +300,7 @@ def _volatility(market: Market, index: str, moment: int) -> dict[str, Any]:
 
 
 def _expiration(market: Market, index: str, moment: int) -> dict[str, Any]:
-    seconds = 86_400 - (moment // 1000 - 28_800) % 86_400
+    seconds = (DAY_MS - (moment - EXPIRY_MS) % DAY_MS) // 1000
     return {"seconds": seconds, "price": market.index_price(index, moment), "is_estimated": False}
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..statements.catalogue import MOST_BARS
-from .catalogue import DAY_MS, SimulatedInstrument
-from .market import SETTLEMENT_MS, Market
+from .catalogue import DAY_MS, EXPIRY_MS, SimulatedInstrument
+from .market import Market
 from .rpc_errors import invalid
 
 __all__ = ["RANGES", "RESOLUTIONS", "index_chart", "tradingview_chart", "volatility_index", "volatility_now"]
@@ -82,7 +82,7 @@ def volatility_index(
 
 def _bars(price: Callable[[int], float], start_ms: int, end_ms: int, step: int, now_ms: int) -> list[list[Any]]:
     """``[ms, open, high, low, close]`` for every bar that begins in [start, end]."""
-    shift = SETTLEMENT_MS if step == DAY_MS else 0
+    shift = EXPIRY_MS if step == DAY_MS else 0
     first = -(-(start_ms - shift) // step) * step + shift
     first = max(first, end_ms - (end_ms - shift) % step - (MOST_BARS.value - 1) * step)
     bars: list[list[Any]] = []

@@ -3,11 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from .catalogue import DAY_MS, SimulatedInstrument
+from .catalogue import DAY_MS, EXPIRY_MS, SimulatedInstrument
 from .charts import index_chart, tradingview_chart, volatility_index, volatility_now
 from .dispatch import MethodCall, flag, handler, text, whole
 from .indices import INDICES, supported
-from .market import SETTLEMENT_MS
 from .market_methods import instrument_named, of_currency
 from .rpc_errors import RpcError, invalid
 from .tickers import ticker_of
@@ -96,10 +95,10 @@ def get_delivery_prices(call: MethodCall) -> Any:
     name, offset, count = _index(call), whole(call.params, "offset", 0), whole(call.params, "count", 10)
     if count > 1000:
         raise invalid("count", "value must be <= 1000")
-    last = (call.now_ms - SETTLEMENT_MS) // DAY_MS
+    last = (call.now_ms - EXPIRY_MS) // DAY_MS
     rows: list[dict[str, Any]] = []
     for day in range(last - offset, last - offset - count, -1):
-        moment = day * DAY_MS + SETTLEMENT_MS
+        moment = day * DAY_MS + EXPIRY_MS
         price = call.state.market.index_price(name, moment)
         rows.append({"date": _iso(moment), "delivery_price": price})
     return {"data": rows, "records_total": 2500}
@@ -183,7 +182,7 @@ def _settlements(call: MethodCall, instruments: list[SimulatedInstrument]) -> di
     count, market = whole(call.params, "count", 20), call.state.market
     if not 1 <= count <= 1000:
         raise invalid("count", "invalid value")
-    last = (call.now_ms - SETTLEMENT_MS) // DAY_MS * DAY_MS + SETTLEMENT_MS
+    last = (call.now_ms - EXPIRY_MS) // DAY_MS * DAY_MS + EXPIRY_MS
     futures = [found for found in instruments if found.kind == "future"]
     rows: list[dict[str, Any]] = []
     for moment in range(last, last - DAY_MS * (count // max(1, len(futures)) + 1), -DAY_MS):

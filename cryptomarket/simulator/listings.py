@@ -8,12 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from .catalogue import DAY_MS, SimulatedInstrument, combo, dated
+from .catalogue import DAY_MS, EXPIRY_MS, SimulatedInstrument, combo, dated
 from .indices import COINS, INDICES
 
 __all__ = ["FEW", "MANY", "Listings", "instruments_on"]
-
-EXPIRY_MS = 8 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..model import Price, Source, is_index
-from .catalogue import DAY_MS, SimulatedInstrument, parse_instrument
+from .catalogue import DAY_MS, EXPIRY_MS, SimulatedInstrument, parse_instrument
 from .indices import INDICES, SimulatedIndex
 from .listings import FEW, Listings, instruments_on
 from .options import YEAR_MS, option_values
@@ -19,7 +19,6 @@ __all__ = ["Market"]
 
 #: The index changes every 1007 ms on the real exchange, production and test alike (recorded 2026).
 CADENCE_MS = 1007
-SETTLEMENT_MS = 8 * 3_600_000
 #: Days whose listings are kept: those before and after a settlement, and one that a request asked for.
 MOST_DAYS = 3
 
@@ -62,7 +61,7 @@ class Market:
 
     def instruments(self, now_ms: int) -> dict[str, SimulatedInstrument]:
         """Returns the listed instruments by name; those of a replayed recording are always included."""
-        day = (now_ms - SETTLEMENT_MS) // DAY_MS
+        day = (now_ms - EXPIRY_MS) // DAY_MS
         if day not in self._listed:
             while len(self._listed) >= MOST_DAYS:
                 del self._listed[min(self._listed)]
@@ -149,7 +148,7 @@ class Market:
         if kept is None or kept[0] != age:
             walk = self._walk(INDICES[instrument.price_index])
             marks = [self._mark(instrument, age * 300_000 - DAY_MS + step * 900_000, walk) for step in range(97)]
-            settled = (moment - SETTLEMENT_MS) // DAY_MS * DAY_MS + SETTLEMENT_MS
+            settled = (moment - EXPIRY_MS) // DAY_MS * DAY_MS + EXPIRY_MS
             settlement = self._mark(instrument, settled, walk)
             kept = age, {"low": min(marks), "high": max(marks), "first": marks[0], "settlement": settlement}
             self._day[instrument.name] = kept
