@@ -93,6 +93,8 @@ class ApplicationLogin:
         self._refresh_token: Secret | None = None
         self._due: float | None = None
         self._in_flight = False
+        #: Whether the request in flight is a renewal; the login that it renews may be lost meanwhile.
+        self._renewing = False
         self._granted_at = float("-inf")
         self._lost_early = 0
         #: How often the exchange ended the login of a connection.
@@ -121,9 +123,11 @@ class ApplicationLogin:
         """The parameters of ``public/auth``; call it at the moment of sending, since a signature is valid for 60 s."""
         assert self.credentials is not None  # noqa: S101 (due() returned True)
         scope = self.scope
-        if self.authenticated and self._refresh_token:
-            self._signed_at, refresh_token = None, self._refresh_token.reveal()
-            return {"grant_type": "refresh_token", "refresh_token": refresh_token, "scope": scope}
+        renewal = self._refresh_token if self.authenticated else None
+        self._renewing = bool(renewal)
+        if renewal:
+            self._signed_at = None
+            return {"grant_type": "refresh_token", "refresh_token": renewal.reveal(), "scope": scope}
         client_id, secret = self.credentials.client_id, self.credentials.client_secret.reveal()
         if self.grant_type is GrantType.CREDENTIALS and not is_private_key(secret.encode()):
             return {
@@ -174,8 +178,7 @@ class ApplicationLogin:
         elif error_code(error.code).wrong_key and self._signed_by_a_wrong_clock():
             self._signed_again, self._due, self._in_flight = True, now, False
         else:
-            renewing = self.authenticated and self._refresh_token is not None
-            self.losses += renewing and error_code(error.code).ends_tokens
+            self.losses += self._renewing and self.authenticated and error_code(error.code).ends_tokens
             self.failed(_with_advice(error), now, hopeless=error_code(error.code).action is Action.STOP)
 
     def _signed_by_a_wrong_clock(self) -> bool:
@@ -189,11 +192,10 @@ class ApplicationLogin:
         ``hopeless``: the exchange does not accept the key, so the pause is the longest: too many failed logins lock
         accounts (12003).
         """
-        refreshing, self._in_flight = self.authenticated and bool(self._refresh_token), False
-        self._signed_again = False
+        self._in_flight = self._signed_again = False
         self._refresh_token = None
-        if refreshing:
-            self._due = now  # the connection stays authenticated until the token expires
+        if self._renewing:
+            self._due = now  # a login that was not lost lasts until its token expires
             return
         self.authenticated = False
         self.problem = reason

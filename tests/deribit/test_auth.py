@@ -201,6 +201,7 @@ def test_a_refused_refresh_is_followed_by_a_full_login_at_once() -> None:
     one = login()
     one.granted(Grant("a", "r", 1000.0, "account:read"), 0.0)
     one.sent()
+    one.params()
     one.failed("invalid_token", 800.0, hopeless=False)
     assert one.authenticated
     assert one.due(800.0)
@@ -304,6 +305,19 @@ def test_a_refused_renewal_is_a_loss_and_no_wrong_clock() -> None:
     assert one.params()["grant_type"] == "refresh_token"
     one.refused(ExchangeRefused("public/auth", 13009, "unauthorized", "invalid_token"), 900.0)
     assert (one.losses, one.authenticated, one.due(900.0)) == (1, True, True)
+    assert one.params()["grant_type"] == "client_signature"
+
+
+@pytest.mark.parametrize("code", [13004, 13009])
+def test_a_login_that_is_lost_during_its_renewal_is_made_anew_at_once(code: int) -> None:
+    """The refusal of the renewal says nothing against the key, and the loss is counted once."""
+    one = login()
+    granted_at(one, 0.0)
+    one.sent()
+    one.params()
+    assert one.lost(EVICTED, 5_000.0, 5_000.0)
+    one.refused(ExchangeRefused("public/auth", code, "invalid_credentials"), 5_000.1)
+    assert (one.losses, one.authenticated, one.due(5_000.1)) == (1, False, True)
     assert one.params()["grant_type"] == "client_signature"
 
 
