@@ -8,7 +8,7 @@ from ..deribit.doors import OAuth
 from ..model import LoginsWaiting, Message, SessionChanged
 from ..persons.accounts import AccountClient, AccountReader
 from ..persons.authenticator import Authenticator
-from ..persons.browser_sessions import BrowserSessions, Person
+from ..persons.browser_sessions import BrowserSessions
 from ..persons.cache import Cache
 from ..persons.coinbase_door import COINBASE_DOOR, CoinbaseDoor, LoginServer
 from ..persons.coinbase_login import CoinbaseLogin
@@ -20,6 +20,7 @@ from ..persons.login_flow import LoginFlow
 from ..persons.login_queue import LoginQueue
 from ..persons.login_secrets import LoginSecrets
 from ..persons.notifications import LoginFailures, Notifier
+from ..persons.person import Person
 from ..persons.person_door import PersonDoors
 from ..persons.revocations import Revocations
 from ..persons.session_cookies import SessionCookies

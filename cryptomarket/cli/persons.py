@@ -21,7 +21,7 @@ from .shared import Json, revealed, run_async
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from ..persons.browser_sessions import Person
+    from ..persons.person import Person
 
 __all__ = ["key_place", "persons", "rotate_keys"]
 

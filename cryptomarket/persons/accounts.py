@@ -16,10 +16,11 @@ from ..errors import (
     RequestRefused,
 )
 from ..model import exact_price, plain
-from .browser_sessions import BrowserSessions, Person
+from .browser_sessions import BrowserSessions
 from .grants import login_ended
 from .leader_requests import AccountBalance, AccountRequest, LeaderReply, RequestLeader
 from .login_flow import NO_CACHE, OUR_FAULT, reason_of
+from .person import Person
 from .person_door import PersonDoors
 
 __all__ = ["AccountClient", "AccountReader"]

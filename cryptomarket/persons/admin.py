@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from ..model import SessionChanged
-from .browser_sessions import PERSON, SESSION, BrowserSessions, Person
+from .browser_sessions import PERSON, SESSION, BrowserSessions
 from .cache import Cache
 from .login_secrets import PREFIX as LOGIN
 from .notifications import FORGOTTEN, LOGGED_OUT
+from .person import Person
 from .seen_repository import SeenPerson, seen_person
 from .vault import CannotOpen, Vault
 

@@ -8,8 +8,9 @@ from starlette.requests import Request
 from ..errors import CacheUnavailable, NotLoggedIn, RequestRefused
 from ..model import SessionChanged
 from ..public_site import PublicSite
-from .browser_sessions import BrowserSessions, Person
+from .browser_sessions import BrowserSessions
 from .notifications import ENDED_BY_PERSON, LOGGED_OUT, REPLACED
+from .person import Person
 from .session_cookies import SessionCookies
 
 __all__ = ["Authenticator"]

@@ -6,10 +6,9 @@ their tokens; every node reads, extends and ends them. A record is changed only 
 """
 
 import contextlib
-import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import anyio
@@ -18,13 +17,11 @@ import msgspec
 from ..errors import CacheUnavailable
 from ..model import SessionChanged
 from .cache import Cache
+from .person import LIFE_SECONDS, MAX_LOGIN_SECONDS, Person, SessionLogin
 from .tokens import Tokens
 from .vault import CannotOpen, Vault
 
 __all__ = [
-    "KEY_DOOR",
-    "LIFE_SECONDS",
-    "MAX_LOGIN_SECONDS",
     "MAX_SESSIONS",
     "PERSON",
     "PERSON_CHANGED",
@@ -32,21 +29,13 @@ __all__ = [
     "BrowserSessions",
     "Claims",
     "Login",
-    "Person",
-    "SessionLogin",
 ]
 
 T = TypeVar("T")
 
-#: 27 hours from the last sign of use: a person who comes once a day stays logged in.
-LIFE_SECONDS = 97_200
-#: A login ends so many seconds after the person's last log-in, however often it is used.
-MAX_LOGIN_SECONDS = 7 * 86_400
 #: The kind of message that says that sessions must read their person again.
 PERSON_CHANGED = "person"
 PERSON = "deribit:person:%s"
-#: The door of persons who logged in with a key of the exchange, and of records that name none.
-KEY_DOOR = "deribit"
 SESSION = "deribit:session:%s"
 #: The shortest interval between two writes that a person uses the login in one browser session.
 USE_SECONDS = 600.0
@@ -56,68 +45,6 @@ RETRY_USE_SECONDS = 10.0
 MAX_SESSIONS = 32
 #: Attempts at a record that others change meanwhile.
 MAX_ATTEMPTS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class SessionLogin:
-    """A person's login in one browser session: since when, and the last sign of use, in UNIX seconds.
-
-    ``browser`` is a label of the browser, empty if it is not known.
-    """
-
-    login_id: str
-    browser: str
-    first: int
-    used: int
-
-    @property
-    def public_id(self) -> str:
-        """The name of this login for the person; neither cookie nor token can be computed from it."""
-        return hashlib.sha256(f"login {self.login_id}".encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """A person who is logged in; times are UNIX seconds.
-
-    ``first`` is when the person logged in, ``used`` the last sign of use. The tokens came at ``issued`` and belong to
-    ``exchange_session``, which every renewal names; ``problem`` is why the last renewal failed, empty if it did not.
-    ``sessions`` maps each browser session that is logged in to its login, the oldest first. ``door`` is the name of the
-    `PersonDoor` by which the person came; ``refreshing`` is when a leader began to use the single-use refresh token, 0
-    once its successor is stored.
-    """
-
-    person_id: str
-    username: str
-    email: str
-    scope: str
-    first: int
-    used: int
-    issued: float
-    tokens_expire_at: float
-    exchange_session: str
-    tokens: Tokens
-    problem: str = ""
-    sessions: Mapping[str, SessionLogin] = field(default_factory=dict)
-    door: str = KEY_DOOR
-    refreshing: float = 0.0
-
-    @property
-    def _ends_at(self) -> float:
-        return min(self.used + LIFE_SECONDS, self.first + MAX_LOGIN_SECONDS)
-
-    @property
-    def renewable_until(self) -> float:
-        """Until when the tokens can be renewed: those of OAuth also after the token for calls has expired."""
-        return self._ends_at if self.tokens.oauth else min(self._ends_at, self.tokens_expire_at)
-
-    @property
-    def expires_at(self) -> int:
-        """When access ends as things stand; while the tokens cannot be renewed, that is when it becomes too late."""
-        return int(self.renewable_until if self.problem else self._ends_at)
-
-    def __repr__(self) -> str:
-        return f"<Person {self.person_id}>"
 
 
 @dataclass(frozen=True, slots=True)

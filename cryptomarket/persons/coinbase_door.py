@@ -14,8 +14,8 @@ import msgspec
 from ..deribit.auth import Life, OAuthGrant, wipe
 from ..deribit.coinbase import OAUTH_GRANT, rights_beyond_reading
 from ..errors import ExchangeError, ExchangeUnreachable, LoginServerRefused
-from .browser_sessions import Person
 from .grants import Call, MissingRights, WideGrant, login_ended
+from .person import Person
 from .person_door import Granted, Sentences
 from .tokens import OAuthTokens, Tokens
 

@@ -11,7 +11,7 @@ import msgspec
 from ..deribit.auth import Grant, documented_scope, missing_rights, refuses_scope, session_scope, write_rights
 from ..deribit.error_codes import error_code
 from ..errors import CryptomarketError, ExchangeError, ExchangeRefused, ExchangeUnreachable
-from .browser_sessions import LIFE_SECONDS
+from .person import LIFE_SECONDS
 
 __all__ = [
     "Call",

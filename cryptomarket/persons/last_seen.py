@@ -7,7 +7,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from ..errors import CacheUnavailable, DatabaseUnavailable
-from .browser_sessions import Person
+from .person import Person
 from .seen_repository import SeenPerson, SeenRepository, seen_person
 
 __all__ = ["WRITE_SECONDS", "LastSeen"]

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from .browser_sessions import KEY_DOOR
+from .person import KEY_DOOR
 
 __all__ = [
     "AccountBalance",

@@ -24,13 +24,14 @@ from ..errors import (
 )
 from ..model import SessionChanged
 from ..refusals import Refused, ignore_refusal
-from .browser_sessions import PERSON_CHANGED, BrowserSessions, Login, Person
+from .browser_sessions import PERSON_CHANGED, BrowserSessions, Login
 from .credential_middleware import LOGIN_PATH
 from .grants import MissingRights, WideGrant, exchange_session, login_ended
 from .leader_requests import LoginRequest
 from .limits import LoginLimits
 from .login_secrets import LoginSecrets
 from .notifications import EVICTED, LOGGED_OUT, LoginFailures
+from .person import Person
 from .person_door import Granted, PersonDoor, PersonDoors
 
 __all__ = ["GONE", "NO_ANSWER", "NO_CACHE", "NO_DOOR", "OUR_FAULT", "LoginFailed", "LoginFlow", "reason_of"]

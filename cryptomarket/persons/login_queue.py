@@ -12,10 +12,11 @@ from anyio.abc import TaskStatus
 
 from ..errors import CacheUnavailable, NoLeader, RequestRefused
 from ..model import Message, SessionChanged
-from .browser_sessions import KEY_DOOR, PERSON_CHANGED
+from .browser_sessions import PERSON_CHANGED
 from .leader_requests import LeaderReply, LoginRequest, LoginsRequest, Place, RequestLeader
 from .login_secrets import MAX_SECRET_SECONDS, SECRET_SECONDS, LoginSecrets
 from .notifications import LOGIN_FAILED, LoginFailures
+from .person import KEY_DOOR
 from .waiting_logins import TOO_MANY
 
 __all__ = ["LoginQueue"]

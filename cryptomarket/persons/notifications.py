@@ -16,9 +16,10 @@ from anyio.abc import TaskStatus
 
 from ..errors import CacheUnavailable
 from ..model import Message, SessionChanged
-from .browser_sessions import PERSON_CHANGED, BrowserSessions, Person
+from .browser_sessions import PERSON_CHANGED, BrowserSessions
 from .cache import Cache
 from .events import LoggedOutEvent, LoginFailedEvent, PersonEvent
+from .person import Person
 from .vault import CannotOpen, Vault
 
 __all__ = [

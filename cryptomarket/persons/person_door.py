@@ -11,8 +11,8 @@ from typing import Protocol
 from ..deribit.auth import SIGNATURE_SECONDS, Grant, signed_params, wipe
 from ..deribit.error_codes import error_code
 from ..errors import ExchangeError, ExchangeRefused, ExchangeUnreachable
-from .browser_sessions import KEY_DOOR, Person
 from .grants import Call, exchange_session, login_ended, person_scope, renewed_grant, request_grant
+from .person import KEY_DOOR, Person
 from .tokens import Tokens
 
 __all__ = ["Granted", "KeyDoor", "PersonDoor", "PersonDoors", "Sentences"]

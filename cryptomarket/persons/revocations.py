@@ -10,8 +10,8 @@ import structlog
 from anyio.abc import TaskStatus
 
 from ..errors import ExchangeError
-from .browser_sessions import Person
 from .coinbase_door import LoginServer
+from .person import Person
 
 __all__ = ["Revocations"]
 

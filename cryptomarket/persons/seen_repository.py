@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ..database.engine import Database
 from ..database.schema import persons
-from .browser_sessions import Person
+from .person import Person
 
 __all__ = ["SeenPerson", "SeenRepository", "delete_person", "list_seen", "seen_person"]
 

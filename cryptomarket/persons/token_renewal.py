@@ -16,9 +16,10 @@ from anyio.abc import TaskGroup, TaskStatus
 from ..backoff import doubled
 from ..errors import CacheUnavailable, CryptomarketError, ExchangeError, ExchangeUnreachable, InternalError
 from ..model import SessionChanged
-from .browser_sessions import PERSON_CHANGED, BrowserSessions, Person
+from .browser_sessions import PERSON_CHANGED, BrowserSessions
 from .grants import MissingRights, WideGrant
 from .notifications import LOGGED_OUT
+from .person import Person
 from .person_door import Granted, PersonDoor, PersonDoors
 from .tokens import Tokens
 

@@ -23,7 +23,7 @@ from cryptomarket.app.gateway import Gateway
 from cryptomarket.app.persons import Persons
 from cryptomarket.deribit.auth import READ_ONLY_SCOPE, write_rights
 from cryptomarket.deribit.rate_limit import RateLimiter
-from cryptomarket.persons.browser_sessions import LIFE_SECONDS
+from cryptomarket.persons.person import LIFE_SECONDS
 from cryptomarket.persons.vault import Vault
 from cryptomarket.settings import read_settings
 from cryptomarket.simulator.accounts import SimulatedAccount

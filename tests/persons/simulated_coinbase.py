@@ -21,7 +21,7 @@ from cryptomarket.deribit.http_transport import HttpTransport
 from cryptomarket.deribit.oauth_client import OAuthApplication, OAuthClient
 from cryptomarket.model import SessionChanged
 from cryptomarket.persons.accounts import AccountReader
-from cryptomarket.persons.browser_sessions import BrowserSessions, Person
+from cryptomarket.persons.browser_sessions import BrowserSessions
 from cryptomarket.persons.cache import Cache
 from cryptomarket.persons.coinbase_door import COINBASE_DOOR, CoinbaseDoor
 from cryptomarket.persons.coinbase_login import CoinbaseLogin
@@ -30,6 +30,7 @@ from cryptomarket.persons.limits import LoginLimits
 from cryptomarket.persons.login_flow import LoginFlow
 from cryptomarket.persons.login_secrets import LoginSecrets
 from cryptomarket.persons.notifications import LoginFailures
+from cryptomarket.persons.person import Person
 from cryptomarket.persons.token_renewal import TokenRenewal
 from cryptomarket.persons.vault import Vault
 from cryptomarket.simulator.accounts import SimulatedAccount

@@ -13,11 +13,12 @@ from cryptography.fernet import Fernet
 from cryptomarket.errors import NoLeader
 from cryptomarket.model import SessionChanged
 from cryptomarket.persons.admin import end_logins, rewrap_all
-from cryptomarket.persons.browser_sessions import LIFE_SECONDS, BrowserSessions, Person
+from cryptomarket.persons.browser_sessions import BrowserSessions
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.keys import file_keys
 from cryptomarket.persons.last_seen import LastSeen
 from cryptomarket.persons.login_secrets import LoginSecrets
+from cryptomarket.persons.person import LIFE_SECONDS, Person
 from cryptomarket.persons.seen_repository import SeenPerson, SeenRepository, list_seen
 from cryptomarket.persons.tokens import Tokens
 from cryptomarket.persons.vault import Vault

@@ -7,15 +7,10 @@ import msgspec
 import pytest
 
 from cryptomarket.errors import CacheUnavailable
-from cryptomarket.persons.browser_sessions import (
-    PERSON,
-    SESSION,
-    USE_SECONDS,
-    BrowserSessions,
-    Person,
-)
+from cryptomarket.persons.browser_sessions import PERSON, SESSION, USE_SECONDS, BrowserSessions
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.notifications import LoginFailures, Notifier
+from cryptomarket.persons.person import Person
 from cryptomarket.persons.tokens import Tokens
 from cryptomarket.persons.vault import Vault
 

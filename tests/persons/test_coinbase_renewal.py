@@ -8,8 +8,8 @@ import pytest
 
 from cryptomarket.errors import CacheUnavailable, ExchangeError, ExchangeUnreachable
 from cryptomarket.persons import token_renewal
-from cryptomarket.persons.browser_sessions import Person
 from cryptomarket.persons.cache.memory import MemoryCache
+from cryptomarket.persons.person import Person
 from cryptomarket.persons.token_renewal import ENDED, REFRESHING_SECONDS, WIDENED
 from cryptomarket.persons.vault import Vault
 from cryptomarket.simulator.accounts import SimulatedAccount

@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from cryptomarket.deribit.protocol import ConnectionState, IllegalTransition, Step, UnsafeCall
-from cryptomarket.persons.browser_sessions import LIFE_SECONDS
+from cryptomarket.persons.person import LIFE_SECONDS
 
 from .test_leader_worker import Leader
 

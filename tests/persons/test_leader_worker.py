@@ -17,7 +17,7 @@ from cryptomarket.errors import CacheUnavailable
 from cryptomarket.model import LoginsWaiting, SessionChanged
 from cryptomarket.persons.accounts import AccountReader
 from cryptomarket.persons.authenticator import Authenticator
-from cryptomarket.persons.browser_sessions import PERSON, BrowserSessions, Person
+from cryptomarket.persons.browser_sessions import PERSON, BrowserSessions
 from cryptomarket.persons.cache.memory import MemoryCache
 from cryptomarket.persons.leader_requests import AccountRequest, LoginRequest, LoginsRequest
 from cryptomarket.persons.leader_worker import LeaderWorker
@@ -25,6 +25,7 @@ from cryptomarket.persons.limits import LoginLimits
 from cryptomarket.persons.login_flow import NO_ANSWER, NO_CACHE, LoginFlow
 from cryptomarket.persons.login_secrets import LoginSecrets
 from cryptomarket.persons.notifications import FAILURE, POLL_SECONDS, LoginFailures, Notifier
+from cryptomarket.persons.person import Person
 from cryptomarket.persons.person_door import key_doors
 from cryptomarket.persons.session_cookies import SessionCookies
 from cryptomarket.persons.token_renewal import TokenRenewal

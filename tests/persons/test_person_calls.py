@@ -12,8 +12,8 @@ from cryptomarket.deribit.http_transport import HttpTransport
 from cryptomarket.deribit.oauth_client import OAuthApplication
 from cryptomarket.deribit.rate_limit import RateLimiter
 from cryptomarket.errors import ExchangeRefused
-from cryptomarket.persons.browser_sessions import Person
 from cryptomarket.persons.grants import login_ended
+from cryptomarket.persons.person import Person
 from cryptomarket.persons.person_door import KeyDoor
 from cryptomarket.simulator.exchange import running_exchange
 

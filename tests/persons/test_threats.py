@@ -24,9 +24,10 @@ from cryptomarket.errors import NotLoggedIn
 from cryptomarket.persons import credential_middleware, session_cookies, vault
 from cryptomarket.persons.accounts import AccountReader
 from cryptomarket.persons.authenticator import Authenticator
-from cryptomarket.persons.browser_sessions import LIFE_SECONDS, PERSON, BrowserSessions
+from cryptomarket.persons.browser_sessions import PERSON, BrowserSessions
 from cryptomarket.persons.keyring import Keyring
 from cryptomarket.persons.limits import LoginLimits
+from cryptomarket.persons.person import LIFE_SECONDS
 from cryptomarket.persons.session_cookies import COOKIE, SessionCookies
 from cryptomarket.persons.vault import Vault, fingerprint
 from cryptomarket.public_site import ANY_SITE, PublicSite

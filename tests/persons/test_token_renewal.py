@@ -15,13 +15,8 @@ from structlog.testing import capture_logs
 from cryptomarket.deribit.auth import READ_ONLY_SCOPE
 from cryptomarket.errors import CacheUnavailable, ExchangeUnreachable
 from cryptomarket.model import SessionChanged
-from cryptomarket.persons.browser_sessions import (
-    LIFE_SECONDS,
-    MAX_LOGIN_SECONDS,
-    PERSON,
-    USE_SECONDS,
-    Person,
-)
+from cryptomarket.persons.browser_sessions import PERSON, USE_SECONDS
+from cryptomarket.persons.person import LIFE_SECONDS, MAX_LOGIN_SECONDS, Person
 from cryptomarket.persons.person_door import key_doors
 from cryptomarket.persons.token_renewal import NARROWED, NOT_RENEWED, WIDENED, retry_delay
 from cryptomarket.persons.vault import fingerprint
