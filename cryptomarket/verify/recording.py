@@ -23,7 +23,7 @@ class MessageRecorder:
     At the limit it stops writing and sets ``full``. Only the owner may read the file.
     """
 
-    def __init__(self, path: Path | None, clock: Clock, *secrets: str, most_bytes: int = MOST_RECORDED_BYTES) -> None:
+    def __init__(self, path: Path | None, clock: Clock, *secrets: str, most_bytes: int) -> None:
         self.full = False
         self.lines = 0
         self._path = path

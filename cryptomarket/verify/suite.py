@@ -17,7 +17,7 @@ from . import checks  # noqa: F401 (they enter themselves)
 from .budget import Budget
 from .clock import Clock
 from .host import Host, Route
-from .recording import MessageRecorder
+from .recording import MOST_RECORDED_BYTES, MessageRecorder
 from .registry import CHECKS, StatementCheck
 from .rows import Row, unseen
 from .unchecked import NO_CHECK
@@ -37,6 +37,7 @@ class Plan:
     exceed_limits: bool = False
     kinds: tuple[str, ...] = ()
     record: Path | None = None
+    most_bytes: int = MOST_RECORDED_BYTES
     #: How long to go on recording after the checks, in seconds.
     watch_seconds: float = 0.0
     #: The names of the statements to check; empty for all.
@@ -149,7 +150,7 @@ def running(plan: Plan, clock: Clock | None = None) -> Iterator[Run]:
     clock = clock or Clock()
     key = plan.credentials
     secrets = () if key is None else (key.client_id, key.client_secret.reveal())
-    with MessageRecorder(plan.record, clock, *secrets) as recorder:
+    with MessageRecorder(plan.record, clock, *secrets, most_bytes=plan.most_bytes) as recorder:
         budget = Budget(clock, plan.connections_a_minute)
         hosts = [
             Host(

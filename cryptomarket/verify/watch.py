@@ -94,6 +94,10 @@ async def _record(host: Host, socket: CheckSocket, seconds: float, seen: _Seen) 
         await socket.until(take, min(CALL_SECONDS, end - host.clock.now()))
         if socket.closed is None:
             number = await socket.ask("public/test")
-            if not await socket.until(lambda one, number=number: take(one) or one.get("id") == number, CALL_SECONDS):  # type: ignore[misc]
+
+            def answers(message: Message, number: int = number) -> bool:
+                return take(message) or message.get("id") == number
+
+            if not await socket.until(answers, CALL_SECONDS + host.clock.slack):
                 return came  # it answers no more: a new connection
     return came
