@@ -1,7 +1,9 @@
 """An exchange that deviates from a confirmed statement: verify reports that statement and nothing else."""
 
+from functools import partial
 from typing import Any
 
+import anyio
 import pytest
 
 from .lying_exchange import Lie, lying_exchange
@@ -79,9 +81,22 @@ async def test_a_deviation_is_found(lie: Lie, expected: set[str]) -> None:
 
 
 @pytest.mark.system
-async def test_a_deviation_is_found_and_nothing_else() -> None:
-    """A whole run but for long waits: changes of books without a change are reported, and nothing else."""
-    assert await found_with(empty_changes, quick=True) - {"first_values"} == {"book_change_empty"}
+async def test_slow_deviations_are_found_and_nothing_else() -> None:
+    """At once: a whole run but for long waits at an exchange whose changes of books are empty, which alone is reported.
+
+    A close with another code is found as well.
+    """
+    found: dict[str, set[str]] = {}
+
+    async def find(name: str, lie: Lie, **options: Any) -> None:
+        found[name] = await found_with(lie, **options)
+
+    closing = frozenset({"heartbeat_close_code"})
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(find, "books", empty_changes, quick=True))
+        tasks.start_soon(partial(find, "closing", honest, quick=False, close_code=1008, only=closing))
+    assert found["books"] - {"first_values"} == {"book_change_empty"}
+    assert found["closing"] == {"heartbeat_close_code"}
 
 
 @pytest.mark.system
@@ -89,14 +104,6 @@ async def test_another_cadence_of_heartbeats_is_found() -> None:
     """Test_requests that come twice as often as they should are found."""
     found = await found_with(more_test_requests, quick=False, pace=5.0, only=frozenset({"heartbeat_lateness"}))
     assert found >= {"heartbeat_lateness", "heartbeat_beside_test"}
-
-
-@pytest.mark.system
-async def test_another_close_code_is_found() -> None:
-    """A close with another code is found."""
-    assert await found_with(honest, quick=False, close_code=1008, only=frozenset({"heartbeat_close_code"})) == {
-        "heartbeat_close_code"
-    }
 
 
 async def test_a_wrong_clock_is_no_deviation() -> None:

@@ -53,37 +53,44 @@ async def wrong(kind: str, group: dict[str, Any], **plan: Any) -> dict[str, str]
     return {name: found.get(name, "") for name in names if found.get(name) != expected.get(name)}
 
 
-async def failures(runs: list[tuple[str, dict[str, Any]]], at_once: int, **plan: Any) -> dict[str, Any]:
-    """What went wrong, by the switches of the run."""
+async def failures(runs: list[tuple[str, dict[str, Any], dict[str, Any]]], at_once: int) -> dict[str, Any]:
+    """What went wrong, by the switches of the run; a run is a kind of hosts, its switches, and what its plan has."""
     failed: dict[str, Any] = {}
     places = anyio.CapacityLimiter(at_once)
 
-    async def run_one(kind: str, group: dict[str, Any]) -> None:
+    async def run_one(kind: str, group: dict[str, Any], plan: dict[str, Any]) -> None:
         async with places:
             if found := await wrong(kind, group, **plan):
                 failed[f"{kind} {group}"] = found
 
     async with anyio.create_task_group() as tasks:
-        for kind, group in runs:
-            tasks.start_soon(run_one, kind, group)
+        for run in runs:
+            tasks.start_soon(run_one, *run)
     return failed
 
 
-async def test_each_position_is_found_and_nothing_else() -> None:
-    """Whole runs at exchanges that behave otherwise in some points: these differ, with the value that was turned."""
+def whole_runs() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Whole runs at exchanges that behave otherwise in some points."""
     runs = [(kind, group) for kind in KINDS for group in groups(kind)]
     assert {name for _, group in runs for name in group} == {
         one.name for kind in KINDS for one in chosen(kind) if one not in ALONE and one.name not in IN_REAL_TIME
     }
-    assert await failures(runs, 2) == {}
+    return [(kind, group, {}) for kind, group in runs]
 
 
-async def test_each_position_of_a_limit_is_found() -> None:
-    """What only exceeding a limit shows is found in each position."""
+def runs_of_limits() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """A run for each position of what only exceeding a limit shows, or only real time."""
     turned = [one for one in chosen(DERIBIT) if one in ALONE or one.name in IN_REAL_TIME]
     assert {one.name for one in turned} >= {"says_too_many", "close_code", "evicts_sessions"}
-    for one in turned:
-        runs = [(DERIBIT, {one.name: other}) for other in one.others]
-        # Over HTTP the credits of faster time refill as fast as requests come.
-        pace = 1.0 if one.name in {"too_many_status", *IN_REAL_TIME} else PACE
-        assert await failures(runs, 2, exceed_limits=True, pace=pace, only=frozenset({one.name})) == {}
+    # Over HTTP the credits of faster time refill as fast as requests come.
+    paces = {one: 1.0 if one.name in {"too_many_status", *IN_REAL_TIME} else PACE for one in turned}
+    return [
+        (DERIBIT, {one.name: other}, {"exceed_limits": True, "pace": paces[one], "only": frozenset({one.name})})
+        for one in turned
+        for other in one.others
+    ]
+
+
+async def test_each_position_is_found_and_nothing_else() -> None:
+    """What was turned differs, with its value; most of the runs' time is waiting, so they run at once."""
+    assert await failures([*runs_of_limits(), *whole_runs()], 8) == {}
