@@ -324,6 +324,8 @@ async def test_d8_a_leader_that_ends_loses_no_login(tmp_path: Path, by: signal.S
 async def test_d8_a_login_without_any_leader_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A leader that accepted a login and died without a successor: the node tells the browser after its 15 seconds."""
     monkeypatch.setattr(login_queue, "UNANSWERED_SECONDS", 1.0)
+    monkeypatch.setattr(login_queue, "REPEAT_SECONDS", 0.5)
+    monkeypatch.setattr("cryptomarket.persons.waiting_logins.FINISH_SECONDS", 0.1)
     async with running_persons(tmp_path) as site:
         site.exchange.inject("unanswered", "public/auth")
         browser = await site.browser()

@@ -1,6 +1,7 @@
 """Persons with Deribit keys log in over HTTP where the host of prices takes no log-in, by the same code."""
 
 import time
+from typing import Any
 
 import pytest
 
@@ -51,3 +52,23 @@ async def test_a_key_logs_in_and_is_renewed_over_http() -> None:
         with pytest.raises(ExchangeRefused) as caught:
             await door.call("private/get_account_summaries", {"access_token": "wrong"})
         assert login_ended(caught.value)
+
+
+class EchoingTransport(HttpTransport):
+    """A gateway whose errors repeat what was sent."""
+
+    async def _answer(self, verb: str, url: str, **how: Any) -> tuple[int, bytes]:
+        sent = f"{how['headers']} {how['content']}".replace('"', "'")
+        return 400, f'{{"error":{{"code":13009,"message":"{sent}","data":{{"reason":"{sent}"}}}}}}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("method", "name"), [("private/get_account_summary", "access_token"), ("public/auth", "token")]
+)
+async def test_a_refusal_that_repeats_a_token_is_not_repeated(method: str, name: str) -> None:
+    """The text of an error goes to the log; its code says enough."""
+    calls = HttpCalls("http://exchange.test/api/v2", EchoingTransport())
+    with pytest.raises(ExchangeRefused) as caught:
+        await calls.call(method, {name: "eyJ-canary"})
+    assert caught.value.code == 13009
+    assert "eyJ-canary" not in f"{caught.value} {caught.value!r}"
