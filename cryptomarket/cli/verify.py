@@ -73,7 +73,8 @@ def verify(
     It reads public data, and with an API key the account. It never places an order, and stays within the limits.
     The file of --record can be served by `cryptomarket simulate --replay`.
 
-    Exit codes: 0 nothing differs, 1 something differs, 2 the exchange cannot be reached or the usage is wrong.
+    Exit codes: 0 nothing differs, 1 something differs, 2 the exchange cannot be reached or the usage is wrong,
+    130 interrupted: the report has what was checked before.
 
     Example: cryptomarket verify --door deribit-test --report report.md --record exchange.jsonl
     """
@@ -110,23 +111,29 @@ def verify(
             seen = "" if row.result is Verdict.CONFIRMED else f"  [dim]{escape(_difference(row))}[/]"
             console.print(f"{MARKS[row.result]} {row.statement.name:30}{seen}")
 
-    started = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    started, interrupted = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), False
     with running(plan) as run:
         try:
             run_async(lambda: run.check(tell))
         except ExchangeUnreachable as exc:
             print(f"cryptomarket: {exc}", file=sys.stderr)
             raise typer.Exit(2) from exc
+        except KeyboardInterrupt:  # what was seen until now is still worth its report
+            interrupted = True
+            print("cryptomarket: interrupted; the outcome has what was checked before", file=sys.stderr)
         full = run.recorder.full
     if report_file is not None:
-        options = " ".join(name for name, on in (("--quick", quick), ("--exceed-limits", exceed_limits)) if on)
+        said = (("--quick", quick), ("--exceed-limits", exceed_limits), ("interrupted", interrupted))
+        options = " ".join(name for name, on in said if on)
         places = [place for _, *urls in plan.addresses() for place in urls if place]
         text = report(rows, door=chosen.name, places=places, when=started, version=__version__, options=options)
         _write(report_file, text)
     if not as_json:
         _print_tables(console, rows)
     if full:
-        print("cryptomarket: the recording reached its limit and stopped", file=sys.stderr)
+        print("cryptomarket: the recording reached its limit, or the disk refused it, and stopped", file=sys.stderr)
+    if interrupted:
+        raise typer.Exit(130)
     raise typer.Exit(1 if any(row.result is Verdict.DIFFERS for row in rows) else 0)
 
 

@@ -1,5 +1,6 @@
 """Writes every message of a run as JSON lines that `cryptomarket simulate --replay` takes, without personal data."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -20,7 +21,7 @@ MOST_RECORDED_BYTES = 512 * 2**20
 class MessageRecorder:
     """A file of lines ``{"received_at", "direction", "host", "raw"}``, or none without a path. A context manager.
 
-    At the limit it stops writing and sets ``full``. Only the owner may read the file.
+    At the limit, or when the disk refuses, it stops writing and sets ``full``. Only the owner may read the file.
     """
 
     def __init__(self, path: Path | None, clock: Clock, *secrets: str, most_bytes: int) -> None:
@@ -46,7 +47,8 @@ class MessageRecorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # of a full disk, which was said
+                self._file.close()
 
     def sent(self, text: str, *, host: str, method: str, http: bool = False) -> None:
         """Record what is sent."""
@@ -67,5 +69,9 @@ class MessageRecorder:
         if self._left < 0:
             self.full = True
             return
-        self._file.write(written)
+        try:
+            self._file.write(written)
+        except OSError:  # such as a full disk: the run goes on without
+            self.full = True
+            return
         self.lines += 1

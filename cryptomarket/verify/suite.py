@@ -70,23 +70,25 @@ class Run:
 
         Raises ExchangeUnreachable when no host can be reached.
         """
-        reachable = [host for host in self.hosts if await self._reachable(host)]
+        reasons = {host: await self._unreachable(host) for host in self.hosts}
+        reachable = [host for host, reason in reasons.items() if not reason]
         if not reachable:
-            raise ExchangeUnreachable(f"no connection to {', '.join(host.ws_url for host in self.hosts)}")
+            raise ExchangeUnreachable("; ".join(f"{host.ws_url}: {reason}" for host, reason in reasons.items()))
         await self._check(reachable, tell)
         for host in self.hosts:
-            for statement, why in self._without_check(host, host in reachable):
+            for statement, why in self._without_check(host, reachable):
                 tell(Row.of(unseen(statement, why), host.kind))
         if self.plan.watch_seconds:
             for observation in await watch(reachable[0], self.plan.watch_seconds):
                 tell(Row.of(observation, reachable[0].kind))
 
-    async def _reachable(self, host: Host) -> bool:
+    async def _unreachable(self, host: Host) -> str:
+        """Why no connection can be opened; empty when one can."""
         try:
             async with host.socket():
-                return True
-        except ExchangeUnreachable:
-            return False
+                return ""
+        except ExchangeUnreachable as exc:
+            return str(exc)
 
     async def _check(self, hosts: Sequence[Host], tell: Callable[[Row], None]) -> None:
         chosen = [(check, host) for check in CHECKS for host in hosts if self._chosen(check, host)]
@@ -135,13 +137,13 @@ class Run:
             return "it exceeds a limit of the exchange once: add --exceed-limits"
         return ""
 
-    def _without_check(self, host: Host, reachable: bool) -> Iterator[tuple[Statement[Any], str]]:
-        checked = {statement for check in CHECKS for statement in check.of(host.kind)} if reachable else set()
+    def _without_check(self, host: Host, reachable: Sequence[Host]) -> Iterator[tuple[Statement[Any], str]]:
+        checked = {statement for check in CHECKS for statement in check.of(host.kind)} if host in reachable else set()
         for statement in STATEMENTS.values():
-            watched = self.plan.watch_seconds and host is self.hosts[0] and statement in WATCHED
+            watched = self.plan.watch_seconds and host is reachable[0] and statement in WATCHED
             if host.kind in statement.hosts and statement not in checked and not watched:
                 why = NO_CHECK.get(statement, "a client cannot see it")
-                yield statement, why if reachable else "the host cannot be reached"
+                yield statement, why if host in reachable else "the host cannot be reached"
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cryptomarket.errors import InternalError
+from cryptomarket.errors import ExchangeUnreachable, InternalError
 from cryptomarket.simulator.exchange import SimulatedAccount
 from cryptomarket.simulator.replay import read_recordings
 from cryptomarket.statements import STATEMENTS
@@ -71,6 +71,24 @@ def test_a_recording_has_a_limit(tmp_path: Path) -> None:
     lines = (tmp_path / "small.jsonl").read_text().splitlines()
     assert 0 < len(lines) < 50
     assert [json.loads(line)["direction"] for line in lines] == ["in"] * len(lines)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_ends_the_recording_alone() -> None:
+    """When the disk refuses a line, the recording stops and the run goes on."""
+    with MessageRecorder(Path("/dev/full"), Clock(), most_bytes=10_000) as recorder:
+        recorder.sent("{}", host="deribit", method="public/test")
+        assert recorder.full
+
+
+async def test_a_host_that_is_no_exchange_is_named() -> None:
+    """Where something else answers, or nothing, the run says which address and what it said."""
+    async with exchange_at_pace() as exchange:
+        other = exchange.http_url.replace("http:", "ws:")
+        with pytest.raises(ExchangeUnreachable, match=r"ws://.*/api/v2: HTTP 4\d\d instead of a WebSocket"):
+            await rows_of(other, exchange.http_url)
+    with pytest.raises(ExchangeUnreachable, match="no connection"):
+        await rows_of(exchange.ws_url, exchange.http_url)
 
 
 @pytest.mark.parametrize("method", ["private/buy", "private/cancel_all", "private/withdraw", "public/exchange_token"])
