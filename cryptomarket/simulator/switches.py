@@ -7,6 +7,9 @@ from ..statements import authentication, channels, coinbase, connection, errors,
 
 __all__ = ["Switches"]
 
+#: The words of a switch that is on or off: also those of docs/exchange.md.
+BOOLEANS = {"": True, "true": True, "yes": True, "false": False, "no": False}
+
 
 @dataclass(frozen=True, slots=True)
 class Switches:
@@ -57,9 +60,9 @@ class Switches:
 
 def _value(name: str, text: str, kind: type) -> bool | int | float:
     if kind is bool:
-        if text not in ("", "true", "false"):
+        if text not in BOOLEANS:
             raise ValueError(f"switch {name}: expected true or false, not {text!r}")
-        return text != "false"
+        return BOOLEANS[text]
     try:
         return kind(text)  # type: ignore[no-any-return]
     except ValueError:

@@ -62,6 +62,7 @@ class Host:
         self._opener("")  # a wrong address is an error now
         self._instruments: list[dict[str, Any]] = []
         self._asking = anyio.Lock()
+        self._scope_refused = False
 
     @property
     def coinbase(self) -> bool:
@@ -127,11 +128,16 @@ class Host:
         """The answer to a log-in by signature; ``changed`` replaces parameters of it."""
         if "timestamp" not in changed:  # by the exchange's clock: a wrong one of ours must not look like a wrong key
             changed["timestamp"] = (await socket.call("public/get_time")).result
-        answer = await socket.call("public/auth", **self.signed(scope, **changed))
-        if refuses_scope(answer.code, str(answer.reason[1])):
-            answer = await socket.call("public/auth", **self.signed(documented_scope(scope), **changed))
+        # A scope that was refused is not sent again: the second attempt would use a nonce twice.
+        answer = await socket.call("public/auth", **self.signed(self._accepted(scope), **changed))
+        if not self._scope_refused and refuses_scope(answer.code, str(answer.reason[1])):
+            self._scope_refused = True
+            answer = await socket.call("public/auth", **self.signed(self._accepted(scope), **changed))
         socket.logged_in = socket.logged_in or not answer.code
         return answer
+
+    def _accepted(self, scope: str) -> str:
+        return documented_scope(scope) if self._scope_refused else scope
 
     def signed(self, scope: str, **changed: Any) -> dict[str, Any]:
         """The parameters of a log-in by signature, as of now unless ``timestamp`` is among those changed.

@@ -371,8 +371,11 @@ def test_an_unknown_fault_is_named() -> None:
 
 
 def test_switches_are_read_from_words() -> None:
-    """Kind and name are checked."""
+    """Kind and name are checked; what docs/exchange.md calls yes and no may be written so."""
     assert Switches.parse(["close_code=0", "sid=true"]) == Switches(close_code=0, sid=True)
+    assert Switches.parse(["sid=yes", "nonce_reuse=no"]) == Switches(sid=True, nonce_reuse=False)
+    with pytest.raises(ValueError, match="sid: expected true or false"):
+        Switches.parse(["sid=on"])
     with pytest.raises(ValueError, match="unknown switch 'x'"):
         Switches.parse(["x=1"])
     with pytest.raises(ValueError, match="close_code: expected a number"):

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from .lying_exchange import Lie, lying_exchange
-from .simulated import PACE, differing, exchange_at_pace, rows_of
+from .simulated import KEY, PACE, differing, examined, exchange_at_pace, rows_of
 
 
 def honest(message: dict[str, Any], _: dict[str, Any]) -> dict[str, Any]:
@@ -111,3 +111,12 @@ async def test_a_wrong_clock_is_no_deviation() -> None:
     async with exchange_at_pace(faults=["skew:90"]) as exchange:
         only = frozenset({"time_in_milliseconds", "timing_fields", "first_values", "first_tickers"})
         assert differing(await rows_of(exchange.ws_url, exchange.http_url, quick=True, only=only)) == {}
+
+
+async def test_a_refused_scope_is_no_deviation_of_nonces() -> None:
+    """An exchange that refuses both a scope and a nonce used twice: a log-in is not repeated with the same nonce."""
+    switches = ["any_kind_none=false", "nonce_reuse=false"]
+    rows = await examined(
+        switches=switches, credentials=KEY, quick=True, only=frozenset({"any_kind_none", "nonce_reuse", "empty_nonce"})
+    )
+    assert set(differing(rows)) == {"any_kind_none", "nonce_reuse"}

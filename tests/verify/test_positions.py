@@ -20,8 +20,6 @@ KINDS = ("deribit", "coinbase-streams", "coinbase-main")
 ALONE = {statement for check in CHECKS if check.exceeds for statement in check.statements}
 #: What measures fractions of a second is judged in real time, by a run of its own.
 IN_REAL_TIME = {"first_values"}
-#: A log-in that is repeated with another scope would use its nonce twice, so these are not turned in the same run.
-APART = {"any_kind_none": "nonce_reuse", "nonce_reuse": "any_kind_none"}
 Position = tuple[str, Any]
 
 
@@ -36,7 +34,7 @@ def groups(kind: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [{}, {}]
     for one in chosen(kind):
         for other in one.others if one not in ALONE and one.name not in IN_REAL_TIME else ():
-            fits = [group for group in found if not {one.name, APART.get(one.name)} & group.keys()]
+            fits = [group for group in found if one.name not in group]
             min(fits, key=len)[one.name] = other
     return [group for group in found if group]
 
