@@ -49,7 +49,7 @@ __all__ = [
 
 UNKNOWN_CHANNELS_REFUSED = Statement(
     "unknown_channels_refused",
-    "A request that names an unknown channel is refused: {value}. It is left out of the answer.",
+    "A request that names an unknown channel is refused, instead of leaving the channel out of the answer: {value}.",
     False,
     source="a recording of 2026",
     confirmed_by=ConfirmedBy.RECORDING,
@@ -151,7 +151,7 @@ UNSUBSCRIBE_ALL_RESULT = Statement(
 )
 ACCOUNT_CHANNELS_WITHOUT_LOGIN = Statement(
     "account_channels_without_login",
-    "A channel user.* is accepted without a log-in: {value}. It is left out of the answer.",
+    "A channel user.* is accepted without a log-in, instead of being left out of the answer: {value}.",
     False,
     source=SUBSCRIBE,
     confirmed_by=ConfirmedBy.DOCUMENTATION,

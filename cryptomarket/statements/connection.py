@@ -104,7 +104,7 @@ HEARTBEAT_WHEN_BUSY = Statement(
 )
 TEST_REQUEST_SECONDS = Statement(
     "test_request_seconds",
-    "A test_request must be answered within {value} seconds; 0 stands for one interval of heartbeats.",
+    "A test_request must be answered within {value} seconds, where 0 means one interval of heartbeats.",
     0.0,
     source=f"{PROBE}: 10.0 s with an interval of 10; other intervals are not known",
     confirmed_by=ConfirmedBy.NOBODY,

@@ -116,7 +116,7 @@ SESSIONS_PER_KEY = Statement(
 )
 RETRY_AFTER_SECONDS = Statement(
     "retry_after_seconds",
-    "The data of error 10028 has retry_after, {value} seconds; 0 stands for no data.",
+    "The data of error 10028 has retry_after, {value} seconds, where 0 means that there is no data.",
     0.0,
     source=f"{COINBASE_SDK} reads retry_after and retry_after_ms; no page has them",
     confirmed_by=ConfirmedBy.NOBODY,

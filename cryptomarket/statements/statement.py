@@ -40,7 +40,7 @@ class Statement(Generic[T]):
 
     #: The name of the constant in lower case. An unconfirmed statement is the simulator's switch of the same name.
     name: str
-    #: One sentence; ``{value}`` stands for the value.
+    #: One sentence; ``{value}`` stands for the value, and ``: {value}`` at its end for whether it is so.
     text: str
     value: T
     source: str = field(kw_only=True)
@@ -60,8 +60,11 @@ class Statement(Generic[T]):
 
     @property
     def sentence(self) -> str:
-        """The text with the value in it."""
-        return self.text.format(value=shown(self.value))
+        """The text with the value in it; of a boolean the text alone, after "Not so" where it is false."""
+        if not isinstance(self.value, bool):
+            return self.text.format(value=shown(self.value))
+        text = self.text.replace(": {value}", "")
+        return text if self.value else f"Not so: {text[0].lower()}{text[1:]}"
 
 
 def shown(value: Any) -> str:

@@ -46,7 +46,8 @@ def _topic(topic: ModuleType) -> list[str]:
 def _row(statement: Statement[Any]) -> str:
     text = statement.sentence
     if statement.others:
-        text += f" Otherwise: {' or '.join(map(shown, statement.others))}."
+        others = "the opposite" if isinstance(statement.value, bool) else " or ".join(map(shown, statement.others))
+        text += f" Otherwise: {others}."
     if statement.hosts != (DERIBIT,):
         text += f" Hosts: {_hosts(statement.hosts)}."
     cells = (f"`{statement.name}`", text, str(statement.confirmed_by), statement.source)

@@ -35,6 +35,8 @@ def test_a_statement_is_whole(statement: Statement[Any]) -> None:
     """It is a sentence with a source and hosts; an unconfirmed one has other positions, a confirmed one has none."""
     assert statement.text[0].isupper() or re.match(r"[a-z_]+[./_]", statement.text)
     assert statement.sentence.endswith(".")
+    assert isinstance(statement.value, bool) == (": {value}." in statement.text)
+    assert "{" not in statement.sentence
     assert statement.source
     assert statement.hosts
     assert set(statement.hosts) <= set(EVERY_HOST)
