@@ -129,8 +129,9 @@ class Host:
         if "timestamp" not in changed:  # by the exchange's clock: a wrong one of ours must not look like a wrong key
             changed["timestamp"] = (await socket.call("public/get_time")).result
         # A scope that was refused is not sent again: the second attempt would use a nonce twice.
-        answer = await socket.call("public/auth", **self.signed(self._accepted(scope), **changed))
-        if not self._scope_refused and refuses_scope(answer.code, str(answer.reason[1])):
+        first = self._accepted(scope)
+        answer = await socket.call("public/auth", **self.signed(first, **changed))
+        if first == scope and refuses_scope(answer.code, str(answer.reason[1])):
             self._scope_refused = True
             answer = await socket.call("public/auth", **self.signed(self._accepted(scope), **changed))
         socket.logged_in = socket.logged_in or not answer.code
