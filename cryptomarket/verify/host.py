@@ -53,6 +53,8 @@ class Host:
         self.kind = kind
         self.clock = clock
         self.credentials = credentials
+        #: Why what needs a log-in is not checked.
+        self.no_login = "it needs an API key"
         self.has_http = http_url is not None
         self.ws_url = ws_url
         self._http_url = http_url or ""
@@ -118,6 +120,16 @@ class Host:
         """A connection and the answer to its log-in: with a session of its own, and rights to read alone."""
         async with self.socket() as socket:
             yield socket, await self.log_in(socket, scope or self.reading_scope())
+
+    async def try_key(self) -> None:
+        """Log in once; a key that the exchange refuses is not used, since each check would report a difference."""
+        if self.credentials is None:
+            return
+        with contextlib.suppress(ExchangeUnreachable):
+            async with self.logged_in() as (_, answer):
+                if answer.code:
+                    self.credentials = None
+                    self.no_login = f"the exchange refused the API key with {answer.code}"
 
     def reading_scope(self, session: str = "", life_seconds: int = 120) -> str:
         """The scope of a short session that may read the account."""

@@ -74,6 +74,8 @@ class Run:
         reachable = [host for host, reason in reasons.items() if not reason]
         if not reachable:
             raise ExchangeUnreachable("; ".join(f"{host.ws_url}: {reason}" for host, reason in reasons.items()))
+        for host in reachable:
+            await host.try_key()
         await self._check(reachable, tell)
         for host in self.hosts:
             for statement, why in self._without_check(host, reachable):
@@ -130,7 +132,7 @@ class Run:
 
     def _not_now(self, check: StatementCheck, host: Host) -> str:
         if check.login and host.credentials is None:
-            return "it needs an API key"
+            return host.no_login
         if check.slow and self.plan.quick:
             return "it takes long: leave --quick out"
         if check.exceeds and not self.plan.exceed_limits:

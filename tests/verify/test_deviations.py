@@ -6,6 +6,8 @@ from typing import Any
 import anyio
 import pytest
 
+from cryptomarket.deribit.auth import Credentials, Secret
+
 from .lying_exchange import Lie, lying_exchange
 from .simulated import KEY, PACE, differing, examined, exchange_at_pace, rows_of
 
@@ -120,3 +122,13 @@ async def test_a_refused_scope_is_no_deviation_of_nonces() -> None:
         switches=switches, credentials=KEY, quick=True, only=frozenset({"any_kind_none", "nonce_reuse", "empty_nonce"})
     )
     assert set(differing(rows)) == {"any_kind_none", "nonce_reuse"}
+
+
+async def test_a_wrong_key_is_no_deviation() -> None:
+    """A key that the exchange refuses is said, and no difference is reported for it."""
+    wrong = Credentials(KEY.client_id, Secret("wrong-secret"))
+    async with exchange_at_pace() as exchange:
+        only = frozenset({"empty_nonce", "signature_seconds", "grant_fields"})
+        rows = await rows_of(exchange.ws_url, exchange.http_url, quick=True, only=only, credentials=wrong)
+    assert differing(rows) == {}
+    assert {row.seen for row in rows if row.statement.name in only} == {"the exchange refused the API key with 13004"}
