@@ -13,10 +13,20 @@ from cryptomarket.cluster.redis.wanted import WANTED
 from cryptomarket.model import Source
 from cryptomarket.simulator.exchange import running_exchange
 from tests.databases import StoredHistory
-from tests.processes import eventually, running_program
+from tests.processes import Program, eventually, running_program
 from tests.redis_server import running_redis
 
 from .programs import beat, durations, rows_of, settings_for, until_stored, worker
+
+
+async def _url_once_listed(gateway: Program) -> str:
+    """The gateway's address once it has the catalogue.
+
+    Before, a stream of a ticker that is not configured is told to return, which the clients of these tests do not do.
+    """
+    url = await gateway.url()
+    await eventually(lambda: "catalogue refreshed" in gateway.log, "the catalogue", 60)
+    return url
 
 
 @pytest.mark.system
@@ -48,7 +58,7 @@ async def test_d4_celery_stores_what_streams_ask_for(tmp_path: Path, database_ur
     async with running_exchange() as exchange, running_redis(tmp_path) as redis:
         settings = settings_for(database_url, exchange, redis) | {"tickers": ""}
         async with running_program(tmp_path, "serve", **settings | {"recorder": "off", "node": "gateway"}) as gateway:
-            url = await gateway.url()
+            url = await _url_once_listed(gateway)
             async with worker(tmp_path, **settings), beat(tmp_path, **settings):
                 address = f"{url}/sse/?channels=sol_usd&timer=1"
                 async with httpx2.AsyncClient() as browser, browser.stream("GET", address) as response:
@@ -76,7 +86,7 @@ async def test_d4_a_slot_is_stored_once_with_both_recorders(tmp_path: Path, data
             worker(tmp_path, **settings) as program,
             beat(tmp_path, **settings),
             httpx2.AsyncClient() as client,
-            client.stream("GET", f"{await gateway.url()}/sse/?channels=btc_usd,sol_usd&timer=1"),
+            client.stream("GET", f"{await _url_once_listed(gateway)}/sse/?channels=btc_usd,sol_usd&timer=1"),
         ):
             for ticker in ("btc_usd", "sol_usd"):
                 await until_stored(database_url, Source.LIVE, 5, ticker)
