@@ -12,9 +12,19 @@ __all__ = ["configure_logs"]
 
 #: Fields whose names contain one of these are masked. A second defence only: no secret may be passed to a log.
 _SECRET_WORDS = ("secret", "token", "password", "authorization", "cookie", "signature")
-#: At INFO these libraries log each request and statement; only their warnings are of interest.
+#: At INFO and DEBUG these libraries log each request, and each statement with its values; only their warnings matter.
 _LIBRARIES = frozenset(
-    ("uvicorn", "uvicorn.error", "httpx2", "httpcore2", "alembic", "websockets", "sqlalchemy", "sse_starlette")
+    (
+        "aiosqlite",
+        "alembic",
+        "httpcore2",
+        "httpx2",
+        "sqlalchemy",
+        "sse_starlette",
+        "uvicorn",
+        "uvicorn.error",
+        "websockets",
+    )
 )
 
 

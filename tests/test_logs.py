@@ -39,6 +39,16 @@ def test_libraries_log_in_the_same_form() -> None:
     assert json.loads(line)["event"] == "wrong"
 
 
+@pytest.mark.parametrize("library", ["aiosqlite", "httpx2", "sqlalchemy"])
+def test_the_values_of_statements_and_requests_are_never_logged(library: str) -> None:
+    """Not at level debug either: they hold e-mail addresses."""
+    out = io.StringIO()
+    configure_logs("DEBUG", stream=out)
+    logging.getLogger(f"{library}.core").debug("executing INSERT with %s", "demo@example.com")
+    logging.getLogger(library).debug("executing INSERT with %s", "demo@example.com")
+    assert out.getvalue() == ""
+
+
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_a_secret_is_masked(form: str) -> None:
     """Values under secret names and local variables of a traceback are not written."""
