@@ -13,11 +13,7 @@ _HOUR = 60 * _MINUTE
 #: ends. At 08:00 the instruments of the day expire and others are listed, which the market does by itself.
 DAY = (
     (5 * _HOUR, "lock", "sol_usdc"),
-    (5 * _HOUR, "stall", "*sol_usdc*"),
-    (5 * _HOUR, "stall", "*.SOL_USDC-*"),
     (5 * _HOUR + 10 * _MINUTE, "lock", "-sol_usdc"),
-    (5 * _HOUR + 10 * _MINUTE, "stall", "-*sol_usdc*"),
-    (5 * _HOUR + 10 * _MINUTE, "stall", "-*.SOL_USDC-*"),
     (8 * _HOUR, "settle", ""),
     (8 * _HOUR + 10_000, "settle", "off"),
     (14 * _HOUR, "maintenance", ""),

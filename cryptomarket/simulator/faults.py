@@ -296,7 +296,7 @@ def maintenance(exchange: FaultTarget, argument: str) -> None:
 
 @fault("lock")
 def lock(exchange: FaultTarget, argument: str) -> None:
-    """Lock an index, or all of them; ``-NAME`` unlocks it."""
+    """Lock an index, or all of them: its prices and those of its instruments stop. ``-NAME`` unlocks it."""
     locked, name = not argument.startswith("-"), argument.lstrip("-")
     platform = exchange.state.platform
     if not name:

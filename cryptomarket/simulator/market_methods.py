@@ -70,7 +70,7 @@ def _expired(call: MethodCall) -> list[SimulatedInstrument]:
 
 def _state(call: MethodCall, instrument: SimulatedInstrument) -> str:
     platform = call.state.platform
-    if platform.all_locked or instrument.price_index in platform.locked:
+    if platform.locks(instrument.price_index):
         return "locked"
     return "settlement" if platform.settling else "open"
 

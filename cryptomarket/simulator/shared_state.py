@@ -11,6 +11,7 @@ from .active_faults import ActiveFaults
 from .channels import Channels
 from .credits import BUDGETS, CreditAccount
 from .doors import DERIBIT, SimulatedDoor
+from .indices import INDICES
 from .market import Market
 from .orders import Orders
 from .switches import Switches
@@ -27,6 +28,10 @@ class PlatformMode:
     all_locked: bool = False
     settling: bool = False
     unauthenticated_calls: bool = True
+
+    def locks(self, index: str) -> bool:
+        """Whether the index is locked."""
+        return self.all_locked or index in self.locked
 
 
 @dataclass(slots=True)
@@ -67,8 +72,16 @@ class SharedState:
 
     def index_state(self, name: str) -> dict[str, Any]:
         """The data of ``platform_state`` about one index."""
-        locked = self.platform.all_locked or name in self.platform.locked
-        return {"price_index": name, "locked": locked, "reasons": []}
+        return {"price_index": name, "locked": self.platform.locks(name), "reasons": []}
+
+    def locks(self, channel: str) -> bool:
+        """Whether the channel sends nothing because its index, or that of its instrument, is locked."""
+        if not (self.platform.all_locked or self.platform.locked):
+            return False
+        name = channel.split(".")[1] if "." in channel else ""
+        instrument = self.market.instruments(self.now_ms()).get(name)
+        index = instrument.price_index if instrument is not None else name
+        return index in INDICES and self.platform.locks(index)
 
     def index_states(self) -> list[dict[str, Any]]:
         """What a new subscriber of ``platform_state`` is sent at once, one notification for each index."""

@@ -127,7 +127,7 @@ class WebSocketSession:
     def deliver(self, channel: str, frame: bytes) -> None:
         """Send one notification."""
         active_faults = self._state.active_faults
-        if not active_faults.stalls(channel):
+        if not (active_faults.stalls(channel) or self._state.locks(channel)):
             self._notified_at = self._state.monotonic()
             self._send(frame)
             if active_faults.repeat:

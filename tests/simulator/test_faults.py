@@ -226,6 +226,20 @@ async def test_a_lock_is_told_by_platform_state_and_status() -> None:
         assert await client.result("public/status") == {"locked": "false"}
 
 
+async def test_a_locked_index_and_its_instruments_are_silent() -> None:
+    """Others go on, and after the lock the prices come back."""
+    async with running_exchange(time_scale=20) as exchange, connected(exchange) as client:
+        other = "deribit_price_index.eth_usd"
+        await client.result("public/subscribe", channels=[INDEX, "ticker.BTC-PERPETUAL.100ms", other])
+        exchange.inject("lock", "btc_usd")
+        await client.result("public/test")
+        client.notifications.clear()
+        assert {(await client.notification())["params"]["channel"] for _ in range(10)} == {other}
+        exchange.inject("lock", "-btc_usd")
+        await client.notification(INDEX)
+        await client.notification("ticker.BTC-PERPETUAL.100ms")
+
+
 async def test_calls_without_login_can_be_switched_off() -> None:
     """11056 for everybody who has not logged in; a login helps."""
     async with running_exchange() as exchange, connected(exchange) as client:
