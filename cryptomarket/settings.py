@@ -177,6 +177,9 @@ class Settings(BaseSettings):
     deribit_ca_file: Annotated[str | None, BeforeValidator(_or_none)] = Field(
         None, description="certificates to trust instead of the system's (a file), for a proxy that decrypts"
     )
+    deribit_keys_url: Annotated[str | None, _url("https", "http")] = Field(
+        None, description="at coinbase: the HTTP address where persons with Deribit keys log in; empty: Deribit's"
+    )
     coinbase_client_id: str = Field(
         "", description="the application's client id of OAuth2 at Coinbase; empty: persons cannot log in there"
     )
@@ -184,7 +187,7 @@ class Settings(BaseSettings):
         None, description="the secret of that application, as Coinbase issued it"
     )
     coinbase_http_url: Annotated[str | None, _url("https", "http")] = Field(
-        None, description="the HTTP address of the exchange for persons who log in there; empty: that of Coinbase"
+        None, description="the HTTP address of the exchange for persons who log in there; empty: that of the door"
     )
     coinbase_login_url: Annotated[str | None, _url("https", "http")] = Field(
         None, description="the login server, whose paths begin with /oauth2; empty: that of Coinbase"
@@ -286,7 +289,8 @@ class Settings(BaseSettings):
         if self.coinbase_login_url:
             server = f"{self.coinbase_login_url.rstrip('/')}/oauth2"
             oauth = OAuth(f"{server}/auth", f"{server}/token", f"{server}/revoke")
-        return replace(COINBASE, http_url=self.coinbase_http_url or COINBASE.http_url, oauth=oauth)
+        door = self.door if self.exchange == COINBASE.name else COINBASE
+        return replace(COINBASE, http_url=self.coinbase_http_url or door.http_url, oauth=oauth)
 
     def contradictions(self) -> list[str]:
         """What cannot work together, a sentence each."""

@@ -70,6 +70,10 @@ def test_coinbase_is_offered_at_the_addresses_that_are_set() -> None:
     """Without a client id it is not; each address replaces that of Coinbase."""
     assert read_settings().coinbase is None
     assert read_settings(coinbase_client_id="our-app").coinbase == DOORS["coinbase"]
+    at_door = {"exchange": "coinbase", "deribit_http_url": "http://127.0.0.1:1"}
+    found = read_settings(coinbase_client_id="our-app", **at_door).coinbase
+    assert found is not None
+    assert found.http_url == "http://127.0.0.1:1"  # one exchange, one address
     door = read_settings(coinbase_client_id="our-app", coinbase_login_url="http://127.0.0.1:1/").coinbase
     assert door is not None
     assert door.oauth is not None

@@ -273,6 +273,7 @@ def _person_calls(settings: Settings, budget: RateLimiter) -> PersonCalls:
     return PersonCalls(
         settings.door,
         budget,
+        keys_url=settings.deribit_keys_url,
         at_coinbase=settings.coinbase,
         application=OAuthApplication(settings.coinbase_client_id, Secret(secret.get_secret_value() if secret else "")),
         proxy=settings.deribit_proxy.get_secret_value() if settings.deribit_proxy else None,

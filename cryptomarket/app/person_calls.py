@@ -22,7 +22,8 @@ class PersonCalls:
     """An async context manager. ``application`` is that of ``at_coinbase``, the door of persons who log in there.
 
     ``coinbase`` is None where that is not offered. ``call`` is for persons with keys, None where their calls go over
-    the one connection. At the host of Coinbase's market data nobody can log in: it is Deribit's own door there.
+    the one connection. At the host of Coinbase's market data nobody can log in: there it is Deribit's own door, or
+    ``keys_url``.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class PersonCalls:
         door: Door,
         budget: RateLimiter,
         *,
+        keys_url: str | None,
         at_coinbase: Door | None,
         application: OAuthApplication,
         proxy: str | None,
@@ -41,7 +43,7 @@ class PersonCalls:
         self._open = contextlib.AsyncExitStack()
         self.call: Call | None = None
         if not door.authenticates:
-            self.call = HttpCalls(DERIBIT.http_url, self._transport(RateLimiter())).call
+            self.call = HttpCalls(keys_url or DERIBIT.http_url, self._transport(RateLimiter())).call
         self.coinbase: Coinbase | None = None
         if at_coinbase is not None and at_coinbase.oauth is not None:
             same = door.name == at_coinbase.name  # the exchange counts all calls to a host together

@@ -21,10 +21,11 @@ from cryptomarket.simulator.exchange import running_exchange
 from .site import ADA
 
 
-def person_calls(door: str) -> PersonCalls:
+def person_calls(door: str, keys_url: str | None = None) -> PersonCalls:
     """What a gateway at the door has, without log-in at Coinbase."""
+    nothing = {"at_coinbase": None, "proxy": None, "ca_file": None}
     application = OAuthApplication("", Secret(""))
-    return PersonCalls(DOORS[door], RateLimiter(), at_coinbase=None, application=application, proxy=None, ca_file=None)
+    return PersonCalls(DOORS[door], RateLimiter(), keys_url=keys_url, application=application, **nothing)
 
 
 def test_only_where_the_host_takes_no_log_in_calls_go_over_http() -> None:
@@ -35,6 +36,13 @@ def test_only_where_the_host_takes_no_log_in_calls_go_over_http() -> None:
         "coinbase": True,
     }
     assert person_calls("coinbase").coinbase is None
+
+
+async def test_keys_log_in_at_the_address_that_is_set() -> None:
+    """A gateway at the door of Coinbase can be aimed at a simulated exchange in full."""
+    async with running_exchange() as exchange, person_calls("coinbase", exchange.http_url) as calls:
+        assert calls.call is not None
+        assert int(bytes(await calls.call("public/get_time", {})))
 
 
 async def test_a_key_logs_in_and_is_renewed_over_http() -> None:
