@@ -146,11 +146,11 @@ async def test_no_history_is_a_sentence(tmp_path: Path) -> None:
 
 COMMANDS = [
     *("serve", "demo", "simulate", "tail", "history", "export", "gaps", "backfill", "snapshot", "init"),
-    *("migrate", "rotate-keys", "doctor", "conformance", "bench"),
+    *("migrate", "rotate-keys", "doctor", "verify", "conformance", "bench"),
     *("persons list", "persons forget"),
 ]
 FOR_SCRIPTS = [
-    *("tail", "history", "gaps", "backfill", "snapshot", "doctor", "persons list", "conformance", "bench"),
+    *("tail", "history", "gaps", "backfill", "snapshot", "doctor", "verify", "persons list", "conformance", "bench"),
 ]
 
 
