@@ -40,11 +40,11 @@ async def index(host: Host) -> AsyncIterator[Observation]:
     if len(found) > 2:
         yield saw(channels.INDEX_FIELDS, fields(found[0].data))
         seconds = (found[-1].at - found[1].at) / (len(found) - 2)
-        stated = channels.INDEX_SECONDS.value
+        stated, slack = channels.INDEX_SECONDS.value, host.clock.slack
         yield saw(
             channels.INDEX_SECONDS,
             round(seconds, 2),
-            holds=0.7 * stated <= seconds <= 1.5 * stated + host.clock.slack / 10,
+            holds=0.7 * stated - slack / 20 <= seconds <= 1.5 * stated + slack / 4,
         )
 
 
