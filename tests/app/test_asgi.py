@@ -97,17 +97,17 @@ async def test_d2_a_server_that_gives_up_early_cuts_nobody_off(tmp_path: Path) -
 
 @every_server
 async def test_d2_a_second_interrupt_stops_at_once(tmp_path: Path, server: str) -> None:
-    """A second Ctrl-C does not wait for the window, of which 600 readers use six seconds."""
+    """A second Ctrl-C does not wait for the window, of which 900 readers use nine seconds."""
     async with running_exchange() as exchange, contextlib.AsyncExitStack() as opened:
         settings = of(exchange, drain_seconds=60, max_streams_per_address=1000)
         async with running_server(tmp_path, server, settings) as site:
             await site.answers()
-            await open_readers(site, opened, 600)
+            await open_readers(site, opened, 900)
             site.interrupt()
             await anyio.sleep(0.7)
             began = time.monotonic()
             site.interrupt()
-            await site.exit_code(4)
+            await site.exit_code(7)  # half a second on a quiet machine
             print(f"{time.monotonic() - began:.2f} s")
 
 
