@@ -46,7 +46,7 @@ test: $(VENV)/test.stamp ## The fast tests (ARGS="tests/stream -x" for some)
 	@$(PYTEST) -m "not system" $(ARGS)
 
 test-system: $(VENV)/test.stamp ## Whole clusters, crowds, browsers, faults, other people's clients
-	@$(PYTEST) --numprocesses 8 -m "system and not crowd" $(ARGS)
+	@$(PYTEST) --numprocesses 5 -m "system and not crowd" $(ARGS)
 	@$(if $(ARGS),,$(PYTEST) --numprocesses 0 -m crowd)
 
 screenshots: $(VENV)/test.stamp ## Pictures of the pages in artifacts/, and docs/board.png for the README
